@@ -1,0 +1,94 @@
+/** Starting what the benchmarks measure, and asking `sd bench` for its report. */
+
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { selfCommand } from "../cli/self_command.ts";
+import type { BenchReport } from "../client/bench_loop.ts";
+
+export interface Running extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Starts a program whose first line, on `stream`, ends with the port that it listens on. */
+async function start(command: Deno.Command, stream: "stdout" | "stderr"): Promise<Running> {
+  const child = command.spawn();
+  const lines = child[stream].pipeThrough(new TextDecoderStream())
+    .pipeThrough(new TextLineStream());
+  const reader = lines.getReader();
+  const { value: line = "" } = await reader.read();
+  const port = Number(/(\d+)$/.exec(line)?.[1]);
+  // What else it says is read and dropped, so that it never waits for us.
+  const rest = (async () => {
+    while (!(await reader.read()).done);
+  })();
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.status;
+      await rest;
+    },
+  };
+}
+
+/** `sd serve` with `workers` workers, from the executable that SD_BINARY names or from source. */
+export function startServer(workers: number): Promise<Running> {
+  const { path, args } = sdCommand(["serve", "--port", "0", "--workers", String(workers)]);
+  return start(new Deno.Command(path, { args, stderr: "piped", stdout: "null" }), "stderr");
+}
+
+export function startEcho(): Promise<Running> {
+  const script = new URL("./echo_server.ts", import.meta.url).href;
+  const args = ["run", "--allow-net", script];
+  return start(new Deno.Command(Deno.execPath(), { args, stdout: "piped" }), "stdout");
+}
+
+export function sdCommand(args: string[]): { path: string; args: string[] } {
+  const binary = Deno.env.get("SD_BINARY");
+  return binary ? { path: binary, args } : selfCommand(args);
+}
+
+/** What one program printed on stdout. Throws when it failed. */
+export async function output(path: string, args: string[]): Promise<string> {
+  const { success, stdout } = await new Deno.Command(path, { args, stderr: "inherit" }).output();
+  const text = new TextDecoder().decode(stdout);
+  if (!success) throw new Error(`${path} ${args.join(" ")} failed: ${text}`);
+  return text;
+}
+
+export interface Load {
+  readonly connections: number;
+  readonly depth: number;
+  readonly count: number;
+}
+
+/** One run of `sd bench`, in a process of its own. */
+export async function benchTasks(
+  port: number,
+  load: Load,
+  more: readonly string[] = [],
+): Promise<BenchReport> {
+  const { path, args } = sdCommand([
+    "bench",
+    "--json",
+    `--server=127.0.0.1:${port}`,
+    `--connections=${load.connections}`,
+    `--depth=${load.depth}`,
+    `--count=${load.count}`,
+    ...more,
+  ]);
+  return JSON.parse(await output(path, args)).data;
+}
+
+/** The same load as lines to the echo server. */
+export async function benchEcho(port: number, load: Load): Promise<{ rate: number; p50: number }> {
+  const script = new URL("./echo_client.ts", import.meta.url).href;
+  const numbers = [port, load.connections, load.depth, load.count].map(String);
+  return JSON.parse(
+    await output(Deno.execPath(), ["run", "--allow-net", script, ...numbers]),
+  );
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}

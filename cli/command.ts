@@ -1,0 +1,101 @@
+/**
+ * The shape of every subcommand: what it is called, which flags it takes, what it does. `main` of a
+ * command reads its flags, answers `--help`, runs it and turns whatever it throws into an exit code.
+ */
+
+import { bold } from "@std/fmt/colors";
+import { ClientError } from "./client_error.ts";
+import { EXIT } from "./exit.ts";
+import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
+import { parseFlags } from "./flags.ts";
+import { type CommandFace, commandHelp } from "./help.ts";
+import { reportOf, tellBug, tellError } from "./report.ts";
+import { paint, print } from "./talk.ts";
+import { DEFAULT_HOST, DEFAULT_PORT } from "./target.ts";
+
+export type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
+
+/** Flags of every command that speaks to a server; spread them in. */
+export const SERVER_FLAGS = {
+  server: {
+    type: "string",
+    help: "the server to speak to",
+    value: "HOST:PORT",
+    env: "SD_SERVER",
+    default: `${DEFAULT_HOST}:${DEFAULT_PORT}`,
+  },
+} as const satisfies FlagSpecs;
+
+/** Flags of every command; `defineCommand` adds them. */
+const COMMON_FLAGS = {
+  json: { type: "boolean", help: "tell the outcome as one line of JSON, errors too" },
+  help: { type: "boolean", short: "h", help: "print this" },
+} as const satisfies FlagSpecs;
+
+export interface CommandInput<F extends FlagSpecs> {
+  flags: FlagValues<F> & { json: boolean };
+  /** The arguments that are no flags, exactly as typed. */
+  args: string[];
+}
+
+export interface CommandSpec<F extends FlagSpecs> extends CommandFace {
+  flags: F;
+  /** Fewest and most arguments; default 0, and no more than `minArgs`. */
+  minArgs?: number;
+  maxArgs?: number;
+  /** Does it and returns the exit code. An `SdError` or `ClientError` is told and has its own. */
+  run(input: CommandInput<F>): Promise<number>;
+}
+
+export interface Command extends CommandFace {
+  /** Reads `argv` (without the command's name), runs the command, returns its exit code. Never throws. */
+  main(argv: readonly string[]): Promise<number>;
+}
+
+export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): Command {
+  const flags = { ...spec.flags, ...COMMON_FLAGS };
+  return {
+    ...spec,
+    flags,
+    async main(argv) {
+      // Asked for before the flags are read, so that a wrong one beside it is no obstacle.
+      const json = asks(argv, "--json");
+      try {
+        if (asks(argv, "--help") || asks(argv, "-h")) {
+          print(commandHelp({ ...spec, flags }, (text) => paint("stdout", bold, text)));
+          return EXIT.ok;
+        }
+        const input = parseFlags(flags, { argv, env: (name) => Deno.env.get(name) });
+        checkArgs(spec, input.args);
+        return await spec.run(input as unknown as CommandInput<F>);
+      } catch (error) {
+        return tell(error, { json, name: spec.name });
+      }
+    },
+  };
+}
+
+function tell(error: unknown, { json, name }: { json: boolean; name: string }): number {
+  const report = reportOf(error);
+  if (!report) return tellBug(error, { json });
+  if (report.code === "interrupted" && !json) return EXIT.interrupted;
+  if (report.code === "usage") report.hint ??= `see: sd ${name} --help`;
+  return tellError(report, { json });
+}
+
+function asks(argv: readonly string[], flag: string): boolean {
+  const end = argv.indexOf("--");
+  return (end < 0 ? argv : argv.slice(0, end)).includes(flag);
+}
+
+function checkArgs(
+  { name, positional, minArgs = 0, maxArgs = minArgs }: Omit<CommandSpec<FlagSpecs>, "run">,
+  args: readonly string[],
+): void {
+  const usage = `the usage is: sd ${name}${positional ? ` ${positional}` : ""}`;
+  if (args.length < minArgs) throw new ClientError("usage", `an argument is missing; ${usage}`);
+  const extra = args[maxArgs];
+  if (extra !== undefined) {
+    throw new ClientError("usage", `unexpected argument ${JSON.stringify(extra)}; ${usage}`);
+  }
+}

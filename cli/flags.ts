@@ -1,0 +1,148 @@
+/**
+ * The command line, read by the flags that a command declares. A key is camelCase where it
+ * is declared (`runTimeout`) and kebab-case where it is typed (`--run-timeout`). Nothing is guessed:
+ * an unknown flag, a second value, a missing or a wrong one is a `usage` error.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { quote } from "../protocol/errors.ts";
+import { ClientError } from "./client_error.ts";
+import type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
+import { readFlagValue } from "./flag_value.ts";
+import { nearest } from "./nearest.ts";
+
+/** Where the flags of one run come from. */
+export interface FlagSource {
+  argv: readonly string[];
+  env(name: string): string | undefined;
+}
+
+/** `runTimeout` → `run-timeout`. */
+export function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Reads `source.argv`; a flag goes before the environment, which goes before the default. */
+export function parseFlags<const F extends FlagSpecs>(
+  specs: F,
+  source: FlagSource,
+): { flags: FlagValues<F>; args: string[] } {
+  const names = Object.keys(specs).map(kebab);
+  const parsed = parseArgs(joinValues(specs, source.argv), {
+    // All are strings and all are collected: the parser then neither converts nor drops anything.
+    string: [...names, "_"],
+    collect: names,
+  });
+  const flags: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(specs)) {
+    const given = parsed[kebab(name)] as string[];
+    flags[name] = valueOf(spec, { name: `--${kebab(name)}`, given, env: source.env });
+  }
+  return { flags: flags as FlagValues<F>, args: parsed._.map(String) };
+}
+
+function valueOf(
+  spec: FlagSpec,
+  { name, given, env }: { name: string; given: string[]; env: FlagSource["env"] },
+): boolean | string | number | undefined {
+  const [text, second] = given;
+  if (second !== undefined) {
+    throw new ClientError(
+      "usage",
+      `${name} is given more than once: ${given.map(quote).join(", ")}`,
+    );
+  }
+  if (text !== undefined) return readFlagValue(spec, { label: name, text });
+  if (spec.type === "boolean") return false;
+  const inherited = spec.env === undefined ? undefined : env(spec.env);
+  // An empty variable is an unset one, as in `SD_SERVER= sd status`.
+  if (inherited) {
+    return readFlagValue(spec, { label: `${spec.env} (environment)`, text: inherited });
+  }
+  return spec.default;
+}
+
+/** What a token of the command line stands for: `--no-color` is the flag `color` set to `false`. */
+interface Token {
+  flag: string;
+  spec: FlagSpec;
+  negated?: true;
+}
+
+function tokensOf(specs: FlagSpecs): Map<string, Token> {
+  const tokens = new Map<string, Token>();
+  for (const [name, spec] of Object.entries(specs)) {
+    const flag = kebab(name);
+    tokens.set(`--${flag}`, { flag, spec });
+    if (spec.short) tokens.set(`-${spec.short}`, { flag, spec });
+    if (spec.type === "boolean" && spec.negatable) {
+      tokens.set(`--no-${flag}`, { flag, spec, negated: true });
+    }
+  }
+  return tokens;
+}
+
+/**
+ * Every known flag as one `--name=value`: then a value may begin with `-`, and a boolean never takes
+ * the argument after it for its value.
+ */
+function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
+  const tokens = tokensOf(specs);
+  const joined: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const arg = argv[i] ?? "";
+    if (arg === "--") return [...joined, ...argv.slice(i)];
+    const { head, attached } = splitFlag(arg);
+    const token = tokens.get(head);
+    if (!token) {
+      if (/^-./.test(arg)) throw unknownFlag(specs, head);
+      joined.push(arg);
+    } else if (token.spec.type === "boolean") {
+      if (token.negated && attached !== undefined) {
+        readFlagValue(token.spec, { label: head, text: attached });
+      }
+      joined.push(`--${token.flag}=${token.negated ? "false" : attached ?? "true"}`);
+    } else {
+      const value = attached ?? argv[++i];
+      if (
+        value === undefined || value === "" || (attached === undefined && isFlag(value, tokens))
+      ) {
+        throw new ClientError(
+          "usage",
+          `${head} needs a value: --${token.flag} ${token.spec.value}`,
+        );
+      }
+      joined.push(`--${token.flag}=${value}`);
+    }
+  }
+  return joined;
+}
+
+/** `--name=value`, `-wvalue` and `-w=value` apart. */
+function splitFlag(arg: string): { head: string; attached?: string } {
+  if (arg.startsWith("--")) {
+    const equals = arg.indexOf("=");
+    return equals < 0
+      ? { head: arg }
+      : { head: arg.slice(0, equals), attached: arg.slice(equals + 1) };
+  }
+  if (!/^-[A-Za-z]./.test(arg)) return { head: arg };
+  return { head: arg.slice(0, 2), attached: arg.slice(arg[2] === "=" ? 3 : 2) };
+}
+
+/** Whether what stands where a value should is the next flag; `-5` and `-` are values. */
+function isFlag(text: string, tokens: Map<string, Token>): boolean {
+  return text.startsWith("--") || tokens.has(text);
+}
+
+function unknownFlag(specs: FlagSpecs, head: string): ClientError {
+  const visible = Object.keys(specs).filter((name) => !specs[name]?.hidden);
+  const meant = nearest(head.replace(/^-+/, ""), visible.map(kebab));
+  return new ClientError("usage", `unknown flag ${head}`, {
+    hint: meant
+      ? `did you mean --${meant}?`
+      : head.startsWith("--")
+      ? undefined
+      : "what begins with - and is no flag goes after --",
+  });
+}

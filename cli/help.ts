@@ -1,0 +1,104 @@
+/** What `--help` prints: of one command, and of sd as a whole. Text in, text out. */
+
+import { formatDuration } from "../protocol/duration.ts";
+import type { FlagSpec, FlagSpecs } from "./flag_spec.ts";
+import { kebab } from "./flags.ts";
+
+const COLUMNS = 88;
+const GAP = "  ";
+
+/** What there is to know of a command without running it. */
+export interface CommandFace {
+  name: string;
+  summary: string;
+  /** Its arguments as usage shows them: `"[PAYLOAD]"`. */
+  positional?: string;
+  flags: FlagSpecs;
+  examples: readonly (readonly [commandLine: string, whatItDoes: string])[];
+  /** Paragraphs for what flags cannot say. */
+  notes?: readonly string[];
+}
+
+/** The help of one command; `heading` styles the headings. */
+export function commandHelp(face: CommandFace, heading: (text: string) => string): string {
+  const flags = Object.entries(face.flags).filter(([, spec]) => !spec.hidden);
+  const parts = [
+    `sd ${face.name}: ${face.summary}`,
+    `${heading("Usage:")} sd ${face.name}${face.positional ? ` ${face.positional}` : ""} [flags]`,
+  ];
+  if (face.examples.length > 0) {
+    parts.push(`${heading("Examples:")}\n${columns(face.examples)}`);
+  }
+  parts.push(`${heading("Flags:")}\n${columns(flags.map(([name, spec]) => flagRow(name, spec)))}`);
+  for (const note of face.notes ?? []) parts.push(wrap(note, COLUMNS).join("\n"));
+  return parts.join("\n\n");
+}
+
+/** The overview of all commands, in groups. */
+export function overview(
+  groups: readonly (readonly [title: string, rows: readonly (readonly [string, string])[]])[],
+  heading: (text: string) => string,
+): string {
+  const all = groups.flatMap(([, rows]) => rows.map(([name]) => name.length));
+  const width = Math.max(...all);
+  const parts = [
+    "sd: a task server in one executable",
+    `${heading("Usage:")} sd COMMAND [arguments] [flags]`,
+    ...groups.map(([title, rows]) => `${heading(`${title}:`)}\n${columns(rows, width)}`),
+    "sd COMMAND --help tells of one command; sd --version of this release.",
+  ];
+  return parts.join("\n\n");
+}
+
+function flagRow(name: string, spec: FlagSpec): [string, string] {
+  const long = spec.type === "boolean" && spec.negatable ? `[no-]${kebab(name)}` : kebab(name);
+  const value = spec.type === "boolean" ? "" : ` ${spec.value}`;
+  const left = `${spec.short ? `-${spec.short}, ` : ""}--${long}${value}`;
+  return [left, `${spec.help}${aside(spec)}`];
+}
+
+/** `(default 30s; env SD_SERVER)`. */
+function aside(spec: FlagSpec): string {
+  if (spec.type === "boolean") return "";
+  const facts: string[] = [];
+  if (spec.type === "string" && spec.choices) facts.push(spec.choices.join(", "));
+  if (spec.type === "integer" && spec.default === undefined) {
+    facts.push(`${spec.min} to ${spec.max}`);
+  }
+  if (spec.default !== undefined) {
+    const shown = spec.type === "duration" ? formatDuration(spec.default) : String(spec.default);
+    facts.push(`default ${shown}`);
+  }
+  if (spec.env !== undefined) facts.push(`env ${spec.env}`);
+  return facts.length > 0 ? ` (${facts.join("; ")})` : "";
+}
+
+/** Two columns; the right one wraps, a left one that is too wide stands on a line of its own. */
+function columns(rows: readonly (readonly [string, string])[], least = 0): string {
+  const widest = Math.max(least, ...rows.map(([left]) => left.length));
+  const width = Math.min(widest, 44);
+  const indent = " ".repeat(GAP.length + width + GAP.length);
+  const lines: string[] = [];
+  for (const [left, right] of rows) {
+    const [first = "", ...more] = wrap(right, COLUMNS - indent.length);
+    if (left.length > width) lines.push(`${GAP}${left}`, indent + first);
+    else lines.push(`${GAP}${left.padEnd(width)}${GAP}${first}`);
+    lines.push(...more.map((line) => indent + line));
+  }
+  return lines.join("\n");
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  lines.push(line);
+  return lines;
+}

@@ -1,0 +1,70 @@
+/**
+ * How sd starts itself: from the compiled executable, which has its permissions in it, or from source.
+ * The one list of permissions; `deno task compile` bakes the same into the executable.
+ */
+
+/** Flags of `deno run` and `deno compile` for the whole program; never a prompt. */
+export const ENTRY_PERMISSIONS: readonly string[] = [
+  "--allow-net",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-run",
+  "--no-prompt",
+  "--unstable-worker-options",
+];
+
+/** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
+export const COMPILE_INCLUDES: readonly string[] = ["workers/worker.ts"];
+
+/** The command that runs sd with `args`, as this process was run. */
+export function selfCommand(args: readonly string[]): { path: string; args: string[] } {
+  const path = Deno.execPath();
+  if (Deno.build.standalone) return { path, args: [...args] };
+  const main = new URL("../main.ts", import.meta.url);
+  const config = new URL("../deno.json", import.meta.url);
+  // From anywhere else the imports of deno.json are resolved already.
+  const configFlags = config.protocol === "file:" ? ["--config", pathOf(config)] : [];
+  return {
+    path,
+    args: ["run", "--quiet", ...ENTRY_PERMISSIONS, ...configFlags, main.href, ...args],
+  };
+}
+
+function pathOf(url: URL): string {
+  const path = decodeURIComponent(url.pathname);
+  return Deno.build.os === "windows" ? path.slice(1).replaceAll("/", "\\") : path;
+}
+
+/**
+ * Variables that the program and its runtime need. All others stay behind: the server's environment
+ * may hold secrets, and a worker process has no use for them.
+ */
+const KEPT_VARIABLES = [
+  "HOME",
+  "PATH",
+  "DENO_DIR",
+  "XDG_CACHE_HOME",
+  "TMPDIR",
+  "LANG",
+  "NO_COLOR",
+  "TZ",
+  // Windows does not start a program without these.
+  "SystemRoot",
+  "SystemDrive",
+  "USERPROFILE",
+  "LOCALAPPDATA",
+  "APPDATA",
+  "TEMP",
+  "TMP",
+];
+
+/** The environment of a process that sd starts from itself. */
+export function selfEnvironment(): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const name of KEPT_VARIABLES) {
+    const value = Deno.env.get(name);
+    if (value !== undefined) kept[name] = value;
+  }
+  return kept;
+}

@@ -1,0 +1,46 @@
+/** Where a server is: `HOST:PORT` as people write it. Read by every command that connects. */
+
+import { quote } from "../protocol/errors.ts";
+import { ClientError } from "./client_error.ts";
+
+export const DEFAULT_HOST = "127.0.0.1";
+export const DEFAULT_PORT = 5000;
+
+export interface Target {
+  hostname: string;
+  port: number;
+}
+
+/**
+ * Reads `host:port`, `[::1]:5000`, `host`, `::1`, `:5001` or `5001`; what is missing is the default.
+ * Throws a `usage` error that quotes the text.
+ */
+export function parseTarget(text: string): Target {
+  const trimmed = text.trim();
+  if (/^\d+$/.test(trimmed)) return { hostname: DEFAULT_HOST, port: parsePort(trimmed, text) };
+  const match = /^\[([0-9A-Fa-f:.%]+)\](?::(\d+))?$/.exec(trimmed) ?? // [::1]:5000
+    /^([0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)$/.exec(trimmed) ?? // ::1
+    /^([A-Za-z0-9._-]*)(?::(\d+))?$/.exec(trimmed); // host:5000
+  if (!match || trimmed === "") {
+    throw new ClientError(
+      "usage",
+      `not the address of a server: ${quote(text)}; write it like ${DEFAULT_HOST}:${DEFAULT_PORT}`,
+    );
+  }
+  const [, host = "", port] = match;
+  return {
+    hostname: host === "" ? DEFAULT_HOST : host,
+    port: port === undefined ? DEFAULT_PORT : parsePort(port, text),
+  };
+}
+
+/** `target` as it is written: brackets round an IPv6 address. */
+export function formatTarget({ hostname, port }: Target): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+function parsePort(digits: string, text: string): number {
+  const port = Number(digits);
+  if (port >= 1 && port <= 65535) return port;
+  throw new ClientError("usage", `a port is from 1 to 65535; this is ${digits} in ${quote(text)}`);
+}

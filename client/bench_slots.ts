@@ -1,0 +1,111 @@
+/**
+ * The tasks that one connection of the bench has in flight, and the check that each gets exactly one
+ * acknowledgement and one answer, in this order. Each task has a slot; a ref is its slot plus a
+ * multiple of the number of slots, so that a reply to a task of the past, or to one of another
+ * connection, is never taken for one to the task of now.
+ */
+
+import type { LatencySamples } from "./latency_samples.ts";
+
+/** What all connections of a run count together. */
+export interface BenchTally {
+  /** Tasks still to submit. */
+  left: number;
+  /** Nothing is submitted after this time of `performance.now()`. */
+  until: number;
+  finished: number;
+  samples: LatencySamples;
+  errors: Map<string, number>;
+}
+
+const FREE = 0, SUBMITTED = 1, ACKNOWLEDGED = 2;
+
+export interface BenchSlotsOptions {
+  connections: number;
+  depth: number;
+  /** Which of the connections this is, from 0. */
+  index: number;
+  tally: BenchTally;
+}
+
+export class BenchSlots {
+  inFlight = 0;
+  readonly #tally: BenchTally;
+  /** Slots of all connections. */
+  readonly #all: number;
+  readonly #first: number;
+  /** By slot: the ref of the task in it, how far it is, when it was submitted. */
+  readonly #refs: Int32Array;
+  readonly #states: Uint8Array;
+  readonly #times: Float64Array;
+
+  constructor({ connections, depth, index, tally }: BenchSlotsOptions) {
+    this.#tally = tally;
+    this.#all = connections * depth;
+    this.#first = index * depth;
+    this.#refs = new Int32Array(depth).map((_, slot) => this.#first + slot);
+    this.#states = new Uint8Array(depth);
+    this.#times = new Float64Array(depth);
+  }
+
+  get size(): number {
+    return this.#states.length;
+  }
+
+  /** Takes `slot` for the next task, and returns its ref; −1 where there is none to submit. */
+  submit(slot: number, now: number): number {
+    const tally = this.#tally;
+    if (tally.left <= 0 || now >= tally.until) return -1;
+    tally.left--;
+    this.inFlight++;
+    this.#states[slot] = SUBMITTED;
+    this.#times[slot] = now;
+    return this.#refs[slot] ?? -1;
+  }
+
+  /** The server said that it has the task. */
+  acknowledge(ref: number): void {
+    const slot = this.#slotOf(ref);
+    if (slot >= 0 && this.#states[slot] === SUBMITTED) this.#states[slot] = ACKNOWLEDGED;
+    else this.count("acknowledged twice, or never submitted");
+  }
+
+  /** A task was answered, rightly or not. Returns its slot, free now, or −1 where there is no such task. */
+  finish(ref: number, right: boolean, now: number): number {
+    const slot = this.#slotOf(ref);
+    if (slot < 0) {
+      this.count("answered twice, or never submitted");
+      return -1;
+    }
+    if (this.#states[slot] !== ACKNOWLEDGED) this.count("answered before it was acknowledged");
+    if (!right) this.count("wrong result");
+    this.#tally.samples.add(now - (this.#times[slot] ?? now));
+    this.#free(slot);
+    return slot;
+  }
+
+  /** A task came to nothing, for `reason`. Returns its slot, or −1. */
+  giveUp(ref: number, reason: string): number {
+    this.count(reason);
+    const slot = this.#slotOf(ref);
+    if (slot >= 0) this.#free(slot);
+    return slot;
+  }
+
+  count(error: string): void {
+    const { errors } = this.#tally;
+    errors.set(error, (errors.get(error) ?? 0) + 1);
+  }
+
+  #free(slot: number): void {
+    this.#tally.finished++;
+    this.inFlight--;
+    this.#states[slot] = FREE;
+    this.#refs[slot] = (this.#refs[slot] ?? 0) + this.#all;
+  }
+
+  #slotOf(ref: number): number {
+    const slot = ref % this.#all - this.#first;
+    return this.#refs[slot] === ref && this.#states[slot] !== FREE ? slot : -1;
+  }
+}

@@ -1,0 +1,123 @@
+/** `sd bench`: measures how many tasks a second a server gets through, and how long one takes. */
+
+import { ClientError } from "../../cli/client_error.ts";
+import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { EXIT } from "../../cli/exit.ts";
+import { printData, tellError } from "../../cli/report.ts";
+import { print } from "../../cli/talk.ts";
+import { parseTarget } from "../../cli/target.ts";
+import { type BenchPlan, type BenchReport, runBench } from "../bench_loop.ts";
+import { BENCH_OPS, benchOp } from "../bench_op.ts";
+import { alignedTable, withCommas } from "../table.ts";
+
+const DEFAULT_COUNT = 200_000;
+/** An hour: the refs of the tasks fit 31 bits. */
+const MAX_DURATION_MS = 3_600_000;
+
+export const bench = defineCommand({
+  name: "bench",
+  summary: "measure how many tasks a second the server gets through",
+  flags: {
+    ...SERVER_FLAGS,
+    connections: {
+      type: "integer",
+      value: "N",
+      min: 1,
+      max: 1000,
+      default: 8,
+      help: "connections, all at once",
+    },
+    depth: {
+      type: "integer",
+      value: "N",
+      min: 1,
+      max: 4096,
+      default: 64,
+      help: "tasks in flight on each",
+    },
+    count: {
+      type: "integer",
+      value: "N",
+      min: 1,
+      max: 1_000_000_000,
+      help: `tasks in all; ${DEFAULT_COUNT} where neither this nor --duration is given`,
+    },
+    duration: {
+      type: "duration",
+      value: "TIME",
+      min: 1,
+      max: MAX_DURATION_MS,
+      help: "submit for so long, instead of --count",
+    },
+    op: {
+      type: "string",
+      value: "OP",
+      choices: BENCH_OPS,
+      default: "square",
+      help: "what to submit",
+    },
+    ms: {
+      type: "integer",
+      value: "N",
+      min: 0,
+      max: 60_000,
+      default: 1,
+      help: "for sleep: milliseconds",
+    },
+    rounds: {
+      type: "integer",
+      value: "N",
+      min: 1,
+      max: 10_000_000,
+      default: 1000,
+      help: "for hash: rounds of SHA-256",
+    },
+  },
+  examples: [
+    ["sd bench", "a flood of small tasks"],
+    ["sd bench --connections 1 --depth 1 --count 2000", "how long one task takes"],
+    ["sd bench --op hash --rounds 5000 --duration 10s", "work that keeps the processors busy"],
+  ],
+  notes: [
+    "Each task must get exactly one acknowledgement and one answer, the right one; exit 1 where " +
+    "any did not. Latency is from submit to answer.",
+  ],
+  async run({ flags }) {
+    if (flags.count !== undefined && flags.duration !== undefined) {
+      throw new ClientError("usage", "--count or --duration ends the bench, not both");
+    }
+    const plan: BenchPlan = {
+      target: parseTarget(flags.server),
+      op: await benchOp(flags.op, flags),
+      connections: flags.connections,
+      depth: flags.depth,
+      count: flags.duration === undefined ? flags.count ?? DEFAULT_COUNT : Infinity,
+      durationMs: flags.duration ?? Infinity,
+    };
+    const report = await runBench(plan);
+    const wrong = Object.keys(report.errors).length > 0;
+    if (!flags.json) print(reportTable(plan, report));
+    else if (!wrong) printData(report);
+    if (!wrong) return EXIT.ok;
+    const message = "not every task got one acknowledgement and the right answer";
+    return tellError({ code: "task_error", message, hint: "see the server's log" }, {
+      json: flags.json,
+      data: report,
+    });
+  },
+});
+
+function reportTable(plan: BenchPlan, report: BenchReport): string {
+  const { p50, p99, max } = report.latency;
+  const errors = Object.entries(report.errors).map(([what, count]) =>
+    `${withCommas(count)} ${what}`
+  );
+  return alignedTable([
+    ["tasks", `${withCommas(report.tasks)} ${plan.op.name}`],
+    ["in flight", `${plan.depth} on each of ${plan.connections} connections`],
+    ["time", `${report.seconds.toFixed(2)} s`],
+    ["throughput", `${withCommas(Math.round(report.tasks_per_second))} tasks/s`],
+    ["latency", `p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, max ${max.toFixed(2)} ms`],
+    ["errors", errors.length > 0 ? errors.join(", ") : "none"],
+  ]);
+}

@@ -1,0 +1,25 @@
+/** `sd ops`: what can be submitted now. */
+
+import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { EXIT } from "../../cli/exit.ts";
+import { printData } from "../../cli/report.ts";
+import { print } from "../../cli/talk.ts";
+import { alignedTable } from "../table.ts";
+import { withClient } from "../with_client.ts";
+
+export const ops = defineCommand({
+  name: "ops",
+  summary: "list the ops that can be submitted, and how many workers have each",
+  flags: SERVER_FLAGS,
+  examples: [["sd ops", "one op a line"]],
+  async run({ flags }) {
+    const list = await withClient({ flags }, (client) => client.ops());
+    if (flags.json) printData({ ops: list });
+    else print(alignedTable([["OP", "WORKERS"], ...list.map(rowOf)], [1]));
+    return EXIT.ok;
+  },
+});
+
+function rowOf({ op, workers }: { op: string; workers: number }): string[] {
+  return [op, String(workers)];
+}

@@ -1,0 +1,31 @@
+/** `sd result`: prints the result of a task that is final, without waiting for it. */
+
+import { ClientError } from "../../cli/client_error.ts";
+import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { tellEnd } from "../output.ts";
+import { endOf } from "../task_end.ts";
+import { withClient } from "../with_client.ts";
+
+export const result = defineCommand({
+  name: "result",
+  summary: "print the result of a task that is final",
+  positional: "ID",
+  minArgs: 1,
+  flags: SERVER_FLAGS,
+  examples: [["sd result 0193a1c2-…", "prints the result, as sd submit would have"]],
+  notes: [
+    "Exit: 0 done, 1 the task failed, 5 no such task, 6 cancelled or expired, 124 not final yet " +
+    "(its status is told on stderr; sd wait ID waits for it).",
+  ],
+  async run({ flags, args }) {
+    const [id = ""] = args;
+    return await withClient({ flags }, async (client) => {
+      const view = await client.get(id);
+      const end = endOf(view);
+      if (end) return tellEnd(end, flags);
+      throw new ClientError("not_final", `task ${id} is ${view.status}`, {
+        hint: `wait for it with: sd wait ${id}`,
+      });
+    });
+  },
+});

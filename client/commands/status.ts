@@ -1,0 +1,43 @@
+/** `sd status`: how the server is doing. */
+
+import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { EXIT } from "../../cli/exit.ts";
+import { printData } from "../../cli/report.ts";
+import { print } from "../../cli/talk.ts";
+import { formatDuration } from "../../protocol/duration.ts";
+import { type ServerStats, STATUSES } from "../../protocol/task.ts";
+import { alignedTable, withCommas } from "../table.ts";
+import { withClient } from "../with_client.ts";
+
+export const status = defineCommand({
+  name: "status",
+  summary: "show the server, its workers and how many tasks are in each status",
+  flags: SERVER_FLAGS,
+  examples: [
+    ["sd status", "a table"],
+    ["sd status --json", "the same as one line of JSON, for programs"],
+  ],
+  async run({ flags }) {
+    return await withClient({ flags }, async (client) => {
+      const stats = await client.stats();
+      if (flags.json) printData({ server: client.target, ...stats });
+      else print(statusTable(client.target, stats));
+      return EXIT.ok;
+    });
+  },
+});
+
+function statusTable(target: string, stats: ServerStats): string {
+  const { workers, running, pools } = stats.workers;
+  const server = [
+    ["server", `${target} (sd ${stats.version}, pid ${stats.pid})`],
+    ["uptime", formatDuration(stats.uptime_ms)],
+    ["engine", stats.engine],
+    ["workers", `${workers} in ${pools} ${pools === 1 ? "pool" : "pools"}, holding ${running}`],
+    ["connections", withCommas(stats.connections)],
+    ["submitted", withCommas(stats.totals.submitted)],
+    ["finished", withCommas(stats.totals.finished)],
+  ];
+  const counts = STATUSES.map((status) => [status, withCommas(stats.tasks[status])]);
+  return `${alignedTable(server)}\n\n${alignedTable([["TASKS", ""], ...counts], [1])}`;
+}

@@ -1,0 +1,99 @@
+/** `sd submit`: sends one task, or one a line, and prints what comes back. */
+
+import { ClientError } from "../../cli/client_error.ts";
+import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { write } from "../../cli/talk.ts";
+import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { readPayload } from "../payload.ts";
+import { submitMany } from "../submit_many.ts";
+import { submitOne } from "../submit_one.ts";
+import { TASK_FLAGS, taskOptions } from "../task_flags.ts";
+import { openLines, taskLines } from "../task_lines.ts";
+
+const DEFAULT_WAIT_MS = 30_000;
+
+export const submit = defineCommand({
+  name: "submit",
+  summary: "send a task and print its result",
+  positional: "[PAYLOAD]",
+  // Counted here and not by the frame: more than one is nearly always the shell's doing.
+  maxArgs: Infinity,
+  flags: {
+    ...SERVER_FLAGS,
+    timeout: {
+      type: "duration",
+      value: "TIME",
+      max: MAX_TIMEOUT_MS,
+      help:
+        "how long to wait, 0 for ever; the task goes on (default 30s; for ever with many tasks)",
+    },
+    detach: { type: "boolean", short: "d", help: "print the task's id and do not wait" },
+    file: {
+      type: "string",
+      short: "f",
+      value: "FILE",
+      help: "one task a line from this file; - is stdin",
+    },
+    ...TASK_FLAGS,
+  },
+  examples: [
+    [`sd submit '{"op":"square","n":7}'`, "prints 49"],
+    [`sd submit '<"op":"square","n":7>'`, "the same, with angle brackets for braces"],
+    ["sd submit hello", "text is sent to the op echo"],
+    [`sd submit --delay 5m --attempts 3 '{"op":"hash","data":"x"}'`, "options of the task"],
+    ["sd submit --file tasks.ndjson > results.ndjson", "one task a line, one result a line"],
+  ],
+  notes: [
+    "Without a payload it asks for one on a terminal, and else reads one task a line from stdin. " +
+    "With many tasks each result is a line " +
+    '{"line":N,"task_id":…,"status":…,"result"|"error":…}, in the order in which they end.',
+    "Exit: 0 done, 1 the task failed, 2 bad payload, 3 no server, 6 cancelled or expired, " +
+    "7 refused, 124 --timeout passed (the task goes on), 130 Ctrl-C (the task goes on).",
+  ],
+  async run({ flags, args }) {
+    const options = taskOptions(flags);
+    const payload = await onePayload(flags.file, args);
+    if (payload !== undefined) {
+      const waitMs = (flags.timeout ?? DEFAULT_WAIT_MS) || Infinity;
+      return await submitOne({ flags, payload: readPayload(payload, options), waitMs });
+    }
+    if (flags.id !== undefined) {
+      throw new ClientError("usage", "--id names one task, and there may be many lines", {
+        hint: `give each its own, as in {"op":"square","n":7,"task":{"id":"a-1"}}`,
+      });
+    }
+    const source = await openLines(flags.file ?? "-");
+    return await submitMany({ flags, source, options, waitMs: flags.timeout || Infinity });
+  },
+});
+
+/** The payload typed or asked for; `undefined` where tasks come one a line. */
+async function onePayload(
+  file: string | undefined,
+  args: readonly string[],
+): Promise<string | undefined> {
+  const [payload, second] = args;
+  if (second !== undefined) {
+    throw new ClientError(
+      "usage",
+      `one payload is sent at a time, these are ${args.length}: ${args.join(" · ")}`,
+      { hint: `put all of it in single quotes, as in: sd submit '{"op":"square","n":7}'` },
+    );
+  }
+  if (payload !== undefined && file !== undefined) {
+    throw new ClientError("usage", "tasks come from --file or are given, not both");
+  }
+  if (payload !== undefined || file !== undefined) return payload;
+  return Deno.stdin.isTerminal() ? await askPayload() : undefined;
+}
+
+async function askPayload(): Promise<string> {
+  write("stderr", "payload (JSON or text): ");
+  for await (const { text } of taskLines(Deno.stdin.readable)) {
+    if (text !== null) return text;
+    throw new ClientError("usage", "what was typed is not valid UTF-8");
+  }
+  // Ctrl-D: the next line of the terminal is not to begin in the middle.
+  write("stderr", "\n");
+  return "";
+}

@@ -1,0 +1,70 @@
+/** `sd wait`: waits until tasks are final and prints how they ended. */
+
+import { ClientError } from "../../cli/client_error.ts";
+import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { print } from "../../cli/talk.ts";
+import { formatDuration } from "../../protocol/duration.ts";
+import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { forEachTask, type Outcome } from "../each_task.ts";
+import { goesOn, reportOfEnd, tellEnd } from "../output.ts";
+import type { TaskEnd } from "../task_end.ts";
+import { withClient } from "../with_client.ts";
+import { within } from "../within.ts";
+
+export const wait = defineCommand({
+  name: "wait",
+  summary: "wait until tasks are final and print their results",
+  positional: "ID…",
+  minArgs: 1,
+  maxArgs: Infinity,
+  flags: {
+    ...SERVER_FLAGS,
+    timeout: {
+      type: "duration",
+      value: "TIME",
+      max: MAX_TIMEOUT_MS,
+      help: "how long to wait (default for ever); the tasks go on",
+    },
+  },
+  examples: [
+    ["sd wait 0193a1c2-…", "prints the result"],
+    ["sd wait --timeout 10s a-1 a-2 a-3", "one line of JSON for each, as they end"],
+  ],
+  notes: [
+    "The result of one task is printed bare; of several, each is a line " +
+    '{"task_id":…,"status":…,"result"|"error":…}. The exit code is that of the worst: 5 no such ' +
+    "task, 1 failed, 6 cancelled or expired, 124 --timeout passed, 0 all done.",
+  ],
+  async run({ flags, args: ids }) {
+    const waitMs = flags.timeout || Infinity;
+    const late = (id: string) =>
+      new ClientError("timed_out", `no result after ${formatDuration(waitMs)}`, {
+        hint: goesOn([id]),
+      });
+    const open = new Set(ids);
+    const unfinished = () => open.size > 0 ? goesOn([...open]) : undefined;
+    return await withClient({ flags, unfinished }, async (client) => {
+      const until = performance.now() + waitMs;
+      const endOf = async (id: string) => {
+        const ms = Math.max(0, until - performance.now());
+        const end = await within(client.end(id), { ms, late: () => late(id) });
+        open.delete(id);
+        return end;
+      };
+      const [only, second] = ids;
+      if (only !== undefined && second === undefined && !flags.json) {
+        return tellEnd(await endOf(only), flags);
+      }
+      return await forEachTask({
+        ids,
+        json: flags.json,
+        ask: async (id) => outcomeOf(await endOf(id)),
+        show: ({ task }) => print(JSON.stringify(task)),
+      });
+    });
+  },
+});
+
+function outcomeOf(end: TaskEnd): Outcome {
+  return end.status === "completed" ? { task: end } : { task: end, error: reportOfEnd(end) };
+}

@@ -1,0 +1,45 @@
+/**
+ * The client of sd for TypeScript and JavaScript.
+ *
+ * ```ts
+ * import { connect } from "@sd/sd";
+ *
+ * await using client = await connect({ hostname: "127.0.0.1", port: 5000 });
+ * const task = await client.submit("square", { n: 7 }, { timeout: 5000, attempts: 3 });
+ * await task.result; // 49
+ * ```
+ *
+ * Errors: `SdError` where the server refuses, `ClientError` where there is no connection,
+ * `TaskFailedError` and `TaskEndedError` where a task has no result. Each has a `code` or a `status`
+ * out of a closed list. Sources: `docs/protocol.md`, `protocol/errors.ts`.
+ *
+ * @module
+ */
+
+export {
+  Client,
+  connect,
+  type ListFilter,
+  type ServerHello,
+  type Submitted,
+  type TaskPage,
+} from "./client.ts";
+export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task_end.ts";
+export { type ClientCode, ClientError } from "../cli/client_error.ts";
+export type { Target } from "../cli/target.ts";
+export {
+  type ErrorBody,
+  type ErrorCode,
+  type FailureCode,
+  type RefusalCode,
+  SdError,
+} from "../protocol/errors.ts";
+export type {
+  FinalStatus,
+  Progress,
+  ServerStats,
+  Status,
+  StatusCounts,
+  TaskOptions,
+  TaskView,
+} from "../protocol/task.ts";

@@ -1,0 +1,52 @@
+/** How a task's end is printed: the result and nothing else on stdout, talk on stderr. */
+
+import { cyan } from "@std/fmt/colors";
+import { EXIT, type ExitCode } from "../cli/exit.ts";
+import { type ErrorReport, printData, tellError } from "../cli/report.ts";
+import { escapeControls, paint, print, say, stdoutIsTerminal } from "../cli/talk.ts";
+import type { TaskEnd } from "./task_end.ts";
+
+/** What a person reads of a result: a string as it is, anything else as compact JSON. */
+export function resultText(result: unknown): string {
+  const text = typeof result === "string" ? result : JSON.stringify(result);
+  // To a pipe or a file a result goes exactly as it is; a terminal must not obey it.
+  return stdoutIsTerminal() ? escapeControls(text, true) : text;
+}
+
+/** A line of the client's own, about what it is doing. */
+export function talk(text: string): void {
+  say(`${paint("stderr", cyan, "[client]")} ${escapeControls(text)}`);
+}
+
+/** Prints how a task ended, and returns the exit code that goes with it. */
+export function tellEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
+  if (end.status === "completed") {
+    if (json) printData(end);
+    else print(resultText(end.result));
+    return EXIT.ok;
+  }
+  const who = end.status === "failed" ? `[client] task failed: ${end.error.code}:` : "[client]";
+  return tellError(reportOfEnd(end), { json, who });
+}
+
+/** A task that ended without a result, as an error report. */
+export function reportOfEnd(end: Exclude<TaskEnd, { status: "completed" }>): ErrorReport {
+  const { task_id } = end;
+  const hint = `run it again with: sd retry ${task_id}`;
+  if (end.status === "failed") {
+    return { ...end.error, hint, task_id, attempt: end.attempt };
+  }
+  const message = end.status === "cancelled"
+    ? "the task was cancelled"
+    : "the task expired before it was started";
+  return { code: end.status, message, hint, task_id };
+}
+
+/** What to say where the client leaves before these tasks have ended. */
+export function goesOn(ids: readonly string[]): string {
+  const [who, whose] = ids.length === 1 ? ["the task goes on", "its result"] : [
+    "the tasks go on",
+    "their results",
+  ];
+  return `${who}; ${whose}: sd wait ${ids.join(" ")}`;
+}

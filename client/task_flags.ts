@@ -1,0 +1,87 @@
+/** Every option of a task as a flag of `sd submit`. */
+
+import type { FlagSpecs, FlagValues } from "../cli/flag_spec.ts";
+import {
+  MAX_ATTEMPTS,
+  MAX_BACKOFF_MS,
+  MAX_DELAY_MS,
+  MAX_PRIORITY,
+  MAX_TIMEOUT_MS,
+} from "../protocol/limits.ts";
+import type { TaskOptions } from "../protocol/task.ts";
+
+export const TASK_FLAGS = {
+  id: { type: "string", value: "ID", help: "its id; the same submit again is the same task" },
+  priority: {
+    type: "integer",
+    value: "N",
+    min: -MAX_PRIORITY,
+    max: MAX_PRIORITY,
+    help: "higher runs first, 0 where none is given",
+  },
+  delay: {
+    type: "duration",
+    value: "TIME",
+    max: MAX_DELAY_MS,
+    help: "start no sooner than so long from now",
+  },
+  at: {
+    type: "string",
+    value: "WHEN",
+    help: "start no sooner than this, like 2030-01-31T08:00:00Z",
+  },
+  runTimeout: {
+    type: "duration",
+    value: "TIME",
+    min: 1,
+    max: MAX_TIMEOUT_MS,
+    help: "stop an attempt that runs longer; 1m where none is given",
+  },
+  attempts: {
+    type: "integer",
+    value: "N",
+    min: 1,
+    max: MAX_ATTEMPTS,
+    help: "try so often at most when it fails or times out; 1 where none is given",
+  },
+  backoff: {
+    type: "duration",
+    value: "TIME",
+    max: MAX_BACKOFF_MS,
+    help: "wait before attempt 2, twice as long before the next; 1s where none is given",
+  },
+  expires: {
+    type: "duration",
+    value: "TIME",
+    min: 1,
+    max: MAX_DELAY_MS,
+    help: "do not start it any more after so long",
+  },
+  keep: {
+    type: "duration",
+    value: "TIME",
+    max: MAX_DELAY_MS,
+    help: "keep the record so long after its end; 1d where none is given",
+  },
+} as const satisfies FlagSpecs;
+
+/** The options that were given, as they travel. */
+export function taskOptions(
+  flags: FlagValues<typeof TASK_FLAGS> & { detach: boolean },
+): TaskOptions {
+  const { runTimeout: timeout, id, priority, delay, at, attempts, backoff, expires, keep } = flags;
+  const options: Record<string, unknown> = {
+    id,
+    priority,
+    delay,
+    at,
+    timeout,
+    attempts,
+    backoff,
+    expires,
+    keep,
+    wait: flags.detach ? false : undefined,
+  };
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as TaskOptions;
+}

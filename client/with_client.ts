@@ -1,0 +1,40 @@
+/**
+ * The frame of every command that speaks to a server: connect, do it, close; and on Ctrl-C say what
+ * goes on without the client, and end.
+ */
+
+import { ClientError } from "../cli/client_error.ts";
+import { parseTarget } from "../cli/target.ts";
+import { write } from "../cli/talk.ts";
+import { type Client, connect } from "./client.ts";
+import { talk } from "./output.ts";
+
+export interface Frame {
+  flags: { server: string; json: boolean };
+  /** What goes on at the server when the client leaves now; `undefined` where nothing does. */
+  unfinished?: () => string | undefined;
+}
+
+/** Runs `use` with a client of the server that the flags name. Throws `interrupted` on Ctrl-C. */
+export async function withClient<T>(frame: Frame, use: (client: Client) => Promise<T>): Promise<T> {
+  const target = parseTarget(frame.flags.server);
+  const interrupt = Promise.withResolvers<never>();
+  const onInterrupt = () => interrupt.reject(interrupted(frame));
+  Deno.addSignalListener("SIGINT", onInterrupt);
+  try {
+    await using client = await Promise.race([connect(target), interrupt.promise]);
+    return await Promise.race([use(client), interrupt.promise]);
+  } finally {
+    Deno.removeSignalListener("SIGINT", onInterrupt);
+  }
+}
+
+function interrupted({ flags, unfinished }: Frame): ClientError {
+  const hint = unfinished?.();
+  if (!flags.json) {
+    // The terminal has just written ^C.
+    if (Deno.stderr.isTerminal()) write("stderr", "\n");
+    if (hint) talk(hint);
+  }
+  return new ClientError("interrupted", "interrupted", { hint });
+}

@@ -1,0 +1,120 @@
+/**
+ * The executable: finds the subcommand, loads it and no other, and exits with what it returns. What
+ * `sd submit` does not need is never loaded, so that it starts in no time.
+ */
+
+import { bold } from "@std/fmt/colors";
+import type { Command } from "./cli/command.ts";
+import { EXIT } from "./cli/exit.ts";
+import { overview } from "./cli/help.ts";
+import { nearest } from "./cli/nearest.ts";
+import { tellBug, tellError } from "./cli/report.ts";
+import { paint, print } from "./cli/talk.ts";
+import { VERSION } from "./cli/version.ts";
+
+interface Entry {
+  /** That of the command, told here so that the overview loads none; a test holds the two equal. */
+  summary: string;
+  load(): Promise<Command>;
+}
+
+/** All subcommands, in the order of the overview. */
+export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[] = [
+  ["Run", {
+    serve: {
+      summary: "run the server, with workers of its own",
+      load: async () => (await import("./server/serve.ts")).serve,
+    },
+    work: {
+      summary: "run workers for a server, on this machine or another",
+      load: async () => (await import("./workers/work.ts")).work,
+    },
+  }],
+  ["Tasks", {
+    submit: {
+      summary: "send a task and print its result",
+      load: async () => (await import("./client/commands/submit.ts")).submit,
+    },
+    wait: {
+      summary: "wait until tasks are final and print their results",
+      load: async () => (await import("./client/commands/wait.ts")).wait,
+    },
+    result: {
+      summary: "print the result of a task that is final",
+      load: async () => (await import("./client/commands/result.ts")).result,
+    },
+    cancel: {
+      summary: "cancel tasks, queued or running",
+      load: async () => (await import("./client/commands/cancel.ts")).cancel,
+    },
+    retry: {
+      summary: "queue tasks again that failed, were cancelled or expired",
+      load: async () => (await import("./client/commands/retry.ts")).retry,
+    },
+    ls: {
+      summary: "list tasks",
+      load: async () => (await import("./client/commands/ls.ts")).ls,
+    },
+  }],
+  ["Look", {
+    status: {
+      summary: "show the server, its workers and how many tasks are in each status",
+      load: async () => (await import("./client/commands/status.ts")).status,
+    },
+    ops: {
+      summary: "list the ops that can be submitted, and how many workers have each",
+      load: async () => (await import("./client/commands/ops.ts")).ops,
+    },
+    bench: {
+      summary: "measure how many tasks a second the server gets through",
+      load: async () => (await import("./client/commands/bench.ts")).bench,
+    },
+  }],
+];
+
+const ENTRIES: ReadonlyMap<string, Entry> = new Map(
+  GROUPS.flatMap(([, entries]) => Object.entries(entries)),
+);
+
+/** Runs the command line `argv` and returns the exit code. Never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const [name = "--help", ...rest] = argv;
+  const json = rest.includes("--json");
+  try {
+    if (name === "--version" || name === "-V") return tellVersion();
+    if (name === "--help" || name === "-h") return tellOverview();
+    if (name === "help") return await main(rest.length > 0 ? [...rest, "--help"] : ["--help"]);
+    const entry = ENTRIES.get(name);
+    if (!entry) return tellUnknown(name, json);
+    const command = await entry.load();
+    return await command.main(rest);
+  } catch (error) {
+    return tellBug(error, { json });
+  }
+}
+
+function tellVersion(): number {
+  print(`sd ${VERSION} (deno ${Deno.version.deno}, v8 ${Deno.version.v8})`);
+  return EXIT.ok;
+}
+
+function tellOverview(): number {
+  const groups = GROUPS.map(([title, entries]) => {
+    const rows = Object.entries(entries).map(([name, { summary }]) => [name, summary] as const);
+    return [title, rows] as const;
+  });
+  print(overview(groups, (text) => paint("stdout", bold, text)));
+  return EXIT.ok;
+}
+
+function tellUnknown(name: string, json: boolean): number {
+  const meant = nearest(name, [...ENTRIES.keys(), "help"]);
+  const what = name.startsWith("-") ? "flag" : "command";
+  return tellError({
+    code: "usage",
+    message: `unknown ${what} ${name}`,
+    hint: meant ? `did you mean sd ${meant}?` : "see all commands with: sd --help",
+  }, { json });
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

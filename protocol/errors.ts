@@ -1,0 +1,65 @@
+/**
+ * The closed list of error codes, and the one error class that carries them. Every expected error of
+ * sd is an `SdError`; anything else that is thrown is a bug and reaches a client as `internal`.
+ *
+ * To add a code: add it here, to the table in `docs/protocol.md`, and to `cli/exit.ts`.
+ */
+
+/** Why a message was refused. */
+export const REFUSAL_CODES = [
+  "bad_json",
+  "bad_request",
+  "unknown_op",
+  "unknown_cmd",
+  "line_too_long",
+  "unauthorized",
+  "not_found",
+  "conflict",
+  "queue_full",
+  "shutting_down",
+  "storage_full",
+  "internal",
+] as const;
+
+/** Why a task failed. */
+export const FAILURE_CODES = [
+  "task_error",
+  "timeout",
+  "worker_crashed",
+  "out_of_memory",
+  "bad_result",
+] as const;
+
+export type RefusalCode = typeof REFUSAL_CODES[number];
+export type FailureCode = typeof FAILURE_CODES[number];
+export type ErrorCode = RefusalCode | FailureCode;
+
+/** An error as it travels: `{"code":"timeout","message":"…"}`. */
+export interface ErrorBody<Code extends ErrorCode = ErrorCode> {
+  code: Code;
+  message: string;
+}
+
+/** An expected error: a code of the closed list, and a message for the person who reads it. */
+export class SdError extends Error {
+  override readonly name = "SdError";
+
+  constructor(readonly code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** What `error` looks like on the wire. An unexpected error tells a client nothing but `internal`. */
+export function errorBody(error: unknown): ErrorBody {
+  if (error instanceof SdError) return { code: error.code, message: error.message };
+  return {
+    code: "internal",
+    message: "the server met an error of its own; its log has the details",
+  };
+}
+
+/** `value` as a message may quote it: JSON, cut at 80 characters. */
+export function quote(value: unknown): string {
+  const text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value) ?? String(value);
+  return text.length <= 80 ? text : `${text.slice(0, 77)}…`;
+}

@@ -1,0 +1,40 @@
+/**
+ * Every limit on what comes from outside, with its unit in its name. Read by the server, the workers
+ * and the clients; tested at the limit and one past it.
+ */
+
+/** One line of the wire, newline not counted. */
+export const MAX_LINE_BYTES = 1024 * 1024;
+/** A leased task is a submitted line in an envelope of ids and numbers. */
+export const MAX_WORK_LINE_BYTES = MAX_LINE_BYTES + 4096;
+/** A result in JSON; the rest of the line is for the task's id and the client's `ref`. */
+export const MAX_RESULT_BYTES = MAX_LINE_BYTES - 2048;
+/** The message of a task's error; a longer one is cut. */
+export const MAX_ERROR_MESSAGE_CHARS = 8192;
+/** The note of a progress report; a longer one is cut. */
+export const MAX_PROGRESS_NOTE_CHARS = 1024;
+
+/** Arrays and objects within one another. `JSON.parse` takes a million, `postMessage` far fewer. */
+export const MAX_JSON_DEPTH = 64;
+
+export const MAX_REF_CHARS = 128;
+export const MAX_TASK_ID_CHARS = 128;
+export const MAX_OP_CHARS = 128;
+
+export const MAX_PRIORITY = 100;
+export const MAX_ATTEMPTS = 100;
+/** 24.8 days: the longest that a timer and the 32 bits of the shared task table can hold. */
+export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+/** Ten years: `delay`, `expires` and `keep`. */
+export const MAX_DELAY_MS = 10 * 365 * 86_400_000;
+export const MAX_BACKOFF_MS = 3_600_000;
+
+/** Tasks in one answer of `list`. */
+export const MAX_LIST = 1000;
+
+/** Tasks that one worker process may hold at a time. */
+export const MAX_CREDIT = 4096;
+export const MAX_WORKERS = 1024;
+
+/** Deaths of worker processes that one task may be running in before it is failed. */
+export const MAX_DEATHS = 3;

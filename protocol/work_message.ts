@@ -1,0 +1,109 @@
+/**
+ * What travels on a work link, between a server and a worker process. Leased tasks and their results
+ * are the hot path: they are built and taken apart as text, `"lease"` always first, so that a payload
+ * or a result is parsed once, by the thread that needs it. All other messages are plain JSON.
+ *
+ *     server → pool   {"lease":7,"attempt":1,"timeout":60000,"id":"…","submit":{…the submitted line…}}
+ *                     {"cancel":[7]}   {"lost":[7]}
+ *     pool → server   {"cmd":"work",…}            first, and answered
+ *                     {"lease":7,"result":49}     {"lease":7,"error":{…}}   {"lease":7,"cancelled":true}
+ *                     {"lease":7,"progress":{…}}  {"release":[7]}   {"renew":[7]}   {"credit":64}
+ *                     {"retire":[[7,"timeout"]]}
+ *
+ * Both ends are the same release of sd: to change a message, change both and raise WORK_VERSION.
+ */
+
+import type { ErrorBody, FailureCode } from "./errors.ts";
+import type { Progress } from "./task.ts";
+
+export const WORK_VERSION = 1;
+
+const LEASE_PREFIX = '{"lease":';
+const RESULT_MARK = ',"result":';
+const ZERO = 48, NINE = 57, COMMA = 44;
+
+/** The first line of a work link. */
+export interface WorkHello {
+  cmd: "work";
+  version: number;
+  secret: string;
+  workers: number;
+  /** Tasks that the pool will hold at first; it says `credit` when that changes. */
+  credit: number;
+  ops: string[];
+  pid: number;
+  /** Which of the server's own pools this is; absent for one that came by itself. */
+  pool?: string;
+}
+
+/** The server's answer to `WorkHello`. */
+export interface WorkWelcome {
+  work: "ok";
+  lease_ms: number;
+}
+
+/** Server to pool, everything but leased tasks. */
+export type ServerOrder =
+  /** Stop these tasks and say so. */
+  | { cancel: number[] }
+  /** These leases ran out and were taken back: stop the tasks, say nothing. */
+  | { lost: number[] };
+
+/** Pool to server, everything but results. */
+export type PoolReport =
+  | { lease: number; error: ErrorBody<FailureCode>; retry?: false }
+  | { lease: number; cancelled: true }
+  | { lease: number; progress: Progress }
+  /** Not started, and other workers may have them. */
+  | { release: number[] }
+  /** Still held. */
+  | { renew: number[] }
+  /** From now on the pool will hold so many tasks at most. */
+  | { credit: number }
+  /** This process is about to end, since these tasks would not stop. Each ends for its reason. */
+  | { retire: [lease: number, reason: StopReason][] };
+
+/** Why a running task is stopped. */
+export type StopReason = "timeout" | "cancel" | "lost";
+
+/** A leased task as text. `payload` is the line that the client sent. */
+export function leasedTaskLine(
+  task: { lease: number; attempt: number; timeoutMs: number; id: string; payload: string },
+): string {
+  return `{"lease":${task.lease},"attempt":${task.attempt},"timeout":${task.timeoutMs},` +
+    `"id":"${task.id}","submit":${task.payload}}`;
+}
+
+/** A leased task once a worker has parsed it. */
+export interface LeasedTaskMessage {
+  lease: number;
+  attempt: number;
+  timeout: number;
+  id: string;
+  submit: Record<string, unknown> & { op: string };
+}
+
+/** A result as text; `json` is the result in JSON. */
+export function resultLine(lease: number, json: string): string {
+  return `{"lease":${lease},"result":${json}}`;
+}
+
+/** The lease number of a line that begins with one, else 0. */
+export function leaseOf(line: string): number {
+  if (!line.startsWith(LEASE_PREFIX)) return 0;
+  let lease = 0;
+  for (let i = LEASE_PREFIX.length; i < line.length; i++) {
+    const code = line.charCodeAt(i);
+    if (code === COMMA) return Number.isSafeInteger(lease) ? lease : 0;
+    if (code < ZERO || code > NINE) return 0;
+    lease = lease * 10 + (code - ZERO);
+  }
+  return 0;
+}
+
+/** The JSON of the result in `line`, for which `leaseOf` found a lease; `undefined` for any other report. */
+export function resultOf(line: string): string | undefined {
+  const mark = line.indexOf(",", LEASE_PREFIX.length);
+  if (!line.startsWith(RESULT_MARK, mark)) return undefined;
+  return line.slice(mark + RESULT_MARK.length, -1);
+}

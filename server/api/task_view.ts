@@ -1,0 +1,45 @@
+/** From an engine's record to what `get` answers. */
+
+import type { Progress, TaskView } from "../../protocol/task.ts";
+import type { TaskRecord } from "../engine/engine.ts";
+
+export function taskView(record: TaskRecord, progress: Progress | undefined): TaskView {
+  const { rules } = record;
+  return {
+    task_id: record.id,
+    op: record.op,
+    status: record.status,
+    priority: rules.priority,
+    attempt: record.attempt,
+    attempts: rules.attempts,
+    created_at: time(record.createdAt),
+    ...(record.status === "delayed" ? { run_at: time(record.runAt) } : {}),
+    ...(record.startedAt > 0 ? { started_at: time(record.startedAt) } : {}),
+    ...(record.finishedAt > 0 ? { finished_at: time(record.finishedAt) } : {}),
+    ...(record.result === undefined ? {} : { result: JSON.parse(record.result) as unknown }),
+    ...(record.error === undefined ? {} : { error: record.error }),
+    ...(progress === undefined ? {} : { progress }),
+  };
+}
+
+/** A task in a list of up to a thousand: without its result, and with few words, so that they fit a line. */
+export function taskSummary(record: TaskRecord, progress: Progress | undefined): TaskView {
+  const { result: _result, error, progress: _progress, ...view } = taskView(
+    { ...record, result: undefined },
+    undefined,
+  );
+  return {
+    ...view,
+    ...(error && { error: { code: error.code, message: cut(error.message) } }),
+    ...(progress && { progress: { fraction: progress.fraction } }),
+  };
+}
+
+function cut(message: string): string {
+  const most = 200;
+  return message.length <= most ? message : `${message.slice(0, most - 1)}…`;
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}

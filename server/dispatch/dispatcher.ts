@@ -1,0 +1,128 @@
+/**
+ * Hands queued tasks to worker processes that have room for them. One loop: `kick` says that
+ * something has changed (a task, a worker, room), and however often that is said while the loop runs,
+ * it runs once more. A delayed task kicks it when it becomes due.
+ */
+
+import { setImmediate } from "node:timers";
+import type { Progress } from "../../protocol/task.ts";
+import type { Clock } from "../clock.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Log } from "../log.ts";
+import type { TaskEvents } from "../task/task_events.ts";
+import type { Runner } from "./runner.ts";
+
+export interface DispatcherOptions {
+  readonly engine: Engine;
+  readonly events: TaskEvents;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly leaseMs: number;
+}
+
+/** Tasks leased for one runner before the next has its turn. */
+const TURN_TASKS = 128;
+/** After an engine failed to lease; also the longest that a missed due time can go unnoticed. */
+const RETRY_MS = 1000;
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #runners: Runner[] = [];
+  #started = false;
+  #again = false;
+  #loop: Promise<void> | undefined;
+  #dueTimer: (() => void) | undefined;
+  #dueAt = Infinity;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#started = true;
+    this.kick();
+  }
+
+  /** Leases nothing more; resolves when no lease is under way. */
+  async stop(): Promise<void> {
+    this.#started = false;
+    this.#dueTimer?.();
+    this.#dueTimer = undefined;
+    this.#dueAt = Infinity;
+    await this.#loop;
+  }
+
+  attach(runner: Runner): void {
+    this.#runners.push(runner);
+    this.kick();
+  }
+
+  detach(runner: Runner): void {
+    const at = this.#runners.indexOf(runner);
+    if (at >= 0) this.#runners.splice(at, 1);
+  }
+
+  get runners(): readonly Runner[] {
+    return this.#runners;
+  }
+
+  /** Something has changed: look for tasks to hand out. */
+  kick(): void {
+    this.#again = true;
+    if (!this.#started || this.#loop) return;
+    this.#loop = this.#run().finally(() => {
+      this.#loop = undefined;
+      if (this.#again) this.kick();
+    });
+  }
+
+  /** Stops the tasks of `leases`, wherever they run. */
+  stopTasks(leases: readonly number[], reason: "cancel" | "lost"): void {
+    for (const runner of this.#runners) {
+      const held = leases.filter((lease) => runner.holds(lease));
+      if (held.length > 0) runner.stop(held, reason);
+    }
+  }
+
+  progressOf(lease: number): Progress | undefined {
+    return this.#runners.find((runner) => runner.holds(lease))?.progressOf(lease);
+  }
+
+  async #run(): Promise<void> {
+    // All that came in together, on whatever connections, is enqueued before anything is leased.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    try {
+      while (this.#again && this.#started) {
+        this.#again = false;
+        // A copy: a runner may come or go while the engine is asked.
+        for (const runner of [...this.#runners]) await this.#serve(runner);
+        const first = this.#runners.shift();
+        if (first) this.#runners.push(first);
+      }
+    } catch (error) {
+      this.#options.log.bug("dispatcher", error);
+      this.#kickAt(this.#options.clock.now() + RETRY_MS);
+    }
+  }
+
+  async #serve(runner: Runner): Promise<void> {
+    const limit = Math.min(runner.room, TURN_TASKS);
+    if (limit <= 0 || !this.#started) return;
+    const { engine, events, clock, leaseMs } = this.#options;
+    const leased = await engine.lease({ ops: runner.ops, limit, leaseMs }, clock.now());
+    if (leased.tasks.length > 0) runner.run(leased.tasks);
+    if (leased.expired.length > 0) events.emit(leased.expired);
+    if (leased.tasks.length === limit) this.#again = true;
+    if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
+  }
+
+  #kickAt(time: number): void {
+    if (time >= this.#dueAt || !this.#started) return;
+    this.#dueTimer?.();
+    this.#dueAt = time;
+    this.#dueTimer = this.#options.clock.after(time - this.#options.clock.now(), () => {
+      this.#dueAt = Infinity;
+      this.kick();
+    });
+  }
+}

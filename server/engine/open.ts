@@ -1,0 +1,19 @@
+/** From an engine's URL to the engine. Each is loaded by a literal import, and only when asked for. */
+
+import { quote, SdError } from "../../protocol/errors.ts";
+import type { Engine } from "./engine.ts";
+
+/** The URLs that `openEngine` understands, for help and messages. */
+export const ENGINE_URLS = ["memory:"] as const;
+
+/** Throws `bad_request` for a URL that names no engine. */
+export async function openEngine(url: string): Promise<Engine> {
+  if (url === "memory:") {
+    const { openMemoryEngine } = await import("./memory.ts");
+    return openMemoryEngine();
+  }
+  throw new SdError(
+    "bad_request",
+    `no engine is called ${quote(url)}; the engines are ${ENGINE_URLS.join(", ")}`,
+  );
+}

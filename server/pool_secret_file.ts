@@ -1,0 +1,40 @@
+/**
+ * Where the secret of the pool lies for workers that come by themselves: a file that only its user
+ * may read, named by the server's port, gone when the server is.
+ */
+
+import { dirname } from "node:path";
+import { poolSecretFile } from "../cli/state_dir.ts";
+import type { Log } from "./log.ts";
+
+/** Writes it; answers what removes it again. A server that cannot write it runs all the same. */
+export function keepPoolSecret(
+  { port, secret, log }: { port: number; secret: string; log: Log },
+): () => void {
+  const path = poolSecretFile(port);
+  try {
+    Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    // A new file each time: the mode of one that is there already would stay as it is.
+    removeIfThere(path);
+    Deno.writeTextFileSync(path, secret + "\n", { mode: 0o600, createNew: true });
+  } catch (error) {
+    log.warn("server", `cannot write ${path}: ${String(error)}; sd work will need --secret-file`);
+    return () => {};
+  }
+  return () => {
+    try {
+      // Another server may have the port, and the file, by now.
+      if (Deno.readTextFileSync(path).trim() === secret) removeIfThere(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) log.warn("server", String(error));
+    }
+  };
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,116 @@
+/** `sd serve`: the flags, the server they ask for, and its life until a signal ends it. */
+
+import { ClientError } from "../cli/client_error.ts";
+import { defineCommand } from "../cli/command.ts";
+import { EXIT } from "../cli/exit.ts";
+import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
+import { VERSION } from "../cli/version.ts";
+import { MAX_WORKERS } from "../protocol/limits.ts";
+import { systemClock } from "./clock.ts";
+import { checkAddress } from "./config.ts";
+import { ENGINE_URLS, openEngine } from "./engine/open.ts";
+import { untilStopSignal } from "./lifecycle.ts";
+import { openLog } from "./log.ts";
+import { keepPoolSecret } from "./pool_secret_file.ts";
+import { type Server, type ServerOptions, startServer } from "./server.ts";
+import { newPoolSecret } from "./tcp/pool_secret.ts";
+
+export const serve = defineCommand({
+  name: "serve",
+  summary: "run the server, with workers of its own",
+  flags: {
+    workers: {
+      type: "integer",
+      help: "workers on this machine; 0: only those that come by sd work (default: one per core)",
+      value: "N",
+      min: 0,
+      max: MAX_WORKERS,
+    },
+    host: {
+      type: "string",
+      help: "address to listen on",
+      value: "HOST",
+      default: DEFAULT_HOST,
+    },
+    port: {
+      type: "integer",
+      help: "port to listen on; 0: any free one",
+      value: "PORT",
+      min: 0,
+      max: 65535,
+      default: DEFAULT_PORT,
+    },
+    engine: {
+      type: "string",
+      help: `what keeps the tasks: ${ENGINE_URLS.join(", ")}`,
+      value: "URL",
+      env: "SD_ENGINE",
+      default: "memory:",
+    },
+    grace: {
+      type: "duration",
+      help: "how long running tasks may go on when the server stops",
+      value: "TIME",
+      default: 10_000,
+    },
+    insecure: {
+      type: "boolean",
+      help: "listen on an address that other machines can reach, without protection",
+    },
+  },
+  examples: [
+    ["sd serve --workers 4", "four workers, port 5000"],
+    ["sd serve --port 0 --workers 1", "any free port; the first line on stderr names it"],
+    ["sd serve --workers 0", "no workers here: they come by sd work"],
+  ],
+  async run({ flags }) {
+    const log = openLog();
+    checkAddress(flags.host, flags.insecure);
+    const secret = Deno.env.get("SD_POOL_SECRET") || newPoolSecret();
+    const workers = flags.workers ?? navigator.hardwareConcurrency;
+    const server = listen({
+      config: {
+        hostname: flags.host,
+        port: flags.port,
+        workers,
+        engineUrl: flags.engine,
+        graceMs: flags.grace,
+      },
+      engine: await openEngine(flags.engine),
+      secret,
+      clock: systemClock,
+      log,
+      version: VERSION,
+    });
+    const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
+    const stopSignal = untilStopSignal(forgetSecret);
+    void server.workersStarted.then(() => {
+      log.info("server", `${workers} worker${workers === 1 ? "" : "s"} started`);
+      log.info("dispatcher", "started");
+    });
+    const signal = await stopSignal;
+    log.info("server", `${signal}: stopping; running tasks have ${flags.grace / 1000} s to finish`);
+    await server.stop(flags.grace);
+    forgetSecret();
+    log.info("server", "stopped");
+    return EXIT.ok;
+  },
+});
+
+/** Starts the server; an address that cannot be had is the user's to mend, not a bug. */
+function listen(options: ServerOptions): Server {
+  const { hostname, port } = options.config;
+  try {
+    return startServer(options);
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) {
+      throw new ClientError("usage", `cannot listen on ${hostname}:${port}: it is in use`, {
+        hint: "choose another with --port, or stop the program that has it",
+        cause: error,
+      });
+    }
+    throw new ClientError("usage", `cannot listen on ${hostname}:${port}: ${String(error)}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * The server put together: which room gets which other, in what order they start and stop. `serve.ts`
+ * runs one for the command line; tests run as many as they like.
+ */
+
+import { PROTOCOL_VERSION } from "../protocol/task.ts";
+import { TaskApi } from "./api/task_api.ts";
+import type { Clock } from "./clock.ts";
+import type { ServeConfig } from "./config.ts";
+import { Dispatcher } from "./dispatch/dispatcher.ts";
+import { createJanitor } from "./dispatch/janitor.ts";
+import { LOCAL_POOL, LocalPool } from "./dispatch/local_pool.ts";
+import { OpDirectory } from "./dispatch/op_directory.ts";
+import { createReclaimer } from "./dispatch/reclaimer.ts";
+import { Settlement } from "./dispatch/settlement.ts";
+import type { Engine } from "./engine/engine.ts";
+import type { Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { TaskEvents } from "./task/task_events.ts";
+import { TcpDoor } from "./tcp/door.ts";
+import type { WorkLink } from "./tcp/work_link.ts";
+
+export interface ServerOptions {
+  readonly config: ServeConfig;
+  readonly engine: Engine;
+  readonly secret: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly version: string;
+  /** A lease runs out so long after its worker process was last heard of. */
+  readonly leaseMs?: number;
+}
+
+const LEASE_MS = 30_000;
+/** How often a stopping server looks whether its tasks have finished. */
+const STOP_LOOK_MS = 10;
+
+export interface Server {
+  readonly address: { readonly hostname: string; readonly port: number };
+  /** Resolves when the server's own workers are connected; at once when it has none. */
+  readonly workersStarted: Promise<void>;
+  /** Refuses new tasks, lets running ones finish for `graceMs`, ends the rest, closes everything. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Listens, and starts all rooms. Throws what `Deno.listen` throws. */
+export function startServer(options: ServerOptions): Server {
+  const { config, engine, secret, clock, log, version, leaseMs = LEASE_MS } = options;
+  const metrics = new Metrics();
+  const events = new TaskEvents(metrics);
+  const ops = new OpDirectory(config.workers > 0);
+  const dispatcher = new Dispatcher({ engine, events, clock, log, leaseMs });
+  const settlement = new Settlement({ engine, events, dispatcher, clock, log, leaseMs });
+  const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
+  const janitor = createJanitor({ engine, events, clock, log });
+  const api = new TaskApi({
+    engine,
+    events,
+    dispatch: dispatcher,
+    ops,
+    metrics,
+    clock,
+    version,
+    protocol: PROTOCOL_VERSION,
+  });
+
+  const listener = Deno.listen({ hostname: config.hostname, port: config.port });
+  const address = listener.addr as Deno.NetAddr;
+  const started = Promise.withResolvers<void>();
+  const door = new TcpDoor({
+    listener,
+    api,
+    secret,
+    leaseMs,
+    version,
+    log,
+    metrics,
+    links: {
+      ack: (acks) => settlement.ack(acks),
+      nack: (nacks) => settlement.nack(nacks),
+      renew: (leases) => settlement.renew(leases),
+      hasRoom: () => dispatcher.kick(),
+      attached(link: WorkLink) {
+        ops.add(link);
+        dispatcher.attach(link);
+        if (link.pool === LOCAL_POOL) started.resolve();
+        else log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
+      },
+      detached(link: WorkLink) {
+        dispatcher.detach(link);
+        ops.remove(link);
+        if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
+      },
+    },
+  });
+  const pool = config.workers > 0
+    ? new LocalPool({
+      server: { hostname: address.hostname, port: address.port },
+      secret,
+      workers: config.workers,
+      log,
+    })
+    : undefined;
+  if (!pool) started.resolve();
+
+  log.info("server", `listening on ${formatAddress(address)}`);
+  door.start();
+  pool?.start();
+  dispatcher.start();
+  reclaimer.start();
+  janitor.start();
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (graceMs: number) => {
+    const deadline = clock.now() + graceMs;
+    api.stopSubmits();
+    ops.giveUpWaiting();
+    await door.stopAccepting();
+    await dispatcher.stop();
+    const isBusy = () => dispatcher.runners.some((runner) => runner.held > 0);
+    while (isBusy() && clock.now() < deadline) {
+      await new Promise<void>((resolve) => clock.after(STOP_LOOK_MS, resolve));
+    }
+    await pool?.stop(Math.max(0, deadline - clock.now()));
+    await Promise.all([reclaimer.stop(), janitor.stop()]);
+    await door.close();
+    await engine.close();
+  };
+  return {
+    address,
+    workersStarted: started.promise,
+    stop: (graceMs) => stopped ??= stop(graceMs),
+  };
+}
+
+function formatAddress({ hostname, port }: Deno.NetAddr): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}

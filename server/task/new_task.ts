@@ -1,0 +1,200 @@
+/**
+ * From a client's message to a task that an engine can keep: every option checked, every default
+ * filled in. Pure; called by the TCP session for each submitted line.
+ */
+
+import { quote, SdError } from "../../protocol/errors.ts";
+import {
+  MAX_ATTEMPTS,
+  MAX_BACKOFF_MS,
+  MAX_DELAY_MS,
+  MAX_OP_CHARS,
+  MAX_PRIORITY,
+  MAX_TASK_ID_CHARS,
+  MAX_TIMEOUT_MS,
+} from "../../protocol/limits.ts";
+import type { JsonObject } from "../../protocol/message.ts";
+import { newSerial, newTaskId } from "./task_id.ts";
+
+/** How a task is run and kept. Tasks with the same options may share one object. */
+export interface TaskRules {
+  readonly priority: number;
+  readonly timeoutMs: number;
+  readonly attempts: number;
+  readonly backoffMs: number;
+  readonly keepMs: number;
+}
+
+/** A task as it enters an engine. Times are ms since 1970. */
+export interface NewTask {
+  readonly id: string;
+  /** No other task of this process has it. */
+  readonly serial: number;
+  /** The client chose the id: the same submit again is no new task. */
+  readonly idGiven: boolean;
+  readonly op: string;
+  /** The submitted line as it came, with its `op`, `ref` and `task`; never serialised again. */
+  readonly payload: string;
+  readonly rules: TaskRules;
+  readonly createdAt: number;
+  /** When it becomes due; `createdAt` when it is due at once. */
+  readonly runAt: number;
+  /** Not started after this; `Infinity` when it may always be. */
+  readonly expiresAt: number;
+  /** The submitting connection wants the final line. */
+  readonly wait: boolean;
+}
+
+export const DEFAULT_RULES: TaskRules = {
+  priority: 0,
+  timeoutMs: 60_000,
+  attempts: 1,
+  backoffMs: 1000,
+  keepMs: 86_400_000,
+};
+
+const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+
+const OPTION_NAMES = [
+  "id",
+  "priority",
+  "delay",
+  "at",
+  "timeout",
+  "attempts",
+  "backoff",
+  "expires",
+  "keep",
+  "wait",
+];
+
+/** The task that `message` asks for; `line` is its text. Throws `bad_request`. */
+export function newTask(message: JsonObject, line: string, now: number): NewTask {
+  const op = message.op;
+  if (typeof op !== "string" || op === "" || op.length > MAX_OP_CHARS) {
+    throw new SdError(
+      "bad_request",
+      `op is the name of what to run, a string of 1 to ${MAX_OP_CHARS} characters; this is ${
+        quote(op)
+      }`,
+    );
+  }
+  const options = message.task;
+  if (options === undefined) {
+    const serial = newSerial();
+    return {
+      id: newTaskId(now, serial),
+      serial,
+      idGiven: false,
+      op,
+      payload: line,
+      rules: DEFAULT_RULES,
+      createdAt: now,
+      runAt: now,
+      expiresAt: Infinity,
+      wait: true,
+    };
+  }
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new SdError(
+      "bad_request",
+      `task holds the options of the task, like {"timeout":5000}; this is ${quote(options)}`,
+    );
+  }
+  return withOptions(op, line, options as JsonObject, now);
+}
+
+function withOptions(op: string, line: string, options: JsonObject, now: number): NewTask {
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.includes(name)) {
+      throw new SdError(
+        "bad_request",
+        `task has no option ${quote(name)}; the options are ${OPTION_NAMES.join(", ")}`,
+      );
+    }
+  }
+  const id = readId(options.id);
+  const expires = readInteger(options, "expires", { min: 1, max: MAX_DELAY_MS }, Infinity);
+  const serial = newSerial();
+  return {
+    id: id ?? newTaskId(now, serial),
+    serial,
+    idGiven: id !== undefined,
+    op,
+    payload: line,
+    rules: {
+      priority: readInteger(options, "priority", { min: -MAX_PRIORITY, max: MAX_PRIORITY }, 0),
+      timeoutMs: readInteger(
+        options,
+        "timeout",
+        { min: 1, max: MAX_TIMEOUT_MS },
+        DEFAULT_RULES.timeoutMs,
+      ),
+      attempts: readInteger(options, "attempts", { min: 1, max: MAX_ATTEMPTS }, 1),
+      backoffMs: readInteger(
+        options,
+        "backoff",
+        { min: 0, max: MAX_BACKOFF_MS },
+        DEFAULT_RULES.backoffMs,
+      ),
+      keepMs: readInteger(options, "keep", { min: 0, max: MAX_DELAY_MS }, DEFAULT_RULES.keepMs),
+    },
+    createdAt: now,
+    runAt: readRunAt(options, now),
+    expiresAt: now + expires,
+    wait: readWait(options.wait),
+  };
+}
+
+function readId(id: unknown): string | undefined {
+  if (id === undefined) return undefined;
+  if (typeof id === "string" && TASK_ID.test(id)) return id;
+  throw new SdError(
+    "bad_request",
+    `task.id is 1 to ${MAX_TASK_ID_CHARS} characters of A-Za-z0-9._:-; this is ${quote(id)}`,
+  );
+}
+
+function readInteger(
+  options: JsonObject,
+  name: string,
+  range: { min: number; max: number },
+  fallback: number,
+): number {
+  const value = options[name];
+  if (value === undefined) return fallback;
+  if (Number.isInteger(value)) {
+    const integer = value as number;
+    if (integer >= range.min && integer <= range.max) return integer;
+  }
+  throw new SdError(
+    "bad_request",
+    `task.${name} is an integer from ${range.min} to ${range.max}; this is ${quote(value)}`,
+  );
+}
+
+function readRunAt(options: JsonObject, now: number): number {
+  const delay = readInteger(options, "delay", { min: 0, max: MAX_DELAY_MS }, 0);
+  const at = options.at;
+  if (at === undefined) return now + delay;
+  if (options.delay !== undefined) {
+    throw new SdError("bad_request", "a task has task.delay or task.at, not both");
+  }
+  const time = typeof at === "string" && RFC_3339.test(at) ? Date.parse(at) : NaN;
+  if (Number.isNaN(time)) {
+    throw new SdError(
+      "bad_request",
+      `task.at is a time of RFC 3339, like "2030-01-31T08:00:00Z"; this is ${quote(at)}`,
+    );
+  }
+  if (time > now + MAX_DELAY_MS) {
+    throw new SdError("bad_request", `task.at is at most ten years from now; this is ${quote(at)}`);
+  }
+  return Math.max(time, now);
+}
+
+function readWait(wait: unknown): boolean {
+  if (wait === undefined || typeof wait === "boolean") return wait ?? true;
+  throw new SdError("bad_request", `task.wait is true or false; this is ${quote(wait)}`);
+}

@@ -1,0 +1,75 @@
+/**
+ * Who waits for which task, and the news to them when it is final. Filled by sessions, rung by
+ * whatever made a task final. Whoever submitted a task waits by its serial number, unless the client
+ * named it; everyone else waits by its id. Waiters of closed connections are swept out together, so that
+ * closing one costs nothing on the way of the others.
+ */
+
+import type { Ref } from "../../protocol/message.ts";
+import type { Metrics } from "../metrics.ts";
+import type { FinishedTask } from "./finished_task.ts";
+import type { NewTask } from "./new_task.ts";
+import { SerialMap } from "./serial_map.ts";
+import { type Wait, type Waiter, WaitsById, WaitTable } from "./wait_table.ts";
+
+export class TaskEvents {
+  readonly #metrics: Metrics;
+  readonly #bySerial = new WaitTable(new SerialMap<Wait>());
+  readonly #byId = new WaitTable(new WaitsById());
+  #closed = 0;
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+  }
+
+  /** Tasks that somebody waits for, waiters already gone included. */
+  get size(): number {
+    return this.#bySerial.size + this.#byId.size;
+  }
+
+  /** Waits for a task that is about to be enqueued. */
+  waitForNew(task: NewTask, waiter: Waiter, ref: Ref | undefined): void {
+    if (task.idGiven) this.#byId.add(task.id, { waiter, ref, next: undefined });
+    else this.#bySerial.add(task.serial, { waiter, ref, next: undefined });
+  }
+
+  /** Takes back what `waitForNew` said. */
+  unwaitForNew(task: NewTask, waiter: Waiter): void {
+    if (task.idGiven) this.#byId.remove(task.id, waiter);
+    else this.#bySerial.remove(task.serial, waiter);
+  }
+
+  wait(id: string, waiter: Waiter): void {
+    this.#byId.add(id, { waiter, ref: undefined, next: undefined });
+  }
+
+  /** Takes back what `wait` said. */
+  unwait(id: string, waiter: Waiter): void {
+    this.#byId.remove(id, waiter);
+  }
+
+  /** Tells everyone who waits for one of `tasks`, in the order in which the tasks ended. */
+  emit(tasks: readonly FinishedTask[]): void {
+    this.#metrics.finished += tasks.length;
+    for (const task of tasks) {
+      tell(this.#bySerial.take(task.serial), task);
+      if (this.#byId.size > 0) tell(this.#byId.take(task.id), task);
+    }
+  }
+
+  /** `count` waits belong to waiters that have closed since. */
+  forget(count: number): void {
+    this.#closed += count;
+    // Half of the table: sweeping then costs each wait at most one more visit.
+    if (this.#closed * 2 <= this.size) return;
+    this.#bySerial.sweep();
+    this.#byId.sweep();
+    this.#closed = 0;
+  }
+}
+
+function tell(first: Wait | undefined, task: FinishedTask): void {
+  for (let wait = first; wait; wait = wait.next) {
+    if (!wait.waiter.closed) wait.waiter.deliver(task, wait.ref);
+  }
+}

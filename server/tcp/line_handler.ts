@@ -1,0 +1,14 @@
+/** Who reads a connection: a client's session at first, a work link once it has said `work`. */
+
+import type { Line } from "../../protocol/ndjson.ts";
+
+export interface LineHandler {
+  /** Lines that came together, in their order. Resolves when more may be read. */
+  handle(lines: readonly Line[]): void | Promise<void>;
+  /** A line was longer than allowed, and nothing after it can be read. */
+  overflow(): void;
+  /** The other side sends nothing more; resolves when it has been told all that it waits for. */
+  ended(): Promise<void>;
+  /** The connection is gone. */
+  cut(): void;
+}

@@ -1,0 +1,37 @@
+/**
+ * What the server says to a client, as text. The two lines of every task are put together from parts
+ * that are JSON already: a result is never parsed here.
+ */
+
+import { errorBody } from "../../protocol/errors.ts";
+import type { Ref } from "../../protocol/message.ts";
+import type { Status } from "../../protocol/task.ts";
+import type { FinishedTask } from "../task/finished_task.ts";
+
+/** The first reply to a submit. */
+export function ackLine(id: string, status: Status, ref: Ref | undefined): string {
+  return `{"task_id":"${id}","status":"${status}"${refEnd(ref)}`;
+}
+
+/** The second reply to a submit. */
+export function finalLine(task: FinishedTask, ref: Ref | undefined): string {
+  const head = `{"task_id":"${task.id}","status":"${task.status}"`;
+  if (task.status === "completed") return `${head},"result":${task.result}${refEnd(ref)}`;
+  if (task.status !== "failed") return head + refEnd(ref);
+  return `${head},"error":${JSON.stringify(task.error)},"attempt":${task.attempt}${refEnd(ref)}`;
+}
+
+/** Any other reply. */
+export function objectLine(reply: object, ref: Ref | undefined): string {
+  const json = JSON.stringify(reply);
+  return ref === undefined ? json + "\n" : json.slice(0, -1) + refEnd(ref);
+}
+
+export function errorLine(error: unknown, ref: Ref | undefined): string {
+  return objectLine({ error: errorBody(error) }, ref);
+}
+
+function refEnd(ref: Ref | undefined): string {
+  if (ref === undefined) return "}\n";
+  return typeof ref === "number" ? `,"ref":${ref}}\n` : `,"ref":${JSON.stringify(ref)}}\n`;
+}

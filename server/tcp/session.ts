@@ -1,0 +1,155 @@
+/**
+ * One client's connection: lines to tasks and commands, and everything it waits for back to it. The
+ * submits of one read go to the engine together; a command is only begun after the submits before it.
+ */
+
+import { SdError } from "../../protocol/errors.ts";
+import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
+import {
+  checkMessage,
+  type JsonObject,
+  parseObject,
+  readRef,
+  type Ref,
+} from "../../protocol/message.ts";
+import type { Line } from "../../protocol/ndjson.ts";
+import type { Caller, TaskApi } from "../api/task_api.ts";
+import type { Log } from "../log.ts";
+import { newTask } from "../task/new_task.ts";
+import { runCommand } from "./commands.ts";
+import type { LineHandler } from "./line_handler.ts";
+import type { Outbox } from "./outbox.ts";
+import { errorLine, objectLine } from "./replies.ts";
+import { type BatchOwner, SubmitBatch } from "./submit_batch.ts";
+
+export interface SessionOptions {
+  readonly api: TaskApi;
+  readonly outbox: Outbox;
+  readonly log: Log;
+  readonly version: string;
+  /** Ends the connection once all that was pushed is written. */
+  readonly hangUp: () => void;
+}
+
+export class Session implements LineHandler, BatchOwner, Caller {
+  readonly api: TaskApi;
+  readonly #options: SessionOptions;
+  #closed = false;
+  #sawObject = false;
+  /** Replies still to come: acknowledgements with their final lines, and answers to commands. */
+  #owed = 0;
+  #onSettled: (() => void) | undefined;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.api = options.api;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  async handle(lines: readonly Line[]): Promise<void> {
+    if (this.api.ready) await this.api.ready;
+    const now = this.api.now;
+    let batch = new SubmitBatch(this);
+    for (const line of lines) {
+      if (line === "" || this.#closed) continue;
+      const message = this.#parse(line);
+      if (!message) continue;
+      let ref: Ref | undefined;
+      try {
+        ref = readRef(message);
+        checkMessage(line as string, message);
+        if (message.cmd === undefined) {
+          const task = newTask(message, line as string, now);
+          this.api.checkOp(task.op);
+          batch.add(task, ref);
+        } else {
+          void batch.submit();
+          batch = new SubmitBatch(this);
+          void this.#command(message, ref);
+        }
+      } catch (error) {
+        this.refuse(error, ref);
+      }
+    }
+    void batch.submit();
+    await this.#options.outbox.room();
+  }
+
+  overflow(): void {
+    const error = new SdError(
+      "line_too_long",
+      `a line is at most ${MAX_LINE_BYTES} bytes; the connection ends here`,
+    );
+    this.refuse(error, undefined);
+    this.#options.hangUp();
+  }
+
+  ended(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onSettled = resolve;
+      this.owe(0);
+    });
+  }
+
+  cut(): void {
+    this.#closed = true;
+    this.api.events.forget(this.#owed);
+    this.#onSettled?.();
+  }
+
+  /** The server is about to go: what is still owed will not come any more. */
+  abandon(): void {
+    if (this.#owed === 0 || this.#closed) return;
+    const error = new SdError(
+      "shutting_down",
+      `the server has stopped; ${this.#owed} replies were still to come on this connection`,
+    );
+    this.refuse(error, undefined);
+  }
+
+  reply(text: string): void {
+    if (!this.#closed) this.#options.outbox.push(text);
+  }
+
+  refuse(error: unknown, ref: Ref | undefined): void {
+    if (!(error instanceof SdError)) this.#options.log.bug("server", error);
+    this.reply(errorLine(error, ref));
+  }
+
+  owe(replies: number): void {
+    this.#owed += replies;
+    if (this.#owed === 0) this.#onSettled?.();
+  }
+
+  /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */
+  #parse(line: Line): JsonObject | undefined {
+    try {
+      const message = parseObject(line);
+      this.#sawObject = true;
+      return message;
+    } catch (error) {
+      this.refuse(error, undefined);
+      if (!this.#sawObject) {
+        // The body of an HTTP request may be valid lines: after its first line nothing is read.
+        this.#closed = true;
+        this.#options.hangUp();
+      }
+      return undefined;
+    }
+  }
+
+  async #command(message: JsonObject, ref: Ref | undefined): Promise<void> {
+    const { version } = this.#options;
+    this.owe(1);
+    try {
+      const answer = await runCommand({ api: this.api, caller: this, version }, message);
+      this.reply(objectLine(answer, ref));
+    } catch (error) {
+      this.refuse(error, ref);
+    }
+    this.owe(-1);
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The submits of one read of a client's connection: they enter the engine together, and their first
+ * replies leave together. The batch waits for its tasks from before they are enqueued, so that no end
+ * can be missed, and holds back the news of an end that came before the acknowledgement.
+ */
+
+import { SdError } from "../../protocol/errors.ts";
+import type { Ref } from "../../protocol/message.ts";
+import type { TaskApi } from "../api/task_api.ts";
+import type { Enqueued } from "../engine/engine.ts";
+import type { FinishedTask } from "../task/finished_task.ts";
+import type { NewTask } from "../task/new_task.ts";
+import type { Waiter } from "../task/wait_table.ts";
+import { ackLine, errorLine, finalLine } from "./replies.ts";
+
+/** What a batch needs of the session it belongs to. */
+export interface BatchOwner {
+  readonly api: TaskApi;
+  readonly closed: boolean;
+  reply(text: string): void;
+  refuse(error: unknown, ref: Ref | undefined): void;
+  /** So many replies more are owed to the client, or fewer. */
+  owe(replies: number): void;
+}
+
+export class SubmitBatch implements Waiter {
+  readonly #owner: BatchOwner;
+  readonly #tasks: NewTask[] = [];
+  readonly #refs: (Ref | undefined)[] = [];
+  /** Final lines of tasks that ended before they were acknowledged. */
+  #early: string[] = [];
+  #acknowledged = false;
+
+  constructor(owner: BatchOwner) {
+    this.#owner = owner;
+  }
+
+  get closed(): boolean {
+    return this.#owner.closed;
+  }
+
+  add(task: NewTask, ref: Ref | undefined): void {
+    this.#tasks.push(task);
+    this.#refs.push(ref);
+  }
+
+  /** Hands the tasks to the engine; never throws, every task is answered. */
+  async submit(): Promise<void> {
+    const owner = this.#owner;
+    if (this.#tasks.length === 0) return;
+    owner.owe(this.#tasks.length);
+    const { events } = owner.api;
+    for (let i = 0; i < this.#tasks.length; i++) {
+      const task = this.#tasks[i]!;
+      if (task.wait) events.waitForNew(task, this, this.#refs[i]);
+    }
+    try {
+      this.#acknowledge(await owner.api.submit(this.#tasks));
+    } catch (error) {
+      this.#tasks.forEach((task, i) => {
+        events.unwaitForNew(task, this);
+        owner.refuse(error, this.#refs[i]);
+      });
+      owner.owe(-this.#tasks.length);
+    }
+  }
+
+  deliver(task: FinishedTask, ref: Ref | undefined): void {
+    const line = finalLine(task, ref);
+    if (!this.#acknowledged) {
+      this.#early.push(line);
+      return;
+    }
+    this.#owner.reply(line);
+    this.#owner.owe(-1);
+  }
+
+  #acknowledge(enqueued: readonly Enqueued[]): void {
+    let text = "";
+    let settled = 0;
+    for (let i = 0; i < enqueued.length; i++) {
+      const kept = enqueued[i]!;
+      const task = this.#tasks[i]!;
+      const ref = this.#refs[i];
+      if (kept.outcome === "conflict") text += errorLine(conflictOf(task.id), ref);
+      else text += ackLine(task.id, kept.status, ref);
+      if (!task.wait) {
+        settled++;
+      } else if (kept.finished || kept.outcome === "conflict") {
+        // It ended before this submit came, or is another task: no news will come for it.
+        this.#owner.api.events.unwaitForNew(task, this);
+        if (kept.finished) text += finalLine(kept.finished, ref);
+        settled++;
+      }
+    }
+    this.#acknowledged = true;
+    const early = this.#early;
+    this.#early = [];
+    this.#owner.reply(early.length === 0 ? text : text + early.join(""));
+    this.#owner.owe(-settled - early.length);
+  }
+}
+
+function conflictOf(id: string): SdError {
+  return new SdError(
+    "conflict",
+    `there is another task with the id "${id}": its op or its arguments differ`,
+  );
+}

@@ -1,0 +1,390 @@
+/**
+ * What every engine must do, as tests. An engine's test file calls `testEngine` with a way to open an
+ * empty one; what an engine lacks by its nature is skipped by name, with the reason.
+ */
+
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { SdError } from "../../protocol/errors.ts";
+import { MAX_DEATHS } from "../../protocol/limits.ts";
+import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
+import { type NewTask, newTask } from "../../server/task/new_task.ts";
+
+export interface EngineContract {
+  /** Opens an empty engine whose backoff has no jitter. */
+  readonly open: () => Promise<Engine>;
+  /** Tests that do not apply, and why. */
+  readonly lacks?: readonly { readonly test: string; readonly reason: string }[];
+}
+
+const NOW = 1_800_000_000_000;
+const LEASE_MS = 30_000;
+const OPS = new Set(["square", "echo"]);
+
+type ContractTest = (engine: Engine) => Promise<void>;
+
+/** A task as a client would submit it, at `NOW`. */
+function task(message: Record<string, unknown> = {}, now = NOW): NewTask {
+  const whole = { op: "square", n: 4, ...message };
+  return newTask(whole, JSON.stringify(whole), now);
+}
+
+async function submit(engine: Engine, ...tasks: NewTask[]): Promise<string[]> {
+  await engine.enqueue(tasks, NOW);
+  return tasks.map(({ id }) => id);
+}
+
+async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
+  const tasks = await leaseMany(engine, 1, now);
+  assertEquals(tasks.length, 1, "one task was ready to lease");
+  return tasks[0]!;
+}
+
+/** Copies of the leased tasks: what an engine hands out is to be read at once. */
+async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<LeasedTask[]> {
+  const { tasks } = await engine.lease({ ops: OPS, limit, leaseMs: LEASE_MS }, now);
+  return tasks.map(({ id, op, payload, attempt, timeoutMs, lease }) => ({
+    id,
+    op,
+    payload,
+    attempt,
+    timeoutMs,
+    lease,
+  }));
+}
+
+async function leaseIds(engine: Engine, limit = 100, now = NOW): Promise<string[]> {
+  return (await leaseMany(engine, limit, now)).map(({ id }) => id);
+}
+
+async function statusOf(engine: Engine, id: string) {
+  const [record] = await engine.get([id]);
+  return record?.status;
+}
+
+const FAILED = { code: "task_error", message: "no" } as const;
+
+const TESTS: Record<string, ContractTest> = {
+  async "a task goes from queued to running to completed, with its result"(engine) {
+    const [id] = await submit(engine, task());
+    assertEquals(await statusOf(engine, id!), "queued");
+    const leased = await leaseOne(engine, NOW + 5);
+    assertEquals([leased.id, leased.op, leased.attempt], [id, "square", 1]);
+    assertEquals(JSON.parse(leased.payload), { op: "square", n: 4 });
+    assertEquals(await statusOf(engine, id!), "running");
+    const finished = await engine.ack([{ lease: leased.lease, result: "16" }], NOW + 9);
+    assertEquals(finished.map((one) => [one.id, one.status, one.result]), [[
+      id,
+      "completed",
+      "16",
+    ]]);
+    const [record] = await engine.get([id!]);
+    assertEquals(record?.result, "16");
+    assertEquals([record?.createdAt, record?.startedAt, record?.finishedAt], [
+      NOW,
+      NOW + 5,
+      NOW + 9,
+    ]);
+  },
+
+  async "an unknown id has no record"(engine) {
+    assertEquals(await engine.get(["nobody"]), [undefined]);
+  },
+
+  async "tasks of one priority are leased first in first out, whatever their ops"(engine) {
+    const ids = await submit(
+      engine,
+      task({ n: 1 }),
+      task({ op: "echo" }),
+      task({ n: 3 }),
+      task({ op: "echo" }),
+    );
+    assertEquals(await leaseIds(engine), ids);
+  },
+
+  async "a higher priority is leased first"(engine) {
+    const [low, high, middle] = await submit(
+      engine,
+      task({ task: { priority: -5 } }),
+      task({ task: { priority: 100 } }),
+      task(),
+    );
+    assertEquals(await leaseIds(engine), [high!, middle!, low!]);
+  },
+
+  async "a lease takes no more than its limit, and only ops that the worker has"(engine) {
+    const [a, b, other] = await submit(engine, task(), task(), task({ op: "resize" }));
+    assertEquals(await leaseIds(engine, 1), [a!]);
+    assertEquals(await leaseIds(engine), [b!]);
+    assertEquals(await leaseIds(engine), []);
+    assertEquals(await statusOf(engine, other!), "queued");
+  },
+
+  async "a result under a lost lease changes nothing"(engine) {
+    const [id] = await submit(engine, task());
+    const first = await leaseOne(engine);
+    await engine.nack([{ lease: first.lease, reason: "died" }], NOW);
+    const second = await leaseOne(engine);
+    assertNotEquals(first.lease, second.lease);
+    assertEquals(await engine.ack([{ lease: first.lease, result: "0" }], NOW), []);
+    assertEquals(await engine.nack([{ lease: first.lease, reason: "stopped" }], NOW), []);
+    assertEquals(await statusOf(engine, id!), "running");
+    const finished = await engine.ack([{ lease: second.lease, result: "16" }], NOW);
+    assertEquals(finished.map((one) => one.result), ["16"]);
+    assertEquals(await engine.ack([{ lease: second.lease, result: "17" }], NOW), []);
+    assertEquals((await engine.get([id!]))[0]?.result, "16");
+  },
+
+  async "a failed task with attempts left is delayed by its backoff, doubled each time"(engine) {
+    const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 1000 } }));
+    let now = NOW;
+    for (const [attempt, wait] of [[1, 1000], [2, 2000]] as const) {
+      const leased = await leaseOne(engine, now);
+      assertEquals(leased.attempt, attempt);
+      const news = await engine.nack(
+        [{ lease: leased.lease, reason: "failed", error: FAILED }],
+        now,
+      );
+      assertEquals(news, []);
+      assertEquals(await statusOf(engine, id!), "delayed");
+      const early = await engine.lease({ ops: OPS, limit: 1, leaseMs: LEASE_MS }, now + wait - 1);
+      assertEquals([early.tasks.length, early.nextDueAt], [0, now + wait]);
+      now += wait;
+    }
+    const last = await leaseOne(engine, now);
+    const news = await engine.nack([{ lease: last.lease, reason: "failed", error: FAILED }], now);
+    assertEquals(news.map((one) => [one.status, one.error, one.attempt]), [["failed", FAILED, 3]]);
+    assertEquals(await statusOf(engine, id!), "failed");
+  },
+
+  async "a failure that says it is the last is not attempted again"(engine) {
+    const [id] = await submit(engine, task({ task: { attempts: 5 } }));
+    const { lease } = await leaseOne(engine);
+    await engine.nack([{ lease, reason: "failed", error: FAILED, last: true }], NOW);
+    assertEquals(await statusOf(engine, id!), "failed");
+  },
+
+  async "a released task is next again and has used no attempt"(engine) {
+    const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }), task({ n: 3 }));
+    const tasks = await leaseMany(engine, 2);
+    await engine.nack(tasks.map(({ lease }) => ({ lease, reason: "released" as const })), NOW);
+    assertEquals(await leaseIds(engine), ids);
+    assertEquals((await engine.get([ids[0]!]))[0]?.attempt, 1);
+  },
+
+  async "a task whose worker process dies runs again, and fails at the last death"(engine) {
+    const [id] = await submit(engine, task());
+    for (let death = 1; death < MAX_DEATHS; death++) {
+      const leased = await leaseOne(engine);
+      assertEquals(leased.attempt, 1);
+      assertEquals(await engine.nack([{ lease: leased.lease, reason: "died" }], NOW), []);
+      assertEquals(await statusOf(engine, id!), "queued");
+    }
+    const { lease } = await leaseOne(engine);
+    const news = await engine.nack([{ lease, reason: "died" }], NOW);
+    assertEquals(news.map((one) => one.error?.code), ["worker_crashed"]);
+    assertEquals(await statusOf(engine, id!), "failed");
+  },
+
+  async "a lease that runs out is reclaimed, one that is renewed is not"(engine) {
+    const [kept, gone] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
+    const a = await leaseOne(engine);
+    const b = await leaseOne(engine);
+    assertEquals(await engine.renew([a.lease], LEASE_MS, NOW + 10_000), []);
+    assertEquals((await engine.reclaim(NOW + LEASE_MS - 1)).lost, []);
+    assertEquals((await engine.reclaim(NOW + LEASE_MS)).lost, [b.lease]);
+    assertEquals(await statusOf(engine, kept!), "running");
+    assertEquals(await statusOf(engine, gone!), "queued");
+    assertEquals(await engine.renew([a.lease, b.lease], LEASE_MS, NOW + LEASE_MS), [b.lease]);
+  },
+
+  async "a delayed task is not leased before its time"(engine) {
+    const [id] = await submit(engine, task({ task: { delay: 500 } }));
+    assertEquals(await statusOf(engine, id!), "delayed");
+    const early = await engine.lease({ ops: OPS, limit: 1, leaseMs: LEASE_MS }, NOW + 499);
+    assertEquals([early.tasks.length, early.nextDueAt], [0, NOW + 500]);
+    assertEquals(await leaseIds(engine, 1, NOW + 500), [id!]);
+  },
+
+  async "a task that nobody started in time is expired, by lease and by prune"(engine) {
+    const [a, b] = await submit(
+      engine,
+      task({ task: { expires: 100 } }),
+      task({ task: { expires: 200, delay: 150 } }),
+    );
+    const leased = await engine.lease({ ops: OPS, limit: 9, leaseMs: LEASE_MS }, NOW + 100);
+    assertEquals(leased.tasks, []);
+    assertEquals(leased.expired.map(({ id, status }) => [id, status]), [[a, "expired"]]);
+    assertEquals((await engine.prune(NOW + 199)).expired, []);
+    const { expired } = await engine.prune(NOW + 200);
+    assertEquals(expired.map(({ id }) => id), [b]);
+    assertEquals(await leaseIds(engine, 9, NOW + 300), []);
+  },
+
+  async "a running task does not expire"(engine) {
+    const [id] = await submit(engine, task({ task: { expires: 100 } }));
+    const { lease } = await leaseOne(engine);
+    assertEquals((await engine.prune(NOW + 1000)).expired, []);
+    await engine.ack([{ lease, result: "16" }], NOW + 1000);
+    assertEquals(await statusOf(engine, id!), "completed");
+  },
+
+  async "the same id with the same request is the same task, with another it is a conflict"(
+    engine,
+  ) {
+    const options = { task: { id: "mine" } };
+    await submit(engine, task({ ...options, ref: 1 }));
+    const again = { op: "square", task: { id: "mine" }, n: 4, ref: 2 };
+    const [same, other] = await engine.enqueue([
+      newTask(again, JSON.stringify(again), NOW),
+      task({ ...options, n: 5 }),
+    ], NOW);
+    assertEquals([same?.outcome, same?.status, same?.finished], ["exists", "queued", undefined]);
+    assertEquals(other?.outcome, "conflict");
+    const { lease } = await leaseOne(engine);
+    await engine.ack([{ lease, result: "16" }], NOW);
+    assertEquals(await leaseIds(engine), []);
+    const [done] = await engine.enqueue([task(options)], NOW);
+    assertEquals([done?.outcome, done?.finished?.result], ["exists", "16"]);
+  },
+
+  async "a queued task that is cancelled never starts"(engine) {
+    const [a, b] = await submit(engine, task(), task({ task: { delay: 10 } }));
+    const cancelled = await engine.cancel([a!, b!, "nobody"], NOW);
+    assertEquals(cancelled.map(({ outcome }) => outcome), ["cancelled", "cancelled", "not_found"]);
+    assertEquals(cancelled[0]?.finished?.status, "cancelled");
+    assertEquals(await leaseIds(engine, 9, NOW + 100), []);
+    const [again] = await engine.cancel([a!], NOW);
+    assertEquals([again?.outcome, again?.status], ["final", "cancelled"]);
+  },
+
+  async "a running task that is cancelled is so once it has stopped, however it stopped"(engine) {
+    for (const reason of ["stopped", "failed", "died"] as const) {
+      const [id] = await submit(engine, task({ task: { attempts: 3 } }));
+      const { lease } = await leaseOne(engine);
+      const [cancelled] = await engine.cancel([id!], NOW);
+      assertEquals([cancelled?.outcome, cancelled?.lease], ["running", lease]);
+      assertEquals(await statusOf(engine, id!), "running");
+      const news = await engine.nack([{ lease, reason, error: FAILED }], NOW);
+      assertEquals(news.map(({ status }) => status), ["cancelled"]);
+      assertEquals((await engine.get([id!]))[0]?.error, undefined);
+    }
+  },
+
+  async "a task that completes before its cancel took effect is completed"(engine) {
+    const [id] = await submit(engine, task());
+    const { lease } = await leaseOne(engine);
+    await engine.cancel([id!], NOW);
+    await engine.ack([{ lease, result: "16" }], NOW);
+    assertEquals(await statusOf(engine, id!), "completed");
+  },
+
+  async "a failed, cancelled or expired task can be run again as if it were new"(engine) {
+    const [id] = await submit(engine, task());
+    assertEquals((await engine.requeue([id!], NOW))[0]?.outcome, "refused");
+    await engine.cancel([id!], NOW);
+    assertEquals((await engine.requeue([id!, "nobody"], NOW)).map(({ outcome }) => outcome), [
+      "queued",
+      "not_found",
+    ]);
+    const leased = await leaseOne(engine);
+    assertEquals([leased.id, leased.attempt], [id!, 1]);
+    await engine.ack([{ lease: leased.lease, result: "16" }], NOW);
+    const [refused] = await engine.requeue([id!], NOW);
+    assertEquals([refused?.outcome, refused?.status], ["refused", "completed"]);
+  },
+
+  async "a record is dropped once it has been kept long enough, and its id is free again"(engine) {
+    const [short, long] = await submit(
+      engine,
+      task({ task: { id: "short", keep: 1000 } }),
+      task({ task: { id: "long" } }),
+    );
+    await engine.cancel([short!, long!], NOW);
+    assertEquals((await engine.prune(NOW + 999)).removed, 0);
+    assertEquals((await engine.prune(NOW + 1000)).removed, 1);
+    assertEquals(await engine.get([short!]), [undefined]);
+    assertEquals(await statusOf(engine, long!), "cancelled");
+    const [fresh] = await engine.enqueue([task({ n: 9, task: { id: "short" } })], NOW + 1000);
+    assertEquals(fresh?.outcome, "created");
+    assertEquals((await engine.prune(NOW + 86_400_000)).removed, 1);
+    assertEquals(await engine.get([long!]), [undefined]);
+  },
+
+  async "a task that is run again is not dropped by the end of its first life"(engine) {
+    const [id] = await submit(engine, task({ task: { keep: 1000 } }));
+    await engine.cancel([id!], NOW);
+    await engine.requeue([id!], NOW);
+    assertEquals((await engine.prune(NOW + 5000)).removed, 0);
+    assertEquals(await leaseIds(engine), [id!]);
+  },
+
+  async "list pages through all tasks, newest first, by status and op"(engine) {
+    const ids = await submit(
+      engine,
+      ...Array.from({ length: 7 }, (_, i) => task({ op: i % 2 ? "echo" : "square", n: i })),
+    );
+    await engine.cancel([ids[0]!], NOW);
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await engine.list({ limit: 3, ...(cursor === undefined ? {} : { cursor }) });
+      seen.push(...page.tasks.map(({ id }) => id));
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    assertEquals(seen, ids.toReversed());
+    const { tasks } = await engine.list({ limit: 10, op: "square", status: "queued" });
+    assertEquals(tasks.map(({ id }) => id), [ids[6]!, ids[4]!, ids[2]!]);
+    await assertRejects(() => engine.list({ limit: 3, cursor: "%" }), SdError, "cursor");
+  },
+
+  async "a page of list is stable while tasks are added"(engine) {
+    const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }), task({ n: 3 }));
+    const first = await engine.list({ limit: 2 });
+    await submit(engine, task({ n: 4 }));
+    const second = await engine.list({ limit: 2, cursor: first.cursor! });
+    assertEquals(second.tasks.map(({ id }) => id), [ids[0]!]);
+    assertEquals(second.cursor, undefined);
+  },
+
+  async "stats count the tasks in each status"(engine) {
+    const [a] = await submit(engine, task(), task(), task(), task({ task: { delay: 10 } }));
+    await engine.cancel([a!], NOW);
+    const { lease } = await leaseOne(engine);
+    await engine.ack([{ lease, result: "16" }], NOW);
+    await leaseOne(engine);
+    assertEquals(await engine.stats(), {
+      queued: 0,
+      delayed: 1,
+      running: 1,
+      completed: 1,
+      failed: 0,
+      cancelled: 1,
+      expired: 0,
+    });
+    await engine.prune(NOW + 86_400_000);
+    assertEquals((await engine.stats()).completed, 0);
+  },
+};
+
+/** Runs the contract, each test on an engine of its own. */
+export async function testEngine(t: Deno.TestContext, contract: EngineContract): Promise<void> {
+  const { open, lacks = [] } = contract;
+  for (const { test } of lacks) {
+    assert(test in TESTS, `lacks names no test of the contract: ${test}`);
+  }
+  for (const [name, test] of Object.entries(TESTS)) {
+    const lack = lacks.find((entry) => entry.test === name);
+    await t.step({
+      name: lack ? `${name} (lacks: ${lack.reason})` : name,
+      ignore: lack !== undefined,
+      async fn() {
+        const engine = await open();
+        try {
+          await test(engine);
+        } finally {
+          await engine.close();
+        }
+      },
+    });
+  }
+}

@@ -1,0 +1,47 @@
+/** The memory engine keeps the contract of engines, and its own promise of bounded memory. */
+
+import { assertEquals } from "@std/assert";
+import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { openEngine } from "../../server/engine/open.ts";
+import { newTask } from "../../server/task/new_task.ts";
+import { testEngine } from "./engine_contract.ts";
+
+const HALF = () => 0.5;
+
+Deno.test("the memory engine keeps the contract", async (t) => {
+  await testEngine(t, { open: () => Promise.resolve(openMemoryEngine({ random: HALF })) });
+});
+
+Deno.test("memory: opens the memory engine", async () => {
+  const engine = await openEngine("memory:");
+  assertEquals([engine.name, engine.traits.durable], ["memory", false]);
+  await engine.close();
+});
+
+Deno.test("the memory engine keeps only so many finished tasks, fewer of those told already", async () => {
+  const engine = openMemoryEngine({ kept: { told: 10, untold: 15 } });
+  const task = (options?: Record<string, unknown>) => {
+    const message = { op: "square", n: 1, ...(options ? { task: options } : {}) };
+    return newTask(message, JSON.stringify(message), 1000);
+  };
+  const many = (options?: Record<string, unknown>) =>
+    Array.from({ length: 25 }, () => task(options));
+  const told = many();
+  const untold = many({ wait: false });
+  const longer = many({ keep: 10 * 86_400_000 }).slice(0, 5);
+  for (const tasks of [longer, told, untold]) {
+    await engine.enqueue(tasks, 1000);
+    const leased = await engine.lease({ ops: new Set(["square"]), limit: 25, leaseMs: 1000 }, 1000);
+    await engine.ack(leased.tasks.map(({ lease }) => ({ lease, result: "1" })), 1000);
+  }
+  const isKept = async (tasks: readonly { id: string }[]) =>
+    (await engine.get(tasks.map(({ id }) => id))).map((record) => record !== undefined);
+  assertEquals(await isKept(told), told.map((_, i) => i >= 15), "the newest 10");
+  assertEquals(
+    await isKept(untold),
+    untold.map((_, i) => i >= 15),
+    "the newest 15 with the others",
+  );
+  assertEquals(await isKept(longer), longer.map(() => true));
+  assertEquals((await engine.stats()).completed, 25);
+});

@@ -1,0 +1,222 @@
+/** Worker processes: real ones, kept by a real keeper, linked to a server that the test plays. */
+
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
+import { selfCommand } from "../../cli/self_command.ts";
+import { WORK_VERSION } from "../../protocol/work_message.ts";
+import { FakeServer } from "../fake_server.ts";
+
+const GRACE_MS = 5000;
+const ENDLESS_HASH = { op: "hash", data: "x", rounds: Number.MAX_SAFE_INTEGER };
+
+class Kept implements AsyncDisposable {
+  readonly server = new FakeServer();
+  readonly events: PoolEvent[] = [];
+  readonly keeper: PoolKeeper;
+
+  constructor(options: { workers?: number; reconnect?: boolean } = {}) {
+    const { workers = 2, reconnect = false } = options;
+    this.keeper = new PoolKeeper({
+      start: { server: this.server.address, secret: "s3cret", workers, reconnect, pool: "local" },
+      onEvent: (event) => this.events.push(event),
+    });
+    this.keeper.start();
+  }
+
+  /** The next process' link, let in. */
+  async link(leaseMs?: number) {
+    const link = await this.server.accept();
+    return { link, hello: await link.welcome(leaseMs) };
+  }
+
+  types(): string[] {
+    return this.events.map(({ type }) => type);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.keeper.stop(0);
+    this.server[Symbol.dispose]();
+  }
+}
+
+async function isGone(pid: number): Promise<boolean> {
+  for (let tries = 0; tries < 500; tries++) {
+    try {
+      Deno.kill(pid, "SIGCONT");
+    } catch {
+      return true;
+    }
+    await delay(20);
+  }
+  return false;
+}
+
+Deno.test("a worker process says who it is, and answers what it is leased", async () => {
+  await using kept = new Kept({ workers: 2 });
+  const { link, hello } = await kept.link();
+  assertEquals(
+    { ...hello, pid: 0, credit: 0 },
+    {
+      cmd: "work",
+      version: WORK_VERSION,
+      secret: "s3cret",
+      workers: 2,
+      credit: 0,
+      ops: ["square", "echo", "sleep", "hash"],
+      pid: 0,
+      pool: "local",
+    },
+  );
+  assertEquals(kept.events[0], { type: "started", pid: hello.pid });
+  assert(hello.credit >= 2);
+  await link.lease(1, { op: "square", n: 12 });
+  await link.lease(2 ** 40, { op: "echo", data: "ü" });
+  assertEquals(await link.endOf(1), { lease: 1, result: 144 });
+  assertEquals(await link.endOf(2 ** 40), { lease: 2 ** 40, result: "ü" });
+});
+
+Deno.test("what is held is renewed", async () => {
+  await using kept = new Kept();
+  const { link } = await kept.link(150);
+  await link.lease(7, { op: "sleep", ms: 60_000 });
+  await link.until(({ renew }) => renew?.includes(7));
+  await link.say({ cancel: [7] });
+  assertEquals(await link.endOf(7), { lease: 7, cancelled: true });
+});
+
+Deno.test("for a task that never yields the process ends, and only that task fails", async () => {
+  await using kept = new Kept({ workers: 2 });
+  const { link, hello } = await kept.link();
+  await link.lease(1, ENDLESS_HASH, 300);
+  await link.lease(2, { op: "sleep", ms: 700 });
+  await link.until(({ retire }) => retire !== undefined);
+  // The successor is there while the old process still finishes what it runs.
+  const { link: next, hello: nextHello } = await kept.link();
+  assertNotEquals(nextHello.pid, hello.pid);
+  assertEquals((await link.endOf(2)).result, 700);
+  await link.untilEnded();
+  assertEquals(link.reports.filter(({ lease }) => lease === 1), []);
+  assertEquals(link.reports.find(({ retire }) => retire).retire, [[1, "timeout"]]);
+  assert(link.reports.some(({ credit }) => credit === 0));
+  assert(await isGone(hello.pid), "the process with the endless task is still there");
+  await next.lease(3, { op: "square", n: 5 });
+  assertEquals((await next.endOf(3)).result, 25);
+  await kept.keeper.stop(GRACE_MS);
+  assertEquals(kept.types().slice(0, 3), ["started", "retiring", "started"]);
+});
+
+Deno.test("a cancelled task that never yields ends with its process as well", async () => {
+  await using kept = new Kept({ workers: 2 });
+  const { link, hello } = await kept.link();
+  await link.lease(1, ENDLESS_HASH);
+  await delay(200);
+  await link.say({ cancel: [1] });
+  const { retire } = await link.until(({ retire }) => retire !== undefined);
+  assertEquals(retire, [[1, "cancel"]]);
+  await link.untilEnded();
+  assert(await isGone(hello.pid));
+});
+
+Deno.test("a process that is killed is replaced, and the keeper says how it ended", async () => {
+  await using kept = new Kept();
+  const { hello } = await kept.link();
+  Deno.kill(hello.pid, "SIGKILL");
+  const { link, hello: next } = await kept.link();
+  await link.lease(1, { op: "square", n: 2 });
+  assertEquals((await link.endOf(1)).result, 4);
+  assertNotEquals(next.pid, hello.pid);
+  const exited = kept.events.find(({ type }) => type === "exited");
+  assertEquals(exited, {
+    type: "exited",
+    pid: hello.pid,
+    code: 137,
+    signal: "SIGKILL",
+    unexpected: true,
+  });
+});
+
+Deno.test("a stopped process finishes what runs, gives back the rest, and is not replaced", async () => {
+  await using kept = new Kept({ workers: 1 });
+  const { link, hello } = await kept.link();
+  await link.lease(1, { op: "sleep", ms: 500 });
+  await link.lease(2, { op: "square", n: 2 });
+  await delay(100);
+  await kept.keeper.stop(GRACE_MS);
+  assertEquals((await link.endOf(1)).result, 500);
+  await link.untilEnded();
+  const released = link.reports.flatMap(({ release }) => release ?? []);
+  assertEquals(released, [2]);
+  assert(await isGone(hello.pid));
+  assertEquals(kept.types(), ["started", "exited"]);
+});
+
+Deno.test("a process that does not finish in its grace is killed", async () => {
+  await using kept = new Kept({ workers: 1 });
+  const { link, hello } = await kept.link();
+  await link.lease(1, { op: "sleep", ms: 60_000 });
+  await delay(100);
+  await kept.keeper.stop(200);
+  assert(await isGone(hello.pid));
+  assertEquals(link.reports.filter(({ lease }) => lease === 1), []);
+});
+
+Deno.test("the server's own process ends with the link, also with a task that never yields", async () => {
+  await using kept = new Kept({ workers: 1 });
+  const { link, hello } = await kept.link();
+  await link.lease(1, ENDLESS_HASH);
+  await delay(200);
+  link.cut();
+  assert(await isGone(hello.pid), "the process outlived its link");
+});
+
+Deno.test("a process on its own looks for its server again, and drops what it held", async () => {
+  await using kept = new Kept({ workers: 1, reconnect: true });
+  const { link, hello } = await kept.link();
+  await link.lease(1, { op: "sleep", ms: 60_000 });
+  await delay(100);
+  link.cut();
+  const { link: again, hello: same } = await kept.link();
+  assertEquals(same.pid, hello.pid);
+  await again.lease(1, { op: "square", n: 3 });
+  assertEquals((await again.endOf(1)).result, 9);
+});
+
+Deno.test("a process that the server does not let in ends, and is not started again", async () => {
+  await using kept = new Kept({ reconnect: true });
+  const link = await kept.server.accept();
+  await link.until(({ cmd }) => cmd === "work");
+  await link.say({ error: { code: "unauthorized", message: "the pool secret is wrong" } });
+  await link.untilEnded();
+  while (!kept.types().includes("exited")) await delay(5);
+  await delay(300);
+  assertEquals(kept.types(), ["started", "exited"]);
+});
+
+Deno.test("a process whose parent is gone ends at once", async () => {
+  using server = new FakeServer();
+  const { path, args } = selfCommand(["work", "--pool"]);
+  const child = new Deno.Command(path, { args, stdin: "piped", stdout: "null" }).spawn();
+  const stdin = child.stdin.getWriter();
+  const start = { server: server.address, secret: "", workers: 1, reconnect: true, nonce: "n" };
+  await stdin.write(new TextEncoder().encode(JSON.stringify(start) + "\n"));
+  const link = await server.accept();
+  await link.welcome();
+  await link.lease(1, ENDLESS_HASH);
+  await delay(200);
+  // What a parent leaves behind that was killed with -9.
+  await stdin.close();
+  const { success } = await child.status;
+  assert(!success);
+});
+
+Deno.test("a keeper may be stopped before it was started, and twice", async () => {
+  using server = new FakeServer();
+  const events: PoolEvent[] = [];
+  const start = { server: server.address, secret: "", workers: 1, reconnect: false };
+  const keeper = new PoolKeeper({ start, onEvent: (event) => events.push(event) });
+  await keeper.stop(0);
+  keeper.start();
+  await keeper.stop(0);
+  assertEquals(events, []);
+});

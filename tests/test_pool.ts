@@ -1,0 +1,144 @@
+/**
+ * A pool of odd workers for a test. Does what a server would: hands out what the pool has credit for,
+ * takes back what is released and hands it out again, keeps every report.
+ */
+
+import { delay } from "@std/async/delay";
+import { leasedTaskLine, leaseOf, type StopReason } from "../protocol/work_message.ts";
+import { Pool, type PoolListener } from "../workers/pool.ts";
+import type { ResultSink } from "../workers/thread.ts";
+
+/** Longer than anything here takes on the slowest machine. */
+const PATIENCE_MS = 20_000;
+
+// deno-lint-ignore no-explicit-any
+export type Report = any;
+
+export class TestPool implements ResultSink, PoolListener, Disposable {
+  readonly pool: Pool;
+  /** Every line for the server, parsed, in order. */
+  readonly reports: Report[] = [];
+  readonly stuckTasks: [number, StopReason][] = [];
+  workersStarted = 0;
+  /** When false, every task goes to the pool at once, and what it releases does not come back. */
+  obeysCredit = true;
+  readonly #decoder = new TextDecoder();
+  readonly #lines = new Map<number, string>();
+  #partial = "";
+  #lease = 0;
+  #credit: number;
+  #queue: string[] = [];
+  #held = 0;
+
+  constructor(workers: number) {
+    this.pool = new Pool({
+      workers,
+      sink: this,
+      listener: this,
+      newWorker: () => {
+        this.workersStarted++;
+        return new Worker(new URL("./odd_worker.ts", import.meta.url), {
+          type: "module",
+          deno: { permissions: "none" },
+        });
+      },
+    });
+    this.#credit = this.pool.credit;
+    this.pool.start();
+  }
+
+  [Symbol.dispose](): void {
+    this.pool.stop();
+  }
+
+  /** Queues tasks; returns their leases. */
+  run(...tasks: { op: string; timeout?: number; [arg: string]: unknown }[]): number[] {
+    const lines = tasks.map(({ timeout = 60_000, ...submit }) =>
+      leasedTaskLine({
+        lease: ++this.#lease,
+        attempt: 1,
+        timeoutMs: timeout,
+        id: `task-${this.#lease}`,
+        payload: JSON.stringify(submit),
+      })
+    );
+    for (const line of lines) this.#lines.set(leaseOf(line), line);
+    this.#queue.push(...lines);
+    this.#handOut();
+    return lines.map(leaseOf);
+  }
+
+  /** Orders the pool to stop tasks that it holds. */
+  stop(leases: number[], reason: "cancel" | "lost"): void {
+    if (reason === "lost") this.#held -= leases.length;
+    this.pool.stopTasks(leases, reason);
+  }
+
+  /** Loses the link, and starts another with nothing on it. */
+  loseLink(): void {
+    this.pool.drop();
+    this.#queue = [];
+    this.#held = 0;
+    this.#credit = this.pool.credit;
+  }
+
+  /** Runs one task and waits for its end. */
+  async result(task: { op: string; timeout?: number; [arg: string]: unknown }): Promise<Report> {
+    const [lease] = this.run(task);
+    return await this.endOf(lease!);
+  }
+
+  /** What the server was told of the end of `lease`, once it was. */
+  async endOf(lease: number): Promise<Report> {
+    return await this.until(() =>
+      this.reports.find((report) => report.lease === lease && report.progress === undefined)
+    );
+  }
+
+  /** Waits until `find` finds something. */
+  async until<T>(find: () => T | undefined | false): Promise<T> {
+    const end = performance.now() + PATIENCE_MS;
+    for (;;) {
+      const found = find();
+      if (found !== undefined && found !== false) return found;
+      if (performance.now() > end) {
+        throw new Error(`waited in vain; so far: ${JSON.stringify(this.reports).slice(-2000)}`);
+      }
+      await delay(2);
+    }
+  }
+
+  write(bytes: Uint8Array): void {
+    const lines = (this.#partial + this.#decoder.decode(bytes.slice(), { stream: true }))
+      .split("\n");
+    this.#partial = lines.pop() ?? "";
+    for (const line of lines) this.line(line);
+  }
+
+  line(text: string): void {
+    const report = JSON.parse(text);
+    this.reports.push(report);
+    if (report.credit !== undefined) this.#credit = report.credit;
+    if (report.lease !== undefined && report.progress === undefined) this.#held--;
+    if (report.release && this.obeysCredit) {
+      this.#held -= report.release.length;
+      this.#queue.unshift(...report.release.map((lease: number) => this.#lines.get(lease)!));
+    }
+    queueMicrotask(() => this.#handOut());
+  }
+
+  #handOut(): void {
+    const room = this.obeysCredit ? Math.max(0, this.#credit - this.#held) : Infinity;
+    const lines = this.#queue.splice(0, room);
+    this.#held += lines.length;
+    if (lines.length > 0) this.pool.accept(lines);
+  }
+
+  stuck(lease: number, reason: StopReason): void {
+    this.stuckTasks.push([lease, reason]);
+  }
+
+  broken(message: string): void {
+    throw new Error(message);
+  }
+}

@@ -1,0 +1,71 @@
+/** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
+
+import { systemClock } from "../server/clock.ts";
+import { openEngine } from "../server/engine/open.ts";
+import type { Log } from "../server/log.ts";
+import { type Server, startServer } from "../server/server.ts";
+import { newPoolSecret } from "../server/tcp/pool_secret.ts";
+import { RawClient } from "./raw_client.ts";
+
+export interface TestServerOptions {
+  readonly workers?: number;
+  readonly leaseMs?: number;
+  readonly graceMs?: number;
+}
+
+export class TestServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #graceMs: number;
+
+  private constructor(
+    server: Server,
+    readonly secret: string,
+    readonly lines: readonly string[],
+    graceMs: number,
+  ) {
+    this.#server = server;
+    this.#graceMs = graceMs;
+  }
+
+  /** Starts one with two workers, and waits for them. */
+  static async start(options: TestServerOptions = {}): Promise<TestServer> {
+    const { workers = 2, leaseMs, graceMs = 2000 } = options;
+    const lines: string[] = [];
+    const line = (room: string, message: string) => void lines.push(`[${room}] ${message}`);
+    const log: Log = {
+      info: line,
+      warn: line,
+      bug: (room, error) => line(room, `BUG ${error instanceof Error ? error.stack : error}`),
+    };
+    const secret = newPoolSecret();
+    const server = startServer({
+      config: { hostname: "127.0.0.1", port: 0, workers, engineUrl: "memory:", graceMs },
+      engine: await openEngine("memory:"),
+      secret,
+      clock: systemClock,
+      log,
+      version: "0.0.0-test",
+      ...(leaseMs === undefined ? {} : { leaseMs }),
+    });
+    await server.workersStarted;
+    return new TestServer(server, secret, lines, graceMs);
+  }
+
+  get address(): { hostname: string; port: number } {
+    return { hostname: this.#server.address.hostname, port: this.#server.address.port };
+  }
+
+  connect(): Promise<RawClient> {
+    return RawClient.connect(this.address);
+  }
+
+  async stop(graceMs = this.#graceMs): Promise<void> {
+    await this.#server.stop(graceMs);
+    const bugs = this.lines.filter((line) => line.includes("BUG"));
+    if (bugs.length > 0) throw new Error(`the server met errors of its own:\n${bugs.join("\n")}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}

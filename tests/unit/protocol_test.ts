@@ -1,0 +1,165 @@
+/** The wire's outside: lines out of bytes, guards on JSON, durations, work messages. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { formatDuration, parseDuration } from "../../protocol/duration.ts";
+import { quote, SdError } from "../../protocol/errors.ts";
+import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
+import { MAX_JSON_DEPTH, MAX_LINE_BYTES, MAX_REF_CHARS } from "../../protocol/limits.ts";
+import { parseObject, readRef } from "../../protocol/message.ts";
+import { LineSplitter } from "../../protocol/ndjson.ts";
+import { leasedTaskLine, leaseOf, resultLine, resultOf } from "../../protocol/work_message.ts";
+
+const encoder = new TextEncoder();
+const bytes = (text: string) => encoder.encode(text);
+
+Deno.test("lines come out whole, however the bytes are cut", () => {
+  const text = '{"a":"ä€😀"}\r\n\n{"b":2}\nlast';
+  const all = bytes(text);
+  for (let size = 1; size <= all.length; size++) {
+    const splitter = new LineSplitter(100);
+    const lines = [];
+    for (let at = 0; at < all.length; at += size) {
+      lines.push(...splitter.push(all.subarray(at, at + size)));
+    }
+    assertEquals([...lines, ...splitter.end()], ['{"a":"ä€😀"}', "", '{"b":2}', "last"]);
+  }
+});
+
+Deno.test("a chunk that is used again does not change a line that has begun", () => {
+  const splitter = new LineSplitter(100);
+  const buffer = bytes("abc");
+  splitter.push(buffer);
+  buffer.fill(120);
+  assertEquals(splitter.push(bytes("d\n")), ["abcd"]);
+});
+
+Deno.test("a line at the limit passes, one byte more overflows, whatever follows it", () => {
+  for (const ending of ["\n", "\r\n"]) {
+    for (const chunk of [1, 7, 1000]) {
+      const at = (length: number) => {
+        const splitter = new LineSplitter(10);
+        const all = bytes("x".repeat(length) + ending + "next\n");
+        const lines = [];
+        for (let i = 0; i < all.length; i += chunk) {
+          lines.push(...splitter.push(all.subarray(i, i + chunk)));
+        }
+        return [splitter.overflowed, lines];
+      };
+      assertEquals(at(9), [false, ["x".repeat(9), "next"]]);
+      assertEquals(at(10), [false, ["x".repeat(10), "next"]]);
+      assertEquals(at(11), [true, []]);
+    }
+  }
+});
+
+Deno.test("lines before an oversize one in the same chunk are still read", () => {
+  const splitter = new LineSplitter(4);
+  assertEquals(splitter.push(bytes("ab\ncd\ntoolong\nef\n")), ["ab", "cd"]);
+  assert(splitter.overflowed);
+  assertEquals(splitter.push(bytes("gh\n")), []);
+});
+
+Deno.test("the real limit of a line holds to the byte", () => {
+  for (
+    const [length, overflowed] of [[MAX_LINE_BYTES, false], [MAX_LINE_BYTES + 1, true]] as const
+  ) {
+    const splitter = new LineSplitter(MAX_LINE_BYTES);
+    splitter.push(new Uint8Array(length).fill(120));
+    splitter.push(bytes("\n"));
+    assertEquals(splitter.overflowed, overflowed);
+  }
+});
+
+Deno.test("a line that is not UTF-8 is null and costs only itself", () => {
+  const splitter = new LineSplitter(100);
+  const lines = splitter.push(new Uint8Array([97, 10, 0xff, 0xfe, 10, 98, 10]));
+  assertEquals(lines, ["a", null, "b"]);
+});
+
+Deno.test("nesting is allowed to the limit and refused one past it", () => {
+  const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+  checkDepth(nested(MAX_JSON_DEPTH));
+  assertThrows(() => checkDepth(nested(MAX_JSON_DEPTH + 1)), SdError, "nested deeper");
+  assertThrows(() => checkDepth("[".repeat(100_000)), SdError, "nested deeper");
+  checkDepth(JSON.stringify({ text: '"' + "[".repeat(500) + "\\" }));
+});
+
+Deno.test("an integer literal that would be rounded is refused, a string or an exact one is not", () => {
+  for (
+    const text of [
+      '{"n":9007199254740991}',
+      '{"n":-9007199254740991}',
+      '{"n":"9007199254740993"}',
+      '{"n":"x\\"9007199254740993"}',
+      '{"n":1234567890123456.5}',
+      '{"n":0.12345678901234567890}',
+      '{"n":1e300}',
+    ]
+  ) checkNumbers(text);
+  for (
+    const text of [
+      '{"n":9007199254740992}',
+      '{"a":[1,{"b":-9007199254740993}]}',
+      '{"n":1e400}',
+      '{"n":-1E+999}',
+      `{"n":${"9".repeat(400)}}`,
+    ]
+  ) assertThrows(() => checkNumbers(text), SdError, "send it as a string");
+});
+
+Deno.test("a message is an object, and its ref a string or a safe integer within its limit", () => {
+  for (const line of ["1", "null", "[]", '"x"', "{", "", "\ufeff{}", null]) {
+    assertThrows(() => parseObject(line), SdError);
+  }
+  assertEquals(readRef(parseObject('{"ref":"r"}')), "r");
+  assertEquals(readRef(parseObject("{}")), undefined);
+  assertEquals(readRef({ ref: "r".repeat(MAX_REF_CHARS) })?.toString().length, MAX_REF_CHARS);
+  for (const ref of ["r".repeat(MAX_REF_CHARS + 1), 1.5, true, null, {}, 2 ** 53]) {
+    assertThrows(() => readRef({ ref }), SdError, "ref is a string");
+  }
+});
+
+Deno.test("durations read as people write them", () => {
+  const known = {
+    "500ms": 500,
+    "30s": 30_000,
+    "5m": 300_000,
+    "1.5h": 5_400_000,
+    "2d": 172_800_000,
+  };
+  for (const [text, ms] of Object.entries(known)) assertEquals(parseDuration(text), ms);
+  assertEquals(parseDuration("250"), 250);
+  for (const text of ["", "s", "-1s", "5 m", "1w", "1e3"]) {
+    assertThrows(() => parseDuration(text), SdError, "not a duration");
+  }
+  assertEquals([90_000, 5, 1500, 0.25].map(formatDuration), ["1.5m", "5ms", "1.5s", "0.25ms"]);
+});
+
+Deno.test("a leased task is one line of JSON that holds the client's own", () => {
+  const payload = '{ "op":"square","n":4 }';
+  const line = leasedTaskLine({ lease: 12, attempt: 2, timeoutMs: 5, id: "a-b", payload });
+  assertEquals(JSON.parse(line), {
+    lease: 12,
+    attempt: 2,
+    timeout: 5,
+    id: "a-b",
+    submit: { op: "square", n: 4 },
+  });
+  assertEquals(leaseOf(line), 12);
+});
+
+Deno.test("a lease number is read exactly, or not at all", () => {
+  assertEquals(leaseOf(resultLine(9_007_199_254_740_991, "1")), 9_007_199_254_740_991);
+  for (
+    const line of ['{"lease":90071992547409930,"result":1}', '{"lease":-1,"r":1}', '{"lease":"1"']
+  ) {
+    assertEquals(leaseOf(line), 0);
+  }
+  assertEquals(resultOf(resultLine(7, '{"a":[1,2]}')), '{"a":[1,2]}');
+  assertEquals(resultOf('{"lease":7,"error":{"code":"timeout"}}'), undefined);
+});
+
+Deno.test("a quoted value is cut to what a message can bear", () => {
+  assertEquals(quote("x".repeat(500)).length, 78);
+  assertEquals([quote(undefined), quote(5n), quote({ a: 1 })], ["undefined", "5n", '{"a":1}']);
+});

@@ -1,0 +1,49 @@
+/**
+ * The pipe to the process that started this one (protocol/pool_start.ts): what to do comes in on
+ * stdin, whose end means that the parent is gone, however it ended; stdout tells it of a retirement.
+ */
+
+import { print } from "../cli/talk.ts";
+import { MAX_LINE_BYTES } from "../protocol/limits.ts";
+import { type Line, LineSplitter } from "../protocol/ndjson.ts";
+import type { PoolRetiring, PoolStart, PoolStop } from "../protocol/pool_start.ts";
+
+export class ParentPipe {
+  readonly #splitter = new LineSplitter(MAX_LINE_BYTES);
+  readonly #buffer = new Uint8Array(4096);
+  #lines: Line[] = [];
+  #nonce = "";
+
+  /** The first line; `undefined` where the parent is gone before it said anything. */
+  async readStart(): Promise<PoolStart | undefined> {
+    const line = await this.#next();
+    if (line === undefined) return undefined;
+    const start = JSON.parse(line) as PoolStart;
+    this.#nonce = start.nonce;
+    return start;
+  }
+
+  /** Listens for the order to stop; resolves when the parent is gone. */
+  async listen(stop: (graceMs: number) => void): Promise<void> {
+    for (let line = await this.#next(); line !== undefined; line = await this.#next()) {
+      stop((JSON.parse(line) as PoolStop).grace_ms);
+    }
+  }
+
+  /** Tells the parent that this process ends soon. */
+  retire(): void {
+    const message: PoolRetiring = { retiring: this.#nonce };
+    print(JSON.stringify(message));
+  }
+
+  async #next(): Promise<string | undefined> {
+    for (;;) {
+      for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
+        if (line) return line;
+      }
+      const count = await Deno.stdin.read(this.#buffer);
+      if (count === null) return undefined;
+      this.#lines = this.#splitter.push(this.#buffer.subarray(0, count));
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * The built-in functions that the worker's loop needs, taken when the worker starts: task code runs in
+ * the same realm, and one that replaces `JSON.stringify` or a method of a prototype breaks itself, not
+ * the loop. Imported first by the worker's entry.
+ */
+
+type Method<T, A extends unknown[], R> = (this: T, ...args: A) => R;
+
+const { bind, call } = Function.prototype;
+
+/** `method` as a function that takes its `this` first, and that no later change can reach. */
+const uncurryThis = bind.bind(call) as <T, A extends unknown[], R>(
+  method: Method<T, A, R>,
+) => (self: T, ...args: A) => R;
+
+export const { parse, stringify } = JSON;
+export const { isFinite } = Number;
+export const { getPrototypeOf } = Object;
+export const NativePromise = Promise;
+const plainPromise = Promise.prototype;
+export const NativeError = Error;
+export const Bytes = Uint8Array;
+export const AbortSource = AbortController;
+export const toText = String;
+
+export const promiseThen = uncurryThis(
+  Promise.prototype.then as Method<
+    Promise<unknown>,
+    [(value: unknown) => void, (error: unknown) => void],
+    Promise<void>
+  >,
+);
+/** Whether `value` is a promise of the language's own, and not of a class that knows better. */
+export function isPlainPromise(value: unknown): value is Promise<unknown> {
+  return getPrototypeOf(value) === plainPromise;
+}
+
+export const charCodeAt = uncurryThis(String.prototype.charCodeAt);
+export const startsWith = uncurryThis(String.prototype.startsWith);
+export const indexOf = uncurryThis(
+  String.prototype.indexOf as Method<string, [search: string, from?: number], number>,
+);
+export const slice = uncurryThis(String.prototype.slice);
+export const mapGet = uncurryThis(
+  Map.prototype.get as Method<ReadonlyMap<string, unknown>, [string], unknown>,
+);
+
+export const microtask = queueMicrotask;
+export const startInterval = setInterval;
+export const stopInterval = clearInterval;
+export const closeWorker = globalThis.close.bind(globalThis);
+
+const encoder = new TextEncoder();
+export const encode = encoder.encode.bind(encoder);
+export const encodeInto = encoder.encodeInto.bind(encoder);
+
+/** ms since the thread started, with a fraction. */
+export const now = performance.now.bind(performance);

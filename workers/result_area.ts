@@ -1,0 +1,137 @@
+/**
+ * Where a worker leaves its results: a ring of bytes in the shared buffer, whole lines of the work
+ * link one after the other. The main thread copies them from there to the socket, unread, when the
+ * worker says so, and also when it says nothing because the next task keeps it: a result never waits
+ * behind a slow neighbour, and none is lost with its worker. What does not fit travels by message.
+ *
+ * Positions count bytes and wrap at 32 bits; the ring's size is a power of two.
+ */
+
+import { Bytes, charCodeAt, encode, encodeInto } from "./primordials.ts";
+import { RESULT_AREA_BYTES, type TaskRow } from "./task_table.ts";
+
+const MASK = RESULT_AREA_BYTES - 1;
+/** Up to this length characters are written one by one: quicker than to call the encoder. */
+const SHORT_CHARS = 200;
+/** The characters round a result's JSON, the newline and 16 digits of the lease included. */
+const ENVELOPE_CHARS = 40;
+
+const NEWLINE = 10, ZERO = 48, CLOSE_BRACE = 125;
+
+// The same text as `resultLine` in protocol/work_message.ts makes.
+const BEFORE_LEASE = encode('{"lease":');
+const BEFORE_RESULT = encode(',"result":');
+
+/** The worker's end. Its methods answer false, and have written nothing, where there is no room. */
+export class ResultWriter {
+  /** Where the last result ends. */
+  end = 0;
+  readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  readonly #row: TaskRow;
+  #taken = 0;
+
+  constructor(bytes: Uint8Array<SharedArrayBuffer>, row: TaskRow) {
+    this.#bytes = bytes;
+    this.#row = row;
+  }
+
+  /** Writes the line of a result whose JSON is short and plain; false leaves it to `writeLine`. */
+  writeResult(lease: number, json: string): boolean {
+    const length = json.length;
+    if (length > SHORT_CHARS || !this.#hasRoom(length + ENVELOPE_CHARS)) return false;
+    const bytes = this.#bytes;
+    let at = this.end;
+    for (let i = 0; i < BEFORE_LEASE.length; i++) bytes[at++ & MASK] = BEFORE_LEASE[i]!;
+    at = this.#writeDigits(at, lease);
+    for (let i = 0; i < BEFORE_RESULT.length; i++) bytes[at++ & MASK] = BEFORE_RESULT[i]!;
+    for (let i = 0; i < length; i++) {
+      const code = charCodeAt(json, i);
+      if (code > 127) return false;
+      bytes[at++ & MASK] = code;
+    }
+    bytes[at++ & MASK] = CLOSE_BRACE;
+    bytes[at++ & MASK] = NEWLINE;
+    this.end = at | 0;
+    return true;
+  }
+
+  /** Writes any line, given without its newline. */
+  writeLine(line: string): boolean {
+    // A character is at most three bytes in UTF-8. The encoder needs them in one piece.
+    const most = line.length * 3 + 1;
+    const start = this.end & MASK;
+    if (start + most > RESULT_AREA_BYTES || !this.#hasRoom(most)) return false;
+    const { written } = encodeInto(
+      line,
+      new Bytes(this.#bytes.buffer, this.#bytes.byteOffset + start, most),
+    );
+    this.#bytes[start + written] = NEWLINE;
+    this.end = (this.end + written + 1) | 0;
+    return true;
+  }
+
+  /** Writes the digits of a safe integer from `start`; returns where they end. */
+  #writeDigits(start: number, value: number): number {
+    let end = start + 1;
+    for (let limit = 10; limit <= value; limit *= 10) end++;
+    let at = end;
+    let rest = value;
+    for (; rest >= 2 ** 31; rest = Math.floor(rest / 10)) {
+      this.#bytes[--at & MASK] = ZERO + rest % 10;
+    }
+    // The usual case, in 32 bits.
+    for (let low = rest | 0; at > start; low = (low / 10) | 0) {
+      this.#bytes[--at & MASK] = ZERO + low % 10;
+    }
+    return end;
+  }
+
+  #hasRoom(bytes: number): boolean {
+    if (RESULT_AREA_BYTES - ((this.end - this.#taken) | 0) >= bytes) return true;
+    this.#taken = this.#row.resultTaken;
+    return RESULT_AREA_BYTES - ((this.end - this.#taken) | 0) >= bytes;
+  }
+}
+
+/** The main thread's end. */
+export class ResultReader {
+  readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  readonly #row: TaskRow;
+  #taken = 0;
+
+  constructor(bytes: Uint8Array<SharedArrayBuffer>, row: TaskRow) {
+    this.#bytes = bytes;
+    this.#row = row;
+  }
+
+  /** Gives the lines up to `end` to `sink`, in one piece or two; only copies of them may be kept. */
+  take(end: number, sink: { write(bytes: Uint8Array): void }): void {
+    this.#give(end, sink);
+    this.skip(end);
+  }
+
+  /** As `take`, but drops the last line. */
+  takeButLast(end: number, sink: { write(bytes: Uint8Array): void }): void {
+    if (((end - this.#taken) | 0) <= 0) return;
+    let cut = (end - 1) | 0;
+    while (cut !== this.#taken && this.#bytes[(cut - 1) & MASK] !== NEWLINE) cut = (cut - 1) | 0;
+    this.#give(cut, sink);
+    this.skip(end);
+  }
+
+  /** Drops the lines up to `end`. */
+  skip(end: number): void {
+    if (((end - this.#taken) | 0) <= 0) return;
+    this.#taken = end;
+    this.#row.setResultTaken(end);
+  }
+
+  #give(end: number, sink: { write(bytes: Uint8Array): void }): void {
+    const length = (end - this.#taken) | 0;
+    if (length <= 0) return;
+    const start = this.#taken & MASK;
+    const first = Math.min(length, RESULT_AREA_BYTES - start);
+    sink.write(this.#bytes.subarray(start, start + first));
+    if (first < length) sink.write(this.#bytes.subarray(0, length - first));
+  }
+}

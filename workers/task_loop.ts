@@ -1,0 +1,285 @@
+/**
+ * The worker's loop: claims the tasks that were posted to it, one at a time and in order, runs them
+ * and leaves their results in the result area. Synchronous handlers run in a plain loop; a promise is
+ * awaited with everything already sent, so that the results before it do not wait.
+ */
+
+import { TaskContext, type TaskHost } from "./context.ts";
+import { errorOf, type Handler, type Outcome, outcomeOf } from "./handler.ts";
+import { type LeasedTask, readLeasedTask } from "./leased_task.ts";
+import {
+  indexOf,
+  isPlainPromise,
+  mapGet,
+  microtask,
+  NativePromise,
+  now,
+  promiseThen,
+  slice,
+  startInterval,
+  stopInterval,
+  stringify,
+} from "./primordials.ts";
+import { resultLine, type StopReason } from "../protocol/work_message.ts";
+import type { ResultWriter } from "./result_area.ts";
+import type { TaskRow } from "./task_table.ts";
+import type { ThreadReport } from "./thread_message.ts";
+
+/** A clock reading costs as much as a small task: tasks quicker than `QUICK_MS` share one. */
+const SHARED_READING = 8;
+const QUICK_MS = 0.02;
+/** Results are told of at the end of a batch, or when the first has waited so long. */
+const TELL_MS = 0.5;
+/** The average run time follows the last eight readings or so. */
+const SMOOTHING = 1 / 8;
+/** A promise that is settled already gets through in three turns of the microtask queue. */
+const PARK_TURNS = 6;
+const HEARTBEAT_MS = 50;
+/** Progress notes go to the main thread at most so often. */
+const NOTE_MS = 100;
+
+/** Leased-task lines as they were posted, and how far they are run. */
+interface Batch {
+  readonly lines: string;
+  seq: number;
+  at: number;
+  next: Batch | undefined;
+}
+
+export interface TaskLoopOptions {
+  readonly row: TaskRow;
+  readonly results: ResultWriter;
+  readonly ops: ReadonlyMap<string, Handler>;
+  readonly report: (report: ThreadReport) => void;
+}
+
+export class TaskLoop implements TaskHost {
+  readonly #row: TaskRow;
+  readonly #results: ResultWriter;
+  readonly #ops: ReadonlyMap<string, Handler>;
+  readonly #report: (report: ThreadReport) => void;
+
+  #first: Batch | undefined = undefined;
+  #last: Batch | undefined = undefined;
+  #busy = false;
+
+  /** The task that runs, 0 between two. */
+  #seq = 0;
+  #context: TaskContext | undefined = undefined;
+
+  #clock = 0;
+  #unread = 0;
+  #shared = 1;
+  #averageMs = 0;
+
+  /** The last task that the main thread was told of, and when the first after it was done. */
+  #done = 0;
+  #told = 0;
+  #untoldSince = 0;
+
+  #heart: ReturnType<typeof setInterval> | undefined = undefined;
+  #progressed = false;
+  #note: { noted: number; note: string } | undefined = undefined;
+  #notedAt = -NOTE_MS;
+
+  constructor({ row, results, ops, report }: TaskLoopOptions) {
+    this.#row = row;
+    this.#results = results;
+    this.#ops = ops;
+    this.#report = report;
+  }
+
+  /** Takes leased-task lines, joined by newlines; the first is task `seq`. */
+  push(seq: number, lines: string): void {
+    const batch: Batch = { lines, seq, at: 0, next: undefined };
+    if (this.#last) this.#last.next = batch;
+    else this.#first = batch;
+    this.#last = batch;
+    if (this.#busy) return;
+    this.#clock = now();
+    this.#run();
+  }
+
+  /** Asks task `seq` to stop, if it is the one that runs. */
+  stop(seq: number, reason: StopReason): void {
+    if (seq === this.#seq && this.#context) TaskContext.stop(this.#context, reason);
+  }
+
+  isCancelled(seq: number): boolean {
+    return this.#row.isCancelled(seq);
+  }
+
+  progress(seq: number, fraction: number): void {
+    if (seq !== this.#seq) return;
+    this.#progressed = true;
+    this.#row.setProgress(fraction);
+  }
+
+  note(seq: number, note: string): void {
+    if (seq !== this.#seq) return;
+    this.#note = { noted: seq, note };
+    if (now() - this.#notedAt >= NOTE_MS) this.#sendNote();
+  }
+
+  /** Runs until nothing is left or a task has to be awaited; that one's end calls it again. */
+  #run(): void {
+    this.#busy = true;
+    this.#row.setRunning(true);
+    for (let batch = this.#first; batch; batch = batch.next) {
+      this.#first = batch;
+      if (!this.#runBatch(batch)) return;
+      if (this.#done !== this.#told) this.#tell();
+    }
+    this.#first = this.#last = undefined;
+    this.#row.setRunning(false);
+    this.#busy = false;
+  }
+
+  #runBatch(batch: Batch): boolean {
+    const { lines } = batch;
+    while (batch.at < lines.length) {
+      const seq = batch.seq;
+      if (!this.#row.claim(seq, this.#clock | 0)) {
+        // Taken back, and with it all that was posted behind it until then.
+        batch.at = lines.length;
+        return true;
+      }
+      const newline = indexOf(lines, "\n", batch.at);
+      const end = newline < 0 ? lines.length : newline;
+      const line = slice(lines, batch.at, end);
+      batch.at = end + 1;
+      batch.seq = (seq + 1) | 0;
+      if (!this.#runTask(seq, readLeasedTask(line))) return false;
+    }
+    return true;
+  }
+
+  /** False: the task's end is awaited. */
+  #runTask(seq: number, task: LeasedTask): boolean {
+    this.#row.describe(task.attempt, task.timeout);
+    this.#seq = seq;
+    const context = this.#context = new TaskContext(this, task, seq);
+    let outcome: Outcome;
+    try {
+      const handler = mapGet(this.#ops, task.op) as Handler | undefined;
+      if (!handler) throw new Error(`this worker has no op ${task.op}`);
+      const value = handler(task.args, context);
+      if (isThenable(value)) {
+        this.#await(value, seq, task.lease);
+        return false;
+      }
+      outcome = outcomeOf(value);
+    } catch (error) {
+      outcome = errorOf(error);
+    }
+    this.#finish(seq, task.lease, outcome);
+    return true;
+  }
+
+  #await(value: unknown, seq: number, lease: number): void {
+    const settle = (outcome: Outcome) => {
+      if (this.#seq !== seq) return;
+      // Its end is read from the clock in any case, however quick the tasks before it were.
+      this.#shared = 1;
+      this.#finish(seq, lease, outcome);
+      this.#run();
+    };
+    promiseThen(
+      // Any other thenable is asked by a promise of our own: once, in a turn of its own.
+      isPlainPromise(value) ? value : new NativePromise((resolve) => resolve(value)),
+      (result) => settle(outcomeOf(result)),
+      (error) => settle(errorOf(error)),
+    );
+    this.#parkSoon(seq, PARK_TURNS);
+  }
+
+  /** Unless task `seq` ends within so many turns, tells what is done and lets the heart beat. */
+  #parkSoon(seq: number, turns: number): void {
+    microtask(() => {
+      if (this.#seq !== seq) return;
+      if (turns > 1) return this.#parkSoon(seq, turns - 1);
+      this.#readClock();
+      if (this.#done !== this.#told) this.#tell();
+      this.#heart ??= startInterval(() => this.#beat(), HEARTBEAT_MS);
+    });
+  }
+
+  #finish(seq: number, lease: number, outcome: Outcome): void {
+    this.#seq = 0;
+    this.#context = undefined;
+    if (this.#progressed) {
+      this.#progressed = false;
+      this.#row.clearProgress();
+    }
+    this.#note = undefined;
+    if (typeof outcome === "string" && this.#results.writeResult(lease, outcome)) {
+      this.#row.finish(seq, this.#results.end);
+    } else {
+      const line = typeof outcome === "string"
+        ? resultLine(lease, outcome)
+        : stringify({ lease, error: outcome });
+      if (this.#results.writeLine(line)) this.#row.finish(seq, this.#results.end);
+      else return this.#sendLine(seq, line);
+    }
+    if (this.#done === this.#told) this.#untoldSince = this.#clock;
+    this.#done = seq;
+    if (++this.#unread < this.#shared) return;
+    this.#readClock();
+    if (this.#clock - this.#untoldSince >= TELL_MS) this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#unread > 0) this.#readClock();
+    this.#publishAverage();
+    this.#told = this.#done;
+    this.#report({ done: this.#done, end: this.#results.end });
+  }
+
+  /** For a line that the result area has no room for. */
+  #sendLine(seq: number, line: string): void {
+    this.#unread++;
+    this.#readClock();
+    this.#publishAverage();
+    this.#done = this.#told = seq;
+    this.#row.countSent();
+    this.#report({ done: seq, end: this.#results.end, line });
+  }
+
+  /** Reads the clock and shares what has passed among the tasks since the last reading. */
+  #readClock(): void {
+    const clock = now();
+    if (this.#unread > 0) {
+      const each = (clock - this.#clock) / this.#unread;
+      this.#averageMs = this.#averageMs === 0
+        ? each
+        : this.#averageMs + (each - this.#averageMs) * SMOOTHING;
+      this.#shared = this.#averageMs < QUICK_MS ? SHARED_READING : 1;
+    }
+    this.#clock = clock;
+    this.#unread = 0;
+  }
+
+  #publishAverage(): void {
+    this.#row.setMicros(Math.max(1, Math.round(this.#averageMs * 1000)));
+  }
+
+  #beat(): void {
+    this.#row.beat();
+    if (this.#note && now() - this.#notedAt >= NOTE_MS) this.#sendNote();
+    if (this.#busy) return;
+    stopInterval(this.#heart);
+    this.#heart = undefined;
+  }
+
+  #sendNote(): void {
+    if (!this.#note) return;
+    this.#notedAt = now();
+    this.#report(this.#note);
+    this.#note = undefined;
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { then?: unknown }).then === "function";
+}

@@ -1,0 +1,230 @@
+/**
+ * The shared task table: one `SharedArrayBuffer` per worker process, a row per worker. A worker writes
+ * what it does with `Atomics` and no message, even in the middle of a loop that never yields; the
+ * pool's main thread reads it, takes tasks back through it and asks through it for a task to stop.
+ *
+ * Invariant: a task runs only on the worker that moved `CURSOR` to the task's sequence number, so a
+ * task that was taken back never starts there. Sequence numbers count the tasks posted to one worker
+ * from 1 and wrap at 32 bits; they are compared by their difference only. A row of a worker that was
+ * replaced starts again from zeros.
+ */
+
+/** Results of one worker that are not taken yet; a batch of 128 small ones takes about 5 KiB. */
+export const RESULT_AREA_BYTES = 64 * 1024;
+
+/** Two cache lines: the worker writes to the first, the main thread to the second. */
+const ROW_BYTES = 128;
+const ROW_INTS = ROW_BYTES / 4;
+
+/** Sequence number of the task last claimed, or of the last one taken back: the task slot. */
+const CURSOR = 0;
+/** 1 while the worker has tasks. */
+const RUNNING = 1;
+const ATTEMPT = 2;
+/** When the task in the slot started, in ms on the worker's own clock. */
+const STARTED = 3;
+/** How long it may run, in ms; 0 until the worker has read the task. */
+const TIMEOUT = 4;
+/** How far it says it is, in millionths, plus one; 0 where it said nothing. */
+const PROGRESS = 5;
+/** Moves every 50 ms while the worker's event loop lives and a task is awaited. */
+const HEARTBEAT = 6;
+/** Sequence number of the last task whose result lies in the worker's result area. */
+const DONE = 7;
+/** Where that result ends in the result area. */
+const RESULT_END = 8;
+/** Run time of a task in µs, averaged over the last ones; 0 before the first. */
+const MICROS = 9;
+/** 1 once the worker has ended itself because it was asked to. */
+const CLOSED = 10;
+/** How many results were too large for the result area and were sent by message. */
+const SENT = 11;
+/** Sequence number of the task that shall stop. Written by the main thread, like all below. */
+const CANCEL = 16;
+/** Up to where the main thread has taken results from the result area. */
+const RESULT_TAKEN = 17;
+
+const MILLION = 1_000_000;
+
+/** What a worker is running, as one consistent reading. */
+export interface RunningTask {
+  seq: number;
+  /** ms on the worker's clock. */
+  started: number;
+  /** ms; 0 while unknown. */
+  timeout: number;
+}
+
+/** The table of one worker process. */
+export class TaskTable {
+  readonly buffer: SharedArrayBuffer;
+  readonly #workers: number;
+
+  /** A new table for so many workers, or one made elsewhere. */
+  constructor(workers: number, buffer?: SharedArrayBuffer) {
+    this.#workers = workers;
+    this.buffer = buffer ?? new SharedArrayBuffer(workers * (ROW_BYTES + RESULT_AREA_BYTES));
+  }
+
+  row(index: number): TaskRow {
+    return new TaskRow(new Int32Array(this.buffer, index * ROW_BYTES, ROW_INTS));
+  }
+
+  /** The bytes in which worker `index` leaves its results. */
+  resultArea(index: number): Uint8Array<SharedArrayBuffer> {
+    const start = this.#workers * ROW_BYTES + index * RESULT_AREA_BYTES;
+    return new Uint8Array(this.buffer, start, RESULT_AREA_BYTES);
+  }
+}
+
+const { load, store, compareExchange, add } = Atomics;
+
+/** One worker's row. The upper methods are the worker's, the lower ones the main thread's. */
+export class TaskRow {
+  readonly #ints: Int32Array<SharedArrayBuffer>;
+
+  constructor(ints: Int32Array<SharedArrayBuffer>) {
+    this.#ints = ints;
+  }
+
+  /** Takes task `seq`, which follows the one before; false: it was taken back. */
+  claim(seq: number, started: number): boolean {
+    const ints = this.#ints;
+    // Before the claim, which publishes them: whoever sees the new cursor sees these as well.
+    ints[STARTED] = started;
+    ints[TIMEOUT] = 0;
+    const before = (seq - 1) | 0;
+    return compareExchange(ints, CURSOR, before, seq) === before;
+  }
+
+  describe(attempt: number, timeout: number): void {
+    this.#ints[ATTEMPT] = attempt;
+    store(this.#ints, TIMEOUT, timeout);
+  }
+
+  /** The result of `seq` lies in the result area and ends at `resultEnd`. */
+  finish(seq: number, resultEnd: number): void {
+    // Plain writes: the claim of the next task, or the message that is sent now, publishes them.
+    this.#ints[RESULT_END] = resultEnd;
+    this.#ints[DONE] = seq;
+  }
+
+  /** A result goes by message: until it is there, the main thread leaves the result area alone. */
+  countSent(): void {
+    add(this.#ints, SENT, 1);
+  }
+
+  setRunning(running: boolean): void {
+    store(this.#ints, RUNNING, running ? 1 : 0);
+  }
+
+  setMicros(micros: number): void {
+    store(this.#ints, MICROS, micros);
+  }
+
+  setProgress(fraction: number): void {
+    store(this.#ints, PROGRESS, Math.round(fraction * MILLION) + 1);
+  }
+
+  clearProgress(): void {
+    store(this.#ints, PROGRESS, 0);
+  }
+
+  beat(): void {
+    add(this.#ints, HEARTBEAT, 1);
+  }
+
+  setClosed(): void {
+    store(this.#ints, CLOSED, 1);
+  }
+
+  /** Whether task `seq` shall stop. Costs a few nanoseconds: a tight loop may ask every round. */
+  isCancelled(seq: number): boolean {
+    return load(this.#ints, CANCEL) === seq;
+  }
+
+  get resultTaken(): number {
+    return load(this.#ints, RESULT_TAKEN);
+  }
+
+  // The main thread's side.
+
+  /** For a fresh worker in the place of another. */
+  reset(): void {
+    for (let i = 0; i < ROW_INTS; i++) store(this.#ints, i, 0);
+  }
+
+  /** Takes back every task up to `last` that was not claimed; returns the last that was. */
+  takeBack(last: number): number {
+    for (;;) {
+      const cursor = load(this.#ints, CURSOR);
+      if (compareExchange(this.#ints, CURSOR, cursor, last) === cursor) return cursor;
+    }
+  }
+
+  /** Asks task `seq` to stop. */
+  cancel(seq: number): void {
+    store(this.#ints, CANCEL, seq);
+  }
+
+  setResultTaken(end: number): void {
+    store(this.#ints, RESULT_TAKEN, end);
+  }
+
+  get cursor(): number {
+    return load(this.#ints, CURSOR);
+  }
+
+  get running(): boolean {
+    return load(this.#ints, RUNNING) === 1;
+  }
+
+  get attempt(): number {
+    return load(this.#ints, ATTEMPT);
+  }
+
+  get heartbeat(): number {
+    return load(this.#ints, HEARTBEAT);
+  }
+
+  get micros(): number {
+    return load(this.#ints, MICROS);
+  }
+
+  get closed(): boolean {
+    return load(this.#ints, CLOSED) === 1;
+  }
+
+  get sent(): number {
+    return load(this.#ints, SENT);
+  }
+
+  get done(): number {
+    return load(this.#ints, DONE);
+  }
+
+  get resultEnd(): number {
+    return load(this.#ints, RESULT_END);
+  }
+
+  /** 0…1, or `undefined` where the task said nothing. */
+  get progress(): number | undefined {
+    const millionths = load(this.#ints, PROGRESS);
+    return millionths === 0 ? undefined : (millionths - 1) / MILLION;
+  }
+
+  /**
+   * The task that runs now. `slot` is its sequence number where the main thread knows it better than
+   * the cursor, which take-backs move. `undefined` between two tasks.
+   */
+  runningTask(slot?: number): RunningTask | undefined {
+    if (!this.running) return undefined;
+    const cursor = this.cursor;
+    const seq = slot ?? cursor;
+    const started = load(this.#ints, STARTED);
+    const timeout = load(this.#ints, TIMEOUT);
+    // The worker writes the start of a task before it claims it, but after it is done with the last.
+    if (this.done === seq || this.cursor !== cursor) return undefined;
+    return { seq, started, timeout };
+  }
+}
