@@ -38,20 +38,36 @@ export type ErrorCode = RefusalCode | FailureCode;
 export interface ErrorBody<Code extends ErrorCode = ErrorCode> {
   code: Code;
   message: string;
+  /** Of a refusal that will pass: when to try again. */
+  retry_after_ms?: number;
 }
 
 /** An expected error: a code of the closed list, and a message for the person who reads it. */
 export class SdError extends Error {
   override readonly name = "SdError";
+  /** When to try again, where that may help. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(readonly code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions & { retryAfterMs?: number | undefined },
+  ) {
     super(message, options);
+    this.retryAfterMs = options?.retryAfterMs;
   }
 }
 
 /** What `error` looks like on the wire. An unexpected error tells a client nothing but `internal`. */
 export function errorBody(error: unknown): ErrorBody {
-  if (error instanceof SdError) return { code: error.code, message: error.message };
+  if (error instanceof SdError) {
+    const { code, message, retryAfterMs } = error;
+    return {
+      code,
+      message,
+      ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }),
+    };
+  }
   return {
     code: "internal",
     message: "the server met an error of its own; its log has the details",

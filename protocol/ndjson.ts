@@ -14,7 +14,7 @@ export class LineSplitter {
   /** True from the first line over the limit on: nothing after it is ever read as a line. */
   overflowed = false;
 
-  readonly #maxBytes: number;
+  #maxBytes: number;
   // A byte order mark is kept, so that the JSON parser refuses it instead of nobody noticing it.
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #rest: Uint8Array[] = [];
@@ -22,6 +22,11 @@ export class LineSplitter {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
+  }
+
+  /** Lines may be so long from now on. */
+  set maxBytes(bytes: number) {
+    this.#maxBytes = bytes;
   }
 
   /** Bytes of a line that has begun and not ended. */

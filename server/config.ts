@@ -1,25 +1,76 @@
-/** What `sd serve` is told: its flags, checked, as one value. */
+/** What `sd serve` is told, checked: addresses, tokens, certificates. */
 
+import { ClientError } from "../cli/client_error.ts";
 import { quote, SdError } from "../protocol/errors.ts";
+
+/** Both in PEM. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+}
 
 export interface ServeConfig {
   readonly hostname: string;
   /** 0: any free one. */
   readonly port: number;
   readonly workers: number;
-  readonly engineUrl: string;
-  /** How long running tasks may go on once the server is told to stop. */
-  readonly graceMs: number;
+  /** None: everyone who can connect may speak. */
+  readonly tokens: readonly string[];
+  readonly tls: TlsFiles | undefined;
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
+/** A shorter one could be guessed by trying. */
+const MIN_TOKEN_CHARS = 16;
 
-/** Throws `bad_request` for an address that others can reach, unless the operator insists. */
-export function checkAddress(hostname: string, insecure: boolean): void {
-  if (LOOPBACK.test(hostname) || insecure) return;
+/** Throws `bad_request` for an address that others can reach, unless it is protected. */
+export function checkAddress(
+  { hostname, tokens, tls }: Pick<ServeConfig, "hostname" | "tokens" | "tls">,
+  insecure: boolean,
+): void {
+  if (LOOPBACK.test(hostname) || insecure || (tokens.length > 0 && tls)) return;
   throw new SdError(
     "bad_request",
     `${quote(hostname)} is an address that other machines can reach, and anyone there could run ` +
-      "tasks; listen on 127.0.0.1, or say --insecure if the network itself is closed to others",
+      "tasks; give the server a token (--token-file) and a certificate (--tls-cert, --tls-key), " +
+      "listen on 127.0.0.1, or say --insecure if the network itself is closed to others",
   );
+}
+
+/** The tokens in a file's text (one a line, `#` begins a comment) or in `SD_TOKEN`. */
+export function readTokens(
+  { file, variable }: { file: string | undefined; variable: string | undefined },
+): string[] {
+  const text = file === undefined ? variable ?? "" : readText(file, "--token-file");
+  const tokens = text.split("\n").map((line) => line.replace(/#.*/, "").trim())
+    .filter((line) => line !== "");
+  if (file !== undefined && tokens.length === 0) {
+    throw new ClientError("usage", `${file} holds no token: write one on a line of its own`);
+  }
+  if (tokens.some((token) => token.length < MIN_TOKEN_CHARS)) {
+    throw new ClientError("usage", `a token has ${MIN_TOKEN_CHARS} characters or more`, {
+      hint: "make one with: openssl rand -hex 32",
+    });
+  }
+  return tokens;
+}
+
+/** The certificate and its key; nothing when neither was named. */
+export function readTlsFiles(
+  { cert, key }: { cert: string | undefined; key: string | undefined },
+): TlsFiles | undefined {
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) {
+    throw new ClientError("usage", "TLS needs both --tls-cert and --tls-key");
+  }
+  return { cert: readText(cert, "--tls-cert"), key: readText(key, "--tls-key") };
+}
+
+function readText(path: string, flag: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ClientError("usage", `cannot read ${path} (${flag}): ${reason}`, { cause: error });
+  }
 }

@@ -7,13 +7,16 @@ import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
 import { VERSION } from "../cli/version.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
 import { systemClock } from "./clock.ts";
-import { checkAddress } from "./config.ts";
+import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
 import { ENGINE_URLS, openEngine } from "./engine/open.ts";
 import { untilStopSignal } from "./lifecycle.ts";
+import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { openLog } from "./log.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
 import { type Server, type ServerOptions, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";
+
+const MIB = 1024 * 1024;
 
 export const serve = defineCommand({
   name: "serve",
@@ -53,9 +56,52 @@ export const serve = defineCommand({
       value: "TIME",
       default: 10_000,
     },
+    tokenFile: {
+      type: "string",
+      help: "file with the tokens that clients must know, one a line; or set SD_TOKEN",
+      value: "FILE",
+    },
+    tlsCert: {
+      type: "string",
+      help: "certificate in PEM: the port speaks TLS",
+      value: "FILE",
+    },
+    tlsKey: { type: "string", help: "its key in PEM", value: "FILE" },
     insecure: {
       type: "boolean",
       help: "listen on an address that other machines can reach, without protection",
+    },
+    maxConnections: {
+      type: "integer",
+      help: "connections open at a time",
+      value: "N",
+      min: 1,
+      max: 1_000_000,
+      default: DEFAULT_LIMITS.maxConnections,
+    },
+    maxInFlight: {
+      type: "integer",
+      help: "tasks of one connection that are not final",
+      value: "N",
+      min: 1,
+      max: 10_000_000,
+      default: DEFAULT_LIMITS.maxInFlight,
+    },
+    maxQueued: {
+      type: "integer",
+      help: "tasks queued or delayed",
+      value: "N",
+      min: 1,
+      max: 1_000_000_000,
+      default: DEFAULT_LIMITS.maxQueued,
+    },
+    maxUnread: {
+      type: "integer",
+      help: "replies that one client leaves unread before it is cut off, in MiB",
+      value: "MIB",
+      min: 1,
+      max: 16_384,
+      default: DEFAULT_LIMITS.maxUnreadBytes / MIB,
     },
   },
   examples: [
@@ -65,19 +111,23 @@ export const serve = defineCommand({
   ],
   async run({ flags }) {
     const log = openLog();
-    checkAddress(flags.host, flags.insecure);
+    const tls = readTlsFiles({ cert: flags.tlsCert, key: flags.tlsKey });
+    const tokens = readTokens({ file: flags.tokenFile, variable: Deno.env.get("SD_TOKEN") });
+    checkAddress({ hostname: flags.host, tokens, tls }, flags.insecure);
     const secret = Deno.env.get("SD_POOL_SECRET") || newPoolSecret();
     const workers = flags.workers ?? navigator.hardwareConcurrency;
+    const limits: ServerLimits = {
+      ...DEFAULT_LIMITS,
+      maxConnections: flags.maxConnections,
+      maxInFlight: flags.maxInFlight,
+      maxQueued: flags.maxQueued,
+      maxUnreadBytes: flags.maxUnread * MIB,
+    };
     const server = listen({
-      config: {
-        hostname: flags.host,
-        port: flags.port,
-        workers,
-        engineUrl: flags.engine,
-        graceMs: flags.grace,
-      },
-      engine: await openEngine(flags.engine),
+      config: { hostname: flags.host, port: flags.port, workers, tokens, tls },
+      engine: await openEngine(flags.engine, { maxQueued: limits.maxQueued }),
       secret,
+      limits,
       clock: systemClock,
       log,
       version: VERSION,

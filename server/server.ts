@@ -4,6 +4,7 @@
  */
 
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
+import { Auth } from "./api/auth.ts";
 import { TaskApi } from "./api/task_api.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
@@ -14,16 +15,19 @@ import { OpDirectory } from "./dispatch/op_directory.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Settlement } from "./dispatch/settlement.ts";
 import type { Engine } from "./engine/engine.ts";
+import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
 import { TcpDoor } from "./tcp/door.ts";
+import { openListeners } from "./tcp/listeners.ts";
 import type { WorkLink } from "./tcp/work_link.ts";
 
 export interface ServerOptions {
   readonly config: ServeConfig;
   readonly engine: Engine;
   readonly secret: string;
+  readonly limits: ServerLimits;
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
@@ -43,9 +47,10 @@ export interface Server {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Listens, and starts all rooms. Throws what `Deno.listen` throws. */
+/** Listens, and starts all rooms. Throws what the system says of the address or the certificate. */
 export function startServer(options: ServerOptions): Server {
-  const { config, engine, secret, clock, log, version, leaseMs = LEASE_MS } = options;
+  const { config, engine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
+  const listeners = openListeners(config);
   const metrics = new Metrics();
   const events = new TaskEvents(metrics);
   const ops = new OpDirectory(config.workers > 0);
@@ -62,16 +67,18 @@ export function startServer(options: ServerOptions): Server {
     clock,
     version,
     protocol: PROTOCOL_VERSION,
+    maxQueued: limits.maxQueued,
   });
 
-  const listener = Deno.listen({ hostname: config.hostname, port: config.port });
-  const address = listener.addr as Deno.NetAddr;
+  const address = listeners.open.addr as Deno.NetAddr;
   const started = Promise.withResolvers<void>();
   const door = new TcpDoor({
-    listener,
+    listeners,
     api,
+    auth: new Auth(config.tokens),
     secret,
     leaseMs,
+    limits,
     version,
     log,
     metrics,
@@ -93,14 +100,13 @@ export function startServer(options: ServerOptions): Server {
       },
     },
   });
-  const pool = config.workers > 0
-    ? new LocalPool({
-      server: { hostname: address.hostname, port: address.port },
-      secret,
-      workers: config.workers,
-      log,
-    })
-    : undefined;
+  const own = listeners.own?.addr as Deno.NetAddr | undefined;
+  const pool = own && new LocalPool({
+    server: { hostname: own.hostname, port: own.port },
+    secret,
+    workers: config.workers,
+    log,
+  });
   if (!pool) started.resolve();
 
   log.info("server", `listening on ${formatAddress(address)}`);

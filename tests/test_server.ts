@@ -2,6 +2,8 @@
 
 import { systemClock } from "../server/clock.ts";
 import { openEngine } from "../server/engine/open.ts";
+import { DEFAULT_LIMITS, type ServerLimits } from "../server/limits.ts";
+import type { TlsFiles } from "../server/config.ts";
 import type { Log } from "../server/log.ts";
 import { type Server, startServer } from "../server/server.ts";
 import { newPoolSecret } from "../server/tcp/pool_secret.ts";
@@ -11,6 +13,9 @@ export interface TestServerOptions {
   readonly workers?: number;
   readonly leaseMs?: number;
   readonly graceMs?: number;
+  readonly tokens?: readonly string[];
+  readonly tls?: TlsFiles;
+  readonly limits?: Partial<ServerLimits>;
 }
 
 export class TestServer implements AsyncDisposable {
@@ -29,7 +34,8 @@ export class TestServer implements AsyncDisposable {
 
   /** Starts one with two workers, and waits for them. */
   static async start(options: TestServerOptions = {}): Promise<TestServer> {
-    const { workers = 2, leaseMs, graceMs = 2000 } = options;
+    const { workers = 2, leaseMs, graceMs = 2000, tokens = [], tls } = options;
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const lines: string[] = [];
     const line = (room: string, message: string) => void lines.push(`[${room}] ${message}`);
     const log: Log = {
@@ -39,9 +45,10 @@ export class TestServer implements AsyncDisposable {
     };
     const secret = newPoolSecret();
     const server = startServer({
-      config: { hostname: "127.0.0.1", port: 0, workers, engineUrl: "memory:", graceMs },
-      engine: await openEngine("memory:"),
+      config: { hostname: "127.0.0.1", port: 0, workers, tokens, tls },
+      engine: await openEngine("memory:", { maxQueued: limits.maxQueued }),
       secret,
+      limits,
       clock: systemClock,
       log,
       version: "0.0.0-test",

@@ -13,8 +13,6 @@ export const MAX_DEPTH = 128;
 export const WAKE_MICROS = 100;
 /** Of slower tasks than these no worker has the next in hand while it runs one. */
 const AHEAD_MICROS = 25_000;
-/** The way of a result to the server and of the next task back, on a machine that is busy. */
-const ROUND_TRIP_MICROS = 10_000;
 /** Work that another worker has waiting is worth to be fetched from so much on. */
 export const FETCH_MICROS = 1000;
 /** A task that has run so long is a long one, where tasks are not all so long. */
@@ -71,22 +69,15 @@ export function loadOf({ micros, held, quietMicros }: {
 
 /**
  * Tasks that a pool holds at most, where the workers' tasks take so many µs each. With quick tasks the
- * pipeline to the server is kept full; with slow ones the pool holds what it runs, and of those around
- * 10 ms a few more, so that a worker finds its next task when it is done with one.
+ * pipeline to the server is kept full; of slow ones the pool holds what its workers have in hand.
  */
 export function creditFor(workersMicros: readonly number[]): number {
   let credit = 0;
-  let ahead = 0;
   for (const micros of workersMicros) {
-    const depth = depthOf(micros);
-    if (depth === 1) {
-      credit += 1;
-      ahead += Math.min(1, ROUND_TRIP_MICROS / micros);
-    } else {
-      credit += 2 * capacityOf(micros);
-    }
+    const capacity = capacityOf(micros);
+    credit += depthOf(micros) === 1 ? capacity : 2 * capacity;
   }
-  return Math.min(MAX_CREDIT, credit + Math.round(ahead));
+  return Math.min(MAX_CREDIT, credit);
 }
 
 /** Whether a credit of `next` is worth a message to a server that knows of `told`. */

@@ -49,6 +49,7 @@ class PoolProcess implements PoolListener, ResultSink {
   readonly #ended = Promise.withResolvers<number>();
   #link: Link | undefined;
   #leaving = false;
+  #toldLoss = "";
   /** Tasks that do not stop. */
   #doomed = 0;
 
@@ -149,6 +150,7 @@ class PoolProcess implements PoolListener, ResultSink {
       leases: () => this.#pool.leases(),
     });
     this.#link = link;
+    this.#toldLoss = "";
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
     if (reconnect) say(`[worker] ${many} connected to ${formatTarget(server)}`);
     await link.run();
@@ -174,13 +176,15 @@ class PoolProcess implements PoolListener, ResultSink {
     else if ("lost" in order) this.#pool.stopTasks(order.lost, "lost");
   }
 
+  /** Says why there is no link, once for as long as the reason is the same. */
   #tellLoss(error: unknown): void {
     if (this.#leaving) return;
     const { server, reconnect } = this.#start;
     const what = error instanceof Error ? error.message : String(error);
-    const then = reconnect ? "; trying again" : "";
-    const isFinal = error instanceof SdError && error.code === "unauthorized";
-    say(`[worker] ${formatTarget(server)}: ${what}${isFinal ? "" : then}`);
+    const isFinal = !reconnect || error instanceof SdError && error.code === "unauthorized";
+    const loss = `[worker] ${formatTarget(server)}: ${what}${isFinal ? "" : "; trying again"}`;
+    if (loss !== this.#toldLoss) say(loss);
+    this.#toldLoss = loss;
   }
 }
 

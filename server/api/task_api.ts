@@ -8,6 +8,7 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import type { Progress, ServerStats, TaskView } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine, Enqueued, ListRequest, TaskRecord } from "../engine/engine.ts";
+import { RETRY_AFTER_MS } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
@@ -36,6 +37,8 @@ export interface TaskApiOptions {
   readonly clock: Clock;
   readonly version: string;
   readonly protocol: number;
+  /** Of the engine, for messages. */
+  readonly maxQueued: number;
 }
 
 /** Someone who may leave before the answer is there. */
@@ -83,6 +86,16 @@ export class TaskApi {
     );
   }
 
+  /** Why a task was refused that the engine found to be one too many. */
+  queueFull(): SdError {
+    const { maxQueued } = this.#options;
+    return new SdError(
+      "queue_full",
+      `cannot submit: ${maxQueued} tasks are queued or delayed, the limit (--max-queued)`,
+      { retryAfterMs: RETRY_AFTER_MS },
+    );
+  }
+
   /** Keeps `tasks`, each with an op that `checkOp` let through; resolves once they are safe. */
   async submit(tasks: readonly NewTask[]): Promise<Enqueued[]> {
     const { engine, dispatch, metrics, clock } = this.#options;
@@ -99,13 +112,17 @@ export class TaskApi {
   }
 
   /** The task once it is final. */
-  wait(id: string, caller: Caller): Promise<TaskView> {
-    return this.#watchingFinal(id, caller, async (final) => {
-      const view = await this.get(id);
+  async wait(id: string, caller: Caller): Promise<TaskView> {
+    for (;;) {
+      const view = await this.#watchingFinal(id, caller, async (final) => {
+        const view = await this.get(id);
+        if (view.finished_at !== undefined) return view;
+        await final;
+        return await this.get(id);
+      });
+      // Unless a retry came between its end and that look at it.
       if (view.finished_at !== undefined) return view;
-      await final;
-      return await this.get(id);
-    });
+    }
   }
 
   /** A page of tasks, without their results. */

@@ -10,6 +10,7 @@ import type { Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import { Quarantine } from "./quarantine.ts";
 import type { Runner } from "./runner.ts";
 
 export interface DispatcherOptions {
@@ -28,6 +29,7 @@ const RETRY_MS = 1000;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #runners: Runner[] = [];
+  readonly #quarantine = new Quarantine();
   #started = false;
   #again = false;
   #loop: Promise<void> | undefined;
@@ -60,6 +62,7 @@ export class Dispatcher {
   detach(runner: Runner): void {
     const at = this.#runners.indexOf(runner);
     if (at >= 0) this.#runners.splice(at, 1);
+    this.#quarantine.leave(runner);
   }
 
   get runners(): readonly Runner[] {
@@ -106,13 +109,17 @@ export class Dispatcher {
   }
 
   async #serve(runner: Runner): Promise<void> {
-    const limit = Math.min(runner.room, TURN_TASKS);
-    if (limit <= 0 || !this.#started) return;
+    const allowed = this.#quarantine.allows(runner);
+    const suspects = allowed === "suspect";
+    const limit = suspects ? 1 : Math.min(runner.room, TURN_TASKS);
+    if (allowed === "nothing" || limit <= 0 || !this.#started) return;
     const { engine, events, clock, leaseMs } = this.#options;
-    const leased = await engine.lease({ ops: runner.ops, limit, leaseMs }, clock.now());
+    const leased = await engine.lease({ ops: runner.ops, limit, leaseMs, suspects }, clock.now());
     if (leased.tasks.length > 0) runner.run(leased.tasks);
+    const isSpared = leased.hasSuspects && this.#quarantine.open(this.#runners);
+    if (suspects) this.#quarantine.settle(leased.tasks.length > 0);
     if (leased.expired.length > 0) events.emit(leased.expired);
-    if (leased.tasks.length === limit) this.#again = true;
+    if (suspects || isSpared || leased.tasks.length === limit) this.#again = true;
     if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
   }
 

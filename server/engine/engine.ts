@@ -21,8 +21,11 @@ export interface EngineTraits {
 /** What became of a submitted task. */
 export interface Enqueued {
   readonly status: Status;
-  /** `exists`: the same task was there already. `conflict`: another task has that id. */
-  readonly outcome: "created" | "exists" | "conflict";
+  /**
+   * `exists`: the same task was there already. `conflict`: another task has that id. `full`: it was
+   * not kept, since as many are queued and delayed as may be; its status tells nothing.
+   */
+  readonly outcome: "created" | "exists" | "conflict" | "full";
   /** Set when the task was there already and is final. */
   readonly finished: FinishedTask | undefined;
 }
@@ -34,6 +37,11 @@ export interface LeaseRequest {
   readonly limit: number;
   /** The lease runs out so many ms after `now`, unless it is renewed. */
   readonly leaseMs: number;
+  /**
+   * Only suspects: tasks whose next death is their last. Without it no suspect is leased: it runs while
+   * its worker process holds nothing else, so that a death in which it runs is its own.
+   */
+  readonly suspects?: boolean;
 }
 
 /** A task handed out. Read it at once: an engine may hand out its own record of the task. */
@@ -53,6 +61,8 @@ export interface Leased {
   readonly expired: readonly FinishedTask[];
   /** When the next delayed task becomes due; `Infinity` when there is none. */
   readonly nextDueAt: number;
+  /** Suspects are queued. */
+  readonly hasSuspects: boolean;
 }
 
 /** A completed task. */

@@ -17,7 +17,12 @@ export interface ShelfLimits {
   readonly told: number;
   /** All others; when there are more, those with the default `keep` go first. */
   readonly untold: number;
+  /** Payloads and results of all of them together; those told already go first. */
+  readonly chars?: number;
 }
+
+/** Ten thousand tasks of a megabyte each, with their results, would be 20 GB. */
+const KEPT_CHARS = 256 * 1024 * 1024;
 
 export class FinishedShelf {
   readonly #limits: ShelfLimits;
@@ -26,6 +31,7 @@ export class FinishedShelf {
   readonly #untold = new Deque<Stay>();
   readonly #ownKeep = new BinaryHeap<Stay>((a, b) => a.until - b.until);
   #size = 0;
+  #chars = 0;
 
   constructor(limits: ShelfLimits, remove: (task: MemoryTask) => void) {
     this.#limits = limits;
@@ -45,12 +51,25 @@ export class FinishedShelf {
     const { keepMs } = task.task.rules;
     const hasOwnKeep = keepMs !== DEFAULT_RULES.keepMs;
     this.#size++;
+    this.#chars += charsOf(task);
     if (!hasOwnKeep && task.task.wait && task.state.status === "completed") {
       // A completed task is never run again, so its place needs no mark.
       this.#told.pushBack(task);
       if (this.#told.length > this.#limits.told) this.#drop(this.#told.popFront());
-      return;
+    } else {
+      this.#putUntold(task, hasOwnKeep);
     }
+    while (this.#chars > (this.#limits.chars ?? KEPT_CHARS)) {
+      const told = this.#told.popFront();
+      const stay = told ? undefined : this.#untold.popFront() ?? this.#ownKeep.pop();
+      if (!told && !stay) return;
+      this.#drop(told);
+      this.#end(stay);
+    }
+  }
+
+  #putUntold(task: MemoryTask, hasOwnKeep: boolean): void {
+    const { keepMs } = task.task.rules;
     const stay: Stay = { task, until: task.finishedAt + keepMs };
     task.stay = stay;
     if (hasOwnKeep) this.#ownKeep.push(stay);
@@ -66,6 +85,7 @@ export class FinishedShelf {
     // The stay itself is passed over when its turn comes: it is not the task's own any more.
     task.stay = undefined;
     this.#size--;
+    this.#chars -= charsOf(task);
   }
 
   /** Drops what has been kept long enough; answers how many. */
@@ -86,6 +106,7 @@ export class FinishedShelf {
   #drop(task: MemoryTask | undefined): void {
     if (!task) return;
     this.#size--;
+    this.#chars -= charsOf(task);
     this.#remove(task);
   }
 }
@@ -97,4 +118,9 @@ function leavesAt(task: MemoryTask | undefined): number {
 
 function isOver(stay: Stay | undefined, now: number): boolean {
   return stay !== undefined && (stay.until <= now || stay.task.stay !== stay);
+}
+
+/** Of a finished task; the same for as long as it lies on the shelf. */
+function charsOf({ task, result }: MemoryTask): number {
+  return task.payload.length + (result?.length ?? 0);
 }

@@ -4,16 +4,16 @@
  * queue, the timers' order and the counts in step with it, and nothing more.
  */
 
-import { BinaryHeap } from "@std/data-structures/binary-heap";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import type { Status, StatusCounts } from "../../protocol/task.ts";
+import { isFinal, type Status, type StatusCounts } from "../../protocol/task.ts";
 import { backoffMs } from "../task/backoff.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
 import { asksTheSame } from "../task/same_task.ts";
 import { SerialMap } from "../task/serial_map.ts";
 import { type TaskEvent, transition } from "../task/transition.ts";
+import { DueQueue } from "./due_queue.ts";
 import type {
   Ack,
   Cancelled,
@@ -39,6 +39,8 @@ export interface MemoryOptions {
   kept?: ShelfLimits;
   /** 0…1, for the jitter of a backoff. */
   random?: () => number;
+  /** New tasks are refused while so many are queued or delayed. */
+  maxQueued?: number;
 }
 
 /** A day of finished tasks, the default `keep`, does not fit in memory at full speed; these do. */
@@ -46,6 +48,7 @@ const KEPT: ShelfLimits = { told: 10_000, untold: 500_000 };
 
 const CREATED: Enqueued = { status: "queued", outcome: "created", finished: undefined };
 const CREATED_DELAYED: Enqueued = { ...CREATED, status: "delayed" };
+const FULL: Enqueued = { ...CREATED, outcome: "full" };
 
 /** Opens an empty memory engine. */
 export function openMemoryEngine(options: MemoryOptions = {}): Engine {
@@ -58,9 +61,12 @@ class MemoryEngine implements Engine {
 
   readonly #tasks = new TaskIndex();
   readonly #ready = new ReadyQueue<MemoryTask>();
+  readonly #suspects = new ReadyQueue<MemoryTask>();
   readonly #running = new SerialMap<MemoryTask>();
-  readonly #delayed = new BinaryHeap<MemoryTask>((a, b) => a.runAt - b.runAt || a.order - b.order);
-  readonly #expiring = new BinaryHeap<MemoryTask>((a, b) => a.task.expiresAt - b.task.expiresAt);
+  readonly #delayed = new DueQueue(({ state, runAt }, at) =>
+    state.status === "delayed" && runAt === at
+  );
+  readonly #expiring = new DueQueue(({ state }) => !isFinal(state.status));
   readonly #shelf: FinishedShelf;
   readonly #counts: StatusCounts = {
     queued: 0,
@@ -72,11 +78,13 @@ class MemoryEngine implements Engine {
     expired: 0,
   };
   readonly #random: () => number;
+  readonly #maxQueued: number;
   #order = 0;
   #lease = 0;
 
   constructor(options: MemoryOptions) {
     this.#random = options.random ?? Math.random;
+    this.#maxQueued = options.maxQueued ?? Infinity;
     this.#shelf = new FinishedShelf(options.kept ?? KEPT, (task) => this.#remove(task));
   }
 
@@ -90,7 +98,7 @@ class MemoryEngine implements Engine {
       const tasks: LeasedTask[] = [];
       const expired: FinishedTask[] = [];
       while (tasks.length < request.limit) {
-        const task = this.#ready.take(request.ops);
+        const task = (request.suspects ? this.#suspects : this.#ready).take(request.ops);
         if (!task) break;
         if (task.task.expiresAt <= now) {
           this.#end(task, { type: "expire" }, now, expired);
@@ -103,7 +111,12 @@ class MemoryEngine implements Engine {
         this.#running.set(lease, task);
         tasks.push(task);
       }
-      return { tasks, expired, nextDueAt: this.#delayed.peek()?.runAt ?? Infinity };
+      return {
+        tasks,
+        expired,
+        nextDueAt: this.#delayed.nextAt,
+        hasSuspects: this.#suspects.has(request.ops),
+      };
     });
   }
 
@@ -189,9 +202,7 @@ class MemoryEngine implements Engine {
   prune(now: number): Promise<Pruned> {
     return settle(() => {
       const expired: FinishedTask[] = [];
-      for (let task = this.#expiring.peek(); task; task = this.#expiring.peek()) {
-        if (task.task.expiresAt > now) break;
-        this.#expiring.pop();
+      for (let task = this.#expiring.take(now); task; task = this.#expiring.take(now)) {
         if (task.state.status === "queued" || task.state.status === "delayed") {
           this.#end(task, { type: "expire" }, now, expired);
         }
@@ -199,7 +210,7 @@ class MemoryEngine implements Engine {
       return {
         removed: this.#shelf.prune(now),
         expired,
-        nextAt: Math.min(this.#expiring.peek()?.task.expiresAt ?? Infinity, this.#shelf.nextAt),
+        nextAt: Math.min(this.#expiring.nextAt, this.#shelf.nextAt),
       };
     });
   }
@@ -218,13 +229,14 @@ class MemoryEngine implements Engine {
         finished: same ? known.finished() : undefined,
       };
     }
+    if (this.#counts.queued + this.#counts.delayed >= this.#maxQueued) return FULL;
     const kept = new MemoryTask(task, ++this.#order);
     this.#tasks.add(kept);
     const status = kept.state.status;
     this.#counts[status]++;
-    if (status === "delayed") this.#delayed.push(kept);
+    if (status === "delayed") this.#delayed.push(kept, kept.runAt);
     else this.#ready.push(kept);
-    if (task.expiresAt !== Infinity) this.#expiring.push(kept);
+    if (task.expiresAt !== Infinity) this.#expiring.push(kept, task.expiresAt);
     return status === "delayed" ? CREATED_DELAYED : CREATED;
   }
 
@@ -285,10 +297,9 @@ class MemoryEngine implements Engine {
 
   /** Delayed tasks whose time has come stand at the end of the queue, in the order of their times. */
   #queueDue(now: number): void {
-    for (let task = this.#delayed.peek(); task; task = this.#delayed.peek()) {
-      if (task.runAt > now) return;
-      this.#delayed.pop();
-      if (this.#move(task, { type: "due" })) this.#ready.push(task);
+    for (let task = this.#delayed.take(now); task; task = this.#delayed.take(now)) {
+      if (!this.#move(task, { type: "due" })) continue;
+      (task.isSuspect ? this.#suspects : this.#ready).push(task);
     }
   }
 
@@ -307,9 +318,9 @@ class MemoryEngine implements Engine {
     const status = this.#move(task, event);
     if (status === undefined || status === "running") return;
     if (status === "queued") {
-      this.#ready.pushFront(task);
+      (task.isSuspect ? this.#suspects : this.#ready).pushFront(task);
     } else if (status === "delayed") {
-      this.#delayed.push(task);
+      this.#delayed.push(task, task.runAt);
     } else {
       task.finishedAt = now;
       if (status !== "failed") task.error = undefined;

@@ -4,6 +4,7 @@
  */
 
 import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
+import { MAX_DEATHS } from "../../protocol/limits.ts";
 import { type FinalStatus, isFinal } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
@@ -54,6 +55,11 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.state.status === "queued";
   }
 
+  /** Its next death would be its last. */
+  get isSuspect(): boolean {
+    return this.state.deaths === MAX_DEATHS - 1;
+  }
+
   get payload(): string {
     return this.task.payload;
   }
@@ -77,7 +83,12 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
 
   /** The news of its end; `undefined` while it is not final. */
   finished(): FinishedTask | undefined {
-    return isFinal(this.state.status) ? this : undefined;
+    const { status, attempt } = this.state;
+    if (!isFinal(status)) return undefined;
+    // Nothing changes a completed task any more; another may be retried before its news are read.
+    if (status === "completed") return this;
+    const { id, serial, op, result, error } = this;
+    return { id, serial, op, status, attempt, result, error };
   }
 
   record(): TaskRecord {

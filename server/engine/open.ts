@@ -6,11 +6,16 @@ import type { Engine } from "./engine.ts";
 /** The URLs that `openEngine` understands, for help and messages. */
 export const ENGINE_URLS = ["memory:"] as const;
 
+export interface EngineOptions {
+  /** New tasks are refused while so many are queued or delayed; default: no limit. */
+  readonly maxQueued?: number;
+}
+
 /** Throws `bad_request` for a URL that names no engine. */
-export async function openEngine(url: string): Promise<Engine> {
+export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   if (url === "memory:") {
     const { openMemoryEngine } = await import("./memory.ts");
-    return openMemoryEngine();
+    return openMemoryEngine(options);
   }
   throw new SdError(
     "bad_request",

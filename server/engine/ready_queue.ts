@@ -48,6 +48,12 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return best;
   }
 
+  /** Whether `take` would find one. */
+  has(ops: ReadonlySet<string>): boolean {
+    for (const op of this.#ops.keys()) if (ops.has(op) && this.#head(op)) return true;
+    return false;
+  }
+
   #lane(entry: Entry): Lane<Entry> {
     const { op, priority } = entry;
     let lanes = this.#ops.get(op);

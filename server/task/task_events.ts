@@ -33,10 +33,10 @@ export class TaskEvents {
     else this.#bySerial.add(task.serial, { waiter, ref, next: undefined });
   }
 
-  /** Takes back what `waitForNew` said. */
-  unwaitForNew(task: NewTask, waiter: Waiter): void {
-    if (task.idGiven) this.#byId.remove(task.id, waiter);
-    else this.#bySerial.remove(task.serial, waiter);
+  /** Takes back what `waitForNew` said; false where the news have been delivered already. */
+  unwaitForNew(task: NewTask, waiter: Waiter, ref: Ref | undefined): boolean {
+    if (task.idGiven) return this.#byId.remove(task.id, waiter, ref);
+    return this.#bySerial.remove(task.serial, waiter, ref);
   }
 
   wait(id: string, waiter: Waiter): void {
@@ -45,7 +45,7 @@ export class TaskEvents {
 
   /** Takes back what `wait` said. */
   unwait(id: string, waiter: Waiter): void {
-    this.#byId.remove(id, waiter);
+    this.#byId.remove(id, waiter, undefined);
   }
 
   /** Tells everyone who waits for one of `tasks`, in the order in which the tasks ended. */

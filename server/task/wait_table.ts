@@ -42,8 +42,15 @@ export class WaitTable<Key> {
     this.#waits.set(key, wait);
   }
 
-  remove(key: Key, waiter: Waiter): void {
-    this.#keepOnly(key, (wait) => wait.waiter !== waiter);
+  /** Drops one wait of `waiter` with this `ref`; it may have others. Whether there was one. */
+  remove(key: Key, waiter: Waiter, ref: Ref | undefined): boolean {
+    let found = false;
+    this.#keepOnly(key, (wait) => {
+      if (found || wait.waiter !== waiter || wait.ref !== ref) return true;
+      found = true;
+      return false;
+    });
+    return found;
   }
 
   /** All who wait for `key`; they wait no longer. */

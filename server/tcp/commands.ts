@@ -2,7 +2,7 @@
 
 import { closestString } from "@std/text/closest-string";
 import { quote, SdError } from "../../protocol/errors.ts";
-import { MAX_LIST } from "../../protocol/limits.ts";
+import { MAX_LIST, MAX_OP_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { PROTOCOL_VERSION, type Status, STATUSES } from "../../protocol/task.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
@@ -37,7 +37,9 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
   const command = typeof cmd === "string" ? COMMANDS.get(cmd) : undefined;
   if (command) return await command(context, message);
   const names = [...COMMANDS.keys()];
-  const hint = typeof cmd === "string" ? `; did you mean ${quote(closestString(cmd, names))}?` : "";
+  // Looking for the nearest name takes time with the length of the text.
+  const isShort = typeof cmd === "string" && cmd.length <= MAX_OP_CHARS;
+  const hint = isShort ? `; did you mean ${quote(closestString(cmd, names))}?` : "";
   throw new SdError(
     "unknown_cmd",
     `no command is called ${quote(cmd)}${hint} The commands are ${names.join(", ")}`,

@@ -1,14 +1,20 @@
 /**
  * One TCP connection: reads chunks, cuts them into lines, hands them to whoever reads it, and closes
- * it when both sides are done. The first line decides who that is: `{"cmd":"work",…}` makes it a work
- * link, anything else a client's session.
+ * it when both sides are done, or when the other one is too slow. The first line is taken alone: it
+ * decides who reads the others, and how long they may be.
  */
 
+import { formatDuration } from "../../protocol/duration.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
+import type { ServerLimits } from "../limits.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Swept } from "./sweeper.ts";
 
+const NEWLINE = 10;
+/** Until a client has once sent as much at a time: most never do, and there may be thousands. */
+const FIRST_READ_BYTES = 4 * 1024;
 const READ_BYTES = 64 * 1024;
 
 export interface ConnectionOptions {
@@ -18,18 +24,39 @@ export interface ConnectionOptions {
   readonly handler: LineHandler;
   /** Another reader, when the very first line asks for one. */
   readonly handOver: (firstLine: Line) => LineHandler | undefined;
+  readonly limits: ServerLimits;
+  readonly maxFirstLineBytes: number;
+  readonly firstLineMs: number;
+  /** The sweeper's. */
+  readonly clock: { readonly now: number };
+  /** The client was too slow: tell it why. */
+  readonly onLate: (reason: string) => void;
 }
 
-export class Connection {
+export class Connection implements Swept {
   readonly #options: ConnectionOptions;
-  #handler: LineHandler;
+  readonly #splitter: LineSplitter;
+  readonly #openedAt: number;
   readonly #ending = Promise.withResolvers<void>();
+  #handler: LineHandler;
   #isFirst = true;
   #hungUp = false;
+  /** Waits for bytes of the client: only then is time running against it. */
+  #isReading = false;
+  /** When the line began that has not ended; 0 while there is none. */
+  #partialSince = 0;
+  /** When it was dismissed; 0 before. */
+  #dismissedAt = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#handler = options.handler;
+    this.#splitter = new LineSplitter(options.maxFirstLineBytes);
+    this.#openedAt = options.clock.now;
+  }
+
+  get unread(): number {
+    return this.#options.outbox.unread;
   }
 
   /** Serves the connection to its end; never throws. */
@@ -40,6 +67,7 @@ export class Connection {
       // A client that sends nothing more may still want its results.
       if (!this.#hungUp) await Promise.race([this.#handler.ended(), this.#ending.promise]);
       await outbox.flushed();
+      if (this.#dismissedAt > 0) await this.#linger(conn);
     } catch {
       // A connection reset by the other side: there is nobody left to tell.
     }
@@ -54,10 +82,40 @@ export class Connection {
     void this.#options.outbox.flushed().then(() => closeQuietly(this.#options.conn));
   }
 
+  /**
+   * The same, after a refusal: what the client still sends is read and dropped for a moment. Closed
+   * with bytes unread, the system would take back from the client what it was told.
+   */
+  dismiss(): void {
+    if (this.#dismissedAt > 0) return;
+    this.#dismissedAt = this.#options.clock.now;
+    this.#end();
+    const { outbox, conn } = this.#options;
+    void outbox.flushed().then(() => {
+      outbox.close();
+      return conn.closeWrite();
+      // The other side was quicker.
+    }).catch(() => this.cut());
+  }
+
   /** Ends it now. */
   cut(): void {
     this.#end();
     closeQuietly(this.#options.conn);
+  }
+
+  sweep(): void {
+    const { clock, limits, firstLineMs, outbox, onLate } = this.#options;
+    const { now } = clock;
+    const isOver = (since: number, ms: number) => since > 0 && now - since > ms;
+    if (isOver(outbox.stalledSince, limits.writeStallMs)) return this.cut();
+    if (isOver(this.#dismissedAt, limits.lingerMs)) return this.cut();
+    if (this.#hungUp || !this.#isReading) return;
+    if (this.#isFirst && isOver(this.#openedAt, firstLineMs)) {
+      onLate(`no message came within ${formatDuration(firstLineMs)}`);
+    } else if (isOver(this.#partialSince, limits.partialLineMs)) {
+      onLate(`a line did not end within ${formatDuration(limits.partialLineMs)} of its beginning`);
+    }
   }
 
   #end(): void {
@@ -66,29 +124,61 @@ export class Connection {
   }
 
   async #read(conn: Deno.Conn): Promise<void> {
-    const splitter = new LineSplitter(MAX_LINE_BYTES);
-    const buffer = new Uint8Array(READ_BYTES);
+    const { clock } = this.#options;
+    const splitter = this.#splitter;
+    let buffer = new Uint8Array(FIRST_READ_BYTES);
     while (!this.#hungUp) {
-      const bytes = await conn.read(buffer);
-      const lines = bytes === null ? splitter.end() : splitter.push(buffer.subarray(0, bytes));
-      await this.#take(lines);
-      if (splitter.overflowed) this.#handler.overflow();
-      if (splitter.overflowed || bytes === null) return;
+      this.#isReading = true;
+      const count = await conn.read(buffer);
+      this.#isReading = false;
+      if (this.#hungUp) return;
+      // The bytes are copied where a line needs them longer than this.
+      const lines = this.#cutLines(count === null ? null : buffer.subarray(0, count));
+      const before = clock.now;
+      if (splitter.partialBytes === 0) this.#partialSince = 0;
+      else if (lines.length > 0 || this.#partialSince === 0) this.#partialSince = before;
+      if (lines.length > 0) await this.#handler.handle(lines);
+      // While nothing was read here, the client could not end its line.
+      if (this.#partialSince > 0) this.#partialSince += clock.now - before;
+      if (splitter.overflowed) this.#handler.overflow(this.#maxLineBytes);
+      if (splitter.overflowed || count === null) return;
+      if (count === buffer.length && count < READ_BYTES) buffer = new Uint8Array(READ_BYTES);
     }
   }
 
-  async #take(lines: Line[]): Promise<void> {
-    if (this.#isFirst) {
-      const first = lines.findIndex((line) => line !== "");
-      if (first < 0) return;
-      this.#isFirst = false;
-      const other = this.#options.handOver(lines[first] as Line);
-      if (other) {
-        this.#handler = other;
-        lines = lines.slice(first + 1);
-      }
+  get #maxLineBytes(): number {
+    return this.#isFirst ? this.#options.maxFirstLineBytes : MAX_LINE_BYTES;
+  }
+
+  /** The lines that `chunk` ends, for the handler; `null` is the end of the stream. */
+  #cutLines(chunk: Uint8Array | null): Line[] {
+    const splitter = this.#splitter;
+    if (chunk === null) return this.#admitted(splitter.end());
+    while (this.#isFirst && chunk.length > 0 && !splitter.overflowed) {
+      const next = chunk.indexOf(NEWLINE) + 1 || chunk.length;
+      const first = this.#admitted(splitter.push(chunk.subarray(0, next)));
+      chunk = chunk.subarray(next);
+      if (!this.#isFirst) return [...first, ...splitter.push(chunk)];
     }
-    if (lines.length > 0) await this.#handler.handle(lines);
+    return this.#isFirst ? [] : splitter.push(chunk);
+  }
+
+  /** `lines` without the first of all when that was meant for the door. */
+  #admitted(lines: Line[]): Line[] {
+    const [line] = lines;
+    if (!this.#isFirst || line === undefined || line === "") return lines;
+    this.#isFirst = false;
+    this.#splitter.maxBytes = MAX_LINE_BYTES;
+    const other = this.#options.handOver(line);
+    if (!other) return lines;
+    this.#handler = other;
+    return lines.slice(1);
+  }
+
+  async #linger(conn: Deno.Conn): Promise<void> {
+    const buffer = new Uint8Array(READ_BYTES);
+    // Ended by the client, or by the sweeper.
+    while (await conn.read(buffer) !== null);
   }
 }
 

@@ -1,64 +1,84 @@
 /**
- * The TCP door: accepts connections, gives each a session, turns those that say `work` with the right
- * secret into work links, and knows them all until they are closed.
+ * The TCP door: gives each connection a session, within the limits of how many there may be, lets its
+ * first line be judged, and knows them all until they are closed.
  */
 
 import { SdError } from "../../protocol/errors.ts";
-import { parseObject } from "../../protocol/message.ts";
-import type { Line } from "../../protocol/ndjson.ts";
-import type { WorkWelcome } from "../../protocol/work_message.ts";
+import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
+import type { Auth } from "../api/auth.ts";
 import type { TaskApi } from "../api/task_api.ts";
+import {
+  MAX_LINE_BYTES_BEFORE_HELLO,
+  MAX_OWN_LINKS,
+  RETRY_AFTER_MS,
+  type ServerLimits,
+} from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import { Acceptor } from "./acceptor.ts";
+import { Admission } from "./admission.ts";
 import { Connection } from "./connection.ts";
-import type { LineHandler } from "./line_handler.ts";
+import { FlushTurns } from "./flush_turns.ts";
+import type { Listeners } from "./listeners.ts";
 import { Outbox } from "./outbox.ts";
-import { isPoolSecret } from "./pool_secret.ts";
-import { errorLine } from "./replies.ts";
+import { Refusals } from "./refusals.ts";
 import { Session } from "./session.ts";
-import { type LinkListener, readWorkHello, WorkLink } from "./work_link.ts";
+import { Sweeper } from "./sweeper.ts";
+import type { LinkListener, WorkLink } from "./work_link.ts";
 
 export interface TcpDoorOptions {
-  readonly listener: Deno.Listener;
+  readonly listeners: Listeners;
   readonly api: TaskApi;
+  readonly auth: Auth;
   readonly links: LinkListener & { attached(link: WorkLink): void };
   readonly secret: string;
   readonly leaseMs: number;
+  readonly limits: ServerLimits;
   readonly version: string;
   readonly log: Log;
   readonly metrics: Metrics;
 }
 
-/** After `accept` failed (no file descriptor left, say): long enough for one to come free. */
-const ACCEPT_RETRY_MS = 50;
-
 interface Open {
   readonly connection: Connection;
   readonly session: Session;
-  readonly outbox: Outbox;
   readonly served: Promise<void>;
 }
 
 export class TcpDoor {
   readonly #options: TcpDoorOptions;
+  readonly #admission: Admission;
+  readonly #acceptors: readonly Acceptor[];
+  readonly #refusals: Refusals;
   readonly #open = new Set<Open>();
-  #accepting: Promise<void> | undefined;
-  #closed = false;
+  readonly #turns = new FlushTurns();
+  readonly #connections = new Set<Connection>();
+  readonly #sweeper: Sweeper;
+  #ownLinks = 0;
 
   constructor(options: TcpDoorOptions) {
+    const { listeners, log, limits } = options;
     this.#options = options;
+    this.#admission = new Admission(options);
+    this.#refusals = new Refusals(limits.lingerMs);
+    this.#sweeper = new Sweeper(this.#connections, limits);
+    const take = (conn: Deno.Conn) => this.#take(conn);
+    const takeOwn = (conn: Deno.Conn) => this.#takeOwn(conn);
+    const { open, own } = listeners;
+    this.#acceptors = [
+      new Acceptor({ listener: open, log, take }),
+      ...(own ? [new Acceptor({ listener: own, log, take: takeOwn })] : []),
+    ];
   }
 
   start(): void {
-    this.#accepting ??= this.#accept();
+    this.#sweeper.start();
+    for (const acceptor of this.#acceptors) acceptor.start();
   }
 
   /** Takes no new connection; those that are open go on. */
   async stopAccepting(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#options.listener.close();
-    await this.#accepting;
+    await Promise.all(this.#acceptors.map((acceptor) => acceptor.stop()));
   }
 
   /** Tells every client that waits that nothing more will come, and closes all connections. */
@@ -71,78 +91,75 @@ export class TcpDoor {
     }
     // A client that does not read what it is told cannot hold the server up.
     const cut = setTimeout(() => open.forEach(({ connection }) => connection.cut()), 500);
-    await Promise.all(open.map(({ served }) => served));
+    await Promise.all([...open.map(({ served }) => served), this.#refusals.close()]);
     clearTimeout(cut);
+    this.#sweeper.stop();
   }
 
-  async #accept(): Promise<void> {
-    const { listener, log } = this.#options;
-    while (!this.#closed) {
-      try {
-        this.#serve(await listener.accept());
-      } catch (error) {
-        if (this.#closed) return;
-        log.warn("server", `cannot accept a connection: ${String(error)}; trying again`);
-        await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
-      }
+  #take(conn: Deno.Conn): void {
+    const { maxConnections } = this.#options.limits;
+    if (this.#open.size - this.#ownLinks < maxConnections) {
+      this.#serve(conn, false);
+    } else {
+      this.#refusals.refuse(
+        conn,
+        new SdError(
+          "queue_full",
+          `${maxConnections} connections are open, the limit (--max-connections)`,
+          { retryAfterMs: RETRY_AFTER_MS },
+        ),
+      );
     }
   }
 
-  #serve(conn: Deno.Conn): void {
-    const { api, log, version, metrics } = this.#options;
+  #takeOwn(conn: Deno.Conn): void {
+    if (this.#ownLinks >= MAX_OWN_LINKS) return conn.close();
+    this.#ownLinks++;
+    void this.#serve(conn, true).then(() => this.#ownLinks--);
+  }
+
+  /** Resolves when the connection has ended. */
+  #serve(conn: Deno.Conn, ownWorkersOnly: boolean): Promise<void> {
+    const { api, auth, limits, log, version, metrics } = this.#options;
     // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
     if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
-    const outbox = new Outbox(conn, () => connection.cut());
-    const session = new Session({ api, outbox, log, version, hangUp: () => connection.hangUp() });
+    const clock = this.#sweeper;
+    const dismiss = () => connection.dismiss();
+    const outbox = new Outbox(conn, {
+      turns: this.#turns,
+      onLost: () => connection.cut(),
+      maxUnreadBytes: limits.maxUnreadBytes,
+      clock,
+    });
+    const session = new Session({
+      api,
+      outbox,
+      log,
+      version,
+      maxInFlight: limits.maxInFlight,
+      dismiss,
+    });
+    const isStrict = auth.isRequired || ownWorkersOnly;
+    const newcomer = { outbox, ownWorkersOnly, hangUp: () => connection.hangUp(), dismiss };
     const connection: Connection = new Connection({
       conn,
       outbox,
       handler: session,
-      handOver: (line) => this.#handOver(line, { outbox, hangUp: () => connection.hangUp() }),
+      handOver: (line) => this.#admission.admit(line, newcomer),
+      limits,
+      maxFirstLineBytes: isStrict ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
+      firstLineMs: isStrict ? limits.helloMs : limits.firstLineMs,
+      clock,
+      onLate: (reason) => session.dismiss(new SdError("bad_request", reason)),
     });
-    const open: Open = { connection, session, outbox, served: connection.serve() };
+    const open: Open = { connection, session, served: connection.serve() };
     this.#open.add(open);
+    this.#connections.add(connection);
     metrics.connections++;
-    void open.served.then(() => {
+    return open.served.then(() => {
       this.#open.delete(open);
+      this.#connections.delete(connection);
       metrics.connections--;
     });
   }
-
-  /** The work link that `line` opens; nothing when a client is speaking. */
-  #handOver(
-    line: Line,
-    { outbox, hangUp }: { outbox: Outbox; hangUp: () => void },
-  ): LineHandler | undefined {
-    // Only to spare clients a second parse: the JSON decides.
-    if (!line?.includes('"work"')) return undefined;
-    const { secret, links, leaseMs } = this.#options;
-    try {
-      const message = parseObject(line);
-      if (message.cmd !== "work") return undefined;
-      if (!isPoolSecret(message.secret, secret)) {
-        throw new SdError(
-          "unauthorized",
-          "this work link does not know the secret of the pool; see sd work --help",
-        );
-      }
-      const link = new WorkLink({ hello: readWorkHello(message), outbox, listener: links, hangUp });
-      const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs };
-      outbox.push(JSON.stringify(welcome) + "\n");
-      links.attached(link);
-      return link;
-    } catch (error) {
-      outbox.push(errorLine(error, undefined));
-      hangUp();
-      return REFUSED;
-    }
-  }
 }
-
-/** Reads a connection that is being hung up. */
-const REFUSED: LineHandler = {
-  handle: () => {},
-  overflow: () => {},
-  ended: () => Promise.resolve(),
-  cut: () => {},
-};

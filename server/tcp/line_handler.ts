@@ -5,8 +5,8 @@ import type { Line } from "../../protocol/ndjson.ts";
 export interface LineHandler {
   /** Lines that came together, in their order. Resolves when more may be read. */
   handle(lines: readonly Line[]): void | Promise<void>;
-  /** A line was longer than allowed, and nothing after it can be read. */
-  overflow(): void;
+  /** A line was longer than `maxBytes`, and nothing after it can be read. */
+  overflow(maxBytes: number): void;
   /** The other side sends nothing more; resolves when it has been told all that it waits for. */
   ended(): Promise<void>;
   /** The connection is gone. */

@@ -1,43 +1,98 @@
 /**
- * Lines on their way out of a connection. What is pushed in one turn of the event loop, and whatever
- * gathers while a write is under way, goes out as one write: a write costs as much as some ten tasks.
+ * Lines on their way out of a connection. What is pushed until its turn comes, and whatever gathers while
+ * a write is under way, goes out as one write.
  */
 
-import { setImmediate } from "node:timers";
+import type { Flushable, FlushTurns } from "./flush_turns.ts";
 
 /** Above this a reader is slow: stop taking work from it until it has read on. */
 const HIGH_WATER_CHARS = 4 * 1024 * 1024;
 
 const encoder = new TextEncoder();
 
-export class Outbox {
+export interface OutboxOptions {
+  readonly turns: FlushTurns;
+  readonly onLost: () => void;
+  /** More than this left unread is the end of the connection. */
+  readonly maxUnreadBytes: number;
+  /** The sweeper's. */
+  readonly clock: { readonly now: number };
+}
+
+export class Outbox implements Flushable {
   readonly #conn: Deno.Conn;
+  readonly #turns: FlushTurns;
   /** The connection is of no use any more: it is cut. */
   readonly #onLost: () => void;
+  readonly #maxUnreadBytes: number;
+  readonly #clock: OutboxOptions["clock"];
   #text = "";
+  /** Bytes of the write under way that the system has not taken. */
+  #unwritten = 0;
+  #stalledSince = 0;
   #writing: Promise<void> | undefined;
+  /** In which queue of the turns it stands. */
+  #queued: "urgent" | "calm" | undefined;
   #closed = false;
 
-  constructor(conn: Deno.Conn, onLost: () => void) {
+  constructor(conn: Deno.Conn, { turns, onLost, maxUnreadBytes, clock }: OutboxOptions) {
     this.#conn = conn;
+    this.#turns = turns;
     this.#onLost = onLost;
+    this.#maxUnreadBytes = maxUnreadBytes;
+    this.#clock = clock;
+  }
+
+  /** What the other side has still to read: characters, and bytes once they are being written. */
+  get unread(): number {
+    return this.#text.length + this.#unwritten;
+  }
+
+  /** When the write under way last got further; 0 while there is none. */
+  get stalledSince(): number {
+    return this.#stalledSince;
   }
 
   /** `text` is one line or more, newline included. */
   push(text: string): void {
     if (this.#closed) return;
     this.#text += text;
-    this.#writing ??= this.#write();
+    if (this.unread > this.#maxUnreadBytes) return this.#lose();
+    if (this.#writing || this.#queued === "urgent") return;
+    this.#queued = "urgent";
+    this.#turns.addUrgent(this);
+  }
+
+  /** Text that nobody can act upon before more has come: it may wait for that a little. */
+  pushCalm(text: string): void {
+    if (this.#closed) return;
+    this.#text += text;
+    if (this.unread > this.#maxUnreadBytes) return this.#lose();
+    if (this.#writing || this.#queued) return;
+    this.#queued = "calm";
+    this.#turns.addCalm(this);
+  }
+
+  /** Begins to write what is there. */
+  flush(): void {
+    this.#queued = undefined;
+    if (this.#text !== "") this.#writing ??= this.#write();
   }
 
   /** Resolves when the other side has not too much left to read. */
   async room(): Promise<void> {
-    while (this.#text.length > HIGH_WATER_CHARS) await this.#writing;
+    while (this.#text.length > HIGH_WATER_CHARS) {
+      this.flush();
+      await this.#writing;
+    }
   }
 
   /** Resolves when everything pushed so far is written, or can never be. */
   async flushed(): Promise<void> {
-    while (this.#writing) await this.#writing;
+    while (this.#text !== "" || this.#writing) {
+      this.flush();
+      await this.#writing;
+    }
   }
 
   close(): void {
@@ -46,21 +101,30 @@ export class Outbox {
   }
 
   async #write(): Promise<void> {
-    // All that came in together is handled before anything is written: a few µs for a lone line.
-    await new Promise<void>((resolve) => setImmediate(resolve));
     try {
       while (this.#text !== "") {
         const bytes = encoder.encode(this.#text);
         this.#text = "";
-        let offset = await this.#conn.write(bytes);
-        while (offset < bytes.length) offset += await this.#conn.write(bytes.subarray(offset));
+        for (let offset = 0; offset < bytes.length;) {
+          this.#unwritten = bytes.length - offset;
+          this.#stalledSince = this.#clock.now;
+          offset += await this.#conn.write(offset === 0 ? bytes : bytes.subarray(offset));
+        }
+        this.#unwritten = 0;
+        this.#stalledSince = 0;
       }
     } catch {
       // Whatever the system calls it, nothing more can be written: the client is gone.
-      this.close();
-      this.#onLost();
+      this.#lose();
     } finally {
       this.#writing = undefined;
+      this.#unwritten = 0;
+      this.#stalledSince = 0;
     }
+  }
+
+  #lose(): void {
+    this.close();
+    this.#onLost();
   }
 }

@@ -3,6 +3,7 @@
  * submits of one read go to the engine together; a command is only begun after the submits before it.
  */
 
+import { setImmediate } from "node:timers";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import {
@@ -14,6 +15,7 @@ import {
 } from "../../protocol/message.ts";
 import type { Line } from "../../protocol/ndjson.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
+import { RETRY_AFTER_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { newTask } from "../task/new_task.ts";
 import { runCommand } from "./commands.ts";
@@ -27,8 +29,9 @@ export interface SessionOptions {
   readonly outbox: Outbox;
   readonly log: Log;
   readonly version: string;
+  readonly maxInFlight: number;
   /** Ends the connection once all that was pushed is written. */
-  readonly hangUp: () => void;
+  readonly dismiss: () => void;
 }
 
 export class Session implements LineHandler, BatchOwner, Caller {
@@ -38,6 +41,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
   #sawObject = false;
   /** Replies still to come: acknowledgements with their final lines, and answers to commands. */
   #owed = 0;
+  /** Of those, answers to commands. */
+  #commands = 0;
   #onSettled: (() => void) | undefined;
 
   constructor(options: SessionOptions) {
@@ -64,11 +69,20 @@ export class Session implements LineHandler, BatchOwner, Caller {
         if (message.cmd === undefined) {
           const task = newTask(message, line as string, now);
           this.api.checkOp(task.op);
+          if (this.#owed - this.#commands + batch.size >= this.#options.maxInFlight) {
+            throw this.#tooMany("tasks are in flight");
+          }
           batch.add(task, ref);
         } else {
           void batch.submit();
           batch = new SubmitBatch(this);
+          if (this.#commands >= this.#options.maxInFlight) {
+            throw this.#tooMany("commands are not answered yet");
+          }
           void this.#command(message, ref);
+          // An answer may be long, and there are hundreds of commands in a read: others get their turn.
+          await new Promise<void>((resolve) => setImmediate(resolve));
+          await this.#options.outbox.room();
         }
       } catch (error) {
         this.refuse(error, ref);
@@ -78,13 +92,21 @@ export class Session implements LineHandler, BatchOwner, Caller {
     await this.#options.outbox.room();
   }
 
-  overflow(): void {
+  overflow(maxBytes: number): void {
+    const when = maxBytes < MAX_LINE_BYTES ? " before hello" : "";
     const error = new SdError(
       "line_too_long",
-      `a line is at most ${MAX_LINE_BYTES} bytes; the connection ends here`,
+      `a line${when} is at most ${maxBytes} bytes; the connection ends here`,
     );
     this.refuse(error, undefined);
-    this.#options.hangUp();
+    this.#options.dismiss();
+  }
+
+  /** Ends the connection for this reason, and tells nothing after it. */
+  dismiss(error: unknown): void {
+    this.refuse(error, undefined);
+    this.#closed = true;
+    this.#options.dismiss();
   }
 
   ended(): Promise<void> {
@@ -114,6 +136,10 @@ export class Session implements LineHandler, BatchOwner, Caller {
     if (!this.#closed) this.#options.outbox.push(text);
   }
 
+  replyCalm(text: string): void {
+    if (!this.#closed) this.#options.outbox.pushCalm(text);
+  }
+
   refuse(error: unknown, ref: Ref | undefined): void {
     if (!(error instanceof SdError)) this.#options.log.bug("server", error);
     this.reply(errorLine(error, ref));
@@ -131,12 +157,9 @@ export class Session implements LineHandler, BatchOwner, Caller {
       this.#sawObject = true;
       return message;
     } catch (error) {
-      this.refuse(error, undefined);
-      if (!this.#sawObject) {
-        // The body of an HTTP request may be valid lines: after its first line nothing is read.
-        this.#closed = true;
-        this.#options.hangUp();
-      }
+      // The body of an HTTP request may be valid lines: after its first line nothing is read.
+      if (this.#sawObject) this.refuse(error, undefined);
+      else this.dismiss(error);
       return undefined;
     }
   }
@@ -144,12 +167,24 @@ export class Session implements LineHandler, BatchOwner, Caller {
   async #command(message: JsonObject, ref: Ref | undefined): Promise<void> {
     const { version } = this.#options;
     this.owe(1);
+    this.#commands++;
     try {
       const answer = await runCommand({ api: this.api, caller: this, version }, message);
       this.reply(objectLine(answer, ref));
     } catch (error) {
       this.refuse(error, ref);
     }
+    this.#commands--;
     this.owe(-1);
+  }
+
+  #tooMany(what: string): SdError {
+    const { maxInFlight } = this.#options;
+    return new SdError(
+      "queue_full",
+      `${maxInFlight} ${what} on this connection, the limit of one (--max-in-flight); ` +
+        "wait for some to end",
+      { retryAfterMs: RETRY_AFTER_MS },
+    );
   }
 }

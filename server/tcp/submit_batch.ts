@@ -18,9 +18,18 @@ export interface BatchOwner {
   readonly api: TaskApi;
   readonly closed: boolean;
   reply(text: string): void;
+  /** A reply that is of little use before more comes. */
+  replyCalm(text: string): void;
   refuse(error: unknown, ref: Ref | undefined): void;
   /** So many replies more are owed to the client, or fewer. */
   owe(replies: number): void;
+}
+
+/** The final line of a task, held back. */
+interface EarlyNews {
+  readonly id: string;
+  readonly ref: Ref | undefined;
+  readonly line: string;
 }
 
 export class SubmitBatch implements Waiter {
@@ -28,7 +37,7 @@ export class SubmitBatch implements Waiter {
   readonly #tasks: NewTask[] = [];
   readonly #refs: (Ref | undefined)[] = [];
   /** Final lines of tasks that ended before they were acknowledged. */
-  #early: string[] = [];
+  #early: EarlyNews[] = [];
   #acknowledged = false;
 
   constructor(owner: BatchOwner) {
@@ -37,6 +46,10 @@ export class SubmitBatch implements Waiter {
 
   get closed(): boolean {
     return this.#owner.closed;
+  }
+
+  get size(): number {
+    return this.#tasks.length;
   }
 
   add(task: NewTask, ref: Ref | undefined): void {
@@ -58,7 +71,7 @@ export class SubmitBatch implements Waiter {
       this.#acknowledge(await owner.api.submit(this.#tasks));
     } catch (error) {
       this.#tasks.forEach((task, i) => {
-        events.unwaitForNew(task, this);
+        events.unwaitForNew(task, this, this.#refs[i]);
         owner.refuse(error, this.#refs[i]);
       });
       owner.owe(-this.#tasks.length);
@@ -68,27 +81,36 @@ export class SubmitBatch implements Waiter {
   deliver(task: FinishedTask, ref: Ref | undefined): void {
     const line = finalLine(task, ref);
     if (!this.#acknowledged) {
-      this.#early.push(line);
+      this.#early.push({ id: task.id, ref, line });
       return;
     }
     this.#owner.reply(line);
     this.#owner.owe(-1);
   }
 
+  #dropEarly(id: string, ref: Ref | undefined): void {
+    const at = this.#early.findIndex((news) => news.id === id && news.ref === ref);
+    if (at >= 0) this.#early.splice(at, 1);
+  }
+
   #acknowledge(enqueued: readonly Enqueued[]): void {
     let text = "";
     let settled = 0;
+    let isDelayed = false;
     for (let i = 0; i < enqueued.length; i++) {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
-      if (kept.outcome === "conflict") text += errorLine(conflictOf(task.id), ref);
+      const isRefused = kept.outcome === "conflict" || kept.outcome === "full";
+      if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
+      if (kept.status === "delayed") isDelayed = true;
       if (!task.wait) {
         settled++;
-      } else if (kept.finished || kept.outcome === "conflict") {
-        // It ended before this submit came, or is another task: no news will come for it.
-        this.#owner.api.events.unwaitForNew(task, this);
+      } else if (kept.finished || isRefused) {
+        // It ended before this submit came, is another task or none: no news will come for it.
+        // Unless it did in between, by a retry: then its news are not those of this submit.
+        if (!this.#owner.api.events.unwaitForNew(task, this, ref)) this.#dropEarly(task.id, ref);
         if (kept.finished) text += finalLine(kept.finished, ref);
         settled++;
       }
@@ -96,8 +118,13 @@ export class SubmitBatch implements Waiter {
     this.#acknowledged = true;
     const early = this.#early;
     this.#early = [];
-    this.#owner.reply(early.length === 0 ? text : text + early.join(""));
+    if (early.length === 0 && settled === 0 && !isDelayed) this.#owner.replyCalm(text);
+    else this.#owner.reply(text + early.map(({ line }) => line).join(""));
     this.#owner.owe(-settled - early.length);
+  }
+
+  #refusal(kept: Enqueued, task: NewTask): SdError {
+    return kept.outcome === "full" ? this.#owner.api.queueFull() : conflictOf(task.id);
   }
 }
 

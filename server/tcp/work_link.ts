@@ -180,7 +180,8 @@ export class WorkLink implements LineHandler, Runner {
       case "cancel":
         return { lease, reason: "stopped" };
       default:
-        return { lease, reason: "died" };
+        // A process that ends for another task's sake has not died of this one.
+        return { lease, reason: this.#retiring ? "released" : "died" };
     }
   }
 

@@ -52,6 +52,14 @@ async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<Leas
   }));
 }
 
+/** The lease of the one suspect there is. */
+async function leaseSuspect(engine: Engine): Promise<number> {
+  const request = { ops: OPS, limit: 1, leaseMs: LEASE_MS, suspects: true };
+  const { tasks } = await engine.lease(request, NOW);
+  assertEquals(tasks.length, 1, "one suspect was queued");
+  return tasks[0]!.lease;
+}
+
 async function leaseIds(engine: Engine, limit = 100, now = NOW): Promise<string[]> {
   return (await leaseMany(engine, limit, now)).map(({ id }) => id);
 }
@@ -179,10 +187,25 @@ const TESTS: Record<string, ContractTest> = {
       assertEquals(await engine.nack([{ lease: leased.lease, reason: "died" }], NOW), []);
       assertEquals(await statusOf(engine, id!), "queued");
     }
-    const { lease } = await leaseOne(engine);
+    const lease = await leaseSuspect(engine);
     const news = await engine.nack([{ lease, reason: "died" }], NOW);
     assertEquals(news.map((one) => one.error?.code), ["worker_crashed"]);
     assertEquals(await statusOf(engine, id!), "failed");
+  },
+
+  async "a task whose next death is its last is leased only to who asks for suspects"(engine) {
+    const [suspect, other] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
+    for (let death = 1; death < MAX_DEATHS; death++) {
+      const { lease } = await leaseOne(engine);
+      await engine.nack([{ lease, reason: "died" }], NOW);
+    }
+    assertEquals(await leaseIds(engine), [other!]);
+    const request = { ops: OPS, limit: 9, leaseMs: LEASE_MS };
+    assertEquals((await engine.lease(request, NOW)).hasSuspects, true);
+    const lease = await leaseSuspect(engine);
+    assertEquals((await engine.lease(request, NOW)).hasSuspects, false);
+    const finished = await engine.ack([{ lease, result: "1" }], NOW);
+    assertEquals(finished.map(({ id }) => id), [suspect]);
   },
 
   async "a lease that runs out is reclaimed, one that is renewed is not"(engine) {

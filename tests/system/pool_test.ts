@@ -244,3 +244,67 @@ Deno.test("a pool may be stopped before it was started, and twice", () => {
   test.pool.stop();
   test.pool.stop();
 });
+
+Deno.test("whatever is mixed, cancelled and lost, each task ends once and as it should", async () => {
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  let state = seed;
+  const random = (below: number) => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return Math.floor(state / 2 ** 31 * below);
+  };
+  using test = new TestPool(3);
+  const expected = new Map<number, unknown>();
+  const stopped = new Set<number>();
+  const lost = new Set<number>();
+  for (let round = 0; round < 60; round++) {
+    const tasks = Array.from({ length: 1 + random(150) }, () => randomTask(random));
+    for (const [i, lease] of test.run(...tasks.map(({ task }) => task)).entries()) {
+      expected.set(lease, tasks[i]!.result);
+    }
+    await delay(random(12));
+    const held = test.pool.leases();
+    const some = held.filter(() => random(40) === 0);
+    const reason = random(3) === 0 ? "lost" : "cancel";
+    for (const lease of some) (reason === "lost" ? lost : stopped).add(lease);
+    if (some.length > 0) test.stop(some, reason);
+  }
+  await test.until(() => {
+    const ends = test.reports.filter(({ lease }) => lease !== undefined).length;
+    return test.pool.held === 0 && ends >= expected.size - lost.size;
+  });
+  const seen = new Set<number>();
+  for (const { lease, result, cancelled } of test.reports) {
+    if (lease === undefined) continue;
+    assert(!seen.has(lease), `seed ${seed}: lease ${lease} ended twice`);
+    seen.add(lease);
+    if (cancelled) assert(stopped.has(lease), `seed ${seed}: ${lease} was never cancelled`);
+    else assertEquals(result, expected.get(lease), `seed ${seed}: lease ${lease}`);
+  }
+  for (const lease of expected.keys()) {
+    assert(seen.has(lease) || lost.has(lease), `seed ${seed}: lease ${lease} never ended`);
+  }
+  assertEquals(test.stuckTasks, []);
+});
+
+/** A task, and the result that it must have. */
+function randomTask(random: (below: number) => number): { task: { op: string }; result: unknown } {
+  const n = random(1_000_000);
+  const give = (task: { op: string; [arg: string]: unknown }, result: unknown) => ({
+    task,
+    result,
+  });
+  switch (random(20)) {
+    case 0:
+      return give({ op: "busy", ms: random(20) }, "was busy");
+    case 1:
+      return give({ op: "sleep", ms: n % 7 }, n % 7);
+    case 2:
+      return give({ op: "large", chars: n % 100_000 }, "x".repeat(n % 100_000));
+    case 3:
+      return give({ op: "resolved", n }, { n });
+    case 4:
+      return give({ op: "echo", data: `ü${n}` }, `ü${n}`);
+    default:
+      return give({ op: "square", n }, n * n);
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Tasks in the order of a time that each of them has, for as long as it waits for it. One that stops
+ * waiting stays where it is and is passed over; when about half of all are such, they are thrown out
+ * together, so that a delay of ten years, cancelled, is not remembered for ten years.
+ */
+
+import { BinaryHeap } from "@std/data-structures/binary-heap";
+import type { MemoryTask } from "./memory_task.ts";
+
+/** The time is kept here, since a task's own may change while it lies in the heap. */
+interface Entry {
+  readonly task: MemoryTask;
+  readonly at: number;
+}
+
+/** With fewer entries there is nothing to win. */
+const SWEEP_AT_LEAST = 256;
+
+export class DueQueue {
+  /** Whether `task` still waits for the time `at`. */
+  readonly #waits: (task: MemoryTask, at: number) => boolean;
+  #heap = newHeap();
+  #sweepAt = SWEEP_AT_LEAST;
+
+  constructor(waits: (task: MemoryTask, at: number) => boolean) {
+    this.#waits = waits;
+  }
+
+  /** The earliest time that a task waits for; `Infinity` when none does. */
+  get nextAt(): number {
+    return this.#first()?.at ?? Infinity;
+  }
+
+  push(task: MemoryTask, at: number): void {
+    if (this.#heap.length >= this.#sweepAt) this.#sweep();
+    this.#heap.push({ task, at });
+  }
+
+  /** Takes out the first task whose time has come. */
+  take(now: number): MemoryTask | undefined {
+    const first = this.#first();
+    if (!first || first.at > now) return undefined;
+    this.#heap.pop();
+    return first.task;
+  }
+
+  #first(): Entry | undefined {
+    for (;;) {
+      const first = this.#heap.peek();
+      if (!first || this.#waits(first.task, first.at)) return first;
+      this.#heap.pop();
+    }
+  }
+
+  #sweep(): void {
+    const kept = newHeap();
+    for (let entry = this.#heap.pop(); entry; entry = this.#heap.pop()) {
+      if (this.#waits(entry.task, entry.at)) kept.push(entry);
+    }
+    this.#heap = kept;
+    this.#sweepAt = Math.max(SWEEP_AT_LEAST, 2 * kept.length);
+  }
+}
+
+function newHeap(): BinaryHeap<Entry> {
+  return new BinaryHeap<Entry>((a, b) => a.at - b.at || a.task.order - b.task.order);
+}

@@ -1,0 +1,55 @@
+/**
+ * What the server bears from those who connect to it: how many, how much, how long. Every one has its
+ * unit in its name; those that an operator may want to move are flags of `sd serve`. Tested at the limit and one
+ * past it, in `tests/system/limits_test.ts`. Limits on single messages are in `protocol/limits.ts`.
+ */
+
+const MIB = 1024 * 1024;
+
+export interface ServerLimits {
+  /** Connections open at a time; the server's own workers come in by another way. */
+  readonly maxConnections: number;
+  /** Tasks of one connection that were submitted with `wait` and are not final. As many commands. */
+  readonly maxInFlight: number;
+  /** Tasks queued or delayed. What comes back (a retry, a further attempt) is never refused. */
+  readonly maxQueued: number;
+  /** Replies that wait for one client to read them; beyond it the connection is cut. */
+  readonly maxUnreadBytes: number;
+  /** The same of all connections together: the one with the most is cut first. */
+  readonly maxUnreadInAllBytes: number;
+  /** From connecting to the end of the first line. */
+  readonly firstLineMs: number;
+  /** The same where the server has tokens: until a `hello` was accepted. */
+  readonly helloMs: number;
+  /** From the first byte of a line to its last. */
+  readonly partialLineMs: number;
+  /** Between two steps forward of a write. */
+  readonly writeStallMs: number;
+  /** For a client to take the reason, before a connection that it was refused is closed. */
+  readonly lingerMs: number;
+  /** How often the deadlines are looked at: each may be late by so much. */
+  readonly sweepMs: number;
+}
+
+export const DEFAULT_LIMITS: ServerLimits = {
+  maxConnections: 10_000,
+  maxInFlight: 100_000,
+  maxQueued: 10_000_000,
+  maxUnreadBytes: 64 * MIB,
+  maxUnreadInAllBytes: 512 * MIB,
+  firstLineMs: 10_000,
+  helloMs: 5000,
+  partialLineMs: 30_000,
+  writeStallMs: 30_000,
+  lingerMs: 1000,
+  sweepMs: 1000,
+};
+
+/** A line before `hello` was accepted, where the server has tokens. */
+export const MAX_LINE_BYTES_BEFORE_HELLO = 4096;
+/** Connections to the way in of the server's own workers; there is one process, or two for a moment. */
+export const MAX_OWN_LINKS = 64;
+/** Connections beyond the limit that are being told so; any more are closed without a word. */
+export const MAX_REFUSALS_AT_A_TIME = 64;
+/** What a client that was refused may do is try again, after so long. */
+export const RETRY_AFTER_MS = 1000;

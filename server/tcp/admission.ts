@@ -1,0 +1,104 @@
+/**
+ * What the first line of a connection decides: a worker process that knows the secret of the pool gets
+ * a work link; a client goes on to its session, where the server has tokens only by a `hello` with one
+ * of them. Whoever is refused is told so and dismissed; nothing else it sent is looked at.
+ */
+
+import { SdError } from "../../protocol/errors.ts";
+import { type JsonObject, parseObject, readRef } from "../../protocol/message.ts";
+import type { Line } from "../../protocol/ndjson.ts";
+import type { WorkWelcome } from "../../protocol/work_message.ts";
+import { type Auth, isSameSecret } from "../api/auth.ts";
+import type { LineHandler } from "./line_handler.ts";
+import type { Outbox } from "./outbox.ts";
+import { errorLine } from "./replies.ts";
+import { type LinkListener, readWorkHello, WorkLink } from "./work_link.ts";
+
+export interface AdmissionOptions {
+  readonly auth: Auth;
+  readonly secret: string;
+  readonly leaseMs: number;
+  readonly links: LinkListener & { attached(link: WorkLink): void };
+}
+
+/** A connection that says its first line. */
+export interface Newcomer {
+  readonly outbox: Outbox;
+  /** It came by the way in of the server's own workers, which is for nobody else. */
+  readonly ownWorkersOnly: boolean;
+  readonly hangUp: () => void;
+  readonly dismiss: () => void;
+}
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+  }
+
+  /** Who reads the connection from now on; nothing when its session does, the first line included. */
+  admit(line: Line, newcomer: Newcomer): LineHandler | undefined {
+    const { auth } = this.#options;
+    const mayBeLink = line !== null && line.includes('"work"');
+    // Only to spare clients a second parse: the JSON decides.
+    if (!mayBeLink && !auth.isRequired && !newcomer.ownWorkersOnly) return undefined;
+    let message: JsonObject | undefined;
+    try {
+      message = parseFirst(line);
+      if (message?.cmd === "work") return this.#link(message, newcomer);
+      if (newcomer.ownWorkersOnly) {
+        throw new SdError("unauthorized", "this port is for the server's own workers");
+      }
+      if (auth.isRequired) auth.check(message?.cmd === "hello" ? message.token : undefined);
+      return undefined;
+    } catch (error) {
+      newcomer.outbox.push(errorLine(error, message && readRefOf(message)));
+      newcomer.dismiss();
+      return REFUSED;
+    }
+  }
+
+  #link(message: JsonObject, { outbox, hangUp }: Newcomer): WorkLink {
+    const { secret, links, leaseMs } = this.#options;
+    if (!isSameSecret(message.secret, secret)) {
+      throw new SdError(
+        "unauthorized",
+        "this work link does not know the secret of the pool; see sd work --help",
+      );
+    }
+    const link = new WorkLink({ hello: readWorkHello(message), outbox, listener: links, hangUp });
+    const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs };
+    outbox.push(JSON.stringify(welcome) + "\n");
+    links.attached(link);
+    return link;
+  }
+}
+
+/** The message in a first line; nothing where it is none, which the session will say in its own words. */
+function parseFirst(line: Line): JsonObject | undefined {
+  try {
+    return parseObject(line);
+  } catch (error) {
+    if (error instanceof SdError) return undefined;
+    throw error;
+  }
+}
+
+/** The `ref` of a message that is refused; one that is no ref is not worth a word. */
+function readRefOf(message: JsonObject): string | number | undefined {
+  try {
+    return readRef(message);
+  } catch (error) {
+    if (error instanceof SdError) return undefined;
+    throw error;
+  }
+}
+
+/** Reads a connection that is being dismissed. */
+const REFUSED: LineHandler = {
+  handle: () => {},
+  overflow: () => {},
+  ended: () => Promise.resolve(),
+  cut: () => {},
+};

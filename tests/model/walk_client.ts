@@ -1,0 +1,36 @@
+/** A client of the model: counts what it waits for, and holds against it what it is told. */
+
+import { assertEquals } from "@std/assert";
+import type { Status } from "../../protocol/task.ts";
+import type { FinishedTask } from "../../server/task/finished_task.ts";
+import type { Waiter } from "../../server/task/wait_table.ts";
+
+export class WalkClient implements Waiter {
+  readonly closed = false;
+  /** By task: how many waits it has under way. */
+  readonly #waiting = new Map<string, number>();
+  readonly #expected: string[] = [];
+  readonly #told: string[] = [];
+
+  waits(id: string): void {
+    this.#waiting.set(id, (this.#waiting.get(id) ?? 0) + 1);
+  }
+
+  /** The task has ended: whoever waits for it must be told so, once for each wait. */
+  mustBeTold(id: string, status: Status): void {
+    const times = this.#waiting.get(id) ?? 0;
+    this.#waiting.delete(id);
+    for (let i = 0; i < times; i++) this.#expected.push(`${id} ${status}`);
+  }
+
+  deliver({ id, status }: FinishedTask): void {
+    this.#told.push(`${id} ${status}`);
+  }
+
+  /** Throws unless it was told exactly what it had to be. */
+  check(): void {
+    assertEquals(this.#told.toSorted(), this.#expected.toSorted());
+    this.#told.length = 0;
+    this.#expected.length = 0;
+  }
+}
