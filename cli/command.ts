@@ -11,20 +11,8 @@ import { parseFlags } from "./flags.ts";
 import { type CommandFace, commandHelp } from "./help.ts";
 import { reportOf, tellBug, tellError } from "./report.ts";
 import { paint, print } from "./talk.ts";
-import { DEFAULT_HOST, DEFAULT_PORT } from "./target.ts";
 
 export type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
-
-/** Flags of every command that speaks to a server; spread them in. */
-export const SERVER_FLAGS = {
-  server: {
-    type: "string",
-    help: "the server to speak to",
-    value: "HOST:PORT",
-    env: "SD_SERVER",
-    default: `${DEFAULT_HOST}:${DEFAULT_PORT}`,
-  },
-} as const satisfies FlagSpecs;
 
 /** Flags of every command; `defineCommand` adds them. */
 const COMMON_FLAGS = {

@@ -61,6 +61,7 @@ const EXIT_CODES: Record<AnyCode, ExitCode> = {
 
 const HINTS: Partial<Record<AnyCode, string>> = {
   unreachable: "start a server with: sd serve",
+  unauthorized: "give a token of the server with --token-file, or set SD_TOKEN",
   unknown_op: "see the ops that there are with: sd ops",
   not_found: "see the tasks that there are with: sd ls",
   queue_full: "see what is queued with: sd status",

@@ -2,13 +2,14 @@
 
 import { quote } from "../protocol/errors.ts";
 import { ClientError } from "./client_error.ts";
+import type { Address } from "./dial.ts";
 
 export const DEFAULT_HOST = "127.0.0.1";
 export const DEFAULT_PORT = 5000;
 
-export interface Target {
-  hostname: string;
-  port: number;
+export interface Target extends Address {
+  /** One of the server's tokens, where it has any. */
+  readonly token?: string;
 }
 
 /**

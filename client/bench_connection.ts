@@ -5,7 +5,9 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
+import { dial } from "../cli/dial.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
+import { SdError } from "../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { BenchOp } from "./bench_op.ts";
@@ -18,6 +20,7 @@ import {
   RequestBuffer,
   RIGHT,
 } from "./bench_wire.ts";
+import { refusalOf } from "./submission.ts";
 import { cannotReach, connectionLost } from "./unreachable.ts";
 
 const FIRST_READ_BYTES = 64 * 1024;
@@ -28,7 +31,7 @@ export interface BenchConnectionOptions extends BenchSlotsOptions {
 }
 
 export class BenchConnection {
-  readonly #conn: Deno.TcpConn;
+  readonly #conn: Deno.Conn;
   readonly #target: string;
   readonly #op: BenchOp;
   readonly #slots: BenchSlots;
@@ -38,7 +41,7 @@ export class BenchConnection {
   #in = new Uint8Array(FIRST_READ_BYTES);
   #closed: Error | undefined;
 
-  private constructor(conn: Deno.TcpConn, options: BenchConnectionOptions) {
+  private constructor(conn: Deno.Conn, options: BenchConnectionOptions) {
     this.#conn = conn;
     this.#target = formatTarget(options.target);
     this.#op = options.op;
@@ -49,10 +52,11 @@ export class BenchConnection {
 
   static async open(options: BenchConnectionOptions): Promise<BenchConnection> {
     try {
-      const conn = await Deno.connect({ ...options.target });
-      conn.setNoDelay(true);
+      const conn = await dial(options.target);
+      if (options.target.token !== undefined) await greet(conn, options.target.token);
       return new BenchConnection(conn, options);
     } catch (error) {
+      if (error instanceof SdError) throw error;
       throw cannotReach(formatTarget(options.target), error);
     }
   }
@@ -165,4 +169,17 @@ export class BenchConnection {
     larger.set(this.#in);
     this.#in = larger;
   }
+}
+
+/** Says hello with the token, as the first message. Throws what the server refuses it with. */
+async function greet(conn: Deno.Conn, token: string): Promise<void> {
+  await conn.write(new TextEncoder().encode(JSON.stringify({ cmd: "hello", token }) + "\n"));
+  // One short line, in one piece: nothing else is on its way.
+  const buffer = new Uint8Array(FIRST_READ_BYTES);
+  const count = await conn.read(buffer);
+  if (count === null) throw new Error("the server closed it");
+  const reply = JSON.parse(new TextDecoder().decode(buffer.subarray(0, count))) as JsonObject;
+  if (reply.error === undefined) return;
+  conn.close();
+  throw refusalOf(reply);
 }

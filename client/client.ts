@@ -50,9 +50,20 @@ export interface ServerHello {
   protocol: number;
 }
 
-/** Connects to the server at `target`. Throws `ClientError` with code `unreachable`. */
+/**
+ * Connects to the server at `target`, and gives it the token where there is one. Throws `ClientError` with
+ * code `unreachable`, or `SdError` with code `unauthorized`.
+ */
 export async function connect(target: Target): Promise<Client> {
-  return new Client(await Connection.open(target));
+  const client = new Client(await Connection.open(target));
+  if (target.token === undefined) return client;
+  try {
+    await client.hello(target.token);
+    return client;
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
 }
 
 /**
@@ -152,8 +163,9 @@ export class Client {
   }
 
   /** Which release the server is, and which version of the wire it speaks. */
-  async hello(): Promise<ServerHello> {
-    return await this.#ask<ServerHello>({ cmd: "hello" });
+  async hello(token?: string): Promise<ServerHello> {
+    const message = token === undefined ? { cmd: "hello" } : { cmd: "hello", token };
+    return await this.#ask<ServerHello>(message);
   }
 
   /** Closes the connection. Tasks go on; promises that wait here reject. May be called twice. */

@@ -5,6 +5,7 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
+import { dial } from "../cli/dial.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import { quote, SdError } from "../protocol/errors.ts";
@@ -28,7 +29,7 @@ export interface Exchange {
 }
 
 export class Connection {
-  readonly #conn: Deno.TcpConn;
+  readonly #conn: Deno.Conn;
   readonly #target: string;
   readonly #encoder = new TextEncoder();
   readonly #exchanges = new Map<number, Exchange>();
@@ -41,7 +42,7 @@ export class Connection {
   /** Why the connection is about to end: an error that belonged to no message, or a failed write. */
   #lastWords: unknown;
 
-  private constructor(conn: Deno.TcpConn, target: string) {
+  private constructor(conn: Deno.Conn, target: string) {
     this.#conn = conn;
     this.#target = target;
     this.#reading = this.#read();
@@ -53,11 +54,7 @@ export class Connection {
     const aborter = new AbortController();
     const timer = setTimeout(() => aborter.abort(), CONNECT_MS);
     try {
-      const conn = await Deno.connect({ ...target, signal: aborter.signal });
-      conn.setNoDelay(true);
-      // A task may take hours, in which nothing travels: a vanished server must still be noticed.
-      conn.setKeepAlive(true);
-      return new Connection(conn, name);
+      return new Connection(await dial(target, aborter.signal), name);
     } catch (error) {
       const late = new Error(`no answer for ${formatDuration(CONNECT_MS)}`);
       throw cannotReach(name, aborter.signal.aborted ? late : error);

@@ -3,6 +3,7 @@
  * as it is there. Neither the tasks read nor the results wait in memory, whatever the length.
  */
 
+import type { ServerFlagValues } from "../cli/server_flags.ts";
 import { ClientError } from "../cli/client_error.ts";
 import { EXIT, type ExitCode } from "../cli/exit.ts";
 import { printData, reportOf, tellError } from "../cli/report.ts";
@@ -21,7 +22,7 @@ import { within } from "./within.ts";
 const MAX_IN_FLIGHT = 256;
 
 export interface ManyTasks {
-  flags: { server: string; json: boolean };
+  flags: ServerFlagValues & { json: boolean };
   source: ReadableStream<Uint8Array>;
   options: TaskOptions;
   /** How long to wait for all of them. */

@@ -1,5 +1,6 @@
 /** `sd submit` with one task: say that it is queued, wait for its end, print its result. */
 
+import type { ServerFlagValues } from "../cli/server_flags.ts";
 import { ClientError } from "../cli/client_error.ts";
 import { EXIT, type ExitCode } from "../cli/exit.ts";
 import { printData } from "../cli/report.ts";
@@ -12,7 +13,7 @@ import { withClient } from "./with_client.ts";
 import { within } from "./within.ts";
 
 export interface OneTask {
-  flags: { server: string; json: boolean };
+  flags: ServerFlagValues & { json: boolean };
   payload: Payload;
   /** How long to wait for the result. */
   waitMs: number;

@@ -4,20 +4,20 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
-import { parseTarget } from "../cli/target.ts";
+import { type ServerFlagValues, targetOf } from "../cli/server_flags.ts";
 import { write } from "../cli/talk.ts";
 import { type Client, connect } from "./client.ts";
 import { talk } from "./output.ts";
 
 export interface Frame {
-  flags: { server: string; json: boolean };
+  flags: ServerFlagValues & { json: boolean };
   /** What goes on at the server when the client leaves now; `undefined` where nothing does. */
   unfinished?: () => string | undefined;
 }
 
 /** Runs `use` with a client of the server that the flags name. Throws `interrupted` on Ctrl-C. */
 export async function withClient<T>(frame: Frame, use: (client: Client) => Promise<T>): Promise<T> {
-  const target = parseTarget(frame.flags.server);
+  const target = targetOf(frame.flags);
   const interrupt = Promise.withResolvers<never>();
   const onInterrupt = () => interrupt.reject(interrupted(frame));
   Deno.addSignalListener("SIGINT", onInterrupt);

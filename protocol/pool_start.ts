@@ -6,7 +6,7 @@
 
 /** First line on the child's stdin. */
 export interface PoolStart {
-  server: { hostname: string; port: number };
+  server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
   secret: string;
   workers: number;
   /** Name of the pool among its server's own; absent for `sd work`. */

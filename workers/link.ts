@@ -4,6 +4,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
+import { dial } from "../cli/dial.ts";
 import { type ErrorBody, SdError } from "../protocol/errors.ts";
 import { MAX_WORK_LINE_BYTES } from "../protocol/limits.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
@@ -27,7 +28,7 @@ export interface LinkOptions {
 
 export class Link {
   readonly writer: LineWriter;
-  readonly #conn: Deno.TcpConn;
+  readonly #conn: Deno.Conn;
   readonly #options: LinkOptions;
   readonly #splitter = new LineSplitter(MAX_WORK_LINE_BYTES);
   readonly #buffer = new Uint8Array(READ_BYTES);
@@ -37,7 +38,7 @@ export class Link {
   #renewal: ReturnType<typeof setInterval> | undefined;
   #closed = false;
 
-  private constructor(conn: Deno.TcpConn, options: LinkOptions) {
+  private constructor(conn: Deno.Conn, options: LinkOptions) {
     this.#conn = conn;
     this.#options = options;
     this.writer = new LineWriter(conn, this.#broken.reject);
@@ -50,8 +51,6 @@ export class Link {
     const conn = await connect(options.server);
     const link = new Link(conn, options);
     try {
-      conn.setNoDelay(true);
-      conn.setKeepAlive(true);
       link.writer.line(JSON.stringify(options.hello));
       await deadline(link.#greet(), CONNECT_MS);
       return link;
@@ -159,8 +158,8 @@ function isLeasedTask(line: Line): line is string {
 }
 
 /** Connects within `CONNECT_MS`; a connection that comes later is closed again. */
-async function connect(server: PoolStart["server"]): Promise<Deno.TcpConn> {
-  const connecting = Deno.connect(server);
+async function connect(server: PoolStart["server"]): Promise<Deno.Conn> {
+  const connecting = dial(server);
   try {
     return await deadline(connecting, CONNECT_MS);
   } catch (error) {

@@ -4,12 +4,13 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
-import { type Command, defineCommand, SERVER_FLAGS } from "../cli/command.ts";
+import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
 import { type PoolEvent, PoolKeeper } from "../cli/pool_keeper.ts";
+import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { say } from "../cli/talk.ts";
-import { formatTarget, parseTarget, type Target } from "../cli/target.ts";
+import { formatTarget, type Target } from "../cli/target.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
 
 const SECRET_VARIABLE = "SD_POOL_SECRET";
@@ -45,7 +46,7 @@ export const work: Command = defineCommand({
   ],
   async run({ flags }) {
     if (flags.pool) return await (await import("./pool_process.ts")).runPoolProcess();
-    const server = parseTarget(flags.server);
+    const server = targetOf(flags);
     const secret = await readSecret(server, flags.secretFile);
     const workers = flags.workers ?? navigator.hardwareConcurrency;
     return await supervise({ server, secret, workers, graceMs: flags.grace });

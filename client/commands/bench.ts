@@ -1,11 +1,11 @@
 /** `sd bench`: measures how many tasks a second a server gets through, and how long one takes. */
 
 import { ClientError } from "../../cli/client_error.ts";
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS, targetOf } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData, tellError } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
-import { parseTarget } from "../../cli/target.ts";
 import { type BenchPlan, type BenchReport, runBench } from "../bench_loop.ts";
 import { BENCH_OPS, benchOp } from "../bench_op.ts";
 import { alignedTable, withCommas } from "../table.ts";
@@ -18,7 +18,7 @@ export const bench = defineCommand({
   name: "bench",
   summary: "measure how many tasks a second the server gets through",
   flags: {
-    ...SERVER_FLAGS,
+    ...CLIENT_FLAGS,
     connections: {
       type: "integer",
       value: "N",
@@ -87,7 +87,7 @@ export const bench = defineCommand({
       throw new ClientError("usage", "--count or --duration ends the bench, not both");
     }
     const plan: BenchPlan = {
-      target: parseTarget(flags.server),
+      target: targetOf(flags),
       op: await benchOp(flags.op, flags),
       connections: flags.connections,
       depth: flags.depth,

@@ -1,6 +1,7 @@
 /** `sd cancel`: cancels tasks; a queued one never starts, a running one is stopped. */
 
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { forEachTask, showStatus } from "../each_task.ts";
 import { withClient } from "../with_client.ts";
 
@@ -10,7 +11,7 @@ export const cancel = defineCommand({
   positional: "ID…",
   minArgs: 1,
   maxArgs: Infinity,
-  flags: SERVER_FLAGS,
+  flags: CLIENT_FLAGS,
   examples: [["sd cancel 0193a1c2-…", "prints its id and status once it has stopped"]],
   notes: ["Exit: 0 all cancelled, 5 no such task, 7 one is final already."],
   async run({ flags, args: ids }) {

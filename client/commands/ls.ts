@@ -1,6 +1,7 @@
 /** `sd ls`: the tasks that the server holds. */
 
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
@@ -20,7 +21,7 @@ export const ls = defineCommand({
   name: "ls",
   summary: "list tasks",
   flags: {
-    ...SERVER_FLAGS,
+    ...CLIENT_FLAGS,
     status: { type: "string", value: "STATUS", choices: STATUSES, help: "only those in it" },
     op: { type: "string", value: "OP", help: "only those of this op" },
     limit: {

@@ -1,6 +1,7 @@
 /** `sd ops`: what can be submitted now. */
 
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
@@ -10,7 +11,7 @@ import { withClient } from "../with_client.ts";
 export const ops = defineCommand({
   name: "ops",
   summary: "list the ops that can be submitted, and how many workers have each",
-  flags: SERVER_FLAGS,
+  flags: CLIENT_FLAGS,
   examples: [["sd ops", "one op a line"]],
   async run({ flags }) {
     const list = await withClient({ flags }, (client) => client.ops());

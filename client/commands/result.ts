@@ -1,7 +1,8 @@
 /** `sd result`: prints the result of a task that is final, without waiting for it. */
 
 import { ClientError } from "../../cli/client_error.ts";
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { tellEnd } from "../output.ts";
 import { endOf } from "../task_end.ts";
 import { withClient } from "../with_client.ts";
@@ -11,7 +12,7 @@ export const result = defineCommand({
   summary: "print the result of a task that is final",
   positional: "ID",
   minArgs: 1,
-  flags: SERVER_FLAGS,
+  flags: CLIENT_FLAGS,
   examples: [["sd result 0193a1c2-…", "prints the result, as sd submit would have"]],
   notes: [
     "Exit: 0 done, 1 the task failed, 5 no such task, 6 cancelled or expired, 124 not final yet " +

@@ -1,6 +1,7 @@
 /** `sd retry`: queues tasks again that failed, were cancelled or expired. */
 
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { forEachTask, showStatus } from "../each_task.ts";
 import { withClient } from "../with_client.ts";
 
@@ -10,7 +11,7 @@ export const retry = defineCommand({
   positional: "ID…",
   minArgs: 1,
   maxArgs: Infinity,
-  flags: SERVER_FLAGS,
+  flags: CLIENT_FLAGS,
   examples: [["sd retry 0193a1c2-…", "prints its id and status"]],
   notes: ["Exit: 0 all queued, 5 no such task, 7 one is not in a state to be retried."],
   async run({ flags, args: ids }) {

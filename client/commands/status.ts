@@ -1,6 +1,7 @@
 /** `sd status`: how the server is doing. */
 
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
@@ -12,7 +13,7 @@ import { withClient } from "../with_client.ts";
 export const status = defineCommand({
   name: "status",
   summary: "show the server, its workers and how many tasks are in each status",
-  flags: SERVER_FLAGS,
+  flags: CLIENT_FLAGS,
   examples: [
     ["sd status", "a table"],
     ["sd status --json", "the same as one line of JSON, for programs"],

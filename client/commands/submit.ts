@@ -1,7 +1,8 @@
 /** `sd submit`: sends one task, or one a line, and prints what comes back. */
 
 import { ClientError } from "../../cli/client_error.ts";
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { write } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { readPayload } from "../payload.ts";
@@ -19,7 +20,7 @@ export const submit = defineCommand({
   // Counted here and not by the frame: more than one is nearly always the shell's doing.
   maxArgs: Infinity,
   flags: {
-    ...SERVER_FLAGS,
+    ...CLIENT_FLAGS,
     timeout: {
       type: "duration",
       value: "TIME",

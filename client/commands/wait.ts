@@ -1,7 +1,8 @@
 /** `sd wait`: waits until tasks are final and prints how they ended. */
 
 import { ClientError } from "../../cli/client_error.ts";
-import { defineCommand, SERVER_FLAGS } from "../../cli/command.ts";
+import { defineCommand } from "../../cli/command.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { formatDuration } from "../../protocol/duration.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
@@ -18,7 +19,7 @@ export const wait = defineCommand({
   minArgs: 1,
   maxArgs: Infinity,
   flags: {
-    ...SERVER_FLAGS,
+    ...CLIENT_FLAGS,
     timeout: {
       type: "duration",
       value: "TIME",
