@@ -1,5 +1,9 @@
 /** Opens the connection to a server, plain or TLS. Used by the client library and by worker processes. */
 
+import { PromptWire, type Wire } from "./prompt_wire.ts";
+
+export type { Wire } from "./prompt_wire.ts";
+
 /** Where to, and whom to trust. */
 export interface Address {
   readonly hostname: string;
@@ -8,21 +12,36 @@ export interface Address {
   readonly tls?: { readonly caCerts: readonly string[] };
 }
 
-/** Throws what the system says. */
-export async function dial(address: Address, signal?: AbortSignal): Promise<Deno.Conn> {
+/** Throws what the system says. `signal` gives it up. */
+export async function dial(address: Address, signal?: AbortSignal): Promise<Wire> {
   const { hostname, port, tls } = address;
   const conn = await Deno.connect({ hostname, port, ...(signal ? { signal } : {}) });
   // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
   conn.setNoDelay(true);
   // A task may take hours, in which nothing travels: a vanished server must still be noticed.
   conn.setKeepAlive(true);
-  if (!tls) return conn;
-  const secured = await Deno.startTls(conn, { hostname, caCerts: [...tls.caCerts] });
+  return tls ? await secure(conn, { hostname, caCerts: tls.caCerts, signal }) : conn;
+}
+
+interface Trust {
+  readonly hostname: string;
+  readonly caCerts: readonly string[];
+  readonly signal: AbortSignal | undefined;
+}
+
+async function secure(conn: Deno.TcpConn, { hostname, caCerts, signal }: Trust): Promise<Wire> {
+  const secured = await Deno.startTls(conn, { hostname, caCerts: [...caCerts] });
+  // What listens may accept and say nothing for ever.
+  const giveUp = () => secured.close();
+  signal?.addEventListener("abort", giveUp);
   try {
+    signal?.throwIfAborted();
     await secured.handshake();
-    return secured;
+    return new PromptWire(secured);
   } catch (error) {
-    secured.close();
+    if (!signal?.aborted) secured.close();
     throw error;
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
 }

@@ -46,7 +46,7 @@ export interface ServerFlagValues {
 /** The server that the flags name. Throws a `usage` error for what cannot be read. */
 export function targetOf(flags: ServerFlagValues): Target {
   const caCerts = flags.tlsCa === undefined ? [] : [readFile(flags.tlsCa)];
-  const token = flags.tokenFile === undefined ? flags.token : firstLine(readFile(flags.tokenFile));
+  const token = flags.tokenFile === undefined ? flags.token : tokenIn(flags.tokenFile);
   return {
     ...parseTarget(flags.server),
     ...(flags.tls || flags.tlsCa !== undefined ? { tls: { caCerts } } : {}),
@@ -55,8 +55,11 @@ export function targetOf(flags: ServerFlagValues): Target {
 }
 
 /** The first line that is no comment. */
-function firstLine(text: string): string {
-  return text.split("\n").map((line) => line.replace(/#.*/, "").trim()).find(Boolean) ?? "";
+function tokenIn(path: string): string {
+  const token = readFile(path).split("\n").map((line) => line.trim())
+    .find((line) => line !== "" && !line.startsWith("#"));
+  if (token !== undefined) return token;
+  throw new ClientError("usage", `${path} holds no token: write it on a line of its own`);
 }
 
 function readFile(path: string): string {

@@ -5,7 +5,7 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
-import { dial } from "../cli/dial.ts";
+import { dial, type Wire } from "../cli/dial.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
@@ -20,7 +20,7 @@ import {
   RequestBuffer,
   RIGHT,
 } from "./bench_wire.ts";
-import { refusalOf } from "./submission.ts";
+import { refusalOf } from "./refusal.ts";
 import { cannotReach, connectionLost } from "./unreachable.ts";
 
 const FIRST_READ_BYTES = 64 * 1024;
@@ -31,7 +31,7 @@ export interface BenchConnectionOptions extends BenchSlotsOptions {
 }
 
 export class BenchConnection {
-  readonly #conn: Deno.Conn;
+  readonly #conn: Wire;
   readonly #target: string;
   readonly #op: BenchOp;
   readonly #slots: BenchSlots;
@@ -41,7 +41,7 @@ export class BenchConnection {
   #in = new Uint8Array(FIRST_READ_BYTES);
   #closed: Error | undefined;
 
-  private constructor(conn: Deno.Conn, options: BenchConnectionOptions) {
+  private constructor(conn: Wire, options: BenchConnectionOptions) {
     this.#conn = conn;
     this.#target = formatTarget(options.target);
     this.#op = options.op;
@@ -172,7 +172,7 @@ export class BenchConnection {
 }
 
 /** Says hello with the token, as the first message. Throws what the server refuses it with. */
-async function greet(conn: Deno.Conn, token: string): Promise<void> {
+async function greet(conn: Wire, token: string): Promise<void> {
   await conn.write(new TextEncoder().encode(JSON.stringify({ cmd: "hello", token }) + "\n"));
   // One short line, in one piece: nothing else is on its way.
   const buffer = new Uint8Array(FIRST_READ_BYTES);

@@ -6,7 +6,8 @@ import { formatDuration } from "../protocol/duration.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { ServerStats, Status, TaskOptions, TaskView } from "../protocol/task.ts";
 import { Connection } from "./connection.ts";
-import { refusalOf, Submission } from "./submission.ts";
+import { refusalOf } from "./refusal.ts";
+import { Submission } from "./submission.ts";
 import { endOf, resultOf, type TaskEnd } from "./task_end.ts";
 import { within } from "./within.ts";
 

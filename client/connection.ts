@@ -5,14 +5,15 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
-import { dial } from "../cli/dial.ts";
+import { dial, type Wire } from "../cli/dial.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import { quote, SdError } from "../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
-import { cannotReach, connectionLost } from "./unreachable.ts";
+import { refusalOf } from "./refusal.ts";
+import { cannotReach, connectionLost, speaksTls } from "./unreachable.ts";
 
 const CONNECT_MS = 10_000;
 const READ_BYTES = 64 * 1024;
@@ -20,6 +21,11 @@ const READ_BYTES = 64 * 1024;
 const MAX_REPLY_BYTES = 64 * MAX_LINE_BYTES;
 /** Text that waits to be written; who has more to send waits until there is room. */
 const MAX_OUTGOING_CHARS = 4 * 1024 * 1024;
+
+/** The first byte of what a TLS server says to who speaks plainly; no line can hold it. */
+const TLS_ALERT = 0x15;
+/** Codes with which a server refuses a connection, where they belong to no message. */
+const REFUSES_CONNECTION: ReadonlySet<string> = new Set(["unauthorized", "queue_full"]);
 
 /** One message that was sent, from the side of whoever waits for its replies. */
 export interface Exchange {
@@ -29,7 +35,7 @@ export interface Exchange {
 }
 
 export class Connection {
-  readonly #conn: Deno.Conn;
+  readonly #conn: Wire;
   readonly #target: string;
   readonly #encoder = new TextEncoder();
   readonly #exchanges = new Map<number, Exchange>();
@@ -42,7 +48,7 @@ export class Connection {
   /** Why the connection is about to end: an error that belonged to no message, or a failed write. */
   #lastWords: unknown;
 
-  private constructor(conn: Deno.Conn, target: string) {
+  private constructor(conn: Wire, target: string) {
     this.#conn = conn;
     this.#target = target;
     this.#reading = this.#read();
@@ -125,18 +131,23 @@ export class Connection {
       for (;;) {
         const count = await this.#conn.read(buffer);
         if (count === null) throw new Error("the server closed it");
+        if (buffer[0] === TLS_ALERT) throw speaksTls(this.#target);
         for (const line of splitter.push(buffer.subarray(0, count))) this.#take(line);
         if (splitter.overflowed) throw new Error(`a line is longer than ${MAX_REPLY_BYTES} bytes`);
       }
     } catch (error) {
       if (this.#lost) return;
-      this.#lose(
-        error instanceof ClientError
-          ? error
-          : connectionLost(this.#target, this.#lastWords ?? error),
-      );
+      this.#lose(this.#reasonOf(error));
       this.#conn.close();
     }
+  }
+
+  #reasonOf(error: unknown): Error {
+    if (error instanceof ClientError) return error;
+    const last = this.#lastWords;
+    // The server would not have this connection at all: that is its answer to everything on it.
+    if (last instanceof SdError && REFUSES_CONNECTION.has(last.code)) return last;
+    return connectionLost(this.#target, last ?? error);
   }
 
   #take(line: Line): void {
@@ -146,7 +157,7 @@ export class Connection {
     if (exchange) {
       if (exchange.take(reply)) this.#exchanges.delete(ref);
     } else if (reply.ref === undefined && isObject(reply.error)) {
-      this.#lastWords = String(reply.error.message);
+      this.#lastWords = refusalOf(reply);
     }
   }
 

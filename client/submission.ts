@@ -1,9 +1,9 @@
 /** One submitted task from the client's side: first the server's acknowledgement, then its end. */
 
-import { type ErrorCode, FAILURE_CODES, REFUSAL_CODES, SdError } from "../protocol/errors.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { Status } from "../protocol/task.ts";
 import type { Exchange } from "./connection.ts";
+import { refusalOf } from "./refusal.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
 
 /** What the server said first of a task that it took. */
@@ -56,13 +56,4 @@ export class Submission implements Exchange {
     this.#acknowledged.reject(error);
     this.#end.reject(error);
   }
-}
-
-const CODES: ReadonlySet<unknown> = new Set([...REFUSAL_CODES, ...FAILURE_CODES]);
-
-/** The error in a reply that refuses. A code that only a newer server knows is kept in the text. */
-export function refusalOf(reply: JsonObject): SdError {
-  const { code, message } = (reply.error ?? {}) as { code?: unknown; message?: unknown };
-  if (CODES.has(code)) return new SdError(code as ErrorCode, String(message));
-  return new SdError("internal", `the server answered ${JSON.stringify(reply)}`);
 }

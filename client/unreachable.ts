@@ -2,9 +2,29 @@
 
 import { ClientError } from "../cli/client_error.ts";
 
+/** What to do about the ways in which a TLS handshake fails. */
+const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
+  [/UnknownIssuer/, "name the certificate to trust with: --tls-ca FILE"],
+  [/not valid for name|NotValidForName/i, "use the server by a name that its certificate is for"],
+  [
+    /CaUsedAsEndEntity/,
+    "its certificate is made for an authority; make one with basicConstraints=CA:FALSE",
+  ],
+  [/InvalidContentType/, "it does not speak TLS; leave --tls away"],
+];
+
 /** No connection to `target`, because of `cause`. */
 export function cannotReach(target: string, cause: unknown): ClientError {
-  return new ClientError("unreachable", `cannot reach ${target}: ${reasonOf(cause)}`, { cause });
+  const reason = reasonOf(cause);
+  const [, hint] = TLS_HINTS.find(([pattern]) => pattern.test(reason)) ?? [];
+  return new ClientError("unreachable", `cannot reach ${target}: ${reason}`, { cause, hint });
+}
+
+/** What answers at `target` speaks TLS, and was spoken to plainly. */
+export function speaksTls(target: string): ClientError {
+  return new ClientError("unreachable", `the server at ${target} speaks TLS`, {
+    hint: "speak it too: --tls, or --tls-ca FILE with its certificate",
+  });
 }
 
 /** The connection to `target` ended before everything was answered. */

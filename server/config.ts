@@ -22,6 +22,8 @@ export interface ServeConfig {
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
 /** A shorter one could be guessed by trying. */
 const MIN_TOKEN_CHARS = 16;
+/** The first line of a client holds it. */
+const MAX_TOKEN_CHARS = 1024;
 
 /** Throws `bad_request` for an address that others can reach, unless it is protected. */
 export function checkAddress(
@@ -37,13 +39,14 @@ export function checkAddress(
   );
 }
 
-/** The tokens in a file's text (one a line, `#` begins a comment) or in `SD_TOKEN`. */
+/** The tokens in a file (one a line; a line that begins with `#` is a comment), or that in `SD_TOKEN`. */
 export function readTokens(
   { file, variable }: { file: string | undefined; variable: string | undefined },
 ): string[] {
-  const text = file === undefined ? variable ?? "" : readText(file, "--token-file");
-  const tokens = text.split("\n").map((line) => line.replace(/#.*/, "").trim())
-    .filter((line) => line !== "");
+  const lines = file === undefined
+    ? [variable ?? ""]
+    : readText(file, "--token-file").split("\n").filter((line) => !/^\s*#/.test(line));
+  const tokens = lines.map((line) => line.trim()).filter((line) => line !== "");
   if (file !== undefined && tokens.length === 0) {
     throw new ClientError("usage", `${file} holds no token: write one on a line of its own`);
   }
@@ -51,6 +54,9 @@ export function readTokens(
     throw new ClientError("usage", `a token has ${MIN_TOKEN_CHARS} characters or more`, {
       hint: "make one with: openssl rand -hex 32",
     });
+  }
+  if (tokens.some((token) => token.length > MAX_TOKEN_CHARS)) {
+    throw new ClientError("usage", `a token has ${MAX_TOKEN_CHARS} characters at most`);
   }
   return tokens;
 }
@@ -63,7 +69,20 @@ export function readTlsFiles(
   if (cert === undefined || key === undefined) {
     throw new ClientError("usage", "TLS needs both --tls-cert and --tls-key");
   }
-  return { cert: readText(cert, "--tls-cert"), key: readText(key, "--tls-key") };
+  return {
+    cert: readPem(cert, { flag: "--tls-cert", holds: "CERTIFICATE" }),
+    key: readPem(key, { flag: "--tls-key", holds: "PRIVATE KEY" }),
+  };
+}
+
+function readPem(path: string, { flag, holds }: { flag: string; holds: string }): string {
+  const text = readText(path, flag);
+  if (new RegExp(`^-----BEGIN (?:RSA |EC )?${holds}-----`, "m").test(text)) return text;
+  throw new ClientError("usage", `${path} (${flag}) holds no ${holds.toLowerCase()} in PEM`, {
+    hint: text.includes("ENCRYPTED")
+      ? "it is encrypted; write it without a password: openssl pkey -in FILE"
+      : `it should begin with -----BEGIN ${holds}-----`,
+  });
 }
 
 function readText(path: string, flag: string): string {

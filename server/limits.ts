@@ -13,6 +13,8 @@ export interface ServerLimits {
   readonly maxInFlight: number;
   /** Tasks queued or delayed. What comes back (a retry, a further attempt) is never refused. */
   readonly maxQueued: number;
+  /** What clients sent of all tasks that are not final; of an engine that keeps them in memory. */
+  readonly maxQueuedBytes: number;
   /** Replies that wait for one client to read them; beyond it the connection is cut. */
   readonly maxUnreadBytes: number;
   /** The same of all connections together: the one with the most is cut first. */
@@ -35,6 +37,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   maxConnections: 10_000,
   maxInFlight: 100_000,
   maxQueued: 10_000_000,
+  maxQueuedBytes: 512 * MIB,
   maxUnreadBytes: 64 * MIB,
   maxUnreadInAllBytes: 512 * MIB,
   firstLineMs: 10_000,

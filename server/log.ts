@@ -1,30 +1,69 @@
 /**
- * The server's talk: one line each on stderr, `[room] what happened`, control characters escaped so
- * that nothing a client sent can forge a line or move the cursor.
+ * The server's talk: one line each on stderr, for people (`[room] what happened`) or for programs (JSON).
+ * Control characters are escaped, so that nothing a client sent can forge a line or move the cursor.
+ * Secrets and what clients send never reach it: a caller quotes at most an op or an id.
  */
 
 import { dim, red, yellow } from "@std/fmt/colors";
 import { escapeControls, paint, say } from "../cli/talk.ts";
 
+export const LOG_FORMATS = ["text", "json"] as const;
+/** Each tells also what those after it tell. */
+export const LOG_LEVELS = ["info", "warn", "error"] as const;
+
+export type LogFormat = typeof LOG_FORMATS[number];
+export type LogLevel = typeof LOG_LEVELS[number];
+
 export interface Log {
+  /** What an operator may want to know. */
   info(room: string, message: string): void;
+  /** What an operator may have to mend. */
   warn(room: string, message: string): void;
-  /** An unexpected error, with its stack. */
+  /** An unexpected error, with its stack: a fault of sd itself. */
   bug(room: string, error: unknown): void;
 }
 
-export function openLog(): Log {
-  const line = (room: string, message: string) =>
-    say(`${paint("stderr", dim, `[${room}]`)} ${message}`);
-  return {
-    info: (room, message) => line(room, escapeControls(message)),
-    warn: (room, message) =>
-      line(room, `${paint("stderr", yellow, "warning:")} ${escapeControls(message)}`),
-    bug(room, error) {
-      const text = error instanceof Error ? error.stack ?? error.message : String(error);
-      for (const part of text.split("\n")) {
-        line(room, `${paint("stderr", red, "error:")} ${escapeControls(part)}`);
-      }
-    },
+export interface LogOptions {
+  readonly format: LogFormat;
+  readonly level: LogLevel;
+  /** Takes a line without its newline; default: stderr. */
+  readonly write?: (line: string) => void;
+  readonly now?: () => number;
+}
+
+export function openLog({ format, level, write = say, now = Date.now }: LogOptions): Log {
+  const least = LOG_LEVELS.indexOf(level);
+  const tell = (at: LogLevel, room: string, message: string) => {
+    if (LOG_LEVELS.indexOf(at) < least) return;
+    if (format === "text") {
+      // A stack has lines of its own; a message of a client's making has none.
+      const lines = at === "error" ? message.split("\n") : [message];
+      for (const line of lines) write(textLine(at, room, line));
+    } else {
+      const time = new Date(now()).toISOString();
+      write(JSON.stringify({ time, level: at, room, message }));
+    }
   };
+  return {
+    info: (room, message) => tell("info", room, message),
+    warn: (room, message) => tell("warn", room, message),
+    bug: (room, error) => tell("error", room, stackOf(error)),
+  };
+}
+
+function textLine(level: LogLevel, room: string, message: string): string {
+  const head = paint("stderr", dim, `[${room}]`);
+  const text = escapeControls(message);
+  switch (level) {
+    case "info":
+      return `${head} ${text}`;
+    case "warn":
+      return `${head} ${paint("stderr", yellow, "warning:")} ${text}`;
+    case "error":
+      return `${head} ${paint("stderr", red, "error:")} ${text}`;
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : String(error);
 }

@@ -11,7 +11,7 @@ import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
 import { ENGINE_URLS, openEngine } from "./engine/open.ts";
 import { untilStopSignal } from "./lifecycle.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
-import { openLog } from "./log.ts";
+import { LOG_FORMATS, LOG_LEVELS, openLog } from "./log.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
 import { type Server, type ServerOptions, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";
@@ -56,6 +56,20 @@ export const serve = defineCommand({
       value: "TIME",
       default: 10_000,
     },
+    logFormat: {
+      type: "string",
+      help: "how it talks on stderr",
+      value: "FORMAT",
+      choices: LOG_FORMATS,
+      default: "text",
+    },
+    logLevel: {
+      type: "string",
+      help: "what it tells: everything, or only warnings and errors, or errors",
+      value: "LEVEL",
+      choices: LOG_LEVELS,
+      default: "info",
+    },
     tokenFile: {
       type: "string",
       help: "file with the tokens that clients must know, one a line; or set SD_TOKEN",
@@ -95,6 +109,14 @@ export const serve = defineCommand({
       max: 1_000_000_000,
       default: DEFAULT_LIMITS.maxQueued,
     },
+    maxQueuedMib: {
+      type: "integer",
+      help: "what clients sent of all tasks that are not final, in MiB",
+      value: "MIB",
+      min: 1,
+      max: 1_000_000,
+      default: DEFAULT_LIMITS.maxQueuedBytes / MIB,
+    },
     maxUnread: {
       type: "integer",
       help: "replies that one client leaves unread before it is cut off, in MiB",
@@ -110,7 +132,7 @@ export const serve = defineCommand({
     ["sd serve --workers 0", "no workers here: they come by sd work"],
   ],
   async run({ flags }) {
-    const log = openLog();
+    const log = openLog({ format: flags.logFormat, level: flags.logLevel });
     const tls = readTlsFiles({ cert: flags.tlsCert, key: flags.tlsKey });
     const tokens = readTokens({ file: flags.tokenFile, variable: Deno.env.get("SD_TOKEN") });
     checkAddress({ hostname: flags.host, tokens, tls }, flags.insecure);
@@ -121,11 +143,12 @@ export const serve = defineCommand({
       maxConnections: flags.maxConnections,
       maxInFlight: flags.maxInFlight,
       maxQueued: flags.maxQueued,
+      maxQueuedBytes: flags.maxQueuedMib * MIB,
       maxUnreadBytes: flags.maxUnread * MIB,
     };
     const server = listen({
       config: { hostname: flags.host, port: flags.port, workers, tokens, tls },
-      engine: await openEngine(flags.engine, { maxQueued: limits.maxQueued }),
+      engine: await openEngine(flags.engine, limits),
       secret,
       limits,
       clock: systemClock,

@@ -67,7 +67,7 @@ export function startServer(options: ServerOptions): Server {
     clock,
     version,
     protocol: PROTOCOL_VERSION,
-    maxQueued: limits.maxQueued,
+    limits,
   });
 
   const address = listeners.open.addr as Deno.NetAddr;

@@ -46,7 +46,7 @@ export class TestServer implements AsyncDisposable {
     const secret = newPoolSecret();
     const server = startServer({
       config: { hostname: "127.0.0.1", port: 0, workers, tokens, tls },
-      engine: await openEngine("memory:", { maxQueued: limits.maxQueued }),
+      engine: await openEngine("memory:", limits),
       secret,
       limits,
       clock: systemClock,

@@ -4,7 +4,8 @@
  */
 
 import { deadline } from "@std/async/deadline";
-import { dial } from "../cli/dial.ts";
+import { dial, type Wire } from "../cli/dial.ts";
+import { formatDuration } from "../protocol/duration.ts";
 import { type ErrorBody, SdError } from "../protocol/errors.ts";
 import { MAX_WORK_LINE_BYTES } from "../protocol/limits.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
@@ -28,7 +29,7 @@ export interface LinkOptions {
 
 export class Link {
   readonly writer: LineWriter;
-  readonly #conn: Deno.Conn;
+  readonly #conn: Wire;
   readonly #options: LinkOptions;
   readonly #splitter = new LineSplitter(MAX_WORK_LINE_BYTES);
   readonly #buffer = new Uint8Array(READ_BYTES);
@@ -38,7 +39,7 @@ export class Link {
   #renewal: ReturnType<typeof setInterval> | undefined;
   #closed = false;
 
-  private constructor(conn: Deno.Conn, options: LinkOptions) {
+  private constructor(conn: Wire, options: LinkOptions) {
     this.#conn = conn;
     this.#options = options;
     this.writer = new LineWriter(conn, this.#broken.reject);
@@ -157,13 +158,14 @@ function isLeasedTask(line: Line): line is string {
   return line !== null && line.charCodeAt(LETTER_AT) === LETTER_A;
 }
 
-/** Connects within `CONNECT_MS`; a connection that comes later is closed again. */
-async function connect(server: PoolStart["server"]): Promise<Deno.Conn> {
-  const connecting = dial(server);
+/** Connects within `CONNECT_MS`. */
+async function connect(server: PoolStart["server"]): Promise<Wire> {
+  const aborter = new AbortController();
+  const late = new Error(`no answer for ${formatDuration(CONNECT_MS)}`);
+  const timer = setTimeout(() => aborter.abort(late), CONNECT_MS);
   try {
-    return await deadline(connecting, CONNECT_MS);
-  } catch (error) {
-    connecting.then((conn) => conn.close(), () => undefined);
-    throw error;
+    return await dial(server, aborter.signal);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -8,7 +8,7 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import type { Progress, ServerStats, TaskView } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine, Enqueued, ListRequest, TaskRecord } from "../engine/engine.ts";
-import { RETRY_AFTER_MS } from "../limits.ts";
+import { RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
@@ -38,7 +38,7 @@ export interface TaskApiOptions {
   readonly version: string;
   readonly protocol: number;
   /** Of the engine, for messages. */
-  readonly maxQueued: number;
+  readonly limits: Pick<ServerLimits, "maxQueued" | "maxQueuedBytes">;
 }
 
 /** Someone who may leave before the answer is there. */
@@ -88,10 +88,12 @@ export class TaskApi {
 
   /** Why a task was refused that the engine found to be one too many. */
   queueFull(): SdError {
-    const { maxQueued } = this.#options;
+    const { maxQueued, maxQueuedBytes } = this.#options.limits;
     return new SdError(
       "queue_full",
-      `cannot submit: ${maxQueued} tasks are queued or delayed, the limit (--max-queued)`,
+      `cannot submit: ${maxQueued} tasks are queued (--max-queued), or ${
+        maxQueuedBytes / 2 ** 20
+      } MiB of tasks (--max-queued-mib), the limit`,
       { retryAfterMs: RETRY_AFTER_MS },
     );
   }

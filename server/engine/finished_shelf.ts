@@ -22,7 +22,7 @@ export interface ShelfLimits {
 }
 
 /** Ten thousand tasks of a megabyte each, with their results, would be 20 GB. */
-const KEPT_CHARS = 256 * 1024 * 1024;
+const KEPT_CHARS = 64 * 1024 * 1024;
 
 export class FinishedShelf {
   readonly #limits: ShelfLimits;

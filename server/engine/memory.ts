@@ -41,6 +41,8 @@ export interface MemoryOptions {
   random?: () => number;
   /** New tasks are refused while so many are queued or delayed. */
   maxQueued?: number;
+  /** Or while the payloads of all tasks that are not final are so many characters. */
+  maxOpenChars?: number;
 }
 
 /** A day of finished tasks, the default `keep`, does not fit in memory at full speed; these do. */
@@ -79,12 +81,15 @@ class MemoryEngine implements Engine {
   };
   readonly #random: () => number;
   readonly #maxQueued: number;
+  readonly #maxOpenChars: number;
+  #openChars = 0;
   #order = 0;
   #lease = 0;
 
   constructor(options: MemoryOptions) {
     this.#random = options.random ?? Math.random;
     this.#maxQueued = options.maxQueued ?? Infinity;
+    this.#maxOpenChars = options.maxOpenChars ?? Infinity;
     this.#shelf = new FinishedShelf(options.kept ?? KEPT, (task) => this.#remove(task));
   }
 
@@ -229,7 +234,10 @@ class MemoryEngine implements Engine {
         finished: same ? known.finished() : undefined,
       };
     }
-    if (this.#counts.queued + this.#counts.delayed >= this.#maxQueued) return FULL;
+    const { queued, delayed } = this.#counts;
+    const openChars = this.#openChars + task.payload.length;
+    if (queued + delayed >= this.#maxQueued || openChars > this.#maxOpenChars) return FULL;
+    this.#openChars = openChars;
     const kept = new MemoryTask(task, ++this.#order);
     this.#tasks.add(kept);
     const status = kept.state.status;
@@ -287,6 +295,7 @@ class MemoryEngine implements Engine {
       return { outcome: "refused", status: task.state.status };
     }
     this.#shelf.takeBack(task);
+    this.#openChars += task.payload.length;
     task.result = undefined;
     task.error = undefined;
     task.startedAt = 0;
@@ -323,6 +332,7 @@ class MemoryEngine implements Engine {
       this.#delayed.push(task, task.runAt);
     } else {
       task.finishedAt = now;
+      this.#openChars -= task.payload.length;
       if (status !== "failed") task.error = undefined;
       const news = task.finished();
       if (news) finished.push(news);

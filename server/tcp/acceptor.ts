@@ -37,15 +37,24 @@ export class Acceptor {
     await this.#accepting;
   }
 
+  #take(conn: Deno.Conn): void {
+    try {
+      this.#options.take(conn);
+    } catch {
+      // The client was gone before its connection could be set up.
+      conn.close();
+    }
+  }
+
   async #accept(): Promise<void> {
-    const { listener, log, take } = this.#options;
+    const { listener, log } = this.#options;
     let failures = 0;
     while (!this.#closed) {
       try {
         const conn = await listener.accept();
         if (failures > 0) log.info("server", "connections are accepted again");
         failures = 0;
-        take(conn);
+        this.#take(conn);
       } catch (error) {
         if (this.#closed) return;
         if (failures++ % FAILURES_A_WARNING === 0) {

@@ -121,8 +121,7 @@ export class TcpDoor {
   /** Resolves when the connection has ended. */
   #serve(conn: Deno.Conn, ownWorkersOnly: boolean): Promise<void> {
     const { api, auth, limits, log, version, metrics } = this.#options;
-    // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
-    if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+    setUp(conn);
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
     const outbox = new Outbox(conn, {
@@ -139,7 +138,7 @@ export class TcpDoor {
       maxInFlight: limits.maxInFlight,
       dismiss,
     });
-    const isStrict = auth.isRequired || ownWorkersOnly;
+    const mustSayHello = auth.isRequired && !ownWorkersOnly;
     const newcomer = { outbox, ownWorkersOnly, hangUp: () => connection.hangUp(), dismiss };
     const connection: Connection = new Connection({
       conn,
@@ -147,8 +146,8 @@ export class TcpDoor {
       handler: session,
       handOver: (line) => this.#admission.admit(line, newcomer),
       limits,
-      maxFirstLineBytes: isStrict ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
-      firstLineMs: isStrict ? limits.helloMs : limits.firstLineMs,
+      maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
+      firstLineMs: mustSayHello ? limits.helloMs : limits.firstLineMs,
       clock,
       onLate: (reason) => session.dismiss(new SdError("bad_request", reason)),
     });
@@ -162,4 +161,14 @@ export class TcpDoor {
       metrics.connections--;
     });
   }
+}
+
+function setUp(conn: Deno.Conn): void {
+  // A connection over TLS has neither; see cli/prompt_wire.ts.
+  if (!("setNoDelay" in conn)) return;
+  const tcp = conn as Deno.TcpConn;
+  // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
+  tcp.setNoDelay(true);
+  // A client may wait for hours; one whose machine is gone is noticed some day.
+  tcp.setKeepAlive(true);
 }

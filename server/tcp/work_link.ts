@@ -25,6 +25,9 @@ import { SerialMap } from "../task/serial_map.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 
+/** A batch of so many tasks is worth a write of its own. */
+const EAGER_TASKS = 32;
+
 /** What a link tells the loops. */
 export interface LinkListener {
   ack(acks: readonly Ack[]): Promise<void>;
@@ -87,6 +90,8 @@ export class WorkLink implements LineHandler, Runner {
       text += "\n";
     }
     this.#options.outbox.push(text);
+    // So many keep the workers busy while the server reads what else came in: both work at a time.
+    if (tasks.length >= EAGER_TASKS) this.#options.outbox.flush();
   }
 
   holds(lease: number): boolean {

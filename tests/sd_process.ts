@@ -1,0 +1,110 @@
+/** `sd` as a process of its own, as a person starts it: for tests of exit codes, signals and limits. */
+
+import { deadline } from "@std/async/deadline";
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { selfCommand } from "../cli/self_command.ts";
+
+const PATIENCE_MS = 30_000;
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a subcommand to its end. */
+export async function runSd(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Finished> {
+  const { path, args: all } = selfCommand(args);
+  const command = new Deno.Command(path, { args: all, env: { NO_COLOR: "1", ...env } });
+  const { code, stdout, stderr } = await deadline(command.output(), PATIENCE_MS);
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+/** A running `sd serve`, on a free port. */
+export class SdServe implements AsyncDisposable {
+  readonly #talk: Promise<void>;
+
+  private constructor(
+    readonly child: Deno.ChildProcess,
+    readonly address: { readonly hostname: string; readonly port: number },
+    /** What it has said so far. */
+    readonly lines: readonly string[],
+    talk: Promise<void>,
+  ) {
+    this.#talk = talk;
+  }
+
+  /** Starts it with `args` more, by way of `sh -c` after `before` where that is given. */
+  static async start(
+    args: readonly string[],
+    options: { env?: Record<string, string>; before?: string } = {},
+  ): Promise<SdServe> {
+    const self = selfCommand(["serve", "--port", "0", ...args]);
+    const [path, all] = options.before === undefined
+      ? [self.path, self.args]
+      : ["sh", ["-c", `${options.before}; exec "$0" "$@"`, self.path, ...self.args]];
+    const child = new Deno.Command(path, {
+      args: all,
+      env: { NO_COLOR: "1", ...options.env },
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    const lines: string[] = [];
+    const ready = Promise.withResolvers<void>();
+    const talk = (async () => {
+      const text = child.stderr.pipeThrough(new TextDecoderStream())
+        .pipeThrough(new TextLineStream());
+      for await (const line of text) {
+        lines.push(line);
+        if (line === "[dispatcher] started") ready.resolve();
+      }
+      ready.reject(new Error(`sd serve ended: ${lines.join("\n")}`));
+    })();
+    ready.promise.catch(() => undefined);
+    await deadline(ready.promise, PATIENCE_MS);
+    const [, hostname = "", port] = /listening on (.*):(\d+)$/.exec(lines[0] ?? "") ?? [];
+    return new SdServe(child, { hostname, port: Number(port) }, lines, talk);
+  }
+
+  get server(): string {
+    return `${this.address.hostname}:${this.address.port}`;
+  }
+
+  /** Signals it and answers its exit code. */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<number> {
+    try {
+      this.child.kill(signal);
+    } catch (error) {
+      // It has ended already.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    const { code } = await deadline(this.child.status, PATIENCE_MS);
+    await this.#talk;
+    return code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
+
+/** What the system's own programs say; Deno lets nobody read /proc but all. */
+export async function shell(script: string): Promise<string> {
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/** Open file descriptors of a process. */
+export async function openFiles(pid: number): Promise<number> {
+  return Number(await shell(`ls /proc/${pid}/fd | wc -l`));
+}
+
+/** Resident memory of a process in MiB. */
+export async function residentMib(pid: number): Promise<number> {
+  return Number(await shell(`awk '/VmRSS/ {print $2}' /proc/${pid}/status`)) / 1024;
+}

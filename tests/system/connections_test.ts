@@ -1,0 +1,125 @@
+/** What becomes of connections that are refused, stall, or come when there are too many. */
+
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { deadline } from "@std/async/deadline";
+import { connect, SdError } from "../../client/mod.ts";
+import { RawClient } from "../raw_client.ts";
+import { runSd, SdServe, shell } from "../sd_process.ts";
+import { TestServer } from "../test_server.ts";
+
+const PATIENCE_MS = 20_000;
+const MIB = 1024 * 1024;
+
+/** Waits until `holds`. */
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !await holds();) {
+    assert(Date.now() < end, `waited in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Submits large echoes and reads nothing, until the server cuts the connection. */
+async function floodUntilCut(client: RawClient): Promise<void> {
+  const lines = (JSON.stringify({ op: "echo", data: "x".repeat(500_000) }) + "\n").repeat(4);
+  try {
+    for (;;) await deadline(client.send(lines), PATIENCE_MS);
+  } catch (error) {
+    const { BrokenPipe, ConnectionReset, ConnectionAborted } = Deno.errors;
+    const kinds = [BrokenPipe, ConnectionReset, ConnectionAborted];
+    if (!kinds.some((kind) => error instanceof kind)) throw error;
+  }
+}
+
+Deno.test("the client library tells a server with too many connections from one that is lost", async () => {
+  await using server = await TestServer.start({ workers: 1, limits: { maxConnections: 1 } });
+  await using first = await connect(server.address);
+  await first.ping();
+  await using second = await connect(server.address);
+  const error = await assertRejects(() => second.submit("square", { n: 2 }), SdError);
+  assertEquals([error.code, error.retryAfterMs], ["queue_full", 1000]);
+  const { hostname, port } = server.address;
+  const { code, stderr } = await runSd(["submit", "x", "--server", `${hostname}:${port}`]);
+  assertEquals(code, 7, stderr);
+  assertStringIncludes(stderr, "--max-connections");
+});
+
+Deno.test("a full house does not keep out the server's own workers", async () => {
+  await using server = await SdServe.start(["--workers", "1", "--max-connections", "1"]);
+  using client = await RawClient.connect(server.address);
+  assertEquals((await client.ask({ cmd: "ping" })).pong, true);
+  const workers = await shell(`pgrep -P ${server.child.pid}`);
+  await shell(`kill -9 ${workers}`);
+  await until(
+    async () => !["", workers].includes(await shell(`pgrep -P ${server.child.pid}`)),
+    "another worker process",
+  );
+  assertEquals((await client.ask({ op: "square", n: 5 })).status, "queued");
+  assertEquals((await client.object()).result, 25);
+});
+
+Deno.test("the way in of the server's own workers is for nobody else", async () => {
+  await using server = await SdServe.start(["--workers", "1"]);
+  const ports = (await shell(`ss -ltnpH | grep pid=${server.child.pid}, | awk '{print $4}'`))
+    .split("\n").filter((address) => address !== "").map((address) => address.split(":").at(-1));
+  // Where there is no ss, the other tests have to do.
+  if (ports.length === 0) return;
+  assertEquals(ports.length, 2);
+  const port = Number(ports.find((each) => Number(each) !== server.address.port));
+  for (const message of [{ op: "square", n: 4 }, { cmd: "ping" }, { cmd: "work", secret: "x" }]) {
+    using client = await RawClient.connect({ hostname: "127.0.0.1", port });
+    assertEquals((await client.ask(message)).error.code, "unauthorized");
+    assertEquals(await client.line(), null);
+  }
+});
+
+Deno.test("who is refused learns why, though it goes on sending, and is cut all the same", async () => {
+  const tokens = ["a-token-of-32-characters-exactly"];
+  const limits = { lingerMs: 200, sweepMs: 50 };
+  await using server = await TestServer.start({ workers: 1, tokens, limits });
+  using client = await server.connect();
+  const flood = floodUntilCut(client);
+  assertEquals((await client.object()).error.code, "line_too_long");
+  await flood;
+  using late = await server.connect();
+  // Nothing at all is sent.
+  await until(async () => {
+    using other = await server.connect();
+    await other.ask({ cmd: "hello", token: tokens[0] });
+    return (await other.ask({ cmd: "stats" })).connections === 3;
+  }, "the flood's connection is gone: the workers', the silent one's and the asker's are left");
+  assert(late);
+});
+
+Deno.test("a write that gets no further is the end of its connection, a pause is not", async () => {
+  const limits = { writeStallMs: 500, sweepMs: 50 };
+  await using server = await TestServer.start({ workers: 1, limits });
+  using stalled = await server.connect();
+  await floodUntilCut(stalled);
+  // Silent for far longer, with nothing to read.
+  using idle = await server.connect();
+  await idle.ask({ cmd: "ping" });
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  assertEquals((await idle.ask({ cmd: "ping" })).pong, true);
+});
+
+Deno.test("of all who leave too much unread together, the one with the most is cut", async () => {
+  const limits = { maxUnreadInAllBytes: 2 * MIB, sweepMs: 50 };
+  await using server = await TestServer.start({ workers: 1, limits });
+  using modest = await server.connect();
+  assertEquals((await modest.ask({ cmd: "ping" })).pong, true);
+  using greedy = await server.connect();
+  await floodUntilCut(greedy);
+  assertEquals((await modest.ask({ op: "square", n: 3 })).status, "queued");
+  assertEquals((await modest.object()).result, 9);
+});
+
+Deno.test("a thousand questions in one write are answered, and others in between", async () => {
+  await using server = await TestServer.start({ workers: 1 });
+  using many = await server.connect();
+  using one = await server.connect();
+  const count = 2000;
+  await many.send('{"cmd":"list","limit":1000}\n'.repeat(count));
+  assertEquals((await one.ask({ op: "square", n: 6 })).status, "queued");
+  assertEquals((await one.object()).result, 36);
+  for (let i = 0; i < count; i++) assert(Array.isArray((await many.object()).tasks));
+});
