@@ -27,6 +27,8 @@ export interface ConnectionOptions {
   readonly limits: ServerLimits;
   readonly maxFirstLineBytes: number;
   readonly firstLineMs: number;
+  /** What is written reaches the system at once, whatever the other side does. */
+  readonly canTellNewcomer: boolean;
   /** The sweeper's. */
   readonly clock: { readonly now: number };
   /** The client was too slow: tell it why. */
@@ -101,17 +103,20 @@ export class Connection implements Swept {
   /** Ends it now. */
   cut(): void {
     this.#end();
+    this.#options.outbox.close();
     closeQuietly(this.#options.conn);
   }
 
   sweep(): void {
-    const { clock, limits, firstLineMs, outbox, onLate } = this.#options;
+    const { clock, limits, firstLineMs, outbox, onLate, canTellNewcomer } = this.#options;
     const { now } = clock;
     const isOver = (since: number, ms: number) => since > 0 && now - since > ms;
     if (isOver(outbox.stalledSince, limits.writeStallMs)) return this.cut();
     if (isOver(this.#dismissedAt, limits.lingerMs)) return this.cut();
     if (this.#hungUp || !this.#isReading) return;
     if (this.#isFirst && isOver(this.#openedAt, firstLineMs)) {
+      // Over TLS it may not even have shaken hands, and then nothing can be written to it.
+      if (!canTellNewcomer) return this.cut();
       onLate(`no message came within ${formatDuration(firstLineMs)}`);
     } else if (isOver(this.#partialSince, limits.partialLineMs)) {
       onLate(`a line did not end within ${formatDuration(limits.partialLineMs)} of its beginning`);

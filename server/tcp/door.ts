@@ -91,7 +91,8 @@ export class TcpDoor {
     }
     // A client that does not read what it is told cannot hold the server up.
     const cut = setTimeout(() => open.forEach(({ connection }) => connection.cut()), 500);
-    await Promise.all([...open.map(({ served }) => served), this.#refusals.close()]);
+    this.#refusals.close();
+    await Promise.all(open.map(({ served }) => served));
     clearTimeout(cut);
     this.#sweeper.stop();
   }
@@ -121,7 +122,7 @@ export class TcpDoor {
   /** Resolves when the connection has ended. */
   #serve(conn: Deno.Conn, ownWorkersOnly: boolean): Promise<void> {
     const { api, auth, limits, log, version, metrics } = this.#options;
-    setUp(conn);
+    const isPlain = setUp(conn);
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
     const outbox = new Outbox(conn, {
@@ -148,6 +149,7 @@ export class TcpDoor {
       limits,
       maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
       firstLineMs: mustSayHello ? limits.helloMs : limits.firstLineMs,
+      canTellNewcomer: isPlain,
       clock,
       onLate: (reason) => session.dismiss(new SdError("bad_request", reason)),
     });
@@ -155,20 +157,23 @@ export class TcpDoor {
     this.#open.add(open);
     this.#connections.add(connection);
     metrics.connections++;
-    return open.served.then(() => {
-      this.#open.delete(open);
+    return open.served.then(async () => {
       this.#connections.delete(connection);
       metrics.connections--;
+      // Until then it has its file descriptor, and counts against the limit.
+      await outbox.released();
+      this.#open.delete(open);
     });
   }
 }
 
-function setUp(conn: Deno.Conn): void {
-  // A connection over TLS has neither; see cli/prompt_wire.ts.
-  if (!("setNoDelay" in conn)) return;
+/** False for a connection over TLS, which has neither; see `cli/prompt_wire.ts`. */
+function setUp(conn: Deno.Conn): boolean {
+  if (!("setNoDelay" in conn)) return false;
   const tcp = conn as Deno.TcpConn;
   // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
   tcp.setNoDelay(true);
   // A client may wait for hours; one whose machine is gone is noticed some day.
   tcp.setKeepAlive(true);
+  return true;
 }

@@ -31,6 +31,8 @@ export class Outbox implements Flushable {
   #unwritten = 0;
   #stalledSince = 0;
   #writing: Promise<void> | undefined;
+  /** Who waits for the end of the write under way, or of the outbox. */
+  #waiting: (() => void)[] = [];
   /** In which queue of the turns it stands. */
   #queued: "urgent" | "calm" | undefined;
   #closed = false;
@@ -81,23 +83,39 @@ export class Outbox implements Flushable {
 
   /** Resolves when the other side has not too much left to read. */
   async room(): Promise<void> {
-    while (this.#text.length > HIGH_WATER_CHARS) {
-      this.flush();
-      await this.#writing;
-    }
+    while (this.#text.length > HIGH_WATER_CHARS) await this.#step();
   }
 
   /** Resolves when everything pushed so far is written, or can never be. */
   async flushed(): Promise<void> {
-    while (this.#text !== "" || this.#writing) {
-      this.flush();
-      await this.#writing;
-    }
+    while (!this.#closed && (this.#text !== "" || this.#writing)) await this.#step();
   }
 
+  /** Resolves when the system has let go of the last write. */
+  async released(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+
+  /**
+   * Nobody waits for it any more. A write under way may go on: before Deno 2.9 closing a connection does
+   * not end it, but only the other side that reads, or goes.
+   */
   close(): void {
     this.#closed = true;
     this.#text = "";
+    this.#wake();
+  }
+
+  #step(): Promise<void> {
+    this.flush();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
   }
 
   async #write(): Promise<void> {
@@ -120,6 +138,7 @@ export class Outbox implements Flushable {
       this.#writing = undefined;
       this.#unwritten = 0;
       this.#stalledSince = 0;
+      this.#wake();
     }
   }
 

@@ -9,7 +9,8 @@ import { errorLine } from "./replies.ts";
 
 export class Refusals {
   readonly #momentMs: number;
-  readonly #underWay = new Map<Deno.Conn, Promise<void>>();
+  /** With the timer that ends its moment. */
+  readonly #underWay = new Map<Deno.Conn, ReturnType<typeof setTimeout>>();
 
   constructor(momentMs: number) {
     this.#momentMs = momentMs;
@@ -17,19 +18,22 @@ export class Refusals {
 
   refuse(conn: Deno.Conn, reason: SdError): void {
     if (this.#underWay.size >= MAX_REFUSALS_AT_A_TIME) return conn.close();
-    const told = this.#tell(conn, reason).finally(() => this.#underWay.delete(conn));
-    this.#underWay.set(conn, told);
+    this.#underWay.set(conn, setTimeout(() => closeQuietly(conn), this.#momentMs));
+    void this.#tell(conn, reason).finally(() => {
+      clearTimeout(this.#underWay.get(conn));
+      this.#underWay.delete(conn);
+    });
   }
 
-  /** Closes those that are being told. */
-  async close(): Promise<void> {
-    const told = [...this.#underWay.values()];
-    for (const conn of this.#underWay.keys()) closeQuietly(conn);
-    await Promise.all(told);
+  /** Closes those that are being told; waits for none, which over TLS may take no word at all. */
+  close(): void {
+    for (const [conn, timer] of this.#underWay) {
+      clearTimeout(timer);
+      closeQuietly(conn);
+    }
   }
 
   async #tell(conn: Deno.Conn, reason: SdError): Promise<void> {
-    const timer = setTimeout(() => closeQuietly(conn), this.#momentMs);
     try {
       // Short enough for one write.
       await conn.write(new TextEncoder().encode(errorLine(reason, undefined)));
@@ -40,7 +44,6 @@ export class Refusals {
     } catch {
       // It is gone, or its moment is over.
     }
-    clearTimeout(timer);
     closeQuietly(conn);
   }
 }

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ClientError, connect } from "../../client/mod.ts";
+import { selfCommand } from "../../cli/self_command.ts";
 import { runSd, SdServe, shell } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
 
@@ -66,7 +67,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: nameOf("a server's own workers and sd work need not know what name its certificate is for"),
+  name: nameOf("a server's own workers need not know what name its certificate is for"),
   ignore: skip,
   async fn() {
     using certificate = await Certificate.make("sd.example");
@@ -105,6 +106,81 @@ Deno.test({
     assertStringIncludes(half.stderr, "--tls-key");
     const bad = await runSd(["serve", "--port", "0", "--tls-cert", keyFile, "--tls-key", keyFile]);
     assertEquals(bad.code, 2);
-    assert(bad.stderr.length > 0);
+    assertStringIncludes(bad.stderr, `${keyFile} (--tls-cert) holds no certificate`);
+    using other = await Certificate.make("localhost");
+    const keys = ["--tls-cert", certFile, "--tls-key", other.keyFile];
+    const strangers = await runSd(["serve", "--port", "0", ...keys]);
+    assertEquals(strangers.code, 2);
+    assertStringIncludes(strangers.stderr, "cannot listen");
+  },
+});
+
+Deno.test({
+  name: nameOf("what is wrong between a client and a server with TLS is said, and what to do"),
+  ignore: skip,
+  async fn() {
+    using certificate = await Certificate.make("localhost");
+    const { cert, key, certFile } = certificate;
+    await using secured = await TestServer.start({ workers: 1, tls: { cert, key } });
+    await using plain = await TestServer.start({ workers: 1 });
+    const at = ({ address }: TestServer, host = "localhost") => `${host}:${address.port}`;
+    const cases: [string, string[], string][] = [
+      [at(secured), [], "speaks TLS"],
+      [at(secured), ["--tls"], "--tls-ca FILE"],
+      [at(secured, "127.0.0.1"), ["--tls-ca", certFile], "a name that its certificate is for"],
+      [at(plain, "127.0.0.1"), ["--tls"], "leave --tls away"],
+    ];
+    for (const [server, flags, message] of cases) {
+      const { code, stderr } = await runSd(["status", "--server", server, ...flags]);
+      assertEquals(code, 3, stderr);
+      assertStringIncludes(stderr, message);
+    }
+  },
+});
+
+Deno.test({
+  name: nameOf("a lone task over TLS does not wait for the system to acknowledge the one before"),
+  ignore: skip,
+  async fn() {
+    using certificate = await Certificate.make("localhost");
+    const { cert, key } = certificate;
+    await using server = await TestServer.start({ workers: 1, tls: { cert, key } });
+    const { port } = server.address;
+    await using client = await connect({ hostname: "localhost", port, tls: { caCerts: [cert] } });
+    // 40 ms each where it does, about 1 ms where it does not.
+    const tasks = 200;
+    const startedAt = performance.now();
+    for (let n = 0; n < tasks; n++) {
+      assertEquals(await (await client.submit("square", { n })).result, n * n);
+    }
+    assert(performance.now() - startedAt < 30 * tasks);
+  },
+});
+
+Deno.test({
+  name: nameOf("sd work comes over TLS"),
+  ignore: skip,
+  async fn() {
+    using certificate = await Certificate.make("localhost");
+    const { cert, key, certFile, folder } = certificate;
+    await using server = await TestServer.start({ workers: 0, tls: { cert, key } });
+    Deno.writeTextFileSync(`${folder}/pool.secret`, server.secret);
+    const { port } = server.address;
+    const { path, args } = selfCommand([
+      ...["work", "--workers", "1", "--server", `localhost:${port}`],
+      ...["--tls-ca", certFile, "--secret-file", `${folder}/pool.secret`],
+    ]);
+    const work = new Deno.Command(path, { args, stderr: "null", stdout: "null" }).spawn();
+    try {
+      await using client = await connect({ hostname: "localhost", port, tls: { caCerts: [cert] } });
+      for (const end = Date.now() + 20_000; (await client.ops()).length === 0;) {
+        assert(Date.now() < end, "the worker has come");
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      assertEquals(await (await client.submit("square", { n: 9 })).result, 81);
+    } finally {
+      work.kill("SIGTERM");
+      await work.status;
+    }
   },
 });
