@@ -42,6 +42,13 @@ export function startEcho(): Promise<Running> {
   return start(new Deno.Command(Deno.execPath(), { args, stdout: "piped" }), "stdout");
 }
 
+/** The path of a task with nothing on it; see `naive_server.ts`. */
+export function startNaive(): Promise<Running> {
+  const script = new URL("./naive_server.ts", import.meta.url).href;
+  const args = ["run", "--allow-net", "--allow-read", "--allow-run", script];
+  return start(new Deno.Command(Deno.execPath(), { args, stdout: "piped" }), "stdout");
+}
+
 export function sdCommand(args: string[]): { path: string; args: string[] } {
   const binary = Deno.env.get("SD_BINARY");
   return binary ? { path: binary, args } : selfCommand(args);
