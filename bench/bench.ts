@@ -6,7 +6,6 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { print } from "../cli/talk.ts";
-import { cpuBound } from "./cpu_bound.ts";
 import type { BenchReport } from "../client/bench_loop.ts";
 import {
   benchEcho,
@@ -100,8 +99,3 @@ function rateOf({ tasks_per_second: rate, latency }: BenchReport): Rate {
 
 await throughput();
 print(`\nFrom sd serve to the first result: ${Math.round(await startUp())} ms`);
-const { sd, bare, ratio } = await cpuBound();
-print(
-  `400 CPU-bound tasks of about 10 ms on 2 workers: ${sd.toFixed(2)} s, ` +
-    `in 2 bare threads ${bare.toFixed(2)} s, ratio ${ratio.toFixed(3)}`,
-);
