@@ -48,6 +48,80 @@ export interface TaskOptions {
   keep?: number;
   /** `false`: no second line on this connection; default true. */
   wait?: boolean;
+  /** Tasks with one key, ≤ 256 characters, share the workers with other keys in turn. */
+  key?: string;
+  /** Tasks of its key that run at a time, this one included, ≥ 1; needs `key`. */
+  limit?: number;
+  /** Tasks of its key that start in a time: `"10/1m"` is at most ten in any minute; needs `key`. */
+  rate?: string;
+  /** Ids of tasks that must complete first, ≤ 10000; when one of them does not, this one is cancelled. */
+  after?: string[];
+  /** Not a task but a recurring one: five or six fields, as in crontab. Its `id` names it. */
+  cron?: string;
+  /** Of `cron`: an IANA time zone; default UTC. */
+  tz?: string;
+  /** Of `cron`: what becomes of times that passed while no server ran; default `once`. */
+  catch_up?: CatchUp;
+}
+
+export const CATCH_UPS = ["skip", "once", "all"] as const;
+export type CatchUp = typeof CATCH_UPS[number];
+
+/** A recurring task, as `crons` tells it. Times are RFC 3339. */
+export interface CronView {
+  cron_id: string;
+  op: string;
+  cron: string;
+  tz: string;
+  catch_up: CatchUp;
+  paused: boolean;
+  /** The next time; absent while it is paused, or when there is none. */
+  next_at?: string;
+  /** The time for which it last submitted a task, and that task. */
+  last_at?: string;
+  last_task_id?: string;
+  created_at: string;
+}
+
+/** Why a task is not running: a code for programs, a sentence for people. */
+export const WHY_CODES = [
+  "running",
+  "final",
+  "stopping",
+  "paused",
+  "no_worker",
+  "workers_busy",
+  "delayed",
+  "backoff",
+  "after",
+  "key_limit",
+  "key_rate",
+  "suspect",
+  "next",
+] as const;
+export type WhyCode = typeof WHY_CODES[number];
+
+export interface Why {
+  task_id: string;
+  status: Status;
+  code: WhyCode;
+  why: string;
+  /** Queued tasks before it. */
+  ahead?: number;
+}
+
+/** What `watch` tells of, one line each. */
+export interface WatchEvent {
+  event: "queued" | "delayed" | "started" | "progress" | FinalStatus | "dropped";
+  /** RFC 3339. */
+  at: string;
+  task_id?: string;
+  op?: string;
+  attempt?: number;
+  progress?: Progress;
+  error?: ErrorBody<FailureCode>;
+  /** Of `dropped`: events that this connection was too slow for. */
+  count?: number;
 }
 
 /** How far a running task says it is. */
@@ -74,6 +148,9 @@ export interface TaskView {
   result?: unknown;
   error?: ErrorBody<FailureCode>;
   progress?: Progress;
+  key?: string;
+  /** The tasks that must complete before it. */
+  after?: string[];
 }
 
 /** How many tasks are in each status. */
