@@ -31,6 +31,7 @@ import type {
 } from "./engine.ts";
 import { FinishedShelf, type ShelfLimits } from "./finished_shelf.ts";
 import { MemoryTask } from "./memory_task.ts";
+import { KeptSettings } from "./settings.ts";
 import { ReadyQueue } from "./ready_queue.ts";
 import { TaskIndex } from "./task_index.ts";
 
@@ -60,6 +61,7 @@ export function openMemoryEngine(options: MemoryOptions = {}): Engine {
 class MemoryEngine implements Engine {
   readonly name = "memory";
   readonly traits = { durable: false, priorities: true, shared: false };
+  readonly settings = new KeptSettings();
 
   readonly #tasks = new TaskIndex();
   readonly #ready = new ReadyQueue<MemoryTask>();

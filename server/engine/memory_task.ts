@@ -43,6 +43,10 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.serial;
   }
 
+  get after(): string | undefined {
+    return undefined;
+  }
+
   get op(): string {
     return this.task.op;
   }
@@ -95,10 +99,16 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
     const { task, state } = this;
     return {
       id: task.id,
+      idGiven: task.idGiven,
       op: task.op,
+      payload: task.payload,
       status: state.status,
       rules: task.rules,
+      bond: task.bond,
+      after: task.after,
       attempt: state.attempt,
+      deaths: state.deaths,
+      expiresAt: task.expiresAt,
       lease: state.lease,
       createdAt: task.createdAt,
       runAt: this.runAt,

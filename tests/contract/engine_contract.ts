@@ -42,13 +42,14 @@ async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
 /** Copies of the leased tasks: what an engine hands out is to be read at once. */
 async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<LeasedTask[]> {
   const { tasks } = await engine.lease({ ops: OPS, limit, leaseMs: LEASE_MS }, now);
-  return tasks.map(({ id, op, payload, attempt, timeoutMs, lease }) => ({
+  return tasks.map(({ id, op, payload, attempt, timeoutMs, lease, after }) => ({
     id,
     op,
     payload,
     attempt,
     timeoutMs,
     lease,
+    after,
   }));
 }
 
