@@ -26,7 +26,7 @@ export interface Enqueued {
    * not kept, since as many are queued and delayed as may be; its status tells nothing.
    * `no_parent`: it was not kept, since a task that it is to come after is not there.
    */
-  readonly outcome: "created" | "exists" | "conflict" | "full";
+  readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent";
   /** Set when the task was there already, or came after one that failed, and is final. */
   readonly finished: FinishedTask | undefined;
   /** Of `no_parent`: the id that is not there. */
@@ -99,7 +99,18 @@ export interface Cancelled {
   readonly lease: number | undefined;
   /** Of a task cancelled now. */
   readonly finished: FinishedTask | undefined;
+  /** Tasks that came after it and are cancelled with it. */
+  readonly others: readonly FinishedTask[];
 }
+
+/** The answer to a cancel of a task that is not there. */
+export const NOT_FOUND: Cancelled = {
+  outcome: "not_found",
+  status: undefined,
+  lease: undefined,
+  finished: undefined,
+  others: [],
+};
 
 export interface Requeued {
   readonly outcome: "queued" | "refused" | "not_found";
@@ -142,6 +153,8 @@ export interface TaskRecord {
   readonly finishedAt: number;
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
+  /** Of a cancelled task: the one it came after that did not complete. */
+  readonly cancelledFor: string | undefined;
   /** Only where it was asked for, and the task is not final. */
   readonly standing?: Standing;
 }
@@ -217,9 +230,10 @@ export interface Engine {
   cancel(ids: readonly string[], now: number): Promise<Cancelled[]>;
   /** Runs final tasks again, as if they were new. Completed ones are refused. */
   requeue(ids: readonly string[], now: number): Promise<Requeued[]>;
+  /** With `standingAt`, the time, also why those that are not final do not run. */
   get(
     ids: readonly string[],
-    options?: { readonly standing?: boolean },
+    options?: { readonly standingAt?: number },
   ): Promise<(TaskRecord | undefined)[]>;
   list(request: ListRequest): Promise<Listed>;
   stats(): Promise<StatusCounts>;

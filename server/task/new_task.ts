@@ -49,6 +49,7 @@ export interface Past {
   /** In JSON. */
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
+  readonly cancelledFor: string | undefined;
 }
 
 /** A task as it enters an engine. Times are ms since 1970. */
