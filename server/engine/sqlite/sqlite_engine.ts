@@ -185,10 +185,9 @@ class SqliteEngine implements Engine, Keeper {
     }
     this.#rates.started(tasks);
     const isMoreComing = tasks.length < request.limit && this.#pager.isFetching;
-    if (expired.length > 0) await this.#journal.committed();
     return {
       tasks,
-      expired,
+      expired: await this.#whenCommittable(expired),
       nextDueAt: isMoreComing ? now : Math.min(this.#live.nextAt, this.#pager.nextAt),
       hasSuspects: this.#live.hasSuspects(request.ops),
     };
@@ -296,8 +295,8 @@ class SqliteEngine implements Engine, Keeper {
       this.#live.counts[status] -= rows;
       count += rows;
     });
-    if (expired.length > 0 && !this.#journal.trouble) await this.#journal.committed();
-    return { removed: count, expired, nextAt: more ? now : Infinity };
+    const told = await this.#whenCommittable(expired);
+    return { removed: count, expired: told, nextAt: more ? now : Infinity };
   }
 
   async close(): Promise<void> {
@@ -310,6 +309,13 @@ class SqliteEngine implements Engine, Keeper {
   async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
     if (finished.length > 0) await this.#journal.committed();
     return finished;
+  }
+
+  /** The same for a loop, which must go on while nothing can be committed: they are told later then. */
+  async #whenCommittable(finished: FinishedTask[]): Promise<FinishedTask[]> {
+    if (!this.#journal.trouble) return await this.#whenCommitted(finished);
+    this.#orphans.push(...finished);
+    return [];
   }
 
   /** The task is on disk as it is here, and not needed here. */
