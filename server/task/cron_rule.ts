@@ -31,6 +31,8 @@ const MAX_TZ_CHARS = 64;
 
 export class CronRule {
   readonly #cron: Cron;
+  /** The last answer of `nextAfter`, and the earliest moment that it is right for. */
+  #known: { readonly from: number; readonly next: number } | undefined;
 
   /** Of an expression and a zone that `readCronRule` let through; throws what the library says of others. */
   constructor(
@@ -49,8 +51,14 @@ export class CronRule {
 
   /** The first time after `ms`; `undefined` where there is none. */
   nextAfter(ms: number): number | undefined {
+    const known = this.#known;
+    // Some expressions cost the library 20 ms, and whoever lists them asks again and again.
+    if (known && ms >= known.from && ms < known.next) return known.next;
     // Every time is a whole second: none lies between `ms` and the second that it is in.
-    return this.#cron.nextRun(new Date(wholeSecond(ms)))?.getTime();
+    const from = wholeSecond(ms);
+    const next = this.#cron.nextRun(new Date(from))?.getTime();
+    if (next !== undefined) this.#known = { from, next };
+    return next;
   }
 
   /** What is due in `span`. Never more than `MAX_CATCH_UP` times: then the latest of them. */
