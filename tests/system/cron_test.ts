@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { delay } from "@std/async/delay";
 import { ClientError } from "../../cli/client_error.ts";
 import { type Client, connect } from "../../client/client.ts";
+import { openMemoryEngine } from "../../server/engine/memory.ts";
 import { TestServer } from "../test_server.ts";
 import { type Finished, runSd } from "../sd_process.ts";
 
@@ -49,6 +50,25 @@ Deno.test("every second a task runs, with its arguments, until it is removed", a
   const { tasks: all } = await client.list({ limit: 1000 });
   await delay(1500);
   assertEquals((await client.list({ limit: 1000 })).tasks.length, all.length);
+});
+
+Deno.test("the next server on the engine goes on where the last one stopped", async () => {
+  const engine = openMemoryEngine();
+  let first: string[];
+  {
+    await using server = await TestServer.start({ workers: 1, engine });
+    await using client = await connect(server.address);
+    const options = { id: "tick", cron: "* * * * * *", catch_up: "all" } as const;
+    await client.schedule("echo", { data: 1 }, options);
+    first = (await completed(client, "tick", 2)).map(({ task_id }) => task_id);
+  }
+  await delay(2100);
+  await using server = await TestServer.start({ workers: 1, engine });
+  await using client = await connect(server.address);
+  const ids = (await completed(client, "tick", first.length + 3)).map(({ task_id }) => task_id);
+  assertEquals(ids.slice(0, first.length), first);
+  const seconds = ids.map((id) => Date.parse(id.slice("tick:".length)) / 1000);
+  assertEquals(seconds, seconds.map((_, i) => seconds[0]! + i), "each second once, in order");
 });
 
 Deno.test("a paused one submits nothing until it is resumed", async () => {
