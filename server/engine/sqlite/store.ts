@@ -1,0 +1,128 @@
+/**
+ * The engine's side of the store thread: asks, and hands each answer to the one who asked. A thread that dies is
+ * never waited for: all that is open then fails, and so does all that comes after it.
+ */
+
+import { ClientError } from "../../../cli/client_error.ts";
+import type {
+  DamagedRow,
+  Opened,
+  StoreCall,
+  StoreCalls,
+  StoreFault,
+  StoreReply,
+  StoreStart,
+  StoreStarted,
+} from "./store_message.ts";
+
+/** A request that failed; nothing of it is in the file. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  constructor(readonly fault: StoreFault, message: string) {
+    super(message);
+  }
+}
+
+export interface StoreOptions extends StoreStart {
+  /** Rows that are not what was written, and so were left out of an answer: for the log. */
+  readonly onDamaged?: (rows: readonly DamagedRow[]) => void;
+}
+
+interface Waiting {
+  resolve(answer: unknown): void;
+  reject(error: StoreError): void;
+}
+
+export class Store {
+  readonly #worker: Worker;
+  readonly #onDamaged: ((rows: readonly DamagedRow[]) => void) | undefined;
+  readonly #waiting = new Map<number, Waiting>();
+  #serial = 0;
+  /** Why no request can be answered any more. */
+  #over: StoreError | null = null;
+  #closed: Promise<void> | null = null;
+
+  private constructor(worker: Worker, onDamaged: StoreOptions["onDamaged"]) {
+    this.#worker = worker;
+    this.#onDamaged = onDamaged;
+    worker.onmessage = ({ data }: MessageEvent<StoreReply>) => this.#settle(data);
+    worker.onerror = (event) => {
+      // Else the error would end the process.
+      event.preventDefault();
+      this.#end(new StoreError("bug", `the store thread has ended: ${event.message}`));
+    };
+    worker.onmessageerror = () =>
+      this.#end(new StoreError("bug", "a reply of the store thread cannot be read"));
+  }
+
+  /** Rejects with a `ClientError` where a person must do something first. */
+  static async open(options: StoreOptions): Promise<{ store: Store; opened: Opened }> {
+    const { path, durability, now, onDamaged } = options;
+    const worker = new Worker(new URL("./store_thread.ts", import.meta.url), { type: "module" });
+    try {
+      const started = await new Promise<StoreStarted>((resolve, reject) => {
+        worker.onmessage = ({ data }: MessageEvent<StoreStarted>) => resolve(data);
+        worker.onerror = (event) => {
+          event.preventDefault();
+          reject(new StoreError("bug", `the store thread cannot start: ${event.message}`));
+        };
+        worker.postMessage({ path, durability, now } satisfies StoreStart);
+      });
+      if ("refused" in started) {
+        const { message, hint } = started.refused;
+        throw new ClientError("usage", message, { hint });
+      }
+      if ("fault" in started) throw new StoreError(started.fault, started.message);
+      return { store: new Store(worker, onDamaged), opened: started.opened };
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  /** Rejects with a `StoreError`. */
+  call<C extends StoreCall>(call: C, ask: StoreCalls[C]["ask"]): Promise<StoreCalls[C]["answer"]> {
+    if (this.#over !== null) return Promise.reject(this.#over);
+    const serial = ++this.#serial;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(serial, { resolve: resolve as (answer: unknown) => void, reject });
+      this.#worker.postMessage({ serial, call, ask });
+    });
+  }
+
+  /** After all that was asked before it. Twice is once. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#over !== null) return;
+    const closing = this.call("close", null);
+    this.#over = new StoreError("bug", "the store is closed");
+    try {
+      await closing;
+    } finally {
+      this.#worker.terminate();
+    }
+  }
+
+  #settle(reply: StoreReply): void {
+    const waiting = this.#waiting.get(reply.serial);
+    if (waiting === undefined) return;
+    this.#waiting.delete(reply.serial);
+    if ("fault" in reply) waiting.reject(new StoreError(reply.fault, reply.message));
+    else {
+      if (reply.damaged !== undefined) this.#onDamaged?.(reply.damaged);
+      waiting.resolve(reply.answer);
+    }
+  }
+
+  #end(error: StoreError): void {
+    this.#over = error;
+    const all = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of all) reject(error);
+    this.#worker.terminate();
+  }
+}
