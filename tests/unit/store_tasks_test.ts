@@ -143,17 +143,20 @@ Deno.test("list goes from the newest down, by status and by op, and says where t
         (_, i) => task(i + 1, { status: statuses[i % 6]!, op: i % 4 === 0 ? "a" : "b" }),
       );
       await store.call("write", inserts(tasks));
-      for (const statuses of [[], [FAILED], [FAILED, EXPIRED, DELAYED], [3], [QUEUED, FAILED]]) {
+      const filters = [[], [FAILED], [FAILED, EXPIRED, DELAYED], [3], [QUEUED, FAILED]]
+        .flatMap((statuses) => [true, false].map((oldestFirst) => ({ statuses, oldestFirst })));
+      for (const { statuses, oldestFirst } of filters) {
         for (const op of [null, "a", "none"]) {
-          const expected = ords(tasks).reverse().filter((ord) => {
+          const all = oldestFirst ? ords(tasks) : ords(tasks).reverse();
+          const expected = all.filter((ord) => {
             const { status, op: itsOp } = tasks[ord - 1]!;
             return (statuses.length === 0 || statuses.includes(status)) &&
               (op === null || op === itsOp);
           });
           const found: number[] = [];
-          let from: number | null = Number.MAX_SAFE_INTEGER;
+          let from: number | null = oldestFirst ? 0 : Number.MAX_SAFE_INTEGER;
           while (from !== null) {
-            const ask = { ord: from, statuses, op, limit: 7, maxChars: 1e6 };
+            const ask = { ord: from, oldestFirst, statuses, op, limit: 7, maxChars: 1e6 };
             const page: { tasks: StoredTask[]; next: number | null } = await store.call(
               "list",
               ask,
@@ -176,7 +179,7 @@ Deno.test("list looks at a bounded number of rows, and goes on behind them", () 
         const tasks = Array.from({ length: 2000 }, (_, i) => completed(from + i));
         await store.call("write", inserts(tasks));
       }
-      const ask = { statuses: [], op: "rare", limit: 5, maxChars: 1e6 };
+      const ask = { oldestFirst: false, statuses: [], op: "rare", limit: 5, maxChars: 1e6 };
       const first = await store.call("list", { ...ask, ord: Number.MAX_SAFE_INTEGER });
       assertEquals(first.tasks, []);
       const second = await store.call("list", { ...ask, ord: first.next! });
