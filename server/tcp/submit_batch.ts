@@ -39,6 +39,7 @@ export class SubmitBatch implements Waiter {
   /** Final lines of tasks that ended before they were acknowledged. */
   #early: EarlyNews[] = [];
   #acknowledged = false;
+  #chars = 0;
 
   constructor(owner: BatchOwner) {
     this.#owner = owner;
@@ -52,7 +53,13 @@ export class SubmitBatch implements Waiter {
     return this.#tasks.length;
   }
 
+  /** Of what the tasks were submitted with. */
+  get chars(): number {
+    return this.#chars;
+  }
+
   add(task: NewTask, ref: Ref | undefined): void {
+    this.#chars += task.payload.length;
     this.#tasks.push(task);
     this.#refs.push(ref);
   }

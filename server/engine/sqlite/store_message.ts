@@ -136,6 +136,8 @@ export interface SweepRequest {
 export interface Swept {
   /** Dropped records, by index into `STORED_STATUSES`. */
   readonly removed: readonly number[];
+  /** Bytes of the file that are in use. */
+  readonly used: number;
   /** There is more to do now. */
   readonly more: boolean;
 }

@@ -65,7 +65,8 @@ export class TaskSweeper {
     if (dropped + due.dropped > 0) this.#counts.save();
     const tooMuch = this.#excess(ask) > 0 && this.#counts.final > 0 &&
       this.#idleRows <= this.#counts.all;
-    return { removed, more: tooMuch || due.more || (dropped > 0 && !ended) };
+    const used = (one(this.#pages) - one(this.#freePages)) * this.#pageBytes;
+    return { removed, used, more: tooMuch || due.more || (dropped > 0 && !ended) };
   }
 
   /** Outside a transaction. */
