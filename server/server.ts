@@ -3,15 +3,20 @@
  * runs one for the command line; tests run as many as they like.
  */
 
+import { quote, SdError } from "../protocol/errors.ts";
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
+import { type CronPauses, Pausing } from "./api/pausing.ts";
 import { TaskApi } from "./api/task_api.ts";
+import { TaskEntry } from "./api/task_entry.ts";
+import { Transfer } from "./api/transfer.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { createJanitor } from "./dispatch/janitor.ts";
 import { LOCAL_POOL, LocalPool } from "./dispatch/local_pool.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
+import { Pauses } from "./dispatch/pauses.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Settlement } from "./dispatch/settlement.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -52,17 +57,23 @@ export function startServer(options: ServerOptions): Server {
   const { config, engine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
   const listeners = openListeners(config);
   const metrics = new Metrics();
-  const events = new TaskEvents(metrics);
+  const events = new TaskEvents(metrics, clock);
   const ops = new OpDirectory(config.workers > 0);
-  const dispatcher = new Dispatcher({ engine, events, clock, log, leaseMs });
+  const pauses = new Pauses(engine.settings, () => dispatcher.kick());
+  const dispatcher: Dispatcher = new Dispatcher({ engine, events, clock, log, leaseMs, pauses });
   const settlement = new Settlement({ engine, events, dispatcher, clock, log, leaseMs });
   const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
   const janitor = createJanitor({ engine, events, clock, log });
+  const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
   const api = new TaskApi({
     engine,
     events,
     dispatch: dispatcher,
     ops,
+    pauses,
+    entry,
+    pausing: new Pausing({ pauses, leased: () => dispatcher.leased(), crons: NO_CRONS }),
+    transfer: new Transfer({ engine, entry, takers: [pauses] }),
     metrics,
     clock,
     version,
@@ -86,6 +97,12 @@ export function startServer(options: ServerOptions): Server {
       ack: (acks) => settlement.ack(acks),
       nack: (nacks) => settlement.nack(nacks),
       renew: (leases) => settlement.renew(leases),
+      get room() {
+        return settlement.room;
+      },
+      progressed(task, progress) {
+        if (events.watchers.any) events.watchers.tell("progress", task, { progress });
+      },
       hasRoom: () => dispatcher.kick(),
       attached(link: WorkLink) {
         ops.add(link);
@@ -129,7 +146,10 @@ export function startServer(options: ServerOptions): Server {
     }
     await pool?.stop(Math.max(0, deadline - clock.now()));
     await Promise.all([reclaimer.stop(), janitor.stop()]);
+    // What came in is made safe, and told to those who wait for it.
+    await Promise.all([settlement.settled(), entry.settled()]);
     await door.close();
+    await Promise.all([settlement.settled(), entry.settled()]);
     await engine.close();
   };
   return {
@@ -137,6 +157,16 @@ export function startServer(options: ServerOptions): Server {
     workersStarted: started.promise,
     stop: (graceMs) => stopped ??= stop(graceMs),
   };
+}
+
+/** Where a recurring task is paused and resumed. */
+const NO_CRONS: CronPauses = {
+  pause: (id) => Promise.reject(noCron(id)),
+  resume: (id) => Promise.reject(noCron(id)),
+};
+
+function noCron(id: string): SdError {
+  return new SdError("not_found", `there is no recurring task ${quote(id)}`);
 }
 
 function formatAddress({ hostname, port }: Deno.NetAddr): string {

@@ -19,6 +19,7 @@ import { RETRY_AFTER_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { newTask } from "../task/new_task.ts";
 import { runCommand } from "./commands.ts";
+import { Desk } from "./desk.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine, objectLine } from "./replies.ts";
@@ -44,6 +45,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Of those, answers to commands. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
+  /** Made with the first command: most connections only submit. */
+  #desk: Desk | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -118,6 +121,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   cut(): void {
     this.#closed = true;
+    this.#desk?.close();
     this.api.events.forget(this.#owed);
     this.#onSettled?.();
   }
@@ -165,12 +169,14 @@ export class Session implements LineHandler, BatchOwner, Caller {
   }
 
   async #command(message: JsonObject, ref: Ref | undefined): Promise<void> {
-    const { version } = this.#options;
+    const { version, outbox } = this.#options;
+    const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
     this.owe(1);
     this.#commands++;
     try {
-      const answer = await runCommand({ api: this.api, caller: this, version }, message);
-      this.reply(objectLine(answer, ref));
+      const context = { api: this.api, caller: this, version, desk, ref };
+      const answer = await runCommand(context, message);
+      if (answer) this.reply(objectLine(answer, ref));
     } catch (error) {
       this.refuse(error, ref);
     }

@@ -104,7 +104,7 @@ Deno.test("a task that kills its worker process each time is failed, and no inno
   const { secret } = server;
   const hello = {
     cmd: "work",
-    version: 1,
+    version: WORK_VERSION,
     workers: 2,
     credit: 64,
     ops: ["square", "kill"],
