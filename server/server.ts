@@ -3,10 +3,11 @@
  * runs one for the command line; tests run as many as they like.
  */
 
-import { quote, SdError } from "../protocol/errors.ts";
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
-import { type CronPauses, Pausing } from "./api/pausing.ts";
+import { CronApi } from "./api/cron_api.ts";
+import { cronTakers } from "./api/cron_transfer.ts";
+import { Pausing } from "./api/pausing.ts";
 import { TaskApi } from "./api/task_api.ts";
 import { TaskEntry } from "./api/task_entry.ts";
 import { Transfer } from "./api/transfer.ts";
@@ -18,7 +19,9 @@ import { LOCAL_POOL, LocalPool } from "./dispatch/local_pool.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
 import { Pauses } from "./dispatch/pauses.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
+import { Scheduler } from "./dispatch/scheduler.ts";
 import { Settlement } from "./dispatch/settlement.ts";
+import { CronBook } from "./engine/cron_book.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
@@ -65,6 +68,14 @@ export function startServer(options: ServerOptions): Server {
   const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
   const janitor = createJanitor({ engine, events, clock, log });
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
+  const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
+  const scheduler: Scheduler = new Scheduler({
+    book,
+    clock,
+    log,
+    submit: (tasks) => api.submit(tasks),
+  });
+  const takers = [pauses, ...cronTakers({ settings: engine.settings, book, scheduler })];
   const api = new TaskApi({
     engine,
     events,
@@ -72,20 +83,22 @@ export function startServer(options: ServerOptions): Server {
     ops,
     pauses,
     entry,
-    pausing: new Pausing({ pauses, leased: () => dispatcher.leased(), crons: NO_CRONS }),
-    transfer: new Transfer({ engine, entry, takers: [pauses] }),
+    pausing: new Pausing({ pauses, leased: () => dispatcher.leased() }),
+    transfer: new Transfer({ engine, entry, takers }),
     metrics,
     clock,
     version,
     protocol: PROTOCOL_VERSION,
     limits,
   });
+  const crons = new CronApi({ book, tasks: api, scheduler });
 
   const address = listeners.open.addr as Deno.NetAddr;
   const started = Promise.withResolvers<void>();
   const door = new TcpDoor({
     listeners,
     api,
+    crons,
     auth: new Auth(config.tokens),
     secret,
     leaseMs,
@@ -130,6 +143,7 @@ export function startServer(options: ServerOptions): Server {
   door.start();
   pool?.start();
   dispatcher.start();
+  scheduler.start();
   reclaimer.start();
   janitor.start();
 
@@ -139,6 +153,7 @@ export function startServer(options: ServerOptions): Server {
     api.stopSubmits();
     ops.giveUpWaiting();
     await door.stopAccepting();
+    await scheduler.stop();
     await dispatcher.stop();
     const isBusy = () => dispatcher.runners.some((runner) => runner.held > 0);
     while (isBusy() && clock.now() < deadline) {
@@ -157,16 +172,6 @@ export function startServer(options: ServerOptions): Server {
     workersStarted: started.promise,
     stop: (graceMs) => stopped ??= stop(graceMs),
   };
-}
-
-/** Where a recurring task is paused and resumed. */
-const NO_CRONS: CronPauses = {
-  pause: (id) => Promise.reject(noCron(id)),
-  resume: (id) => Promise.reject(noCron(id)),
-};
-
-function noCron(id: string): SdError {
-  return new SdError("not_found", `there is no recurring task ${quote(id)}`);
 }
 
 function formatAddress({ hostname, port }: Deno.NetAddr): string {

@@ -4,7 +4,6 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_LIST, MAX_OP_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { type Status, STATUSES } from "../../protocol/task.ts";
-import type { PauseRequest } from "../api/pausing.ts";
 import type { ExportRequest } from "../api/transfer.ts";
 import type { ListRequest } from "../engine/engine.ts";
 
@@ -20,6 +19,12 @@ export function readTaskId(message: JsonObject): string {
       quote(id)
     }`,
   );
+}
+
+/** What is to be paused or resumed: neither is all ops. */
+export interface PauseRequest {
+  readonly op?: string;
+  readonly cronId?: string;
 }
 
 export function readListRequest(message: JsonObject): ListRequest {

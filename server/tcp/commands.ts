@@ -5,6 +5,7 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_OP_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject, Ref } from "../../protocol/message.ts";
 import { PROTOCOL_VERSION } from "../../protocol/task.ts";
+import type { CronApi } from "../api/cron_api.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
 import { streamBackup } from "./backup_stream.ts";
 import {
@@ -14,10 +15,12 @@ import {
   readTaskId,
   readText,
 } from "./command_args.ts";
+import { CRON_COMMANDS } from "./cron_commands.ts";
 import type { Desk } from "./desk.ts";
 
 export interface CommandContext {
   readonly api: TaskApi;
+  readonly crons: CronApi;
   readonly caller: Caller;
   readonly version: string;
   readonly desk: Desk;
@@ -40,13 +43,14 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["retry", ({ api }, message) => api.retry(readTaskId(message))],
   ["stats", ({ api }) => api.stats()],
   ["ops", ({ api }) => api.ops()],
-  ["pause", ({ api }, message) => api.pausing.pause(readPauseRequest(message))],
-  ["resume", ({ api }, message) => api.pausing.resume(readPauseRequest(message))],
+  ["pause", pause],
+  ["resume", resume],
   ["watch", watch],
   ["unwatch", unwatch],
   ["export", ({ api }, message) => api.transfer.exportPage(readExportRequest(message))],
   ["import", importRecords],
   ["backup", backup],
+  ...CRON_COMMANDS,
 ]);
 
 /** Throws `unknown_cmd`, `bad_request`, or what the use case throws. */
@@ -62,6 +66,16 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
     "unknown_cmd",
     `no command is called ${quote(cmd)}${hint} The commands are ${names.join(", ")}`,
   );
+}
+
+function pause({ api, crons }: CommandContext, message: JsonObject): Promise<object> {
+  const { op, cronId } = readPauseRequest(message);
+  return cronId === undefined ? api.pausing.pause(op) : crons.pause(cronId);
+}
+
+function resume({ api, crons }: CommandContext, message: JsonObject): Promise<object> {
+  const { op, cronId } = readPauseRequest(message);
+  return cronId === undefined ? api.pausing.resume(op) : crons.resume(cronId);
 }
 
 function watch({ desk, ref }: CommandContext, { task_id, op }: JsonObject): undefined {

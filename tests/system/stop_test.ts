@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { RawClient } from "../raw_client.ts";
 import { openFiles, SdServe, shell } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
