@@ -21,6 +21,7 @@ import type { Log } from "../log.ts";
 import { isCronMessage } from "../task/cron_task.ts";
 import { newTask } from "../task/new_task.ts";
 import { runCommand } from "./commands.ts";
+import { Desk } from "./desk.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine, objectLine } from "./replies.ts";
@@ -53,6 +54,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Characters of submitted tasks that the engine has not made safe yet. */
   #unsafeChars = 0;
   #onSafer: (() => void) | undefined;
+  /** Made with the first command: most connections only submit. */
+  #desk: Desk | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -132,6 +135,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
   cut(): void {
     this.#closed = true;
     this.#onSafer?.();
+    this.#desk?.close();
     this.api.events.forget(this.#owed);
     this.#onSettled?.();
   }
@@ -189,14 +193,16 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   /** What owes one reply: a command, or a recurring task. */
   async #command(message: JsonObject, line: string, ref: Ref | undefined): Promise<void> {
-    const { crons, version } = this.#options;
+    const { crons, version, outbox } = this.#options;
+    const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
     this.owe(1);
     this.#commands++;
     try {
+      const context = { api: this.api, crons, caller: this, version, desk, ref };
       const answer = message.cmd === undefined
         ? await crons.create(message, line)
-        : await runCommand({ api: this.api, crons, caller: this, version }, message);
-      this.reply(objectLine(answer, ref));
+        : await runCommand(context, message);
+      if (answer) this.reply(objectLine(answer, ref));
     } catch (error) {
       this.refuse(error, ref);
     }

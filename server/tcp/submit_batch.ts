@@ -108,14 +108,15 @@ export class SubmitBatch implements Waiter {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
-      const isRefused = kept.outcome === "conflict" || kept.outcome === "full";
+      const { outcome } = kept;
+      const isRefused = outcome === "conflict" || outcome === "full" || outcome === "no_parent";
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
       if (!task.wait) {
         settled++;
       } else if (kept.finished || isRefused) {
-        // It ended before this submit came, is another task or none: no news will come for it.
+        // It ended before or with this submit, is another task or none: no news will come for it.
         // Unless it did in between, by a retry: then its news are not those of this submit.
         if (!this.#owner.api.events.unwaitForNew(task, this, ref)) this.#dropEarly(task.id, ref);
         if (kept.finished) text += finalLine(kept.finished, ref);
@@ -131,8 +132,13 @@ export class SubmitBatch implements Waiter {
   }
 
   #refusal(kept: Enqueued, task: NewTask): SdError {
-    return kept.outcome === "full" ? this.#owner.api.queueFull() : conflictOf(task.id);
+    if (kept.outcome === "full") return this.#owner.api.queueFull();
+    return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
   }
+}
+
+function noParent(id: string | undefined): SdError {
+  return new SdError("not_found", `task.after names "${id}", and there is no such task`);
 }
 
 function conflictOf(id: string): SdError {
