@@ -9,7 +9,6 @@
  *     any ──closed, unauthorized, no sd server──▶ over
  */
 
-import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
 import { ClientError } from "../cli/client_error.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
@@ -150,12 +149,19 @@ export class SteadyConnection {
       },
     });
     if (greet) connection.write(`${withRef(helloText(this.#token), HELLO_REF)}\n`);
+    const late = cannotReach(this.#name, new Error("it does not answer"));
+    const timer = setTimeout(() => greeted.reject(late), ms);
+    const giveUp = () => greeted.reject(signal.reason);
+    signal.addEventListener("abort", giveUp);
     try {
-      await deadline(greeted.promise, ms, { signal });
+      signal.throwIfAborted();
+      await greeted.promise;
     } catch (error) {
       await connection.close();
-      const isLate = error instanceof DOMException && error.name === "TimeoutError";
-      throw isLate ? cannotReach(this.#name, new Error("it does not answer")) : error;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", giveUp);
     }
   }
 

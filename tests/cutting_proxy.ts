@@ -2,7 +2,7 @@
 
 /** Forwards every connection to a server, until it is told to cut them. */
 export class CuttingProxy implements AsyncDisposable {
-  readonly #server: { hostname: string; port: number };
+  #server: { hostname: string; port: number };
   readonly #pairs = new Set<readonly [Deno.TcpConn, Deno.TcpConn]>();
   readonly #pumps = new Set<Promise<void>>();
   readonly port: number;
@@ -21,6 +21,11 @@ export class CuttingProxy implements AsyncDisposable {
 
   get address(): { hostname: string; port: number } {
     return { hostname: "127.0.0.1", port: this.port };
+  }
+
+  /** Where connections lead from now on. */
+  moveTo(server: { hostname: string; port: number }): void {
+    this.#server = server;
   }
 
   /** Ends every connection, wherever in a line it is. */
