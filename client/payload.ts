@@ -18,6 +18,8 @@ export interface Payload {
   id: string;
   /** Whether the server is asked to send the end of the task as well. */
   wait: boolean;
+  /** It asks for a recurring task. */
+  cron: boolean;
 }
 
 const QUOTING_HINT =
@@ -92,13 +94,17 @@ function withOptions(
       `task holds the options of the task, like {"timeout":5000}; this is ${quote(own)}`,
     );
   }
-  const task = { id: newTaskId(), ...own, ...options };
+  const task: TaskOptions = { id: newTaskId(), ...own, ...options };
   if (typeof task.id !== "string") {
     throw new SdError("bad_request", `task.id is a string; this is ${quote(task.id)}`);
   }
+  const wait = task.wait ?? true;
+  const cron = task.cron !== undefined;
+  // Nobody waits for a recurring task anyway, so that --detach asks for nothing.
+  if (cron && options.wait !== undefined) delete task.wait;
   // The last of two members of one name counts, for every reader of JSON that sd has.
   const line = `${json.slice(0, -1)},"task":${JSON.stringify(task)}}`;
-  return { json: line, id: task.id, wait: task.wait ?? true };
+  return { json: line, id: task.id, wait, cron };
 }
 
 function isObject(value: unknown): boolean {

@@ -27,6 +27,8 @@ export async function runSd(
 /** A running `sd serve`, on a free port where none is named. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
+  /** Its state, gone with it. */
+  readonly #folder: string;
 
   private constructor(
     readonly child: Deno.ChildProcess,
@@ -34,8 +36,10 @@ export class SdServe implements AsyncDisposable {
     /** What it has said so far. */
     readonly lines: readonly string[],
     talk: Promise<void>,
+    folder: string,
   ) {
     this.#talk = talk;
+    this.#folder = folder;
   }
 
   /** Starts it with `args` more, by way of `sh -c` after `before` where that is given. */
@@ -44,12 +48,13 @@ export class SdServe implements AsyncDisposable {
     options: { env?: Record<string, string>; before?: string; port?: number } = {},
   ): Promise<SdServe> {
     const self = selfCommand(["serve", "--port", String(options.port ?? 0), ...args]);
+    const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
     const [path, all] = options.before === undefined
       ? [self.path, self.args]
       : ["sh", ["-c", `${options.before}; exec "$0" "$@"`, self.path, ...self.args]];
     const child = new Deno.Command(path, {
       args: all,
-      env: { NO_COLOR: "1", ...options.env },
+      env: { NO_COLOR: "1", SD_DATA: folder, ...options.env },
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -68,7 +73,7 @@ export class SdServe implements AsyncDisposable {
     ready.promise.catch(() => undefined);
     await deadline(ready.promise, PATIENCE_MS);
     const [, hostname = "", port] = /listening on (.*):(\d+)$/.exec(lines[0] ?? "") ?? [];
-    return new SdServe(child, { hostname, port: Number(port) }, lines, talk);
+    return new SdServe(child, { hostname, port: Number(port) }, lines, talk, folder);
   }
 
   get server(): string {
@@ -90,6 +95,7 @@ export class SdServe implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    await Deno.remove(this.#folder, { recursive: true });
   }
 }
 

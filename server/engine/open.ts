@@ -2,23 +2,21 @@
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { Engine } from "./engine.ts";
+import type { EngineOptions } from "./engine_options.ts";
 
 /** The URLs that `openEngine` understands, for help and messages. */
-export const ENGINE_URLS = ["memory:"] as const;
+export const ENGINE_URLS = ["sqlite:", "sqlite:PATH", "memory:"] as const;
 
-export interface EngineOptions {
-  /** New tasks are refused while so many are queued or delayed; default: no limit. */
-  readonly maxQueued?: number;
-  /** Or while the payloads of all tasks that are not final take so much; default: no limit. */
-  readonly maxQueuedBytes?: number;
-}
-
-/** Throws `bad_request` for a URL that names no engine. */
+/** Throws `bad_request` for a URL that names no engine, `ClientError` where it cannot be opened. */
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   if (url === "memory:") {
     const { openMemoryEngine } = await import("./memory.ts");
     const { maxQueued = Infinity, maxQueuedBytes = Infinity } = options;
     return openMemoryEngine({ maxQueued, maxOpenChars: maxQueuedBytes });
+  }
+  if (url.startsWith("sqlite:")) {
+    const { openSqlite } = await import("./sqlite/open_sqlite.ts");
+    return await openSqlite(url, options);
   }
   throw new SdError(
     "bad_request",
