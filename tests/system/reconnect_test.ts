@@ -7,6 +7,7 @@ import { selfCommand } from "../../cli/self_command.ts";
 import { connect, SdError } from "../../client/mod.ts";
 import { CuttingProxy } from "../cutting_proxy.ts";
 import { Random } from "../fuzz/random.ts";
+import { type Message, ScriptedServer } from "../scripted_server.ts";
 import { SdServe } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
 
@@ -242,4 +243,34 @@ Deno.test("a server that stays away is exit 3, within --timeout, with the way ba
   assertStringIncludes(wait.lines.at(-1) ?? "", "no connection to");
   assertStringIncludes(many.lines.join("\n"), "2 tasks go on");
   await Promise.all(["one", "two", "three"].map((id) => client.cancel(id)));
+});
+
+Deno.test("when a connection is lost for good, every task that was sent is told with its id", async () => {
+  using server = new ScriptedServer();
+  const where = ["--server", `127.0.0.1:${server.port}`];
+  const idOf = (message: Message) => (message.task as { id: string }).id;
+  const many = new SdClient(["submit", ...where], '{"op":"x"}\n\n{"op":"y"}\n');
+  const connection = await server.accept();
+  const [x, y] = await connection.take(2);
+  assert(x && y);
+  await connection.say({ task_id: idOf(x), status: "queued", ref: x.ref });
+  // No sd server says this, so there is no sense in coming back.
+  await connection.write("[]\n");
+  const { code, stdout } = await many.end();
+  assertEquals(code, 3);
+  const told = stdout.trim().split("\n").map((line) => JSON.parse(line))
+    .sort((a, b) => a.line - b.line);
+  assertEquals(told.map(({ line, task_id, error }) => [line, task_id, error.code]), [
+    [1, idOf(x), "unreachable"],
+    [3, idOf(y), "unreachable"],
+  ]);
+  assertStringIncludes(many.lines.at(-1) ?? "", "no line after line 3 was submitted");
+
+  const one = new SdClient(["submit", ...where, "--json", "hello"]);
+  const second = await server.accept();
+  const id = idOf(await second.next());
+  await second.write("[]\n");
+  const ended = await one.end();
+  assertEquals(ended.code, 3);
+  assertStringIncludes(JSON.parse(ended.stdout).error.hint, `--id ${id}`);
 });
