@@ -24,7 +24,7 @@ export async function runSd(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A running `sd serve`, on a free port. */
+/** A running `sd serve`, on a free port where none is named. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
   /** Its state, gone with it. */
@@ -45,9 +45,9 @@ export class SdServe implements AsyncDisposable {
   /** Starts it with `args` more, by way of `sh -c` after `before` where that is given. */
   static async start(
     args: readonly string[],
-    options: { env?: Record<string, string>; before?: string } = {},
+    options: { env?: Record<string, string>; before?: string; port?: number } = {},
   ): Promise<SdServe> {
-    const self = selfCommand(["serve", "--port", "0", ...args]);
+    const self = selfCommand(["serve", "--port", String(options.port ?? 0), ...args]);
     const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
     const [path, all] = options.before === undefined
       ? [self.path, self.args]
