@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { ClientError } from "../../cli/client_error.ts";
+import { say } from "../../cli/talk.ts";
 import { StoreError } from "../../server/engine/sqlite/store.ts";
 import type { DamagedRow } from "../../server/engine/sqlite/store_message.ts";
 import { TaskFile } from "../../server/engine/sqlite/task_file.ts";
@@ -208,7 +209,7 @@ Deno.test("a damaged row is named by find, left out of pages and told once; the 
 
 Deno.test("bits flipped anywhere in the file or its log: refused, named, or the truth", async () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
-  console.log(`seed ${seed}`);
+  say(`seed ${seed}`);
   let state = seed;
   const random = (below: number) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

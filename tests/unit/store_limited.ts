@@ -3,6 +3,7 @@
  * on files that its parent set, and writes on. Prints which batches were acknowledged.
  */
 
+import { print } from "../../cli/talk.ts";
 import { StoreError } from "../../server/engine/sqlite/store.ts";
 import { completed, inserts, open } from "./store_rows.ts";
 
@@ -41,4 +42,4 @@ for (let more = 0; more < 20; more++) {
   if (!await write()) throw new Error("refused without a limit");
 }
 await store.close();
-console.log(JSON.stringify({ kept, refused: faults.length, faults }));
+print(JSON.stringify({ kept, refused: faults.length, faults }));
