@@ -29,6 +29,17 @@ export const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 export const MAX_DELAY_MS = 10 * 365 * 86_400_000;
 export const MAX_BACKOFF_MS = 3_600_000;
 
+export const MAX_KEY_CHARS = 256;
+/** Tasks of one key that run at a time. */
+export const MAX_KEY_LIMIT = 1_000_000;
+/** Tasks that one task may come after. */
+export const MAX_AFTER = 10_000;
+/** The results of all the tasks that one task came after, in JSON. */
+export const MAX_AFTER_CHARS = 16 * 1024 * 1024;
+/** Starts in one window of a rate: each is remembered until the window has passed over it. */
+export const MAX_RATE_STARTS = 10_000;
+export const MAX_RATE_WINDOW_MS = 24 * 3_600_000;
+
 /** Tasks in one answer of `list`. */
 export const MAX_LIST = 1000;
 

@@ -5,11 +5,11 @@
  */
 
 import { BinaryHeap } from "@std/data-structures/binary-heap";
-import type { MemoryTask } from "./memory_task.ts";
+import type { LiveTask } from "./live_task.ts";
 
 /** The time is kept here, since a task's own may change while it lies in the heap. */
 interface Entry {
-  readonly task: MemoryTask;
+  readonly task: LiveTask;
   readonly at: number;
 }
 
@@ -18,11 +18,11 @@ const SWEEP_AT_LEAST = 256;
 
 export class DueQueue {
   /** Whether `task` still waits for the time `at`. */
-  readonly #waits: (task: MemoryTask, at: number) => boolean;
+  readonly #waits: (task: LiveTask, at: number) => boolean;
   #heap = newHeap();
   #sweepAt = SWEEP_AT_LEAST;
 
-  constructor(waits: (task: MemoryTask, at: number) => boolean) {
+  constructor(waits: (task: LiveTask, at: number) => boolean) {
     this.#waits = waits;
   }
 
@@ -31,13 +31,18 @@ export class DueQueue {
     return this.#first()?.at ?? Infinity;
   }
 
-  push(task: MemoryTask, at: number): void {
+  /** Entries, those included that wait no longer. */
+  get length(): number {
+    return this.#heap.length;
+  }
+
+  push(task: LiveTask, at: number): void {
     if (this.#heap.length >= this.#sweepAt) this.#sweep();
     this.#heap.push({ task, at });
   }
 
   /** Takes out the first task whose time has come. */
-  take(now: number): MemoryTask | undefined {
+  take(now: number): LiveTask | undefined {
     const first = this.#first();
     if (!first || first.at > now) return undefined;
     this.#heap.pop();
@@ -63,5 +68,5 @@ export class DueQueue {
 }
 
 function newHeap(): BinaryHeap<Entry> {
-  return new BinaryHeap<Entry>((a, b) => a.at - b.at || a.task.order - b.task.order);
+  return new BinaryHeap<Entry>((a, b) => a.at - b.at || a.task.serial - b.task.serial);
 }

@@ -7,7 +7,7 @@
 import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
-import type { NewTask, TaskRules } from "../task/new_task.ts";
+import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
 
 /** In what engines differ, for those who must know. */
 export interface EngineTraits {
@@ -24,10 +24,13 @@ export interface Enqueued {
   /**
    * `exists`: the same task was there already. `conflict`: another task has that id. `full`: it was
    * not kept, since as many are queued and delayed as may be; its status tells nothing.
+   * `no_parent`: it was not kept, since a task that it is to come after is not there.
    */
-  readonly outcome: "created" | "exists" | "conflict" | "full";
-  /** Set when the task was there already and is final. */
+  readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent";
+  /** Set when the task was there already, or came after one that failed, and is final. */
   readonly finished: FinishedTask | undefined;
+  /** Of `no_parent`: the id that is not there. */
+  readonly missing?: string;
 }
 
 export interface LeaseRequest {
@@ -53,6 +56,8 @@ export interface LeasedTask {
   readonly timeoutMs: number;
   /** A safe integer that no other lease of this server process has or had. */
   readonly lease: number;
+  /** The results of the tasks it came after, by their ids, as a JSON object; of a task that has any. */
+  readonly after: string | undefined;
 }
 
 export interface Leased {
@@ -94,20 +99,52 @@ export interface Cancelled {
   readonly lease: number | undefined;
   /** Of a task cancelled now. */
   readonly finished: FinishedTask | undefined;
+  /** Tasks that came after it and are cancelled with it. */
+  readonly others: readonly FinishedTask[];
 }
+
+/** The answer to a cancel of a task that is not there. */
+export const NOT_FOUND: Cancelled = {
+  outcome: "not_found",
+  status: undefined,
+  lease: undefined,
+  finished: undefined,
+  others: [],
+};
 
 export interface Requeued {
   readonly outcome: "queued" | "refused" | "not_found";
   readonly status: Status | undefined;
 }
 
+/** Why a task that is not final does not run, as far as the engine can tell. */
+export interface Standing {
+  /** `turn`: nothing but those before it. `suspect`: it will run alone. */
+  readonly heldBy: "turn" | "time" | "after" | "key_limit" | "key_rate" | "suspect" | "running";
+  /** Of `time` and `key_rate`: when that ends. */
+  readonly until?: number;
+  /** Of `after`: the tasks that have not completed. */
+  readonly after?: readonly string[];
+  /** Queued tasks that are handed out before it; counted up to `MAX_AHEAD`. */
+  readonly ahead?: number;
+}
+
+/** Nobody wants to know more exactly how hopeless it is. */
+export const MAX_AHEAD = 1_000_000;
+
 /** Everything an engine knows of a task. Times are ms since 1970; 0 where a thing has not happened. */
 export interface TaskRecord {
   readonly id: string;
+  readonly idGiven: boolean;
   readonly op: string;
+  readonly payload: string;
   readonly status: Status;
   readonly rules: TaskRules;
+  readonly bond: KeyBond | undefined;
+  readonly after: readonly string[];
   readonly attempt: number;
+  readonly deaths: number;
+  readonly expiresAt: number;
   /** The lease it runs under; 0 while it does not run. */
   readonly lease: number;
   readonly createdAt: number;
@@ -116,9 +153,15 @@ export interface TaskRecord {
   readonly finishedAt: number;
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
+  /** Of a cancelled task: the one it came after that did not complete. */
+  readonly cancelledFor: string | undefined;
+  /** Only where it was asked for, and the task is not final. */
+  readonly standing?: Standing;
 }
 
 export interface ListRequest {
+  /** Newest first unless it says so. */
+  readonly oldestFirst?: boolean;
   readonly status?: Status;
   readonly op?: string;
   readonly limit: number;
@@ -127,7 +170,6 @@ export interface ListRequest {
 }
 
 export interface Listed {
-  /** Newest first. */
   readonly tasks: readonly TaskRecord[];
   /** Of the next page; `undefined` on the last one. */
   readonly cursor: string | undefined;
@@ -141,11 +183,39 @@ export interface Pruned {
   readonly nextAt: number;
 }
 
+/**
+ * What must outlive the server beside its tasks: which ops are paused, what recurs. Few and small; all of
+ * them are known from the moment the engine is open.
+ */
+export interface Settings {
+  get(name: string): string | undefined;
+  /** All whose name begins with `prefix`. */
+  list(prefix: string): [name: string, value: string][];
+  /** Resolves once it is as safe as a task would be; `undefined` drops it. */
+  save(name: string, value: string | undefined): Promise<void>;
+}
+
+/** A copy of everything an engine keeps, as it was at one moment, while the engine goes on. */
+export interface Backup {
+  readonly bytes: number;
+  /** From the beginning to the end. */
+  chunks(): AsyncIterable<Uint8Array>;
+  /** Call it when done, or done with it. */
+  end(): Promise<void>;
+}
+
 export interface Engine {
   readonly name: string;
   readonly traits: EngineTraits;
+  readonly settings: Settings;
+  /** Of an engine that can be backed up as a file. One at a time: a second one is `conflict`. */
+  readonly backup?: () => Promise<Backup>;
 
-  /** Keeps `tasks`. Once it resolves, they are as safe as the engine makes them. */
+  /**
+   * Keeps `tasks`. Once it resolves, they are as safe as the engine makes them. Those that it can judge
+   * at once may be leased before that: call it, kick the dispatcher, then await it. Rejects with
+   * `storage_full` where there is no room to keep them; then none of them is there.
+   */
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;
   /** Hands out queued tasks: higher priority first, then first in first out. */
   lease(request: LeaseRequest, now: number): Promise<Leased>;
@@ -160,7 +230,11 @@ export interface Engine {
   cancel(ids: readonly string[], now: number): Promise<Cancelled[]>;
   /** Runs final tasks again, as if they were new. Completed ones are refused. */
   requeue(ids: readonly string[], now: number): Promise<Requeued[]>;
-  get(ids: readonly string[]): Promise<(TaskRecord | undefined)[]>;
+  /** With `standingAt`, the time, also why those that are not final do not run. */
+  get(
+    ids: readonly string[],
+    options?: { readonly standingAt?: number },
+  ): Promise<(TaskRecord | undefined)[]>;
   list(request: ListRequest): Promise<Listed>;
   stats(): Promise<StatusCounts>;
   /** Drops records kept long enough, expires tasks that are too late. */

@@ -9,7 +9,7 @@
 import { BinaryHeap } from "@std/data-structures/binary-heap";
 import { Deque } from "@std/data-structures/deque";
 import { DEFAULT_RULES } from "../task/new_task.ts";
-import type { MemoryTask, Stay } from "./memory_task.ts";
+import type { LiveTask, Stay } from "./live_task.ts";
 
 /** How many finished tasks are kept at most. */
 export interface ShelfLimits {
@@ -26,14 +26,14 @@ const KEPT_CHARS = 64 * 1024 * 1024;
 
 export class FinishedShelf {
   readonly #limits: ShelfLimits;
-  readonly #remove: (task: MemoryTask) => void;
-  readonly #told = new Deque<MemoryTask>();
+  readonly #remove: (task: LiveTask) => void;
+  readonly #told = new Deque<LiveTask>();
   readonly #untold = new Deque<Stay>();
   readonly #ownKeep = new BinaryHeap<Stay>((a, b) => a.until - b.until);
   #size = 0;
   #chars = 0;
 
-  constructor(limits: ShelfLimits, remove: (task: MemoryTask) => void) {
+  constructor(limits: ShelfLimits, remove: (task: LiveTask) => void) {
     this.#limits = limits;
     this.#remove = remove;
   }
@@ -47,7 +47,7 @@ export class FinishedShelf {
     );
   }
 
-  put(task: MemoryTask): void {
+  put(task: LiveTask): void {
     const { keepMs } = task.task.rules;
     const hasOwnKeep = keepMs !== DEFAULT_RULES.keepMs;
     this.#size++;
@@ -68,7 +68,7 @@ export class FinishedShelf {
     }
   }
 
-  #putUntold(task: MemoryTask, hasOwnKeep: boolean): void {
+  #putUntold(task: LiveTask, hasOwnKeep: boolean): void {
     const { keepMs } = task.task.rules;
     const stay: Stay = { task, until: task.finishedAt + keepMs };
     task.stay = stay;
@@ -80,7 +80,7 @@ export class FinishedShelf {
   }
 
   /** The task runs again: it leaves the shelf and stays in the engine. */
-  takeBack(task: MemoryTask): void {
+  takeBack(task: LiveTask): void {
     if (!task.stay) return;
     // The stay itself is passed over when its turn comes: it is not the task's own any more.
     task.stay = undefined;
@@ -103,7 +103,7 @@ export class FinishedShelf {
     this.#drop(stay.task);
   }
 
-  #drop(task: MemoryTask | undefined): void {
+  #drop(task: LiveTask | undefined): void {
     if (!task) return;
     this.#size--;
     this.#chars -= charsOf(task);
@@ -112,7 +112,7 @@ export class FinishedShelf {
 }
 
 /** When a task with the default `keep` is dropped. */
-function leavesAt(task: MemoryTask | undefined): number {
+function leavesAt(task: LiveTask | undefined): number {
   return task ? task.finishedAt + DEFAULT_RULES.keepMs : Infinity;
 }
 
@@ -121,6 +121,6 @@ function isOver(stay: Stay | undefined, now: number): boolean {
 }
 
 /** Of a finished task; the same for as long as it lies on the shelf. */
-function charsOf({ task, result }: MemoryTask): number {
+function charsOf({ task, result }: LiveTask): number {
   return task.payload.length + (result?.length ?? 0);
 }

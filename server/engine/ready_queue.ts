@@ -1,97 +1,228 @@
 /**
- * The order in which queued tasks are handed out: a queue per op, in it one per priority, first in
- * first out in each. An entry that stops being queued stays where it is and is dropped when its turn
- * comes, so that cancelling costs nothing here.
+ * The order in which queued tasks are handed out: higher priority first; within one, keys take turns, and
+ * all tasks without a key are one key more; within a key, first in first out. A task waits in the lane of
+ * its op, key and priority. An entry that stops being ready stays where it is and is dropped when its turn
+ * comes, so that cancelling costs nothing here. A key that may not start anything now is parked.
  */
 
 import { Deque } from "@std/data-structures/deque";
 
 export interface ReadyEntry {
   readonly op: string;
+  readonly key: string | undefined;
   readonly priority: number;
-  /** Grows with every entry: who came first, across ops. */
-  readonly order: number;
+  /** Who came first. */
+  readonly seq: number;
   /** False once the task was cancelled or expired, and this entry means nothing. */
-  readonly isQueued: boolean;
+  readonly isReady: boolean;
 }
 
-/** The entries of one op and one priority. */
-interface Lane<Entry> {
+/** The entries of one op, one key and one priority. */
+export class Lane<Entry extends ReadyEntry> {
+  readonly entries = new Deque<Entry>();
+  /** More of it lies elsewhere, all behind `lastSeq`: it is kept although it may be empty here. */
+  isSpilled = false;
+  /** The highest `seq` that was ever put in here. */
+  lastSeq = 0;
+  /** More of it is on its way here. */
+  isLoading = false;
+  /** In the ring of its op. */
+  isInRing = false;
+  /** That of its group when it last went to the end of the ring. */
+  turn = 0;
+
+  constructor(readonly group: Group<Entry>, readonly op: string) {}
+}
+
+/** All lanes of one key at one priority. */
+interface Group<Entry extends ReadyEntry> {
+  readonly key: string | undefined;
+  readonly level: Level<Entry>;
+  readonly lanes: Map<string, Lane<Entry>>;
+  /** When it was last served: the lowest is next. */
+  turn: number;
+  isParked: boolean;
+}
+
+/** All groups of one priority. */
+interface Level<Entry extends ReadyEntry> {
   readonly priority: number;
-  readonly entries: Deque<Entry>;
+  readonly groups: Map<string | undefined, Group<Entry>>;
+  /** Of each op, the lanes in the order of their turns. */
+  readonly rings: Map<string, Deque<Lane<Entry>>>;
+  clock: number;
 }
-
-/** The lanes of one op, highest priority first; none of them empty. */
-type OpLanes<Entry> = Lane<Entry>[];
 
 export class ReadyQueue<Entry extends ReadyEntry> {
-  readonly #ops = new Map<string, OpLanes<Entry>>();
+  /** Highest priority first. */
+  readonly #levels: Level<Entry>[] = [];
 
   push(entry: Entry): void {
-    this.#lane(entry).entries.pushBack(entry);
+    const lane = this.laneOf(entry);
+    lane.entries.pushBack(entry);
+    if (entry.seq > lane.lastSeq) lane.lastSeq = entry.seq;
+    enterRing(lane);
   }
 
-  /** Puts back what was taken and never started: it is next again. */
+  /** Puts back what was taken and not used up: it is next again in its lane. */
   pushFront(entry: Entry): void {
-    this.#lane(entry).entries.pushFront(entry);
+    const lane = this.laneOf(entry);
+    lane.entries.pushFront(entry);
+    enterRing(lane);
   }
 
-  /** Takes the next entry of one of `ops`. */
-  take(ops: ReadonlySet<string>): Entry | undefined {
-    let best: Entry | undefined;
-    if (this.#ops.size <= ops.size) {
-      for (const op of this.#ops.keys()) if (ops.has(op)) best = before(best, this.#head(op));
-    } else {
-      for (const op of ops) best = before(best, this.#head(op));
+  /** Takes the next entry of one of `ops` that `holds` does not hold back. */
+  take(ops: ReadonlySet<string>, holds: (entry: Entry) => boolean): Entry | undefined {
+    for (const level of this.#levels) {
+      for (let lane = next(level, ops); lane; lane = next(level, ops)) {
+        const entry = lane.entries.peekFront() as Entry;
+        if (entry.key === undefined || !holds(entry)) {
+          lane.entries.popFront();
+          serve(lane);
+          return entry;
+        }
+        lane.group.isParked = true;
+      }
     }
-    if (best) this.#drop(best.op);
-    return best;
+    return undefined;
   }
 
-  /** Whether `take` would find one. */
+  /** Whether there is an entry of one of `ops`, held back or not. */
   has(ops: ReadonlySet<string>): boolean {
-    for (const op of this.#ops.keys()) if (ops.has(op) && this.#head(op)) return true;
-    return false;
+    return this.#levels.some((level) => next(level, ops) !== undefined);
   }
 
-  #lane(entry: Entry): Lane<Entry> {
-    const { op, priority } = entry;
-    let lanes = this.#ops.get(op);
-    if (!lanes) this.#ops.set(op, lanes = []);
-    let at = 0;
-    for (; at < lanes.length; at++) {
-      const lane = lanes[at];
-      if (!lane || lane.priority < priority) break;
-      if (lane.priority === priority) return lane;
+  /** The key may start something again. */
+  unpark(key: string): void {
+    for (const { groups } of this.#levels) {
+      const group = groups.get(key);
+      if (!group?.isParked) continue;
+      group.isParked = false;
+      for (const lane of group.lanes.values()) if (lane.entries.length > 0) enterRing(lane);
     }
-    const lane: Lane<Entry> = { priority, entries: new Deque<Entry>() };
-    lanes.splice(at, 0, lane);
+  }
+
+  /** The lane of such an entry; a new one where there is none. */
+  laneOf({ priority, key, op }: Pick<ReadyEntry, "priority" | "key" | "op">): Lane<Entry> {
+    const level = this.#level(priority);
+    let group = level.groups.get(key);
+    if (!group) {
+      group = { key, level, lanes: new Map(), turn: level.clock, isParked: false };
+      level.groups.set(key, group);
+    }
+    let lane = group.lanes.get(op);
+    if (!lane) group.lanes.set(op, lane = new Lane(group, op));
     return lane;
   }
 
-  /** The next entry of `op`; entries that are not queued any more are dropped on the way. */
-  #head(op: string): Entry | undefined {
-    for (;;) {
-      const head = this.#ops.get(op)?.[0]?.entries.peekFront();
-      if (!head || head.isQueued) return head;
-      this.#drop(op);
+  /** Every lane. */
+  *lanes(): Generator<Lane<Entry>> {
+    for (const level of this.#levels) {
+      for (const group of level.groups.values()) yield* group.lanes.values();
     }
   }
 
-  #drop(op: string): void {
-    const lanes = this.#ops.get(op);
-    const lane = lanes?.[0];
-    if (!lanes || !lane) return;
-    lane.entries.popFront();
-    if (lane.entries.length > 0) return;
-    lanes.shift();
-    if (lanes.length === 0) this.#ops.delete(op);
+  /** The lane's `isSpilled` has become false: forget it if it is empty. */
+  settle(lane: Lane<Entry>): void {
+    forgetIfEmpty(lane);
+  }
+
+  #level(priority: number): Level<Entry> {
+    const levels = this.#levels;
+    let at = 0;
+    for (; at < levels.length; at++) {
+      const level = levels[at] as Level<Entry>;
+      if (level.priority === priority) return level;
+      if (level.priority < priority) break;
+    }
+    const level: Level<Entry> = { priority, groups: new Map(), rings: new Map(), clock: 0 };
+    levels.splice(at, 0, level);
+    return level;
   }
 }
 
-/** Which of two is handed out first. */
-function before<Entry extends ReadyEntry>(a: Entry | undefined, b: Entry | undefined) {
+/** The lane whose head is next among those of `ops`; it is at the front of the ring of its op. */
+function next<Entry extends ReadyEntry>(level: Level<Entry>, ops: ReadonlySet<string>) {
+  let best: Lane<Entry> | undefined;
+  if (level.rings.size <= ops.size) {
+    for (const op of level.rings.keys()) {
+      if (ops.has(op)) best = before(best, front(level, op));
+    }
+  } else {
+    for (const op of ops) best = before(best, front(level, op));
+  }
+  return best;
+}
+
+/** The lane of `op` that is next; what means nothing any more is dropped on the way. */
+function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
+  const ring = level.rings.get(op);
+  if (!ring) return undefined;
+  for (let lane = ring.peekFront(); lane; lane = ring.peekFront()) {
+    const { entries, group } = lane;
+    while (entries.peekFront()?.isReady === false) entries.popFront();
+    if (entries.length === 0 || group.isParked) {
+      ring.popFront();
+      lane.isInRing = false;
+      forgetIfEmpty(lane);
+    } else if (lane.turn < group.turn && ring.length > 1) {
+      // The key was served by way of another op since this lane was put here.
+      toEnd(ring, lane);
+    } else {
+      return lane;
+    }
+  }
+  level.rings.delete(op);
+  return undefined;
+}
+
+/** Which of two is first: whose key was served longer ago, then who came first. */
+function before<Entry extends ReadyEntry>(a: Lane<Entry> | undefined, b: Lane<Entry> | undefined) {
   if (!a || !b) return a ?? b;
-  if (a.priority !== b.priority) return a.priority > b.priority ? a : b;
-  return a.order < b.order ? a : b;
+  if (a.group.turn !== b.group.turn) return a.group.turn < b.group.turn ? a : b;
+  return seqOf(a) < seqOf(b) ? a : b;
+}
+
+function seqOf<Entry extends ReadyEntry>(lane: Lane<Entry>): number {
+  return lane.entries.peekFront()?.seq ?? Infinity;
+}
+
+/** An entry of the lane, at the front of its ring, was taken: the others have their turn. */
+function serve<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
+  const { group, entries } = lane;
+  group.turn = ++group.level.clock;
+  const ring = group.level.rings.get(lane.op) as Deque<Lane<Entry>>;
+  if (entries.length === 0) {
+    ring.popFront();
+    lane.isInRing = false;
+    if (ring.length === 0) group.level.rings.delete(lane.op);
+    forgetIfEmpty(lane);
+  } else if (ring.length > 1) {
+    toEnd(ring, lane);
+  }
+}
+
+function toEnd<Entry extends ReadyEntry>(ring: Deque<Lane<Entry>>, lane: Lane<Entry>): void {
+  ring.popFront();
+  lane.turn = lane.group.turn;
+  ring.pushBack(lane);
+}
+
+function enterRing<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
+  const { group } = lane;
+  if (lane.isInRing || group.isParked) return;
+  const { rings } = group.level;
+  let ring = rings.get(lane.op);
+  if (!ring) rings.set(lane.op, ring = new Deque<Lane<Entry>>());
+  lane.isInRing = true;
+  lane.turn = group.turn;
+  ring.pushBack(lane);
+}
+
+function forgetIfEmpty<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
+  const { group, entries, isSpilled, isInRing } = lane;
+  // The lane of tasks without a key comes and goes all the time.
+  if (entries.length > 0 || isSpilled || isInRing || group.key === undefined) return;
+  group.lanes.delete(lane.op);
+  if (group.lanes.size === 0) group.level.groups.delete(group.key);
 }

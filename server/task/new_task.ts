@@ -3,17 +3,22 @@
  * filled in. Pure; called by the TCP session for each submitted line.
  */
 
-import { quote, SdError } from "../../protocol/errors.ts";
+import { type ErrorBody, type FailureCode, quote, SdError } from "../../protocol/errors.ts";
 import {
+  MAX_AFTER,
   MAX_ATTEMPTS,
   MAX_BACKOFF_MS,
   MAX_DELAY_MS,
+  MAX_KEY_CHARS,
+  MAX_KEY_LIMIT,
   MAX_OP_CHARS,
   MAX_PRIORITY,
   MAX_TASK_ID_CHARS,
   MAX_TIMEOUT_MS,
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
+import type { Status } from "../../protocol/task.ts";
+import { type Rate, readRate } from "./rate.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */
@@ -23,6 +28,28 @@ export interface TaskRules {
   readonly attempts: number;
   readonly backoffMs: number;
   readonly keepMs: number;
+}
+
+/** Ties a task to others with the same key. */
+export interface KeyBond {
+  readonly key: string;
+  /** Tasks of the key that may run at a time; `Infinity`: any number. */
+  readonly limit: number;
+  readonly rate: Rate | undefined;
+}
+
+/** What became of a task before it came here: of one that is imported. Times are ms since 1970. */
+export interface Past {
+  /** Never `running`: it is queued here. */
+  readonly status: Status;
+  readonly attempt: number;
+  readonly deaths: number;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** In JSON. */
+  readonly result: string | undefined;
+  readonly error: ErrorBody<FailureCode> | undefined;
+  readonly cancelledFor: string | undefined;
 }
 
 /** A task as it enters an engine. Times are ms since 1970. */
@@ -43,6 +70,11 @@ export interface NewTask {
   readonly expiresAt: number;
   /** The submitting connection wants the final line. */
   readonly wait: boolean;
+  readonly bond: KeyBond | undefined;
+  /** Ids of the tasks that must complete first, each once. */
+  readonly after: readonly string[];
+  /** Of an imported task. */
+  readonly past?: Past;
 }
 
 export const DEFAULT_RULES: TaskRules = {
@@ -53,6 +85,7 @@ export const DEFAULT_RULES: TaskRules = {
   keepMs: 86_400_000,
 };
 
+const NO_TASKS: readonly string[] = [];
 const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 
@@ -67,6 +100,10 @@ const OPTION_NAMES = [
   "expires",
   "keep",
   "wait",
+  "key",
+  "limit",
+  "rate",
+  "after",
 ];
 
 /** The task that `message` asks for; `line` is its text. Throws `bad_request`. */
@@ -94,6 +131,8 @@ export function newTask(message: JsonObject, line: string, now: number): NewTask
       runAt: now,
       expiresAt: Infinity,
       wait: true,
+      bond: undefined,
+      after: NO_TASKS,
     };
   }
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
@@ -144,7 +183,48 @@ function withOptions(op: string, line: string, options: JsonObject, now: number)
     runAt: readRunAt(options, now),
     expiresAt: now + expires,
     wait: readWait(options.wait),
+    bond: readBond(options),
+    after: readAfter(options.after, id),
   };
+}
+
+function readBond(options: JsonObject): KeyBond | undefined {
+  const { key } = options;
+  const limit = readInteger(options, "limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
+  if (key === undefined) {
+    const alone = options.limit === undefined ? "rate" : "limit";
+    if (options[alone] === undefined) return undefined;
+    throw new SdError(
+      "bad_request",
+      `task.${alone} is for the tasks of one key: give task.key as well, like "customer-7"`,
+    );
+  }
+  if (typeof key !== "string" || key === "" || key.length > MAX_KEY_CHARS) {
+    throw new SdError(
+      "bad_request",
+      `task.key is a string of 1 to ${MAX_KEY_CHARS} characters; this is ${quote(key)}`,
+    );
+  }
+  return { key, limit, rate: readRate(options.rate) };
+}
+
+function readAfter(after: unknown, id: string | undefined): readonly string[] {
+  if (after === undefined) return NO_TASKS;
+  if (!Array.isArray(after) || after.length > MAX_AFTER) {
+    throw new SdError(
+      "bad_request",
+      `task.after is an array of at most ${MAX_AFTER} task ids; this is ${quote(after)}`,
+    );
+  }
+  for (const parent of after) {
+    if (typeof parent !== "string" || !TASK_ID.test(parent)) {
+      throw new SdError("bad_request", `task.after holds task ids; this is ${quote(parent)}`);
+    }
+    if (parent === id) {
+      throw new SdError("bad_request", `task ${quote(id)} cannot come after itself`);
+    }
+  }
+  return [...new Set(after as string[])];
 }
 
 function readId(id: unknown): string | undefined {

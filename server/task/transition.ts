@@ -7,7 +7,7 @@
  *     │    ▲  │ │              ├──fail (last attempt), die (3rd)──▶ failed                 │
  *     │   due │ └──expire──▶ expired   ├──stop──▶ cancelled                                │
  *     │    │  └──cancel──▶ cancelled   └──fail with attempts left──▶ delayed ──────────────┘
- *     └▶ delayed
+ *     └▶ delayed ◀──hold── queued      queued, delayed ──refuse──▶ failed
  *
  * A running task that is asked to cancel goes on running until its worker says that it stopped; then
  * it is `cancelled`, however it stopped, unless it had completed first. An event that carries a lease
@@ -41,6 +41,10 @@ export type TaskEvent =
   | { readonly type: "release"; readonly lease: number }
   /** The worker process died, or was silent until the lease ran out. */
   | { readonly type: "die"; readonly lease: number }
+  /** It has to wait for other tasks first. */
+  | { readonly type: "hold" }
+  /** It can never be handed to a worker. */
+  | { readonly type: "refuse" }
   | { readonly type: "cancel" }
   | { readonly type: "expire" }
   /** A client asks for a finished task to run again, as if it were new. */
@@ -68,6 +72,10 @@ export function transition(state: TaskState, event: TaskEvent): TaskState | unde
       };
     case "due":
       return state.status === "delayed" ? { ...state, status: "queued" } : undefined;
+    case "hold":
+      return state.status === "queued" ? { ...state, status: "delayed" } : undefined;
+    case "refuse":
+      return isWaiting(state) ? { ...state, status: "failed" } : undefined;
     case "cancel":
       if (state.status === "running") return { ...state, cancelling: true };
       return isWaiting(state) ? { ...state, status: "cancelled" } : undefined;

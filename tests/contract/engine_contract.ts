@@ -6,8 +6,24 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
-import { type NewTask, newTask } from "../../server/task/new_task.ts";
+import type { Engine } from "../../server/engine/engine.ts";
+import { newTask } from "../../server/task/new_task.ts";
+import { AFTER_TESTS } from "./after_contract.ts";
+import {
+  type ContractTest,
+  FAILED,
+  LEASE_MS,
+  leaseIds,
+  leaseMany,
+  leaseOne,
+  leaseSuspect,
+  NOW,
+  OPS,
+  statusOf,
+  submit,
+  task,
+} from "./contract_steps.ts";
+import { KEY_TESTS } from "./key_contract.ts";
 
 export interface EngineContract {
   /** Opens an empty engine whose backoff has no jitter. */
@@ -16,62 +32,9 @@ export interface EngineContract {
   readonly lacks?: readonly { readonly test: string; readonly reason: string }[];
 }
 
-const NOW = 1_800_000_000_000;
-const LEASE_MS = 30_000;
-const OPS = new Set(["square", "echo"]);
+type Tests = Record<string, ContractTest>;
 
-type ContractTest = (engine: Engine) => Promise<void>;
-
-/** A task as a client would submit it, at `NOW`. */
-function task(message: Record<string, unknown> = {}, now = NOW): NewTask {
-  const whole = { op: "square", n: 4, ...message };
-  return newTask(whole, JSON.stringify(whole), now);
-}
-
-async function submit(engine: Engine, ...tasks: NewTask[]): Promise<string[]> {
-  await engine.enqueue(tasks, NOW);
-  return tasks.map(({ id }) => id);
-}
-
-async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
-  const tasks = await leaseMany(engine, 1, now);
-  assertEquals(tasks.length, 1, "one task was ready to lease");
-  return tasks[0]!;
-}
-
-/** Copies of the leased tasks: what an engine hands out is to be read at once. */
-async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<LeasedTask[]> {
-  const { tasks } = await engine.lease({ ops: OPS, limit, leaseMs: LEASE_MS }, now);
-  return tasks.map(({ id, op, payload, attempt, timeoutMs, lease }) => ({
-    id,
-    op,
-    payload,
-    attempt,
-    timeoutMs,
-    lease,
-  }));
-}
-
-/** The lease of the one suspect there is. */
-async function leaseSuspect(engine: Engine): Promise<number> {
-  const request = { ops: OPS, limit: 1, leaseMs: LEASE_MS, suspects: true };
-  const { tasks } = await engine.lease(request, NOW);
-  assertEquals(tasks.length, 1, "one suspect was queued");
-  return tasks[0]!.lease;
-}
-
-async function leaseIds(engine: Engine, limit = 100, now = NOW): Promise<string[]> {
-  return (await leaseMany(engine, limit, now)).map(({ id }) => id);
-}
-
-async function statusOf(engine: Engine, id: string) {
-  const [record] = await engine.get([id]);
-  return record?.status;
-}
-
-const FAILED = { code: "task_error", message: "no" } as const;
-
-const TESTS: Record<string, ContractTest> = {
+const LIFE: Tests = {
   async "a task goes from queued to running to completed, with its result"(engine) {
     const [id] = await submit(engine, task());
     assertEquals(await statusOf(engine, id!), "queued");
@@ -388,6 +351,8 @@ const TESTS: Record<string, ContractTest> = {
     assertEquals((await engine.stats()).completed, 0);
   },
 };
+
+const TESTS: Tests = { ...LIFE, ...KEY_TESTS, ...AFTER_TESTS };
 
 /** Runs the contract, each test on an engine of its own. */
 export async function testEngine(t: Deno.TestContext, contract: EngineContract): Promise<void> {

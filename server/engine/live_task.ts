@@ -1,6 +1,7 @@
 /**
- * A task as the memory engine keeps it: what was submitted, its state, and what came of it. It is itself
- * what `lease` hands out and what the news of its end are: no copy is made of what is read at once.
+ * A task as an engine of this process has it at hand: what was submitted, its state, and what came of it.
+ * It is itself what `lease` hands out and what the news of its end are: no copy is made of what is read
+ * at once.
  */
 
 import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
@@ -14,12 +15,17 @@ import type { ReadyEntry } from "./ready_queue.ts";
 
 /** One stay among the finished tasks; a task that is retried and finishes again has another. */
 export interface Stay {
-  readonly task: MemoryTask;
+  readonly task: LiveTask;
   readonly until: number;
 }
 
-export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
+/** Instead of a status on disk. */
+export const NOT_STORED = -1;
+
+export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   state: TaskState;
+  /** Its place in the queue: lower first. */
+  seq: number;
   runAt: number;
   startedAt = 0;
   finishedAt = 0;
@@ -27,12 +33,38 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
   leaseUntil = 0;
   result: string | undefined = undefined;
   error: ErrorBody<FailureCode> | undefined = undefined;
+  /** The task that it came after and that did not complete, where it was cancelled for that. */
+  cancelledFor: string | undefined = undefined;
+  /** Tasks it comes after that have not completed; while there are any it is `delayed`. */
+  unmet = 0;
+  /** The serial numbers of the tasks it comes after: their records stay while it is open. */
+  parents: readonly number[] | undefined = undefined;
+  /** Results of the tasks it comes after, in JSON, by their ids. */
+  gathered: Map<string, string> | undefined = undefined;
   /** Its place among the finished tasks, where it has one of its own. */
   stay: Stay | undefined = undefined;
+  /** The status that its row has on disk, or `NOT_STORED`. */
+  storedStatus = NOT_STORED;
+  /** It has changed since it was last handed to the disk. */
+  isDirty = false;
+  /** It waits on disk, not here, and leaves once it is written. */
+  isSpilled = false;
 
-  constructor(readonly task: NewTask, readonly order: number) {
+  constructor(readonly task: NewTask) {
     this.runAt = task.runAt;
-    this.state = initialState(task.runAt > task.createdAt);
+    this.seq = task.serial;
+    const { past } = task;
+    if (!past) {
+      this.state = initialState(task.runAt > task.createdAt);
+      return;
+    }
+    const { status, attempt, deaths, startedAt, finishedAt, result, error } = past;
+    this.state = { status, attempt, deaths, lease: 0, cancelling: false };
+    this.startedAt = startedAt;
+    this.finishedAt = finishedAt;
+    this.result = result;
+    this.error = error;
+    this.cancelledFor = past.cancelledFor;
   }
 
   get id(): string {
@@ -51,7 +83,11 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.rules.priority;
   }
 
-  get isQueued(): boolean {
+  get key(): string | undefined {
+    return this.task.bond?.key;
+  }
+
+  get isReady(): boolean {
     return this.state.status === "queued";
   }
 
@@ -76,6 +112,13 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.state.lease;
   }
 
+  /** The results of the tasks it came after, as one JSON object. */
+  get after(): string | undefined {
+    if (!this.gathered) return undefined;
+    // An id has no character that JSON escapes.
+    return `{${this.task.after.map((id) => `"${id}":${this.gathered?.get(id)}`).join(",")}}`;
+  }
+
   /** Of a final task only; see `finished`. */
   get status(): FinalStatus {
     return this.state.status as FinalStatus;
@@ -95,17 +138,24 @@ export class MemoryTask implements ReadyEntry, LeasedTask, FinishedTask {
     const { task, state } = this;
     return {
       id: task.id,
+      idGiven: task.idGiven,
       op: task.op,
+      payload: task.payload,
       status: state.status,
       rules: task.rules,
+      bond: task.bond,
+      after: task.after,
       attempt: state.attempt,
+      deaths: state.deaths,
       lease: state.lease,
       createdAt: task.createdAt,
+      expiresAt: task.expiresAt,
       runAt: this.runAt,
       startedAt: this.startedAt,
       finishedAt: this.finishedAt,
       result: this.result,
       error: this.error,
+      cancelledFor: this.cancelledFor,
     };
   }
 }

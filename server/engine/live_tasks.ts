@@ -1,0 +1,329 @@
+/**
+ * The tasks that an engine has at hand, and everything that may happen to them. Every change goes through
+ * `transition`; this room keeps the queue, the timers' order, the keys, those who wait for others, and the
+ * counts in step with it. Where the tasks are kept beside this, and for how long, is the engine's own.
+ */
+
+import { MAX_DEATHS } from "../../protocol/limits.ts";
+import { isFinal, type Status, type StatusCounts } from "../../protocol/task.ts";
+import { backoffMs } from "../task/backoff.ts";
+import type { FinishedTask } from "../task/finished_task.ts";
+import { SerialMap } from "../task/serial_map.ts";
+import { newSerial } from "../task/task_id.ts";
+import { type TaskEvent, transition } from "../task/transition.ts";
+import { DueQueue } from "./due_queue.ts";
+import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack, Requeued } from "./engine.ts";
+import { KeyGate } from "./key_gate.ts";
+import { Kin, type Parent } from "./kin.ts";
+import type { LiveTask } from "./live_task.ts";
+import { ReadyQueue } from "./ready_queue.ts";
+import { TaskIndex } from "./task_index.ts";
+
+/** What an engine does beside this with its tasks. */
+export interface Keeper {
+  /** What is kept of the task elsewhere is out of date. */
+  changed(task: LiveTask): void;
+  /** The task is final. */
+  ended(task: LiveTask): void;
+  /** A task that may wait, queued or delayed: true when it will do so elsewhere. */
+  takesOver(task: LiveTask): boolean;
+}
+
+export interface LiveTasksOptions {
+  readonly keeper: Keeper;
+  /** 0…1, for the jitter of a backoff. */
+  readonly random: () => number;
+}
+
+export class LiveTasks {
+  readonly index = new TaskIndex();
+  readonly ready = new ReadyQueue<LiveTask>();
+  readonly running = new SerialMap<LiveTask>();
+  readonly gate = new KeyGate();
+  readonly delayed = new DueQueue(({ state, runAt, unmet }, at) =>
+    state.status === "delayed" && runAt === at && unmet === 0
+  );
+  readonly expiring = new DueQueue(({ state }) => !isFinal(state.status));
+  readonly counts: StatusCounts = {
+    queued: 0,
+    delayed: 0,
+    running: 0,
+    completed: 0,
+    failed: 0,
+    cancelled: 0,
+    expired: 0,
+  };
+  readonly kin: Kin;
+  /** Characters of the payloads of all tasks that are not final. */
+  openChars = 0;
+  readonly #suspects = new ReadyQueue<LiveTask>();
+  readonly #keeper: Keeper;
+  readonly #random: () => number;
+  #lease = 0;
+
+  constructor({ keeper, random }: LiveTasksOptions) {
+    this.#keeper = keeper;
+    this.#random = random;
+    this.kin = new Kin({
+      hold: (task) => void this.#move(task, { type: "hold" }),
+      end: (task, event, now, finished) => this.#end(task, event, now, finished),
+      free: (task, now) => {
+        if (task.runAt > now) this.delayed.push(task, task.runAt);
+        else this.#queue(task);
+      },
+    });
+  }
+
+  /**
+   * Adds a task, in whatever state it is; `parents` are those of its `after`, in that order. It is in no
+   * count yet: say `counts` of it where it is new.
+   */
+  add(task: LiveTask, parents: readonly Parent[], now: number, finished: FinishedTask[]): void {
+    this.index.add(task);
+    if (isFinal(task.state.status)) return this.#keeper.ended(task);
+    this.openChars += task.payload.length;
+    if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
+    this.kin.add(task, parents, now, finished);
+    if (!isFinal(task.state.status)) this.#place(task);
+  }
+
+  /** Takes a task out that is kept elsewhere, or nowhere, from now on. */
+  remove(task: LiveTask): void {
+    this.index.remove(task);
+  }
+
+  /** Takes a task out as if it had never been there; true when it was running. */
+  disown(task: LiveTask, now: number): boolean {
+    const { status, lease } = task.state;
+    const wasRunning = status === "running";
+    if (wasRunning) {
+      this.running.take(lease);
+      this.#leaveKey(task, now);
+    }
+    if (!isFinal(status)) this.#close(task);
+    this.counts[status]--;
+    // What lies in a queue of it still is passed over: a final task waits for nothing.
+    task.state = { ...task.state, status: "cancelled", lease: 0 };
+    this.index.remove(task);
+    return wasRunning;
+  }
+
+  lease(request: LeaseRequest, now: number, expired: FinishedTask[]): LeasedTask[] {
+    this.wake(now);
+    const tasks: LeasedTask[] = [];
+    const queue = request.suspects ? this.#suspects : this.ready;
+    const holds = (task: LiveTask) => task.task.bond ? this.gate.holds(task.task.bond, now) : false;
+    while (tasks.length < request.limit) {
+      const task = queue.take(request.ops, holds);
+      if (!task) break;
+      if (task.task.expiresAt <= now) {
+        this.#end(task, { type: "expire" }, now, expired);
+        continue;
+      }
+      const lease = ++this.#lease;
+      this.#move(task, { type: "lease", lease });
+      task.startedAt = now;
+      task.leaseUntil = now + request.leaseMs;
+      this.running.set(lease, task);
+      if (task.task.bond) this.gate.started(task.task.bond, now);
+      tasks.push(task);
+    }
+    return tasks;
+  }
+
+  hasSuspects(ops: ReadonlySet<string>): boolean {
+    return this.#suspects.has(ops);
+  }
+
+  renew(leases: readonly number[], leaseMs: number, now: number): number[] {
+    return leases.filter((lease) => {
+      const task = this.running.get(lease);
+      if (task) task.leaseUntil = now + leaseMs;
+      return !task;
+    });
+  }
+
+  ack(acks: readonly Ack[], now: number): FinishedTask[] {
+    const finished: FinishedTask[] = [];
+    for (const { lease, result } of acks) {
+      const task = this.running.take(lease);
+      if (!task) continue;
+      task.result = result;
+      this.#leaveKey(task, now);
+      this.#end(task, { type: "complete", lease }, now, finished);
+    }
+    return finished;
+  }
+
+  nack(nacks: readonly Nack[], now: number): FinishedTask[] {
+    const finished: FinishedTask[] = [];
+    // The last released goes back first, so that they come out in their old order.
+    for (const nack of nacks.toReversed()) this.#nack(nack, now, finished);
+    return finished.reverse();
+  }
+
+  reclaim(now: number): { lost: number[]; finished: FinishedTask[] } {
+    const finished: FinishedTask[] = [];
+    const lost = [...this.running.entries()].filter(([, task]) => task.leaseUntil <= now)
+      .map(([lease]) => lease);
+    for (const lease of lost) this.#nack({ lease, reason: "died" }, now, finished);
+    return { lost, finished };
+  }
+
+  cancel(task: LiveTask, now: number): Cancelled {
+    const nothing = { lease: undefined, finished: undefined, others: [] };
+    const ended: FinishedTask[] = [];
+    this.#end(task, { type: "cancel" }, now, ended);
+    const { status, lease } = task.state;
+    if (status === "running") return { ...nothing, outcome: "running", status, lease };
+    const [finished, ...others] = ended;
+    if (!finished) return { ...nothing, outcome: "final", status };
+    return { ...nothing, outcome: "cancelled", status, finished, others };
+  }
+
+  /** Whether `requeue` would run it again. */
+  mayRequeue(task: LiveTask): boolean {
+    return transition(task.state, { type: "retry" }) !== undefined;
+  }
+
+  /** Runs a final task again, as if it were new; it must not be on any shelf any more. */
+  requeue(
+    task: LiveTask,
+    parents: readonly Parent[],
+    now: number,
+    finished: FinishedTask[],
+  ): Requeued {
+    if (!this.#move(task, { type: "retry" })) {
+      return { outcome: "refused", status: task.state.status };
+    }
+    this.openChars += task.payload.length;
+    task.result = undefined;
+    task.error = undefined;
+    task.cancelledFor = undefined;
+    task.startedAt = 0;
+    task.finishedAt = 0;
+    task.seq = newSerial();
+    this.#keeper.changed(task);
+    this.kin.add(task, parents, now, finished);
+    if (!isFinal(task.state.status)) this.#place(task);
+    return { outcome: "queued", status: task.state.status };
+  }
+
+  /** Expires what nobody started in time. */
+  expire(now: number, expired: FinishedTask[]): void {
+    for (let task = this.expiring.take(now); task; task = this.expiring.take(now)) {
+      this.expireOne(task, now, expired);
+    }
+  }
+
+  expireOne(task: LiveTask, now: number, expired: FinishedTask[]): void {
+    if (task.state.status !== "queued" && task.state.status !== "delayed") return;
+    this.#end(task, { type: "expire" }, now, expired);
+  }
+
+  /** Queues what was waiting for a time that has come. */
+  wake(now: number): void {
+    for (const key of this.gate.due(now)) this.#unpark(key);
+    // Delayed tasks whose time has come stand at the end of the queue, in the order of their times.
+    for (let task = this.delayed.take(now); task; task = this.delayed.take(now)) this.#queue(task);
+  }
+
+  /** When something that waits for a time is next to be looked at. */
+  get nextAt(): number {
+    return Math.min(this.delayed.nextAt, this.gate.nextAt);
+  }
+
+  #nack(nack: Nack, now: number, finished: FinishedTask[]): void {
+    const { lease, reason } = nack;
+    const task = this.running.take(lease);
+    if (!task) return;
+    this.#leaveKey(task, now);
+    switch (reason) {
+      case "released":
+        return this.#end(task, { type: "release", lease }, now, finished);
+      case "stopped":
+        return this.#end(task, { type: "stop", lease }, now, finished);
+      case "died":
+        if (task.state.deaths + 1 === MAX_DEATHS) {
+          task.error = {
+            code: "worker_crashed",
+            message: `its worker process died ${MAX_DEATHS} times while it was running`,
+          };
+        }
+        return this.#end(task, { type: "die", lease }, now, finished);
+      case "failed": {
+        const { attempts, backoffMs: base } = task.task.rules;
+        const { attempt } = task.state;
+        task.error = nack.error;
+        task.runAt = now + backoffMs(base, attempt, this.#random());
+        const again = !nack.last && attempt < attempts;
+        this.#end(task, { type: "fail", lease, again }, now, finished);
+      }
+    }
+  }
+
+  /** From delayed to the end of the queue. */
+  #queue(task: LiveTask): void {
+    if (!this.#move(task, { type: "due" })) return;
+    task.seq = newSerial();
+    this.#keeper.changed(task);
+    this.#place(task);
+  }
+
+  /** Puts a task that waits where it belongs. */
+  #place(task: LiveTask): void {
+    const { status } = task.state;
+    if (task.isSuspect && status === "queued") this.#suspects.push(task);
+    else if (task.unmet > 0 || this.#keeper.takesOver(task)) return;
+    else if (status === "queued") this.ready.push(task);
+    else this.delayed.push(task, task.runAt);
+  }
+
+  /** Applies `event`; `undefined` where it is refused. Keeps the counts. */
+  #move(task: LiveTask, event: TaskEvent): Status | undefined {
+    const next = transition(task.state, event);
+    if (!next) return undefined;
+    this.counts[task.state.status]--;
+    this.counts[next.status]++;
+    task.state = next;
+    return next.status;
+  }
+
+  /** Applies an event that ends something, and puts the task where it belongs after it. */
+  #end(task: LiveTask, event: TaskEvent, now: number, finished: FinishedTask[]): void {
+    const status = this.#move(task, event);
+    if (status === undefined || status === "running") return;
+    if (status === "queued") {
+      (task.isSuspect ? this.#suspects : this.ready).pushFront(task);
+      if (event.type !== "release") this.#keeper.changed(task);
+    } else if (status === "delayed") {
+      this.#keeper.changed(task);
+      this.#place(task);
+    } else {
+      task.finishedAt = now;
+      this.#close(task);
+      if (status !== "failed") task.error = undefined;
+      this.#keeper.changed(task);
+      const news = task.finished();
+      if (news) finished.push(news);
+      this.#keeper.ended(task);
+      this.kin.ended(task, now, finished);
+    }
+  }
+
+  /** The task is not open any more. */
+  #close(task: LiveTask): void {
+    this.openChars -= task.payload.length;
+    this.kin.remove(task);
+  }
+
+  #leaveKey(task: LiveTask, now: number): void {
+    const { bond } = task.task;
+    if (bond && this.gate.ended(bond, now)) this.#unpark(bond.key);
+  }
+
+  #unpark(key: string): void {
+    this.ready.unpark(key);
+    this.#suspects.unpark(key);
+  }
+}

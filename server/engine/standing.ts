@@ -1,0 +1,30 @@
+/** Why a task at hand does not run: what its engine can tell of it. */
+
+import type { Standing } from "./engine.ts";
+import type { LiveTask } from "./live_task.ts";
+import type { LiveTasks } from "./live_tasks.ts";
+
+/** Of a task that is not final; how many are before it is for the engine to add. */
+export function standingOf(live: LiveTasks, task: LiveTask, now: number): Standing {
+  const { status } = task.state;
+  if (status === "running") return { heldBy: "running" };
+  if (task.unmet > 0) return { heldBy: "after", after: live.kin.unmetOf(task) };
+  if (status === "delayed" && task.runAt > now) return { heldBy: "time", until: task.runAt };
+  const held = task.task.bond && live.gate.look(task.task.bond, now);
+  if (held) {
+    return { heldBy: held.by, ...(held.until === undefined ? {} : { until: held.until }) };
+  }
+  return { heldBy: task.isSuspect ? "suspect" : "turn" };
+}
+
+/** Whether it matters how many are before it. */
+export function waitsInLine({ heldBy }: Standing): boolean {
+  return heldBy !== "running" && heldBy !== "after" && heldBy !== "time";
+}
+
+/** Whether `other` is handed out before `task`, as far as priority and order tell. */
+export function isBefore(other: LiveTask, task: LiveTask): boolean {
+  if (other.state.status !== "queued") return false;
+  return other.priority > task.priority ||
+    (other.priority === task.priority && other.seq < task.seq);
+}

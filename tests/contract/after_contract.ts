@@ -1,0 +1,146 @@
+/** What every engine must do with tasks that come after others. */
+
+import { assertEquals } from "@std/assert";
+import { MAX_AFTER_CHARS } from "../../protocol/limits.ts";
+import type { Engine } from "../../server/engine/engine.ts";
+import {
+  type ContractTest,
+  FAILED,
+  leaseIds,
+  leaseMany,
+  leaseOne,
+  NOW,
+  statusOf,
+  submit,
+  task,
+} from "./contract_steps.ts";
+
+const after = (...ids: string[]) => task({ n: 9, task: { after: ids } });
+
+async function complete(engine: Engine, id: string, result: string): Promise<void> {
+  const { id: leased, lease } = await leaseOne(engine);
+  assertEquals(leased, id);
+  await engine.ack([{ lease, result }], NOW);
+}
+
+export const AFTER_TESTS: Record<string, ContractTest> = {
+  async "a task runs once all that it comes after have completed, and is handed their results"(
+    engine,
+  ) {
+    const [a, b] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
+    const [child] = await submit(engine, after(b!, a!, b!));
+    assertEquals(await statusOf(engine, child!), "delayed");
+    await complete(engine, a!, '"x"');
+    assertEquals(await statusOf(engine, child!), "delayed");
+    const [record] = await engine.get([child!], { standingAt: NOW });
+    assertEquals(record?.standing, { heldBy: "after", after: [b!] });
+    await complete(engine, b!, '{"y":2}');
+    assertEquals(await statusOf(engine, child!), "queued");
+    const leased = await leaseOne(engine);
+    assertEquals(leased.id, child);
+    assertEquals(JSON.parse(leased.after!), { [b!]: { y: 2 }, [a!]: "x" });
+    await engine.nack([{ lease: leased.lease, reason: "died" }], NOW);
+    assertEquals((await leaseOne(engine)).after, leased.after, "handed on again");
+  },
+
+  async "a task that comes after completed ones is queued at once"(engine) {
+    const [a] = await submit(engine, task());
+    await complete(engine, a!, "7");
+    const [enqueued] = await engine.enqueue([after(a!)], NOW);
+    assertEquals(enqueued?.status, "queued");
+    assertEquals((await leaseOne(engine)).after, `{"${a}":7}`);
+  },
+
+  async "a task without `after` is handed nothing"(engine) {
+    await submit(engine, task());
+    assertEquals((await leaseOne(engine)).after, undefined);
+  },
+
+  async "a task is cancelled when one that it comes after does not complete, and so are those after it"(
+    engine,
+  ) {
+    for (const end of ["failed", "stopped"] as const) {
+      const [parent] = await submit(engine, task());
+      const [child] = await submit(engine, after(parent!));
+      const [grandchild] = await submit(engine, after(child!));
+      const { lease } = await leaseOne(engine);
+      const news = await engine.nack([{ lease, reason: end, error: FAILED }], NOW);
+      assertEquals(news.map(({ id }) => id).sort(), [parent!, child!, grandchild!].sort());
+      assertEquals(await statusOf(engine, child!), "cancelled");
+      const [record] = await engine.get([grandchild!]);
+      assertEquals([record?.status, record?.cancelledFor], ["cancelled", child]);
+      const [late] = await engine.enqueue([after(parent!)], NOW);
+      assertEquals([late?.outcome, late?.status, late?.finished?.status], [
+        "created",
+        "cancelled",
+        "cancelled",
+      ]);
+    }
+  },
+
+  async "cancelling a task tells of those that came after it"(engine) {
+    const [parent] = await submit(engine, task());
+    const [child] = await submit(engine, after(parent!));
+    const [cancelled] = await engine.cancel([parent!], NOW);
+    assertEquals(cancelled?.finished?.id, parent);
+    assertEquals(cancelled?.others.map(({ id }) => id), [child!]);
+    const again = await engine.requeue([child!], NOW);
+    assertEquals(again.map(({ outcome }) => outcome), ["refused"], "its parent did not complete");
+    const both = await engine.requeue([parent!, child!], NOW);
+    assertEquals(both.map(({ outcome }) => outcome), ["queued", "queued"]);
+    await complete(engine, parent!, "1");
+    assertEquals(await leaseIds(engine), [child!]);
+  },
+
+  async "a task that comes after an expired one is cancelled"(engine) {
+    const [parent] = await submit(engine, task({ task: { expires: 10 } }));
+    const [child] = await submit(engine, after(parent!));
+    const { expired } = await engine.prune(NOW + 10);
+    assertEquals(expired.map(({ id, status }) => [id, status]), [
+      [parent, "expired"],
+      [child, "cancelled"],
+    ]);
+  },
+
+  async "a task that comes after one that is not there is not taken"(engine) {
+    const [refused] = await engine.enqueue([after("nobody")], NOW);
+    assertEquals([refused?.outcome, refused?.missing], ["no_parent", "nobody"]);
+    assertEquals((await engine.stats()).delayed, 0);
+  },
+
+  async "a task may come after others and have a delay, and be cancelled meanwhile"(engine) {
+    const [parent] = await submit(engine, task());
+    const [late, gone] = await submit(
+      engine,
+      task({ n: 2, task: { after: [parent!], delay: 500 } }),
+      after(parent!),
+    );
+    await engine.cancel([gone!], NOW);
+    await complete(engine, parent!, "1");
+    assertEquals(await statusOf(engine, late!), "delayed");
+    assertEquals(await leaseIds(engine, 9, NOW + 499), []);
+    assertEquals(await leaseIds(engine, 9, NOW + 500), [late!]);
+    assertEquals(await statusOf(engine, gone!), "cancelled");
+  },
+
+  async "a long chain ends with its first task"(engine) {
+    const chain: string[] = [];
+    for (let i = 0; i < 20_000; i++) {
+      const last = chain.at(-1);
+      chain.push((await submit(engine, last === undefined ? task() : after(last)))[0]!);
+    }
+    const [cancelled] = await engine.cancel([chain[0]!], NOW);
+    assertEquals(cancelled?.others.length, chain.length - 1);
+    assertEquals(await statusOf(engine, chain.at(-1)!), "cancelled");
+  },
+
+  async "a task whose parents hand on too much fails"(engine) {
+    const half = JSON.stringify("x".repeat(MAX_AFTER_CHARS / 2));
+    const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }));
+    const [child] = await submit(engine, after(...ids));
+    const leases = (await leaseMany(engine, 2)).map(({ lease }) => lease);
+    const news = await engine.ack(leases.map((lease) => ({ lease, result: half })), NOW);
+    assertEquals(news.map(({ id }) => id), [...ids, child!]);
+    assertEquals((await engine.get([child!]))[0]?.error?.code, "bad_result");
+  },
+};

@@ -1,0 +1,61 @@
+/** What the tests of the contract say in few words: submit, lease, look. */
+
+import { assertEquals } from "@std/assert";
+import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
+import { type NewTask, newTask } from "../../server/task/new_task.ts";
+
+export const NOW = 1_800_000_000_000;
+export const LEASE_MS = 30_000;
+export const OPS = new Set(["square", "echo"]);
+
+export type ContractTest = (engine: Engine) => Promise<void>;
+
+/** A task as a client would submit it, at `NOW`. */
+export function task(message: Record<string, unknown> = {}, now = NOW): NewTask {
+  const whole = { op: "square", n: 4, ...message };
+  return newTask(whole, JSON.stringify(whole), now);
+}
+
+export async function submit(engine: Engine, ...tasks: NewTask[]): Promise<string[]> {
+  await engine.enqueue(tasks, NOW);
+  return tasks.map(({ id }) => id);
+}
+
+export async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
+  const tasks = await leaseMany(engine, 1, now);
+  assertEquals(tasks.length, 1, "one task was ready to lease");
+  return tasks[0]!;
+}
+
+/** Copies of the leased tasks: what an engine hands out is to be read at once. */
+export async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<LeasedTask[]> {
+  const { tasks } = await engine.lease({ ops: OPS, limit, leaseMs: LEASE_MS }, now);
+  return tasks.map(({ id, op, payload, attempt, timeoutMs, lease, after }) => ({
+    id,
+    op,
+    payload,
+    attempt,
+    timeoutMs,
+    lease,
+    after,
+  }));
+}
+
+/** The lease of the one suspect there is. */
+export async function leaseSuspect(engine: Engine): Promise<number> {
+  const request = { ops: OPS, limit: 1, leaseMs: LEASE_MS, suspects: true };
+  const { tasks } = await engine.lease(request, NOW);
+  assertEquals(tasks.length, 1, "one suspect was queued");
+  return tasks[0]!.lease;
+}
+
+export async function leaseIds(engine: Engine, limit = 100, now = NOW): Promise<string[]> {
+  return (await leaseMany(engine, limit, now)).map(({ id }) => id);
+}
+
+export async function statusOf(engine: Engine, id: string) {
+  const [record] = await engine.get([id]);
+  return record?.status;
+}
+
+export const FAILED = { code: "task_error", message: "no" } as const;

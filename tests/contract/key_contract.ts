@@ -1,0 +1,115 @@
+/** What every engine must do with the keys of tasks: turns, limits, rates. */
+
+import { assertEquals } from "@std/assert";
+import {
+  type ContractTest,
+  LEASE_MS,
+  leaseIds,
+  leaseMany,
+  leaseOne,
+  NOW,
+  OPS,
+  submit,
+  task,
+} from "./contract_steps.ts";
+
+const keyed = (key: string, n: number, more: Record<string, unknown> = {}) =>
+  task({ n, task: { key, ...more } });
+
+export const KEY_TESTS: Record<string, ContractTest> = {
+  async "keys take turns, whoever came first; tasks without a key are one key more"(engine) {
+    const a = await submit(engine, ...[1, 2, 3, 4].map((n) => keyed("a", n)));
+    const b = await submit(engine, keyed("b", 5), keyed("b", 6));
+    const [none] = await submit(engine, task({ n: 7 }));
+    assertEquals(await leaseIds(engine), [a[0]!, b[0]!, none!, a[1]!, b[1]!, a[2]!, a[3]!]);
+  },
+
+  async "a key takes its turn whichever of its ops is leased"(engine) {
+    const a = await submit(
+      engine,
+      task({ op: "echo", task: { key: "a" } }),
+      keyed("a", 1),
+      task({ op: "echo", task: { key: "a" } }),
+    );
+    const b = await submit(engine, keyed("b", 2));
+    assertEquals(await leaseIds(engine), [a[0]!, b[0]!, a[1]!, a[2]!]);
+  },
+
+  async "a higher priority goes before the turns of keys"(engine) {
+    const [low] = await submit(engine, keyed("a", 1));
+    const [high] = await submit(engine, keyed("b", 2, { priority: 5 }));
+    const [higher] = await submit(engine, keyed("b", 3, { priority: 6 }));
+    assertEquals(await leaseIds(engine), [higher!, high!, low!]);
+  },
+
+  async "no more tasks of a key run than its limit, however they end"(engine) {
+    const ids = await submit(
+      engine,
+      ...[1, 2, 3, 4, 5].map((n) => keyed("a", n, { limit: 2 })),
+    );
+    const [other] = await submit(engine, keyed("b", 9));
+    const [first, second, third] = await leaseMany(engine, 100);
+    assertEquals([first?.id, second?.id, third?.id], [ids[0], other, ids[1]]);
+    assertEquals(await leaseIds(engine), []);
+    await engine.ack([{ lease: first!.lease, result: "1" }], NOW);
+    const next = await leaseMany(engine, 100);
+    assertEquals(next.map(({ id }) => id), [ids[2]!]);
+    await engine.nack([{ lease: third!.lease, reason: "stopped" }], NOW);
+    assertEquals(await leaseIds(engine), [ids[3]!]);
+    await engine.nack([{ lease: next[0]!.lease, reason: "died" }], NOW);
+    assertEquals(await leaseIds(engine), [ids[2]!]);
+    assertEquals((await engine.reclaim(NOW + LEASE_MS)).lost.length, 3);
+    assertEquals(await leaseIds(engine, 100, NOW + LEASE_MS), [ids[3]!, other!, ids[4]!]);
+  },
+
+  async "a cancelled task of a key at its limit is not in the way of those behind it"(engine) {
+    const ids = await submit(engine, ...[1, 2, 3].map((n) => keyed("a", n, { limit: 1 })));
+    const { lease } = await leaseOne(engine);
+    await engine.cancel([ids[1]!], NOW);
+    assertEquals(await leaseIds(engine), []);
+    await engine.ack([{ lease, result: "1" }], NOW);
+    assertEquals(await leaseIds(engine), [ids[2]!]);
+  },
+
+  async "no more tasks of a key start in a time than its rate, in any stretch of that length"(
+    engine,
+  ) {
+    const ids = await submit(
+      engine,
+      ...[1, 2, 3, 4, 5].map((n) => keyed("a", n, { rate: "2/1s" })),
+    );
+    assertEquals(await leaseIds(engine, 1, NOW), [ids[0]!]);
+    assertEquals(await leaseIds(engine, 100, NOW + 600), [ids[1]!]);
+    const request = { ops: OPS, limit: 9, leaseMs: LEASE_MS };
+    const held = await engine.lease(request, NOW + 999);
+    assertEquals([held.tasks.length, held.nextDueAt], [0, NOW + 1000]);
+    assertEquals(await leaseIds(engine, 100, NOW + 1000), [ids[2]!]);
+    assertEquals(await leaseIds(engine, 100, NOW + 1599), []);
+    assertEquals(await leaseIds(engine, 100, NOW + 1600), [ids[3]!]);
+  },
+
+  async "standing tells what holds a task back"(engine) {
+    const ids = await submit(
+      engine,
+      keyed("a", 1, { limit: 1 }),
+      keyed("a", 2, { limit: 1 }),
+      keyed("r", 3, { rate: "1/1h" }),
+      keyed("r", 4, { rate: "1/1h" }),
+      task({ task: { delay: 3_600_000 } }),
+      task({ op: "resize" }),
+    );
+    await leaseIds(engine);
+    const records = await engine.get(ids, { standingAt: NOW });
+    assertEquals(records.map((record) => record?.standing?.heldBy), [
+      "running",
+      "key_limit",
+      "running",
+      "key_rate",
+      "time",
+      "turn",
+    ]);
+    assertEquals(records[4]?.standing?.until, NOW + 3_600_000);
+    assertEquals(records[5]?.standing?.ahead, 2);
+    assertEquals((await engine.get([ids[0]!]))[0]?.standing, undefined);
+  },
+};
