@@ -140,7 +140,7 @@ export class TaskApi {
     return this.#watchingFinal(id, caller, async (final) => {
       const [cancelled] = await engine.cancel([id], clock.now());
       if (!cancelled || cancelled.outcome === "not_found") throw notFound(id);
-      if (cancelled.finished) events.emit([cancelled.finished]);
+      if (cancelled.finished) events.emit([cancelled.finished, ...cancelled.others]);
       let status = cancelled.status;
       if (cancelled.lease !== undefined) {
         dispatch.stopTasks([cancelled.lease], "cancel");

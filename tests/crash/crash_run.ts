@@ -13,6 +13,7 @@ import { drained, getAll, listIds } from "./wire_reader.ts";
 const CLIENTS = 8;
 const WORKERS = 2;
 const DRAIN_MS = 120_000;
+const ANSWER_MS = 10_000;
 
 export interface CrashOptions {
   readonly seed: number;
@@ -111,6 +112,7 @@ class CrashRun {
   async #judge(): Promise<number> {
     const { address } = this.#victim;
     await drained(address, DRAIN_MS);
+    await this.#answered();
     const ids = await listIds(address);
     const views = await getAll(address, ids);
     judge(this.#book, views.filter((view) => view !== undefined));
@@ -120,6 +122,20 @@ class CrashRun {
     if (code !== 0) this.#book.faults.add("server", `it stopped with exit code ${code}`);
     await this.#checkStore();
     return ids.length;
+  }
+
+  /** Every client whose connection lasts has its answers. */
+  async #answered(): Promise<void> {
+    const giveUpAt = Date.now() + ANSWER_MS;
+    for (;;) {
+      const left = this.#clients.flatMap(({ unanswered }) => unanswered);
+      if (left.length === 0) return;
+      if (Date.now() > giveUpAt) {
+        for (const what of left) this.#book.faults.add("unanswered", what);
+        return;
+      }
+      await delay(50);
+    }
   }
 
   async #start(): Promise<void> {

@@ -19,6 +19,8 @@ export const FAULTS = [
   "refused",
   /** More tasks of a key at a time than its limit, or one that ran before those it comes after. */
   "wrong order",
+  /** Nothing was killed, every task is final, and a client was not told. */
+  "unanswered",
   "store",
   "server",
 ] as const;

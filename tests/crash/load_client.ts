@@ -49,6 +49,11 @@ export class LoadClient {
     await this.#say(steps);
   }
 
+  /** What it still waits for on a connection that has not broken. */
+  get unanswered(): string[] {
+    return [...this.#asks.values()].map(({ kind, account }) => `${kind} of ${account.name}`);
+  }
+
   get isConnected(): boolean {
     return this.#wire !== undefined;
   }

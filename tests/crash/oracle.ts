@@ -113,8 +113,10 @@ function judgeLimits(
   const byKey = new Map<string, { limit: number; moments: [at: number, change: number][] }>();
   for (const view of views) {
     const { key, limit } = byId.get(view.task_id)?.planned.options ?? {};
-    if (!view.started_at || !view.finished_at || key === undefined || limit === undefined) continue;
-    const [from, to] = [Date.parse(view.started_at), Date.parse(view.finished_at)];
+    if (key === undefined || limit === undefined) continue;
+    // Others may have ended long after their last run did.
+    if (view.status !== "completed" && view.status !== "failed") continue;
+    const [from, to] = [Date.parse(view.started_at!), Date.parse(view.finished_at!)];
     if (!(from < to)) continue;
     const { moments } = byKey.get(key) ?? byKey.set(key, { limit, moments: [] }).get(key)!;
     moments.push([from, 1], [to, -1]);

@@ -38,8 +38,10 @@ export interface PlanOptions {
   readonly name: string;
 }
 
-/** From the beginning of a round to its kill, at most. */
+/** From the beginning of a round to its kill, at most; so long a script lasts. */
 const MAX_KILL_MS = 600;
+/** A worker process that dies younger than a second is followed by the next one later and later. */
+const MAX_POOL_KILL_MS = 1500;
 const MAX_START_UP_MS = 400;
 /** Tasks that a client still speaks of: its latest. */
 const RECENT = 60;
@@ -51,10 +53,10 @@ export function* makePlan(options: PlanOptions): Generator<Round> {
   const recent: PlannedTask[][] = Array.from({ length: clients }, () => []);
   for (let i = 0; i < rounds; i++) {
     const draw = random.fork();
+    const kill = draw.pick(kills);
     yield {
-      // What is left at the end is drained by a server that starts after the last kill.
-      kill: i === rounds - 1 ? "server" : draw.pick(kills),
-      killAfterMs: draw.int(0, MAX_KILL_MS),
+      kill,
+      killAfterMs: draw.int(0, kill === "pool" ? MAX_POOL_KILL_MS : MAX_KILL_MS),
       startUpMs: draw.int(0, MAX_START_UP_MS),
       scripts: recent.map((tasks) => makeScript(draw.fork(), maker, tasks)),
     };
@@ -65,7 +67,7 @@ function makeScript(random: Random, maker: TaskMaker, recent: PlannedTask[]): Bu
   const bursts: Burst[] = [];
   for (let ms = 0; ms < MAX_KILL_MS;) {
     const pauseMs = random.chance(0.3) ? 0 : random.int(1, 120);
-    const count = random.chance(0.1) ? random.int(20, 60) : random.int(1, 8);
+    const count = random.chance(0.05) ? random.int(10, 40) : random.int(1, 5);
     bursts.push({
       pauseMs,
       steps: Array.from({ length: count }, () => makeStep(random, maker, recent)),

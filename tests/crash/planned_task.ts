@@ -70,13 +70,13 @@ export class TaskMaker {
     }
     if (kind < 0.82) {
       // A fraction of its own, which a double holds exactly.
-      const ms = random.int(0, 25) + serial / 2 ** 24;
+      const ms = random.int(0, 12) + serial / 2 ** 24;
       return { op: "sleep", args: { ms }, ending: { is: "completes", result: ms } };
     }
-    options.attempts = random.int(1, 4);
+    options.attempts = random.int(1, 3);
     options.backoff = random.int(0, 120);
-    if (kind < 0.97) return { op: "square", args: { n: mark }, ending: { is: "fails", mark } };
-    options.timeout = random.int(20, 80);
+    if (kind < 0.985) return { op: "square", args: { n: mark }, ending: { is: "fails", mark } };
+    options.timeout = random.int(20, 50);
     return { op: "sleep", args: { ms: 60_000 + serial }, ending: { is: "times_out" } };
   }
 }
