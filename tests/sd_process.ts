@@ -38,15 +38,24 @@ export class SdServe implements AsyncDisposable {
     this.#talk = talk;
   }
 
-  /** Starts it with `args` more, by way of `sh -c` after `before` where that is given. */
+  /**
+   * Starts it with `args` more, by way of `sh -c` after `before` where that is given, or as the arguments
+   * of the command `through`, which must become the server.
+   */
   static async start(
     args: readonly string[],
-    options: { env?: Record<string, string>; before?: string } = {},
+    options: { env?: Record<string, string>; before?: string; through?: readonly string[] } = {},
   ): Promise<SdServe> {
     const self = selfCommand(["serve", "--port", "0", ...args]);
-    const [path, all] = options.before === undefined
-      ? [self.path, self.args]
-      : ["sh", ["-c", `${options.before}; exec "$0" "$@"`, self.path, ...self.args]];
+    const before = options.before === undefined
+      ? []
+      : ["sh", "-c", `${options.before}; exec "$0" "$@"`];
+    const [path = "", ...all] = [
+      ...options.through ?? [],
+      ...before,
+      self.path,
+      ...self.args,
+    ];
     const child = new Deno.Command(path, {
       args: all,
       env: { NO_COLOR: "1", ...options.env },

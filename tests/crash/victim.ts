@@ -13,6 +13,8 @@ export interface VictimOptions {
   /** Where it keeps what is not in the store. */
   readonly stateDir: string;
   readonly more?: readonly string[];
+  /** A command that becomes the server: see `SdServe`. */
+  readonly through?: readonly string[];
 }
 
 export class Victim {
@@ -37,7 +39,10 @@ export class Victim {
   }
 
   async start(): Promise<void> {
-    this.#server = await SdServe.start(this.#args, { env: this.#env });
+    this.#server = await SdServe.start(this.#args, {
+      env: this.#env,
+      through: this.#options.through ?? [],
+    });
   }
 
   /** `SIGKILL`; resolves once it and all that it started have ended. */
