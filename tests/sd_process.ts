@@ -24,6 +24,15 @@ export async function runSd(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
+/** `sd serve` ended instead of starting. */
+export class NotStarted extends Error {
+  override readonly name = "NotStarted";
+
+  constructor(readonly code: number, readonly lines: readonly string[]) {
+    super(`sd serve ended with ${code}: ${lines.join("\n")}`);
+  }
+}
+
 /** A running `sd serve`, on a free port. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
@@ -72,7 +81,7 @@ export class SdServe implements AsyncDisposable {
         lines.push(line);
         if (line === "[dispatcher] started") ready.resolve();
       }
-      ready.reject(new Error(`sd serve ended: ${lines.join("\n")}`));
+      ready.reject(new NotStarted((await child.status).code, lines));
     })();
     ready.promise.catch(() => undefined);
     await deadline(ready.promise, PATIENCE_MS);

@@ -12,7 +12,9 @@ export class Book {
   kills = 0;
   /** Lines that clients sent, by what they asked. */
   readonly asked = new Map<string, number>();
-  /** Refusals that a plan must expect, by code. */
+  /** Codes of refusals that the run brings about, and any command may get. */
+  readonly expected = new Set<string>();
+  /** Refusals by code. */
   readonly refusals = new Map<string, number>();
 
   account(planned: PlannedTask, client: number): Account {

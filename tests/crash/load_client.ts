@@ -92,6 +92,8 @@ export class LoadClient {
     if (kind === "submit" || kind === "again") {
       if (!account.sent) this.#latest.push(account);
       account.sent = true;
+      // What it was told before says nothing of this one.
+      account.refused = undefined;
       const { op, args, options } = task;
       return { op, ref, ...args, ...(Object.keys(options).length > 0 ? { task: options } : {}) };
     }
@@ -180,6 +182,7 @@ export class LoadClient {
       // One of those it comes after never reached the server.
       if (code === "not_found" && account.planned.options.after) return;
     }
+    if (this.#book.expected.has(code)) return;
     this.#book.faults.add("refused", `${kind} of ${account.name}: ${code}: ${message}`);
   }
 }
