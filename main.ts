@@ -55,6 +55,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
       summary: "list tasks",
       load: async () => (await import("./client/commands/ls.ts")).ls,
     },
+    cron: {
+      summary: "list recurring tasks, pause, resume and remove them",
+      load: async () => (await import("./client/commands/cron.ts")).cron,
+    },
   }],
   ["Look", {
     status: {

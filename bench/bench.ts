@@ -48,41 +48,48 @@ const ms = (value: number) => value.toFixed(2);
 async function throughput(): Promise<void> {
   await using echo = await startEcho();
   await using naive = await startNaive();
-  await using sd = await startServer(2);
+  await using sd = await startServer(2, "memory");
+  await using durable = await startServer(2, "sqlite");
   // All once, unmeasured: what runs for the first time is compiled for the first time.
   for (const { load } of SHAPES) {
     await benchEcho(echo.port, load);
     await benchTasks(naive.port, load);
     await benchTasks(sd.port, load);
+    await benchTasks(durable.port, load);
   }
   print(
-    "| connections × in flight | bare echo, lines/s | naive, tasks/s | sd, tasks/s | sd / naive | sd / echo " +
-      "| echo p50, ms | naive p50, ms | sd p50, ms | sd p99, ms |",
+    "| connections × in flight | bare echo, lines/s | naive, tasks/s | memory, tasks/s | sqlite, tasks/s " +
+      "| memory / naive | sqlite / memory | p50 echo, ms | p50 naive, ms | p50 memory, ms | p50 sqlite, ms " +
+      "| p99 memory, ms | p99 sqlite, ms |",
   );
-  print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+  print("|" + " --- |".repeat(13));
   for (const { name, load } of SHAPES) print(`| ${name} | ${(await row(load)).join(" | ")} |`);
 
   async function row(load: Load): Promise<string[]> {
-    const runs = { echo: [] as Rate[], naive: [] as Rate[], sd: [] as Rate[] };
+    const all = {
+      echo: [] as Rate[],
+      naive: [] as Rate[],
+      sd: [] as Rate[],
+      durable: [] as Rate[],
+    };
     for (let i = 0; i < ROUNDS; i++) {
-      runs.echo.push({ ...await benchEcho(echo.port, load), p99: NaN });
-      runs.naive.push(rateOf(await benchTasks(naive.port, load)));
-      runs.sd.push(rateOf(await benchTasks(sd.port, load)));
+      all.echo.push({ ...await benchEcho(echo.port, load), p99: NaN });
+      all.naive.push(rateOf(await benchTasks(naive.port, load)));
+      all.sd.push(rateOf(await benchTasks(sd.port, load)));
+      all.durable.push(rateOf(await benchTasks(durable.port, load)));
     }
-    const over = (other: readonly Rate[]) =>
-      spread(runs.sd.map(({ rate }, i) => rate / (other[i]?.rate ?? NaN)), ms);
+    const over = (some: readonly Rate[], other: readonly Rate[]) =>
+      spread(some.map(({ rate }, i) => rate / (other[i]?.rate ?? NaN)), ms);
     const rates = (some: readonly Rate[]) => spread(some.map(({ rate }) => rate), perSecond);
     const p50s = (some: readonly Rate[]) => spread(some.map(({ p50 }) => p50), ms);
+    const p99s = (some: readonly Rate[]) => spread(some.map(({ p99 }) => p99), ms);
+
     return [
-      rates(runs.echo),
-      rates(runs.naive),
-      rates(runs.sd),
-      over(runs.naive),
-      over(runs.echo),
-      p50s(runs.echo),
-      p50s(runs.naive),
-      p50s(runs.sd),
-      spread(runs.sd.map(({ p99 }) => p99), ms),
+      ...[all.echo, all.naive, all.sd, all.durable].map(rates),
+      over(all.sd, all.naive),
+      over(all.durable, all.sd),
+      ...[all.echo, all.naive, all.sd, all.durable].map(p50s),
+      ...[all.sd, all.durable].map(p99s),
     ];
   }
 }

@@ -30,10 +30,30 @@ async function start(command: Deno.Command, stream: "stdout" | "stderr"): Promis
   };
 }
 
-/** `sd serve` with `workers` workers, from the executable that SD_BINARY names or from source. */
-export function startServer(workers: number): Promise<Running> {
-  const { path, args } = sdCommand(["serve", "--port", "0", "--workers", String(workers)]);
-  return start(new Deno.Command(path, { args, stderr: "piped", stdout: "null" }), "stderr");
+export type EngineName = "memory" | "sqlite";
+
+/**
+ * `sd serve` with `workers` workers, from the executable that SD_BINARY names or from source; with `sqlite`
+ * on a new file in a temporary folder, fsynced before each acknowledgement.
+ */
+export async function startServer(workers: number, engine: EngineName): Promise<Running> {
+  const folder = await Deno.makeTempDir({ prefix: "sd-bench-" });
+  const { path, args } = sdCommand(["serve", "--port", "0", ...serveArgs(workers, engine, folder)]);
+  const command = new Deno.Command(path, { args, stderr: "piped", stdout: "null" });
+  const running = await start(command, "stderr");
+  return {
+    port: running.port,
+    async [Symbol.asyncDispose]() {
+      await running[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** The flags of `sd serve` for a benchmark. */
+export function serveArgs(workers: number, engine: EngineName, folder: string): string[] {
+  const url = engine === "memory" ? "memory:" : `sqlite:${folder}/sd.db`;
+  return ["--workers", String(workers), "--engine", url];
 }
 
 export function startEcho(): Promise<Running> {

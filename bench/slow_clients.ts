@@ -32,7 +32,7 @@ async function burden(port: number): Promise<() => Promise<void>> {
   };
 }
 
-await using server = await startServer(2);
+await using server = await startServer(2, "memory");
 await benchTasks(server.port, LOAD);
 const alone: number[] = [];
 const beside: number[] = [];

@@ -1,7 +1,7 @@
 /** From `sd serve` to the first result: the whole system started, asked once, and stopped. */
 
 import { connect } from "../client/mod.ts";
-import { median, sdCommand } from "./running.ts";
+import { median, sdCommand, serveArgs } from "./running.ts";
 
 const RUNS = 7;
 const RETRY_MS = 2;
@@ -15,7 +15,9 @@ export async function startUp(): Promise<number> {
 
 async function firstResult(): Promise<number> {
   const port = freePort();
-  const { path, args } = sdCommand(["serve", "--port", String(port), "--workers", "2"]);
+  const folder = await Deno.makeTempDir({ prefix: "sd-bench-" });
+  const flags = serveArgs(2, "sqlite", folder);
+  const { path, args } = sdCommand(["serve", "--port", String(port), ...flags]);
   const start = performance.now();
   const child = new Deno.Command(path, { args, stderr: "null", stdout: "null" }).spawn();
   for (;;) {
@@ -32,6 +34,7 @@ async function firstResult(): Promise<number> {
   const ms = performance.now() - start;
   child.kill("SIGTERM");
   await child.status;
+  await Deno.remove(folder, { recursive: true });
   return ms;
 }
 

@@ -4,7 +4,14 @@ import { ClientError } from "../cli/client_error.ts";
 import type { Target } from "../cli/target.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { JsonObject } from "../protocol/message.ts";
-import type { ServerStats, Status, TaskOptions, TaskView } from "../protocol/task.ts";
+import type {
+  CronAnswer,
+  CronView,
+  ServerStats,
+  Status,
+  TaskOptions,
+  TaskView,
+} from "../protocol/task.ts";
 import { Connection } from "./connection.ts";
 import { refusalOf } from "./refusal.ts";
 import { Submission } from "./submission.ts";
@@ -88,10 +95,11 @@ export class Client {
    * has it safe. Times in `options` are milliseconds.
    */
   async submit(op: string, args: JsonObject = {}, options?: TaskOptions): Promise<Submitted> {
-    for (const name of RESERVED) {
-      if (Object.hasOwn(args, name)) {
-        throw new ClientError("usage", `an argument of a task cannot be called ${name}`);
-      }
+    checkArgs(args);
+    if (options?.cron !== undefined) {
+      throw new ClientError("usage", "a recurring task has no result to wait for", {
+        hint: "make it with schedule(op, args, options)",
+      });
     }
     const json = JSON.stringify(options ? { op, ...args, task: options } : { op, ...args });
     return await this.submitJson(json, { wait: options?.wait ?? true });
@@ -178,6 +186,45 @@ export class Client {
     await this.close();
   }
 
+  /**
+   * Makes a recurring task: `options.cron` says when, in the zone `options.tz`. Its tasks have the ids
+   * `ID:2030-01-31T02:00:00Z`, the time in UTC. With `options.id` the same call again does nothing.
+   */
+  async schedule(
+    op: string,
+    args: JsonObject,
+    options: TaskOptions & { cron: string },
+  ): Promise<CronAnswer> {
+    checkArgs(args);
+    return await this.#ask<CronAnswer>({ op, ...args, task: options });
+  }
+
+  /** Makes the one that this line asks for: the text of an object with `op`. */
+  async scheduleJson(json: string): Promise<CronAnswer> {
+    return await this.#ask<CronAnswer>(JSON.parse(json) as JsonObject);
+  }
+
+  /** The recurring tasks of the server, by id. */
+  async crons(): Promise<CronView[]> {
+    const { crons } = await this.#ask<{ crons: CronView[] }>({ cmd: "crons" });
+    return crons;
+  }
+
+  /** From now on a recurring task submits nothing. */
+  async pauseCron(id: string): Promise<CronAnswer> {
+    return await this.#ask<CronAnswer>({ cmd: "pause", cron_id: id });
+  }
+
+  /** A paused one goes on; what passed meanwhile is treated as its `catch_up` says. */
+  async resumeCron(id: string): Promise<CronAnswer> {
+    return await this.#ask<CronAnswer>({ cmd: "resume", cron_id: id });
+  }
+
+  /** A recurring task is no more; tasks that it has submitted go on. */
+  async removeCron(id: string): Promise<CronAnswer> {
+    return await this.#ask<CronAnswer>({ cmd: "uncron", cron_id: id });
+  }
+
   async #ask<Answer>(message: JsonObject, answerMs = ANSWER_MS): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<JsonObject>();
     this.#connection.send(JSON.stringify(message), {
@@ -198,6 +245,14 @@ export class Client {
   #silent(ms: number): ClientError {
     const message = `${this.target} has not answered for ${formatDuration(ms)}`;
     return new ClientError("unreachable", message, { hint: "see what the server's log says" });
+  }
+}
+
+function checkArgs(args: JsonObject): void {
+  for (const name of RESERVED) {
+    if (Object.hasOwn(args, name)) {
+      throw new ClientError("usage", `an argument of a task cannot be called ${name}`);
+    }
   }
 }
 

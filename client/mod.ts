@@ -35,6 +35,9 @@ export {
   SdError,
 } from "../protocol/errors.ts";
 export type {
+  CatchUp,
+  CronAnswer,
+  CronView,
   FinalStatus,
   Progress,
   ServerStats,

@@ -15,6 +15,8 @@ export interface Payload {
   json: string;
   /** Whether the server is asked to send the end of the task as well. */
   wait: boolean;
+  /** It asks for a recurring task. */
+  cron: boolean;
 }
 
 const QUOTING_HINT =
@@ -83,7 +85,10 @@ function withOptions(
 ): Payload {
   const task = { ...own, ...options };
   const wait = task.wait ?? true;
-  if (Object.keys(options).length === 0) return { json, wait };
+  const cron = task.cron !== undefined;
+  if (Object.keys(options).length === 0) return { json, wait, cron };
+  // Nobody waits for a recurring task anyway, so that --detach asks for nothing.
+  if (cron && options.wait !== undefined) delete task.wait;
   // The last of two members of one name counts, for every reader of JSON that sd has.
-  return { json: `${json.slice(0, -1)},"task":${JSON.stringify(task)}}`, wait };
+  return { json: `${json.slice(0, -1)},"task":${JSON.stringify(task)}}`, wait, cron };
 }

@@ -126,6 +126,12 @@ class ManyRun {
     try {
       if (text === null) throw new ClientError("usage", "the line is not valid UTF-8");
       const payload = readPayload(text, this.#options);
+      if (payload.cron) {
+        const answer = await client.scheduleJson(payload.json);
+        this.tally.submitted++;
+        this.printer.add(JSON.stringify({ line, ...answer }));
+        return;
+      }
       const task = await client.submitJson(payload.json, payload);
       if (!payload.wait) {
         this.tally.submitted++;

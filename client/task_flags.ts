@@ -8,7 +8,7 @@ import {
   MAX_PRIORITY,
   MAX_TIMEOUT_MS,
 } from "../protocol/limits.ts";
-import type { TaskOptions } from "../protocol/task.ts";
+import { CATCH_UPS, type TaskOptions } from "../protocol/task.ts";
 
 export const TASK_FLAGS = {
   id: { type: "string", value: "ID", help: "its id; the same submit again is the same task" },
@@ -63,6 +63,18 @@ export const TASK_FLAGS = {
     max: MAX_DELAY_MS,
     help: "keep the record so long after its end; 1d where none is given",
   },
+  cron: {
+    type: "string",
+    value: "EXPR",
+    help: "make it a recurring task, at the times of this expression, like '0 2 * * *'",
+  },
+  tz: { type: "string", value: "ZONE", help: "the time zone of --cron; UTC where none is given" },
+  catchUp: {
+    type: "string",
+    value: "HOW",
+    choices: CATCH_UPS,
+    help: "times of --cron that passed while no server ran; once if not given",
+  },
 } as const satisfies FlagSpecs;
 
 /** The options that were given, as they travel. */
@@ -70,6 +82,7 @@ export function taskOptions(
   flags: FlagValues<typeof TASK_FLAGS> & { detach: boolean },
 ): TaskOptions {
   const { runTimeout: timeout, id, priority, delay, at, attempts, backoff, expires, keep } = flags;
+  const { cron, tz, catchUp: catch_up } = flags;
   const options: Record<string, unknown> = {
     id,
     priority,
@@ -80,6 +93,9 @@ export function taskOptions(
     backoff,
     expires,
     keep,
+    cron,
+    tz,
+    catch_up,
     wait: flags.detach ? false : undefined,
   };
   const given = Object.entries(options).filter(([, value]) => value !== undefined);

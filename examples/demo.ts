@@ -43,8 +43,8 @@ async function expectResult(client: Client, { op, args, expected }: Sample): Pro
 }
 
 /** Starts `sd serve` on a free port; resolves once it says where it listens. */
-async function startServer() {
-  const { path, args } = selfCommand(["serve", "--port", "0", "--workers", "2"]);
+async function startServer(folder: string) {
+  const { path, args } = selfCommand(["serve", "--port", "0", "--workers", "2", "--data", folder]);
   const child = new Deno.Command(path, { args, stderr: "piped" }).spawn();
   const lines = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
   const listening = Promise.withResolvers<number>();
@@ -60,7 +60,8 @@ async function startServer() {
 }
 
 print("sd serve --port 0 --workers 2");
-const { child, talk, port } = await startServer();
+const folder = await Deno.makeTempDir({ prefix: "sd-demo-" });
+const { child, talk, port } = await startServer(folder);
 try {
   await using client = await connect({ hostname: "127.0.0.1", port });
   for (const n of [4, 5, 7]) {
@@ -82,5 +83,6 @@ try {
   await talk;
 }
 const { code } = await child.status;
+await Deno.remove(folder, { recursive: true });
 print(code === 0 ? "done" : `the server ended with exit code ${code}`);
 Deno.exit(code);

@@ -40,6 +40,16 @@ export const MAX_AFTER_CHARS = 16 * 1024 * 1024;
 export const MAX_RATE_STARTS = 10_000;
 export const MAX_RATE_WINDOW_MS = 24 * 3_600_000;
 
+/** Recurring tasks of one server; all of them fit in one answer of `crons`. */
+export const MAX_CRONS = 1000;
+/** A recurring task is kept in memory as it was submitted. */
+export const MAX_CRON_LINE_CHARS = 65_536;
+/** The id of a task that it submits is 21 longer, and must be one. */
+export const MAX_CRON_ID_CHARS = 100;
+export const MAX_CRON_CHARS = 256;
+/** Times that passed while no server ran, for which tasks are submitted afterwards: the latest ones. */
+export const MAX_CATCH_UP = 1000;
+
 /** Tasks in one answer of `list`. */
 export const MAX_LIST = 1000;
 

@@ -60,7 +60,10 @@ export interface TaskOptions {
   cron?: string;
   /** Of `cron`: an IANA time zone; default UTC. */
   tz?: string;
-  /** Of `cron`: what becomes of times that passed while no server ran; default `once`. */
+  /**
+   * Of `cron`: what becomes of times that passed while no server ran, or while it was paused: left out
+   * (`skip`), one task for all of them (`once`, the default), or one for each of the latest 1000 (`all`).
+   */
   catch_up?: CatchUp;
 }
 
@@ -81,6 +84,14 @@ export interface CronView {
   last_at?: string;
   last_task_id?: string;
   created_at: string;
+}
+
+/** What became of a recurring task that was submitted, paused, resumed or removed. */
+export interface CronAnswer {
+  cron_id: string;
+  status: "scheduled" | "paused" | "removed";
+  /** RFC 3339; of one that is scheduled, unless there is no further time. */
+  next_at?: string;
 }
 
 /** Why a task is not running: a code for programs, a sentence for people. */

@@ -8,7 +8,7 @@ import { VERSION } from "../cli/version.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
 import { systemClock } from "./clock.ts";
 import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
-import { ENGINE_URLS, openEngine } from "./engine/open.ts";
+import { DURABILITIES, ENGINE_URLS, openEngine } from "./engine/open.ts";
 import { untilStopSignal } from "./lifecycle.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, openLog } from "./log.ts";
@@ -48,7 +48,36 @@ export const serve = defineCommand({
       help: `what keeps the tasks: ${ENGINE_URLS.join(", ")}`,
       value: "URL",
       env: "SD_ENGINE",
-      default: "memory:",
+      default: "sqlite:",
+    },
+    data: {
+      type: "string",
+      help: "folder of the tasks' file; default: the state directory of the user",
+      value: "DIR",
+      env: "SD_DATA",
+    },
+    durability: {
+      type: "string",
+      help: "what is acknowledged survives a power failure (full), or only the end of sd (normal)",
+      value: "LEVEL",
+      choices: DURABILITIES,
+      default: "full",
+    },
+    maxKept: {
+      type: "integer",
+      help: "records of final tasks in the file; the oldest go first",
+      value: "N",
+      min: 0,
+      max: 1_000_000_000,
+      default: 1_000_000,
+    },
+    maxFileMib: {
+      type: "integer",
+      help: "use of the file, in MiB, above which records of final tasks go",
+      value: "MIB",
+      min: 16,
+      max: 16 * 1024 * 1024,
+      default: 4096,
     },
     grace: {
       type: "duration",
@@ -148,7 +177,14 @@ export const serve = defineCommand({
     };
     const server = listen({
       config: { hostname: flags.host, port: flags.port, workers, tokens, tls },
-      engine: await openEngine(flags.engine, limits),
+      engine: await openEngine(flags.engine, {
+        ...limits,
+        dataDir: flags.data,
+        durability: flags.durability,
+        maxKept: flags.maxKept,
+        maxFileBytes: flags.maxFileMib * MIB,
+        report: (message) => log.warn("engine", message),
+      }),
       secret,
       limits,
       clock: systemClock,

@@ -5,6 +5,7 @@
 
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
+import { CronApi } from "./api/cron_api.ts";
 import { TaskApi } from "./api/task_api.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
@@ -13,7 +14,9 @@ import { createJanitor } from "./dispatch/janitor.ts";
 import { LOCAL_POOL, LocalPool } from "./dispatch/local_pool.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
+import { Scheduler } from "./dispatch/scheduler.ts";
 import { Settlement } from "./dispatch/settlement.ts";
+import { CronBook } from "./engine/cron_book.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
@@ -70,11 +73,16 @@ export function startServer(options: ServerOptions): Server {
     limits,
   });
 
+  const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
+  const scheduler = new Scheduler({ book, clock, log, submit: (tasks) => api.submit(tasks) });
+  const crons = new CronApi({ book, tasks: api, scheduler });
+
   const address = listeners.open.addr as Deno.NetAddr;
   const started = Promise.withResolvers<void>();
   const door = new TcpDoor({
     listeners,
     api,
+    crons,
     auth: new Auth(config.tokens),
     secret,
     leaseMs,
@@ -113,6 +121,7 @@ export function startServer(options: ServerOptions): Server {
   door.start();
   pool?.start();
   dispatcher.start();
+  scheduler.start();
   reclaimer.start();
   janitor.start();
 
@@ -122,6 +131,7 @@ export function startServer(options: ServerOptions): Server {
     api.stopSubmits();
     ops.giveUpWaiting();
     await door.stopAccepting();
+    await scheduler.stop();
     await dispatcher.stop();
     const isBusy = () => dispatcher.runners.some((runner) => runner.held > 0);
     while (isBusy() && clock.now() < deadline) {

@@ -36,6 +36,8 @@ export class NotStarted extends Error {
 /** A running `sd serve`, on a free port. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
+  /** Its state, gone with it. */
+  readonly #folder: string;
 
   private constructor(
     readonly child: Deno.ChildProcess,
@@ -43,8 +45,10 @@ export class SdServe implements AsyncDisposable {
     /** What it has said so far. */
     readonly lines: readonly string[],
     talk: Promise<void>,
+    folder: string,
   ) {
     this.#talk = talk;
+    this.#folder = folder;
   }
 
   /**
@@ -56,6 +60,7 @@ export class SdServe implements AsyncDisposable {
     options: { env?: Record<string, string>; before?: string; through?: readonly string[] } = {},
   ): Promise<SdServe> {
     const self = selfCommand(["serve", "--port", "0", ...args]);
+    const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
     const before = options.before === undefined
       ? []
       : ["sh", "-c", `${options.before}; exec "$0" "$@"`];
@@ -67,7 +72,7 @@ export class SdServe implements AsyncDisposable {
     ];
     const child = new Deno.Command(path, {
       args: all,
-      env: { NO_COLOR: "1", ...options.env },
+      env: { NO_COLOR: "1", SD_DATA: folder, ...options.env },
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -86,7 +91,7 @@ export class SdServe implements AsyncDisposable {
     ready.promise.catch(() => undefined);
     await deadline(ready.promise, PATIENCE_MS);
     const [, hostname = "", port] = /listening on (.*):(\d+)$/.exec(lines[0] ?? "") ?? [];
-    return new SdServe(child, { hostname, port: Number(port) }, lines, talk);
+    return new SdServe(child, { hostname, port: Number(port) }, lines, talk, folder);
   }
 
   get server(): string {
@@ -108,6 +113,7 @@ export class SdServe implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    await Deno.remove(this.#folder, { recursive: true });
   }
 }
 

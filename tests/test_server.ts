@@ -1,6 +1,7 @@
 /** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
 
 import { systemClock } from "../server/clock.ts";
+import type { Engine } from "../server/engine/engine.ts";
 import { openEngine } from "../server/engine/open.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "../server/limits.ts";
 import type { TlsFiles } from "../server/config.ts";
@@ -10,6 +11,8 @@ import { newPoolSecret } from "../server/tcp/pool_secret.ts";
 import { RawClient } from "./raw_client.ts";
 
 export interface TestServerOptions {
+  /** One that a server before this one had; default: an empty one in memory. */
+  readonly engine?: Engine;
   readonly workers?: number;
   readonly leaseMs?: number;
   readonly graceMs?: number;
@@ -46,7 +49,7 @@ export class TestServer implements AsyncDisposable {
     const secret = newPoolSecret();
     const server = startServer({
       config: { hostname: "127.0.0.1", port: 0, workers, tokens, tls },
-      engine: await openEngine("memory:", limits),
+      engine: options.engine ?? await openEngine("memory:", limits),
       secret,
       limits,
       clock: systemClock,

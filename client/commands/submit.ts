@@ -6,6 +6,7 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { write } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { readPayload } from "../payload.ts";
+import { scheduleOne } from "../schedule_one.ts";
 import { submitMany } from "../submit_many.ts";
 import { submitOne } from "../submit_one.ts";
 import { TASK_FLAGS, taskOptions } from "../task_flags.ts";
@@ -42,6 +43,7 @@ export const submit = defineCommand({
     [`sd submit '<"op":"square","n":7>'`, "the same, with angle brackets for braces"],
     ["sd submit hello", "text is sent to the op echo"],
     [`sd submit --delay 5m --attempts 3 '{"op":"hash","data":"x"}'`, "options of the task"],
+    [`sd submit --id n --cron '0 2 * * *' --tz Europe/Rome hi`, "every night; see: sd cron"],
     ["sd submit --file tasks.ndjson > results.ndjson", "one task a line, one result a line"],
   ],
   notes: [
@@ -56,7 +58,9 @@ export const submit = defineCommand({
     const payload = await onePayload(flags.file, args);
     if (payload !== undefined) {
       const waitMs = (flags.timeout ?? DEFAULT_WAIT_MS) || Infinity;
-      return await submitOne({ flags, payload: readPayload(payload, options), waitMs });
+      const task = readPayload(payload, options);
+      if (task.cron) return await scheduleOne(flags, task);
+      return await submitOne({ flags, payload: task, waitMs });
     }
     if (flags.id !== undefined) {
       throw new ClientError("usage", "--id names one task, and there may be many lines", {

@@ -36,7 +36,8 @@ export function takeIn(
   const isOver = counts.queued + counts.delayed >= maxQueued ||
     live.openChars + task.payload.length > maxOpenChars;
   if (isOver && !task.past) return { enqueued: FULL };
-  const parents = parentsOf(task, known);
+  // What happened to an imported task happened; those it came after may be gone.
+  const parents = task.past && isFinal(task.past.status) ? NONE : parentsOf(task.after, known);
   if (typeof parents === "string") {
     return { enqueued: { ...QUEUED, outcome: "no_parent", missing: parents } };
   }
@@ -51,16 +52,14 @@ export function takeIn(
 
 const NONE: readonly Parent[] = [];
 
-/** The tasks that `task` comes after; the id of one that is not there. */
+/** The tasks with these ids, for one that comes after them; the id of one that is not there. */
 export function parentsOf(
-  task: NewTask,
+  after: readonly string[],
   known: (id: string) => LiveTask | undefined,
 ): readonly Parent[] | string {
-  if (task.after.length === 0) return NONE;
-  // What happened to an imported task happened; its parents may be gone.
-  if (task.past && isFinal(task.past.status)) return NONE;
+  if (after.length === 0) return NONE;
   const parents: Parent[] = [];
-  for (const id of task.after) {
+  for (const id of after) {
     const parent = known(id);
     if (!parent) return id;
     parents.push({ serial: parent.serial, status: parent.state.status, result: parent.result });

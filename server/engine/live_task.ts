@@ -49,6 +49,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   isDirty = false;
   /** It waits on disk, not here, and leaves once it is written. */
   isSpilled = false;
+  /** It has left, or was given up: this object means nothing any more. */
+  isGone = false;
 
   constructor(readonly task: NewTask) {
     this.runAt = task.runAt;

@@ -16,7 +16,7 @@ import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack, Requeued } from ".
 import { KeyGate } from "./key_gate.ts";
 import { Kin, type Parent } from "./kin.ts";
 import type { LiveTask } from "./live_task.ts";
-import { ReadyQueue } from "./ready_queue.ts";
+import { type Lane, ReadyQueue } from "./ready_queue.ts";
 import { TaskIndex } from "./task_index.ts";
 
 /** What an engine does beside this with its tasks. */
@@ -27,6 +27,10 @@ export interface Keeper {
   ended(task: LiveTask): void;
   /** A task that may wait, queued or delayed: true when it will do so elsewhere. */
   takesOver(task: LiveTask): boolean;
+  /** A task that it took over is to be dealt with here after all. */
+  takesBack?(task: LiveTask): void;
+  /** A task was taken from a lane of which more lies elsewhere. */
+  taken?(lane: Lane<LiveTask>): void;
 }
 
 export interface LiveTasksOptions {
@@ -37,13 +41,13 @@ export interface LiveTasksOptions {
 
 export class LiveTasks {
   readonly index = new TaskIndex();
-  readonly ready = new ReadyQueue<LiveTask>();
+  readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
   readonly running = new SerialMap<LiveTask>();
   readonly gate = new KeyGate();
   readonly delayed = new DueQueue(({ state, runAt, unmet }, at) =>
     state.status === "delayed" && runAt === at && unmet === 0
   );
-  readonly expiring = new DueQueue(({ state }) => !isFinal(state.status));
+  readonly expiring = new DueQueue(({ state, isGone }) => !isGone && !isFinal(state.status));
   readonly counts: StatusCounts = {
     queued: 0,
     delayed: 0,
@@ -87,16 +91,37 @@ export class LiveTasks {
     if (!isFinal(task.state.status)) this.#place(task);
   }
 
-  /** Takes a task out that is kept elsewhere, or nowhere, from now on. */
-  remove(task: LiveTask): void {
-    this.index.remove(task);
+  /** Adds a task that waited elsewhere; the counts know it. It stands in no queue yet. */
+  adopt(task: LiveTask): void {
+    this.index.add(task);
+    this.openChars += task.payload.length;
   }
 
-  /** Takes a task out as if it had never been there; true when it was running. */
-  disown(task: LiveTask, now: number): boolean {
+  /** Puts a task that was adopted where it waits from now on. */
+  line(task: LiveTask): void {
+    if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
+    if (task.state.status === "delayed") this.delayed.push(task, task.runAt);
+    else (task.isSuspect ? this.#suspects : this.ready).push(task);
+  }
+
+  /** Adds a final task that is kept elsewhere, to run it again. */
+  recall(task: LiveTask): void {
+    this.index.add(task);
+  }
+
+  /** Takes out a task that is kept elsewhere, or nowhere, from now on. */
+  remove(task: LiveTask): void {
+    task.isGone = true;
+    this.index.remove(task);
+    if (!isFinal(task.state.status)) this.openChars -= task.payload.length;
+  }
+
+  /** Takes out a task as if it had never been there; those that come after it are cancelled. */
+  disown(task: LiveTask, now: number, finished: FinishedTask[]): void {
     const { status, lease } = task.state;
-    const wasRunning = status === "running";
-    if (wasRunning) {
+    if (task.isSpilled) this.#keeper.takesBack?.(task);
+    task.isGone = true;
+    if (status === "running") {
       this.running.take(lease);
       this.#leaveKey(task, now);
     }
@@ -105,7 +130,7 @@ export class LiveTasks {
     // What lies in a queue of it still is passed over: a final task waits for nothing.
     task.state = { ...task.state, status: "cancelled", lease: 0 };
     this.index.remove(task);
-    return wasRunning;
+    this.kin.ended(task, now, finished);
   }
 
   lease(request: LeaseRequest, now: number, expired: FinishedTask[]): LeasedTask[] {
@@ -291,6 +316,7 @@ export class LiveTasks {
 
   /** Applies an event that ends something, and puts the task where it belongs after it. */
   #end(task: LiveTask, event: TaskEvent, now: number, finished: FinishedTask[]): void {
+    if (task.isSpilled) this.#keeper.takesBack?.(task);
     const status = this.#move(task, event);
     if (status === undefined || status === "running") return;
     if (status === "queued") {

@@ -191,7 +191,7 @@ class MemoryEngine implements Engine, Keeper {
     if (!task) return { outcome: "not_found", status: undefined };
     const { status } = task.state;
     if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
-    const parents = parentsOf(task.task, this.#known);
+    const parents = parentsOf(task.task.after, this.#known);
     if (!mayFollow(parents)) return { outcome: "refused", status };
     this.#shelf.takeBack(task);
     return this.#live.requeue(task, parents, now, []);

@@ -24,8 +24,12 @@ export class Lane<Entry extends ReadyEntry> {
   isSpilled = false;
   /** The highest `seq` that was ever put in here. */
   lastSeq = 0;
-  /** More of it is on its way here. */
-  isLoading = false;
+  /** More of it is wanted here, or on its way. */
+  isWanted = false;
+  /** Entries that went elsewhere since more was asked for. */
+  spills = 0;
+  /** Entries on their way there. */
+  leaving = 0;
   /** In the ring of its op. */
   isInRing = false;
   /** That of its group when it last went to the end of the ring. */
@@ -50,12 +54,20 @@ interface Level<Entry extends ReadyEntry> {
   readonly groups: Map<string | undefined, Group<Entry>>;
   /** Of each op, the lanes in the order of their turns. */
   readonly rings: Map<string, Deque<Lane<Entry>>>;
+  /** An entry has left a lane of which more lies elsewhere. */
+  readonly onLeft: ((lane: Lane<Entry>) => void) | undefined;
   clock: number;
 }
 
 export class ReadyQueue<Entry extends ReadyEntry> {
   /** Highest priority first. */
   readonly #levels: Level<Entry>[] = [];
+  readonly #onLeft: ((lane: Lane<Entry>) => void) | undefined;
+
+  /** `onLeft`: an entry has left a lane of which more lies elsewhere. */
+  constructor(onLeft?: (lane: Lane<Entry>) => void) {
+    this.#onLeft = onLeft;
+  }
 
   push(entry: Entry): void {
     const lane = this.laneOf(entry);
@@ -78,6 +90,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
         const entry = lane.entries.peekFront() as Entry;
         if (entry.key === undefined || !holds(entry)) {
           lane.entries.popFront();
+          if (lane.isSpilled) this.#onLeft?.(lane);
           serve(lane);
           return entry;
         }
@@ -115,13 +128,6 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return lane;
   }
 
-  /** Every lane. */
-  *lanes(): Generator<Lane<Entry>> {
-    for (const level of this.#levels) {
-      for (const group of level.groups.values()) yield* group.lanes.values();
-    }
-  }
-
   /** The lane's `isSpilled` has become false: forget it if it is empty. */
   settle(lane: Lane<Entry>): void {
     forgetIfEmpty(lane);
@@ -135,7 +141,13 @@ export class ReadyQueue<Entry extends ReadyEntry> {
       if (level.priority === priority) return level;
       if (level.priority < priority) break;
     }
-    const level: Level<Entry> = { priority, groups: new Map(), rings: new Map(), clock: 0 };
+    const level: Level<Entry> = {
+      priority,
+      groups: new Map(),
+      rings: new Map(),
+      onLeft: this.#onLeft,
+      clock: 0,
+    };
     levels.splice(at, 0, level);
     return level;
   }
@@ -160,7 +172,10 @@ function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
   if (!ring) return undefined;
   for (let lane = ring.peekFront(); lane; lane = ring.peekFront()) {
     const { entries, group } = lane;
-    while (entries.peekFront()?.isReady === false) entries.popFront();
+    while (entries.peekFront()?.isReady === false) {
+      entries.popFront();
+      if (lane.isSpilled) level.onLeft?.(lane);
+    }
     if (entries.length === 0 || group.isParked) {
       ring.popFront();
       lane.isInRing = false;

@@ -106,6 +106,9 @@ const OPTION_NAMES = [
   "after",
 ];
 
+/** Of recurring tasks, which are no tasks: see `cron_task.ts`. */
+const CRON_OPTION_NAMES = ["cron", "tz", "catch_up"];
+
 /** The task that `message` asks for; `line` is its text. Throws `bad_request`. */
 export function newTask(message: JsonObject, line: string, now: number): NewTask {
   const op = message.op;
@@ -146,12 +149,7 @@ export function newTask(message: JsonObject, line: string, now: number): NewTask
 
 function withOptions(op: string, line: string, options: JsonObject, now: number): NewTask {
   for (const name of Object.keys(options)) {
-    if (!OPTION_NAMES.includes(name)) {
-      throw new SdError(
-        "bad_request",
-        `task has no option ${quote(name)}; the options are ${OPTION_NAMES.join(", ")}`,
-      );
-    }
+    if (!OPTION_NAMES.includes(name)) throw unknownOption(name);
   }
   const id = readId(options.id);
   const expires = readInteger(options, "expires", { min: 1, max: MAX_DELAY_MS }, Infinity);
@@ -186,6 +184,20 @@ function withOptions(op: string, line: string, options: JsonObject, now: number)
     bond: readBond(options),
     after: readAfter(options.after, id),
   };
+}
+
+function unknownOption(name: string): SdError {
+  if (CRON_OPTION_NAMES.includes(name)) {
+    return new SdError(
+      "bad_request",
+      `task.${name} is for recurring tasks: give task.cron as well, like "0 2 * * *"`,
+    );
+  }
+  const names = [...OPTION_NAMES, ...CRON_OPTION_NAMES];
+  return new SdError(
+    "bad_request",
+    `task has no option ${quote(name)}; the options are ${names.join(", ")}`,
+  );
 }
 
 function readBond(options: JsonObject): KeyBond | undefined {

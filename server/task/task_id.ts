@@ -19,9 +19,14 @@ let serials = 0;
 let prefixMs = -1;
 let prefix = "";
 
-/** A number that no other task of this process has; never 0. */
+/** A number that no other task of this process, or of its engine's file, has; never 0. */
 export function newSerial(): number {
   return ++serials;
+}
+
+/** From now on serial numbers are `serial` or higher: the lower ones were given out by another process. */
+export function startSerialsAt(serial: number): void {
+  serials = Math.max(serials, serial - 1);
 }
 
 /** The id of task `serial`, made at `now` (ms since 1970). */

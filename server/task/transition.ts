@@ -1,7 +1,7 @@
 /**
  * The life of a task as a pure function: what may happen to it in which state. Every engine obeys it.
  *
- *              ┌────────────── release, die (≤ 2), fail with attempts left and no backoff ─┐
+ *              ┌────────────── release, die (≤ 2), restart, fail with attempts left ────────┐
  *              ▼                                                                           │
  *     ──▶ queued ──lease──▶ running ──complete──▶ completed                                │
  *     │    ▲  │ │              ├──fail (last attempt), die (3rd)──▶ failed                 │
@@ -41,6 +41,8 @@ export type TaskEvent =
   | { readonly type: "release"; readonly lease: number }
   /** The worker process died, or was silent until the lease ran out. */
   | { readonly type: "die"; readonly lease: number }
+  /** The server that knew who runs it is gone; no fault of the task, nor of its workers. */
+  | { readonly type: "restart" }
   /** It has to wait for other tasks first. */
   | { readonly type: "hold" }
   /** It can never be handed to a worker. */
@@ -72,6 +74,10 @@ export function transition(state: TaskState, event: TaskEvent): TaskState | unde
       };
     case "due":
       return state.status === "delayed" ? { ...state, status: "queued" } : undefined;
+    case "restart":
+      return state.status === "running"
+        ? ended("queued", state.attempt - 1, state.deaths)
+        : undefined;
     case "hold":
       return state.status === "queued" ? { ...state, status: "delayed" } : undefined;
     case "refuse":

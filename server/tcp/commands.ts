@@ -5,11 +5,14 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_LIST, MAX_OP_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { PROTOCOL_VERSION, type Status, STATUSES } from "../../protocol/task.ts";
+import type { CronApi } from "../api/cron_api.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
 import type { ListRequest } from "../engine/engine.ts";
+import { CRON_COMMANDS } from "./cron_commands.ts";
 
 export interface CommandContext {
   readonly api: TaskApi;
+  readonly crons: CronApi;
   readonly caller: Caller;
   readonly version: string;
 }
@@ -29,6 +32,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["retry", ({ api }, message) => api.retry(readTaskId(message))],
   ["stats", ({ api }) => api.stats()],
   ["ops", ({ api }) => api.ops()],
+  ...CRON_COMMANDS,
 ]);
 
 /** Throws `unknown_cmd`, `bad_request`, or what the use case throws. */

@@ -6,6 +6,7 @@
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { Auth } from "../api/auth.ts";
+import type { CronApi } from "../api/cron_api.ts";
 import type { TaskApi } from "../api/task_api.ts";
 import {
   MAX_LINE_BYTES_BEFORE_HELLO,
@@ -29,6 +30,7 @@ import type { LinkListener, WorkLink } from "./work_link.ts";
 export interface TcpDoorOptions {
   readonly listeners: Listeners;
   readonly api: TaskApi;
+  readonly crons: CronApi;
   readonly auth: Auth;
   readonly links: LinkListener & { attached(link: WorkLink): void };
   readonly secret: string;
@@ -121,7 +123,7 @@ export class TcpDoor {
 
   /** Resolves when the connection has ended. */
   #serve(conn: Deno.Conn, ownWorkersOnly: boolean): Promise<void> {
-    const { api, auth, limits, log, version, metrics } = this.#options;
+    const { api, crons, auth, limits, log, version, metrics } = this.#options;
     const isPlain = setUp(conn);
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
@@ -133,6 +135,7 @@ export class TcpDoor {
     });
     const session = new Session({
       api,
+      crons,
       outbox,
       log,
       version,

@@ -14,9 +14,11 @@ import {
   type Ref,
 } from "../../protocol/message.ts";
 import type { Line } from "../../protocol/ndjson.ts";
+import type { CronApi } from "../api/cron_api.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
 import { RETRY_AFTER_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { isCronMessage } from "../task/cron_task.ts";
 import { newTask } from "../task/new_task.ts";
 import { runCommand } from "./commands.ts";
 import type { LineHandler } from "./line_handler.ts";
@@ -26,6 +28,7 @@ import { type BatchOwner, SubmitBatch } from "./submit_batch.ts";
 
 export interface SessionOptions {
   readonly api: TaskApi;
+  readonly crons: CronApi;
   readonly outbox: Outbox;
   readonly log: Log;
   readonly version: string;
@@ -66,7 +69,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
       try {
         ref = readRef(message);
         checkMessage(line as string, message);
-        if (message.cmd === undefined) {
+        if (message.cmd === undefined && !isCronMessage(message)) {
           const task = newTask(message, line as string, now);
           this.api.checkOp(task.op);
           if (this.#owed - this.#commands + batch.size >= this.#options.maxInFlight) {
@@ -79,7 +82,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
           if (this.#commands >= this.#options.maxInFlight) {
             throw this.#tooMany("commands are not answered yet");
           }
-          void this.#command(message, ref);
+          void this.#command(message, line as string, ref);
           // An answer may be long, and there are hundreds of commands in a read: others get their turn.
           await new Promise<void>((resolve) => setImmediate(resolve));
           await this.#options.outbox.room();
@@ -164,12 +167,15 @@ export class Session implements LineHandler, BatchOwner, Caller {
     }
   }
 
-  async #command(message: JsonObject, ref: Ref | undefined): Promise<void> {
-    const { version } = this.#options;
+  /** What owes one reply: a command, or a recurring task. */
+  async #command(message: JsonObject, line: string, ref: Ref | undefined): Promise<void> {
+    const { crons, version } = this.#options;
     this.owe(1);
     this.#commands++;
     try {
-      const answer = await runCommand({ api: this.api, caller: this, version }, message);
+      const answer = message.cmd === undefined
+        ? await crons.create(message, line)
+        : await runCommand({ api: this.api, crons, caller: this, version }, message);
       this.reply(objectLine(answer, ref));
     } catch (error) {
       this.refuse(error, ref);

@@ -29,16 +29,23 @@ export async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
 
 /** Copies of the leased tasks: what an engine hands out is to be read at once. */
 export async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<LeasedTask[]> {
-  const { tasks } = await engine.lease({ ops: OPS, limit, leaseMs: LEASE_MS }, now);
-  return tasks.map(({ id, op, payload, attempt, timeoutMs, lease, after }) => ({
-    id,
-    op,
-    payload,
-    attempt,
-    timeoutMs,
-    lease,
-    after,
-  }));
+  const leased: LeasedTask[] = [];
+  // An engine may hand out fewer than there are, and more when it is asked again.
+  while (leased.length < limit) {
+    const request = { ops: OPS, limit: limit - leased.length, leaseMs: LEASE_MS };
+    const { tasks } = await engine.lease(request, now);
+    if (tasks.length === 0) break;
+    leased.push(...tasks.map((task) => ({
+      id: task.id,
+      op: task.op,
+      payload: task.payload,
+      attempt: task.attempt,
+      timeoutMs: task.timeoutMs,
+      lease: task.lease,
+      after: task.after,
+    })));
+  }
+  return leased;
 }
 
 /** The lease of the one suspect there is. */

@@ -59,7 +59,9 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     await engine.nack([{ lease: next[0]!.lease, reason: "died" }], NOW);
     assertEquals(await leaseIds(engine), [ids[2]!]);
     assertEquals((await engine.reclaim(NOW + LEASE_MS)).lost.length, 3);
-    assertEquals(await leaseIds(engine, 100, NOW + LEASE_MS), [ids[3]!, other!, ids[4]!]);
+    // The one that died twice is a suspect now, and runs alone.
+    const again = await leaseIds(engine, 100, NOW + LEASE_MS);
+    assertEquals(again.sort(), [ids[3]!, other!, ids[4]!].sort());
   },
 
   async "a cancelled task of a key at its limit is not in the way of those behind it"(engine) {

@@ -45,25 +45,14 @@ function faultOfDatabase(database: DatabaseSync): string | undefined {
   const integrity = database.prepare("PRAGMA integrity_check").all()
     .map((row) => String(row.integrity_check)).join("; ");
   if (integrity !== "ok") return `integrity_check: ${integrity}`;
-  const kept = database.prepare("SELECT * FROM counts").all();
+  const kept = database.prepare("SELECT * FROM counts").get() ?? {};
   const counted = new Map(
     database.prepare("SELECT status, count(*) AS n FROM tasks GROUP BY status").all()
       .map((row) => [Number(row.status), Number(row.n)]),
   );
-  const wrong = STORED_STATUSES.filter((name, status) =>
-    keptCount(kept, name, status) !== (counted.get(status) ?? 0)
-  );
-  return wrong.length === 0
-    ? undefined
-    : `counts of ${wrong.join(", ")}: ${JSON.stringify(kept)}, but there are ${
-      JSON.stringify([...counted])
-    }`;
-}
-
-function keptCount(
-  rows: readonly Record<string, unknown>[],
-  name: string,
-  _status: number,
-): number {
-  return Number(rows[0]?.[name] ?? NaN);
+  // A store that was never written to has no counts yet.
+  const wrong = STORED_STATUSES.filter((name, i) => (kept[name] ?? 0) !== (counted.get(i) ?? 0));
+  if (wrong.length === 0) return undefined;
+  const [said, there] = [kept, Object.fromEntries(counted)].map((it) => JSON.stringify(it));
+  return `its counts of ${wrong.join(", ")} are wrong: ${said}, but there are ${there}`;
 }

@@ -39,7 +39,7 @@ interface Known {
 }
 
 export class EngineWalk {
-  readonly #engine: Engine;
+  #engine: Engine;
   readonly #random: Random;
   readonly #events = new TaskEvents(new Metrics());
   readonly #clients = [new WalkClient(), new WalkClient()];
@@ -49,9 +49,18 @@ export class EngineWalk {
   readonly #trail: string[] = [];
   #now = 1_800_000_000_000;
 
-  constructor(engine: Engine, random: Random) {
+  /** Closes the engine, and opens what it left behind: of an engine that leaves anything. */
+  readonly #reopen: ((engine: Engine) => Promise<Engine>) | undefined;
+
+  constructor(engine: Engine, random: Random, reopen?: (engine: Engine) => Promise<Engine>) {
     this.#engine = engine;
     this.#random = random;
+    this.#reopen = reopen;
+  }
+
+  /** The engine as it is now. */
+  get engine(): Engine {
+    return this.#engine;
   }
 
   /** Makes `count` random events happen. Throws where the engine and the model part. */
@@ -83,6 +92,7 @@ export class EngineWalk {
       () => this.#wait(),
       () => this.#pass(),
       () => this.#pass(),
+      ...(this.#reopen ? [() => this.#restart()] : []),
     ];
     await random.pick(steps)();
   }
@@ -96,6 +106,17 @@ export class EngineWalk {
     this.#now += ms;
     this.#log(`${ms} ms pass`);
     return Promise.resolve();
+  }
+
+  /** Whoever waits asks again, so the clients need not know. */
+  async #restart(): Promise<void> {
+    this.#log("restart");
+    this.#engine = await this.#reopen!(this.#engine);
+    for (const known of this.#known.values()) {
+      known.state = transition(known.state, { type: "restart" }) ?? known.state;
+    }
+    // A server counts its leases anew.
+    this.#leases.length = 0;
   }
 
   async #submit(): Promise<void> {
@@ -151,6 +172,8 @@ export class EngineWalk {
       }
     }
     const request = { ops: OPS, limit, leaseMs: LEASE_MS };
+    // What an engine has to fetch first is there then.
+    await this.#engine.lease({ ...request, ops: new Set() }, this.#now);
     for (const suspects of [false, true]) {
       const { tasks, expired, nextDueAt } = await this.#engine.lease(
         { ...request, suspects },

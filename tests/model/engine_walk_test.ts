@@ -1,23 +1,44 @@
-/** The memory engine and the model of it go the same way, whatever happens to them. */
+/** Engines and the model of them go the same way, whatever happens to them. */
 
 import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { openTestSqlite } from "../contract/sqlite_files.ts";
 import { Random } from "../fuzz/random.ts";
 import { EngineWalk, NO_JITTER } from "./engine_walk.ts";
 
-const WALKS = 300;
-const STEPS = 200;
-
-Deno.test("on random walks the memory engine does what the model does, and tells each client once", async () => {
+/** Runs walks of 200 steps, each with a generator of its own. */
+async function walkAll(walks: number, open: (random: Random) => Promise<EngineWalk>) {
   const seed = Date.now() % 2 ** 32;
   const random = new Random(seed);
-  for (let walk = 0; walk < WALKS; walk++) {
-    const engine = openMemoryEngine({ random: NO_JITTER });
+  for (let walk = 0; walk < walks; walk++) {
+    const one = await open(random.fork());
     try {
-      await new EngineWalk(engine, random.fork()).run(STEPS);
+      await one.run(200);
     } catch (error) {
       throw new Error(`walk ${walk} of seed ${seed}`, { cause: error });
     } finally {
-      await engine.close();
+      await one.engine.close();
     }
+  }
+}
+
+Deno.test("on random walks the memory engine does what the model does, and tells each client once", async () => {
+  await walkAll(300, (random) => {
+    return Promise.resolve(new EngineWalk(openMemoryEngine({ random: NO_JITTER }), random));
+  });
+});
+
+Deno.test("on random walks the sqlite engine does what the model does, restarts and all", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    let files = 0;
+    await walkAll(20, async (random) => {
+      const path = `${folder}/${++files}.db`;
+      return new EngineWalk(await openTestSqlite(path), random, async (engine) => {
+        await engine.close();
+        return await openTestSqlite(path);
+      });
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
   }
 });

@@ -74,6 +74,12 @@ export function afterDeath(life: Life, worker: number): Life {
   return settled(life, task, life.held.map((leases, at) => at === worker ? [] : leases));
 }
 
+/** The server dies and starts again: no worker holds anything, and the clients wait again. */
+export function afterCrash(life: Life): Life {
+  if (!life.task) return life;
+  return settled(life, apply(life.task, { type: "restart" }) ?? life.task, NOBODY);
+}
+
 /** The same life with workers, or clients, the other way round. */
 export function mirrored(life: Life, what: "workers" | "clients"): Life {
   return what === "workers"
@@ -153,7 +159,8 @@ function apply(task: TaskState, event: TaskEvent): TaskState | undefined {
     `a lease is held by what runs: ${told}`,
   );
   assert(!next.cancelling || next.status === "running", `only what runs is stopped: ${told}`);
-  if (task.cancelling && next.status !== "running") {
+  // A server that dies has not acknowledged the cancel: its client asks again.
+  if (task.cancelling && next.status !== "running" && event.type !== "restart") {
     assert(["cancelled", "completed"].includes(next.status), `it was to be cancelled: ${told}`);
   }
   if (event.type === "retry") {

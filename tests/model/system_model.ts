@@ -1,19 +1,29 @@
 /**
  * Some tasks on the same workers: breadth-first, every state that they can be in together. A state of the
  * whole is a number for each task, and states that differ only in which task, worker or client is
- * which are visited once. Tasks meet where a worker process dies: it takes all that it held with it.
+ * which are visited once. Tasks meet where a worker process or the server dies: it takes all that it held
+ * with it.
  */
 
 import { isFinal } from "../../protocol/task.ts";
-import { afterDeath, type Life, mirrored, steps, textOf, UNBORN, WORKERS } from "./life_model.ts";
+import {
+  afterCrash,
+  afterDeath,
+  type Life,
+  mirrored,
+  steps,
+  textOf,
+  UNBORN,
+  WORKERS,
+} from "./life_model.ts";
 
 /** Every life that a task can have, numbered; from each of them where it can go. */
 export class LifeGraph {
   readonly lives: Life[] = [];
   /** By life: where each of its own events leads. */
   readonly next: number[][] = [];
-  /** By worker, by life: what the death of that worker makes of it. */
-  readonly dead: number[][] = Array.from({ length: WORKERS }, () => []);
+  /** By worker, by life: what the death of that worker makes of it; at last, that of the server. */
+  readonly dead: number[][] = Array.from({ length: WORKERS + 1 }, () => []);
   readonly #numbers = new Map<string, number>();
 
   constructor() {
@@ -21,7 +31,10 @@ export class LifeGraph {
     for (let at = 0; at < this.lives.length; at++) {
       const life = this.lives[at]!;
       this.next.push([...new Set([...steps(life)].map((step) => this.#number(step.next)))]);
-      this.dead.forEach((after, worker) => after.push(this.#number(afterDeath(life, worker))));
+      this.dead.forEach((after, worker) => {
+        const next = worker < WORKERS ? afterDeath(life, worker) : afterCrash(life);
+        after.push(this.#number(next));
+      });
       // Also its mirror images, though every one of them is reached by mirrored events.
       this.mirror(at, "workers");
       this.mirror(at, "clients");

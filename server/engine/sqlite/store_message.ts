@@ -154,12 +154,13 @@ export interface StoreCalls {
   /** Tasks not final whose `expiresAt` is `now` or earlier, the earliest first. */
   expired: { ask: PageSize & { readonly now: number }; answer: StoredTask[] };
   /**
-   * Newest first, from below `ord`; `statuses` are indices, none stands for all. At most so many rows are
+   * Newest first, from below `ord`, or oldest first, from above it; `statuses` are indices, none stands for all. At most so many rows are
    * looked at: `next` is the `ord` to go on from, `null` when there are no more.
    */
   list: {
     ask: {
       readonly ord: number;
+      readonly oldestFirst: boolean;
       readonly statuses: readonly number[];
       readonly op: string | null;
       readonly limit: number;

@@ -1,0 +1,148 @@
+/**
+ * The use cases of recurring tasks: make, list, pause, resume, remove. One change at a time, so that two
+ * clients that submit the same id are told apart.
+ */
+
+import { quote, SdError } from "../../protocol/errors.ts";
+import { MAX_CRONS } from "../../protocol/limits.ts";
+import type { JsonObject } from "../../protocol/message.ts";
+import type { CronAnswer, CronView } from "../../protocol/task.ts";
+import type { CronBook, CronEntry } from "../engine/cron_book.ts";
+import { cronRunId, type CronTask, isSameCron, newCronTask } from "../task/cron_task.ts";
+
+/** What it needs of the use cases of tasks. */
+export interface OpCheck {
+  readonly now: number;
+  /** Throws when a task of this op cannot be taken. */
+  checkOp(op: string): void;
+}
+
+export interface CronApiOptions {
+  readonly book: CronBook;
+  readonly tasks: OpCheck;
+  /** To be told of every change. */
+  readonly scheduler: { wake(): void };
+}
+
+export class CronApi {
+  readonly #options: CronApiOptions;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: CronApiOptions) {
+    this.#options = options;
+  }
+
+  /** Makes the recurring task that a submitted line asks for; resolves once it is safe. */
+  async create(message: JsonObject, line: string): Promise<CronAnswer> {
+    const { book, tasks } = this.#options;
+    const task = newCronTask(message, line, tasks.now);
+    tasks.checkOp(task.op);
+    return await this.#inTurn(async () => {
+      const known = book.get(task.id);
+      if (known) {
+        if (isSameCron(known.task.record.line, line)) return this.#answer(known);
+        throw conflict(task.id);
+      }
+      if (book.list().length >= MAX_CRONS) {
+        throw new SdError(
+          "queue_full",
+          `there are ${MAX_CRONS} recurring tasks, the limit; remove one with {"cmd":"uncron"}`,
+        );
+      }
+      return await this.#keep(task);
+    });
+  }
+
+  list(): { crons: CronView[] } {
+    return { crons: this.#options.book.list().map((entry) => this.#view(entry)) };
+  }
+
+  pause(id: string): Promise<CronAnswer> {
+    return this.#inTurn(async () => {
+      const { task } = this.#find(id);
+      if (task.record.paused) return this.#answer(this.#find(id));
+      return await this.#keep({ ...task, record: { ...task.record, paused: true } });
+    });
+  }
+
+  /** What passed meanwhile is caught up with as `catch_up` says. */
+  resume(id: string): Promise<CronAnswer> {
+    return this.#inTurn(async () => {
+      const { task } = this.#find(id);
+      if (!task.record.paused) return this.#answer(this.#find(id));
+      const resumedAt = this.#options.tasks.now;
+      return await this.#keep({ ...task, record: { ...task.record, paused: false, resumedAt } });
+    });
+  }
+
+  /** It submits nothing any more; tasks that it has submitted go on. */
+  remove(id: string): Promise<CronAnswer> {
+    return this.#inTurn(async () => {
+      this.#find(id);
+      await this.#options.book.remove(id);
+      this.#options.scheduler.wake();
+      return { cron_id: id, status: "removed" };
+    });
+  }
+
+  async #keep(task: CronTask): Promise<CronAnswer> {
+    await this.#options.book.save(task);
+    this.#options.scheduler.wake();
+    return this.#answer(this.#find(task.id));
+  }
+
+  #find(id: string): CronEntry {
+    const entry = this.#options.book.get(id);
+    if (entry) return entry;
+    throw new SdError("not_found", `there is no recurring task ${quote(id)}`);
+  }
+
+  #answer(entry: CronEntry): CronAnswer {
+    const { id: cron_id, record } = entry.task;
+    if (record.paused) return { cron_id, status: "paused" };
+    return { cron_id, status: "scheduled", ...this.#next(entry) };
+  }
+
+  #next({ task, reachedAt }: CronEntry): { next_at?: string } {
+    const nextAt = task.rule.nextAfter(Math.max(reachedAt, this.#options.tasks.now));
+    return nextAt === undefined ? {} : { next_at: time(nextAt) };
+  }
+
+  #view(entry: CronEntry): CronView {
+    const { task: { id, op, rule, record }, lastAt } = entry;
+    return {
+      cron_id: id,
+      op,
+      cron: rule.expression,
+      tz: rule.tz,
+      catch_up: rule.catchUp,
+      paused: record.paused,
+      ...(record.paused ? {} : this.#next(entry)),
+      ...(lastAt === undefined
+        ? {}
+        : { last_at: time(lastAt), last_task_id: cronRunId(id, lastAt) }),
+      created_at: new Date(record.createdAt).toISOString(),
+    };
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#turn;
+    const mine = before.then(work);
+    // Whoever comes next waits for the end of this one, whatever that is.
+    this.#turn = mine.catch(() => undefined);
+    return await mine;
+  }
+}
+
+function conflict(id: string): SdError {
+  return new SdError(
+    "conflict",
+    `there is another recurring task with the id "${id}": its op, its arguments or its options differ; ` +
+      `remove it first, with {"cmd":"uncron","cron_id":"${id}"}, or give another id`,
+  );
+}
+
+/** Every time of an expression is a whole second. */
+function time(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

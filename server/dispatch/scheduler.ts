@@ -1,0 +1,235 @@
+/**
+ * Submits the tasks of recurring tasks when they are due. Each look goes three steps: which times have
+ * come, submit their tasks, save how far that got. The id of a task is made of its time, so a crash
+ * between two steps, or a second server on the engine, makes no task twice.
+ */
+
+import { SdError } from "../../protocol/errors.ts";
+import { MAX_CATCH_UP } from "../../protocol/limits.ts";
+import type { Clock } from "../clock.ts";
+import type { CronBook, CronEntry } from "../engine/cron_book.ts";
+import type { Enqueued } from "../engine/engine.ts";
+import type { Log } from "../log.ts";
+import { cronRun, cronRunId } from "../task/cron_task.ts";
+import type { NewTask } from "../task/new_task.ts";
+
+export interface SchedulerOptions {
+  readonly book: CronBook;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Keeps tasks and has them handed out. */
+  readonly submit: (tasks: readonly NewTask[]) => Promise<Enqueued[]>;
+}
+
+/** What is known of a recurring task between two looks. */
+interface Plan {
+  readonly createdAt: number;
+  /** Times up to this one are in `owed`, submitted or left out. */
+  reachedAt: number;
+  /** The first time after `reachedAt`; `undefined` while nobody has looked, or it is paused. */
+  nextAt: number | undefined;
+  /** Times that came, whose tasks no engine has taken yet; oldest first. */
+  owed: number[];
+  lastAt: number | undefined;
+}
+
+/** A time noticed later than this was missed. Restarting a server takes less. */
+const GRACE_MS = 10_000;
+/** A clock that jumps ahead is noticed in half the time after which that would be a miss. */
+const LOOK_MS = 5000;
+/** After the engine took no tasks. */
+const RETRY_MS = 1000;
+/** A clock set back by more was wrong before: waiting for it to come back would be for ever. */
+const MAX_BACK_MS = 86_400_000;
+
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #plans = new Map<string, Plan>();
+  #started = false;
+  #again = false;
+  #isFailing = false;
+  #loop: Promise<void> | undefined;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#started = true;
+    this.wake();
+  }
+
+  /** Submits nothing more; resolves when no look is under way. */
+  async stop(): Promise<void> {
+    this.#started = false;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    await this.#loop;
+  }
+
+  /** A recurring task is new, or has changed: look now. */
+  wake(): void {
+    this.#again = true;
+    if (!this.#started || this.#loop) return;
+    this.#cancelTimer?.();
+    this.#loop = this.#run().finally(() => {
+      this.#loop = undefined;
+      if (this.#again) this.wake();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    let failed = false;
+    while (this.#again && this.#started) {
+      this.#again = false;
+      failed = !await this.#look(clock.now());
+    }
+    if (!this.#started) return;
+    const waitMs = failed ? RETRY_MS : Math.min(this.#nextAt() - clock.now(), LOOK_MS);
+    this.#cancelTimer = clock.after(Math.max(0, waitMs), () => this.wake());
+  }
+
+  /** False where the engine did not take everything. */
+  async #look(now: number): Promise<boolean> {
+    const { book, log } = this.#options;
+    try {
+      const entries = book.list();
+      this.#forget(entries);
+      for (const entry of entries) this.#notice(entry, now);
+      const tookAll = await this.#submitOwed(now);
+      await this.#save();
+      if (tookAll && this.#isFailing) log.info("scheduler", "recurring tasks are submitted again");
+      if (!tookAll) this.#tellFailure("the queue is full");
+      this.#isFailing = !tookAll;
+      return tookAll;
+    } catch (error) {
+      if (error instanceof SdError) this.#tellFailure(error.message);
+      else log.bug("scheduler", error);
+      this.#isFailing = true;
+      return false;
+    }
+  }
+
+  /** Plans of recurring tasks that are gone, or gone and made again. */
+  #forget(entries: readonly CronEntry[]): void {
+    const createdAt = new Map(entries.map(({ task }) => [task.id, task.record.createdAt]));
+    for (const [id, plan] of this.#plans) {
+      if (createdAt.get(id) !== plan.createdAt) this.#plans.delete(id);
+    }
+  }
+
+  /** Adds the times that have come to what is owed. */
+  #notice(entry: CronEntry, now: number): void {
+    const { log } = this.#options;
+    const { id, rule, record } = entry.task;
+    const plan = this.#planOf(entry);
+    if (record.paused) {
+      plan.nextAt = undefined;
+      return;
+    }
+    if (plan.reachedAt > now + MAX_BACK_MS) {
+      log.warn("scheduler", `the clock was set back; the recurring task ${id} goes on from now`);
+      plan.reachedAt = now;
+      plan.nextAt = undefined;
+    }
+    plan.nextAt ??= rule.nextAfter(plan.reachedAt) ?? Infinity;
+    if (plan.nextAt > now) return;
+    const missedBefore = Math.max(now - GRACE_MS, record.resumedAt);
+    const { times, missed } = rule.due({ after: plan.reachedAt, until: now, missedBefore });
+    if (missed) {
+      const since = new Date(plan.reachedAt).toISOString();
+      log.info(
+        "scheduler",
+        `the recurring task ${id} missed times since ${since}: ` +
+          `catch_up ${rule.catchUp} submits ${times.length}`,
+      );
+    }
+    plan.owed.push(...times);
+    const tooMany = plan.owed.length - MAX_CATCH_UP;
+    if (tooMany > 0) {
+      plan.owed.splice(0, tooMany);
+      log.warn("scheduler", `the recurring task ${id} lost ${tooMany} times: nothing took them`);
+    }
+    plan.reachedAt = now;
+    plan.nextAt = rule.nextAfter(now) ?? Infinity;
+  }
+
+  #planOf({ task, reachedAt, lastAt }: CronEntry): Plan {
+    let plan = this.#plans.get(task.id);
+    if (!plan) {
+      plan = { createdAt: task.record.createdAt, reachedAt, nextAt: undefined, owed: [], lastAt };
+      this.#plans.set(task.id, plan);
+    } else if (reachedAt > plan.reachedAt) {
+      // Another server of this engine was faster.
+      plan.reachedAt = reachedAt;
+      plan.lastAt = lastAt;
+      plan.nextAt = undefined;
+      plan.owed = plan.owed.filter((time) => time > reachedAt);
+    }
+    return plan;
+  }
+
+  /** False where there was no room for all tasks. */
+  async #submitOwed(now: number): Promise<boolean> {
+    let batch: { id: string; plan: Plan; at: number; run: NewTask }[] = [];
+    let tookAll = true;
+    const flush = async () => {
+      const enqueued = await this.#options.submit(batch.map(({ run }) => run));
+      batch.forEach(({ id, plan, at }, i) => {
+        const { outcome } = enqueued[i]!;
+        if (outcome === "full") {
+          tookAll = false;
+          return;
+        }
+        if (outcome === "conflict") this.#tellConflict(id, at);
+        plan.owed = plan.owed.filter((time) => time !== at);
+        plan.lastAt = Math.max(at, plan.lastAt ?? 0);
+      });
+      batch = [];
+    };
+    for (const { task } of this.#options.book.list()) {
+      const plan = this.#plans.get(task.id);
+      if (!plan || task.record.paused) continue;
+      for (const at of plan.owed) {
+        batch.push({ id: task.id, plan, at, run: cronRun(task, at, now) });
+      }
+      if (batch.length >= MAX_CATCH_UP) await flush();
+    }
+    if (batch.length > 0) await flush();
+    return tookAll;
+  }
+
+  async #save(): Promise<void> {
+    const { book } = this.#options;
+    for (const { task, reachedAt } of book.list()) {
+      const plan = this.#plans.get(task.id);
+      if (!plan || plan.createdAt !== task.record.createdAt) continue;
+      const [first] = plan.owed;
+      const done = first === undefined ? plan.reachedAt : first - 1;
+      if (done !== reachedAt) await book.saveProgress(task.id, done, plan.lastAt);
+    }
+  }
+
+  #nextAt(): number {
+    let nextAt = Infinity;
+    for (const plan of this.#plans.values()) nextAt = Math.min(nextAt, plan.nextAt ?? Infinity);
+    return nextAt;
+  }
+
+  #tellFailure(reason: string): void {
+    if (this.#isFailing) return;
+    this.#options.log.warn(
+      "scheduler",
+      `recurring tasks cannot be submitted now, and are tried again: ${reason}`,
+    );
+  }
+
+  #tellConflict(id: string, at: number): void {
+    this.#options.log.warn(
+      "scheduler",
+      `the recurring task ${id} left a time out: another task has the id ${cronRunId(id, at)}`,
+    );
+  }
+}

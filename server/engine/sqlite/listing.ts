@@ -1,0 +1,68 @@
+/** Pages of tasks from the file, each as it is at hand where it is. */
+
+import type { Status } from "../../../protocol/task.ts";
+import type { Listed, ListRequest, TaskRecord } from "../engine.ts";
+import { readCursor } from "../list_cursor.ts";
+import type { LiveTasks } from "../live_tasks.ts";
+import { codeOf, readRow } from "./rows.ts";
+import type { Store } from "./store.ts";
+import type { StoreCalls } from "./store_message.ts";
+
+/** Characters of payloads and results in one page. */
+const PAGE_CHARS = 16 * 1024 * 1024;
+
+export interface ListingOptions {
+  readonly store: Store;
+  readonly live: LiveTasks;
+}
+
+export async function listTasks(
+  { store, live }: ListingOptions,
+  request: ListRequest,
+): Promise<Listed> {
+  const { status, op, limit, oldestFirst = false } = request;
+  if (status === "running") return listRunning(live, request);
+  const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
+  let ord: number | null = first ?? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER);
+  const tasks: TaskRecord[] = [];
+  let last = 0;
+  while (ord !== null) {
+    const page: StoreCalls["list"]["answer"] = await store.call("list", {
+      ord,
+      oldestFirst,
+      statuses: storedAs(status),
+      op: op ?? null,
+      limit: limit + 1 - tasks.length,
+      maxChars: PAGE_CHARS,
+    });
+    for (const row of page.tasks) {
+      const task = live.index.get(row.id) ?? readRow(row);
+      if (status !== undefined && task.state.status !== status) continue;
+      if (tasks.length === limit) return { tasks, cursor: String(last) };
+      tasks.push(task.record());
+      last = row.ord;
+    }
+    ord = page.next;
+  }
+  return { tasks, cursor: undefined };
+}
+
+/** What runs is queued on disk. */
+function listRunning(live: LiveTasks, request: ListRequest): Listed {
+  const sign = request.oldestFirst ? 1 : -1;
+  const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
+  const all = [...live.running.entries()].map(([, task]) => task)
+    .filter((task) => request.op === undefined || task.op === request.op)
+    .filter((task) => first === undefined || sign * (task.serial - first) > 0)
+    .sort((a, b) => sign * (a.serial - b.serial));
+  const tasks = all.slice(0, request.limit);
+  const cursor = all.length > tasks.length ? String(tasks.at(-1)?.serial) : undefined;
+  return { tasks: tasks.map((task) => task.record()), cursor };
+}
+
+/** The statuses on disk under which one of the wire may be found; none stands for all. */
+function storedAs(status: Exclude<Status, "running"> | undefined): number[] {
+  if (status === undefined) return [];
+  const isOpen = status === "queued" || status === "delayed";
+  return isOpen ? [codeOf(status), codeOf("waiting")] : [codeOf(status)];
+}

@@ -1,0 +1,40 @@
+/** From a `sqlite:` URL to the engine on its file. */
+
+import type { Engine } from "../engine.ts";
+import { startSerialsAt } from "../../task/task_id.ts";
+import type { EngineOptions } from "../open.ts";
+import { sqlitePath } from "./location.ts";
+import { openSqliteEngine } from "./sqlite_engine.ts";
+import { Store } from "./store.ts";
+
+const GIB = 1024 ** 3;
+const MAX_KEPT = 1_000_000;
+const MAX_FILE_BYTES = 4 * GIB;
+
+/** Throws `ClientError` with what to do about it, where the file cannot be had. */
+export async function openSqlite(url: string, options: EngineOptions): Promise<Engine> {
+  const {
+    durability = "full",
+    maxQueued = Infinity,
+    maxKept = MAX_KEPT,
+    maxFileBytes = MAX_FILE_BYTES,
+    report = () => {},
+  } = options;
+  const path = sqlitePath(url, options.dataDir);
+  const { store, opened } = await Store.open({ path, durability });
+  try {
+    startSerialsAt(opened.next);
+    return await openSqliteEngine({
+      store,
+      opened,
+      now: Date.now(),
+      report,
+      maxQueued,
+      maxKept,
+      maxBytes: maxFileBytes,
+    });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * The engine that keeps tasks in a file of SQLite. It decides everything in memory, with the same live
+ * tasks as the memory engine, and answers once the store thread has committed what it decided. A run is
+ * not written down, only its end: a task that is running when the server dies is queued in the file.
+ */
+
+import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
+import { DEFAULT_RULES, type NewTask } from "../../task/new_task.ts";
+import {
+  type Ack,
+  type Backup,
+  type Cancelled,
+  type Engine,
+  type Enqueued,
+  type Leased,
+  type LeaseRequest,
+  type Listed,
+  type ListRequest,
+  MAX_AHEAD,
+  type Nack,
+  NOT_FOUND,
+  type Pruned,
+  type Requeued,
+  type TaskRecord,
+} from "../engine.ts";
+import { mayFollow, parentsOf, takeIn } from "../intake.ts";
+import type { LiveTask } from "../live_task.ts";
+import { type Keeper, LiveTasks } from "../live_tasks.ts";
+import type { Lane } from "../ready_queue.ts";
+import { KeptSettings } from "../settings.ts";
+import { standingOf, waitsInLine } from "../standing.ts";
+import { FileBackup } from "./file_backup.ts";
+import { Journal } from "./journal.ts";
+import { listTasks } from "./listing.ts";
+import { Pager, type PagerSizes } from "./pager.ts";
+import { RateKeeper } from "./rate_keeper.ts";
+import { codeOf, readRow } from "./rows.ts";
+import type { Store } from "./store.ts";
+import { type Opened, STORED_STATUSES } from "./store_message.ts";
+import { openChildren } from "./waiting.ts";
+
+export interface SqliteOptions {
+  readonly store: Store;
+  readonly opened: Opened;
+  readonly now: number;
+  /** What an operator has to know: the disk is full, the file is damaged. */
+  readonly report: (message: string) => void;
+  /** 0…1, for the jitter of a backoff. */
+  readonly random?: () => number;
+  /** New tasks are refused while so many are queued or delayed. */
+  readonly maxQueued?: number;
+  /** Records of final tasks; the oldest go first. */
+  readonly maxKept: number;
+  /** Bytes of the file in use, above which final tasks go, the oldest first. */
+  readonly maxBytes: number;
+  readonly sizes?: Partial<PagerSizes>;
+}
+
+/** Tasks that are found too late at a time. */
+const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
+/** Rows that the janitor looks at before others have their turn. */
+const SWEEP_ROWS = 5000;
+/** Nothing is leased while more than this could not be written. */
+const MAX_UNWRITTEN = 1000;
+const NO_ROWS: ReadonlyMap<string, LiveTask> = new Map();
+
+/** The engine on a store that was opened; resolves when it has at hand what it needs. */
+export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
+  const engine = new SqliteEngine(options);
+  await engine.start(options.opened, options.now);
+  return engine;
+}
+
+class SqliteEngine implements Engine, Keeper {
+  readonly name = "sqlite";
+  readonly traits = { durable: true, priorities: true, shared: false };
+  readonly settings: KeptSettings;
+
+  readonly #options: SqliteOptions;
+  readonly #store: Store;
+  readonly #live: LiveTasks;
+  readonly #journal: Journal;
+  readonly #pager: Pager;
+  readonly #rates: RateKeeper;
+  readonly #backup: FileBackup;
+  /** Ends that came of a commit that failed: told with the next news. */
+  #orphans: FinishedTask[] = [];
+  #now: number;
+
+  constructor(options: SqliteOptions) {
+    const { store, opened, report } = options;
+    this.#options = options;
+    this.#store = store;
+    this.#now = options.now;
+    this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
+    this.#journal = new Journal({
+      write: (write) => store.call("write", write),
+      giveUp: (task) => this.#live.disown(task, this.#now, this.#orphans),
+      release: (task) => this.#release(task),
+      onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
+    });
+    this.#pager = new Pager({
+      live: this.#live,
+      call: (call, ask) => store.call(call, ask),
+      onFault: (error) => report(error instanceof Error ? error.message : String(error)),
+      ...(options.sizes ? { sizes: options.sizes } : {}),
+    });
+    this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
+      this.#journal.setting(name, value);
+    });
+    this.#backup = new FileBackup(store);
+    const settings = this.#rates.restore(opened.settings, options.now);
+    this.settings = new KeptSettings(settings, async (name, value) => {
+      this.#journal.setting(name, value ?? null);
+      await this.#journal.committedNow();
+    });
+  }
+
+  async start({ counts, lanes }: Opened, now: number): Promise<void> {
+    const live = this.#live;
+    STORED_STATUSES.forEach((status, code) => {
+      live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
+    });
+    await openChildren({ store: this.#store, live, now, finished: this.#orphans });
+    this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
+  }
+
+  readonly backup = (): Promise<Backup> => this.#backup.begin();
+
+  changed(task: LiveTask): void {
+    this.#journal.changed(task);
+  }
+
+  ended(): void {}
+
+  takesOver(task: LiveTask): boolean {
+    return this.#pager.takesOver(task);
+  }
+
+  takesBack(task: LiveTask): void {
+    this.#pager.takesBack(task);
+  }
+
+  taken(lane: Lane<LiveTask>): void {
+    this.#pager.taken(lane);
+  }
+
+  async enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
+    this.#now = now;
+    const { index } = this.#live;
+    const wanted: string[] = [];
+    for (const task of tasks) {
+      if (task.idGiven && !index.get(task.id)) wanted.push(task.id);
+      for (const id of task.after) if (!index.get(id)) wanted.push(id);
+    }
+    const rows = wanted.length === 0 ? NO_ROWS : await this.#find(wanted);
+    const intake = {
+      live: this.#live,
+      known: (id: string) => index.get(id) ?? rows.get(id),
+      maxQueued: this.#options.maxQueued ?? Infinity,
+      maxOpenChars: Infinity,
+    };
+    const finished: FinishedTask[] = [];
+    const enqueued = tasks.map((task) => {
+      const { enqueued, kept } = takeIn(intake, task, now, finished);
+      if (kept) this.#journal.changed(kept);
+      return enqueued;
+    });
+    await this.#journal.committedNow();
+    return enqueued;
+  }
+
+  async lease(request: LeaseRequest, now: number): Promise<Leased> {
+    this.#now = now;
+    const expired: FinishedTask[] = [];
+    // What ran would have nowhere to leave its result.
+    const isStuck = this.#journal.trouble && this.#journal.backlog > MAX_UNWRITTEN;
+    let tasks = isStuck ? [] : this.#live.lease(request, now, expired);
+    this.#pager.fetch(now);
+    while (tasks.length === 0 && this.#pager.isFetching && !isStuck) {
+      await this.#pager.fetched;
+      tasks = this.#live.lease(request, now, expired);
+      this.#pager.fetch(now);
+    }
+    this.#rates.started(tasks);
+    const isMoreComing = tasks.length < request.limit && this.#pager.isFetching;
+    return {
+      tasks,
+      expired: await this.#whenCommittable(expired),
+      nextDueAt: isMoreComing ? now : Math.min(this.#live.nextAt, this.#pager.nextAt),
+      hasSuspects: this.#live.hasSuspects(request.ops),
+    };
+  }
+
+  renew(leases: readonly number[], leaseMs: number, now: number): Promise<number[]> {
+    return Promise.resolve(this.#live.renew(leases, leaseMs, now));
+  }
+
+  ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
+    return this.#whenCommitted(this.#live.ack(acks, now));
+  }
+
+  nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]> {
+    return this.#whenCommitted(this.#live.nack(nacks, now));
+  }
+
+  async reclaim(now: number): Promise<{ lost: number[]; finished: FinishedTask[] }> {
+    const { lost, finished } = this.#live.reclaim(now);
+    return { lost, finished: await this.#whenCommitted(finished) };
+  }
+
+  async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
+    const rows = await this.#findMissing(ids);
+    const cancelled = ids.map((id) => {
+      const task = this.#atHand(id, rows);
+      return task ? this.#live.cancel(task, now) : NOT_FOUND;
+    });
+    if (cancelled.some(({ outcome }) => outcome === "cancelled")) {
+      await this.#journal.committedNow();
+    }
+    return cancelled;
+  }
+
+  async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
+    const rows = await this.#findMissing(ids);
+    const parents = [...rows.values(), ...ids.map((id) => this.#live.index.get(id))]
+      .flatMap((task) => task?.task.after ?? []);
+    const all = new Map([...rows, ...await this.#findMissing(parents)]);
+    const requeued = ids.map((id) => this.#requeue(id, all, now));
+    if (requeued.some(({ outcome }) => outcome === "queued")) await this.#journal.committedNow();
+    return requeued;
+  }
+
+  async get(
+    ids: readonly string[],
+    { standingAt }: { readonly standingAt?: number } = {},
+  ): Promise<(TaskRecord | undefined)[]> {
+    // What is told is what is safe.
+    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
+    const rows = await this.#findMissing(ids);
+    return await Promise.all(ids.map(async (id) => {
+      const task = this.#live.index.get(id) ?? rows.get(id);
+      if (!task || standingAt === undefined || isFinal(task.state.status)) return task?.record();
+      const standing = standingOf(this.#live, task, standingAt);
+      if (!waitsInLine(standing)) return { ...task.record(), standing };
+      const { priority, seq } = task;
+      const ahead = await this.#store.call("ahead", { priority, seq, limit: MAX_AHEAD });
+      const { running } = this.#live;
+      let runs = 0;
+      // On disk they are queued.
+      for (const [, other] of running.entries()) {
+        if (other.priority > priority || (other.priority === priority && other.seq < seq)) runs++;
+      }
+      return { ...task.record(), standing: { ...standing, ahead: Math.max(0, ahead - runs) } };
+    }));
+  }
+
+  async list(request: ListRequest): Promise<Listed> {
+    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
+    return await listTasks({ store: this.#store, live: this.#live }, request);
+  }
+
+  stats(): Promise<StatusCounts> {
+    return Promise.resolve({ ...this.#live.counts });
+  }
+
+  async prune(now: number): Promise<Pruned> {
+    const expired = this.#orphans;
+    this.#orphans = [];
+    this.#live.expire(now, expired);
+    const late = await this.#store.call("expired", { now, ...EXPIRED_PAGE });
+    for (const row of late) {
+      if (this.#live.index.get(row.id)) continue;
+      const task = readRow(row);
+      this.#pager.bringToEnd(task);
+      this.#live.expireOne(task, now, expired);
+    }
+    this.#rates.prune(now);
+    const held = new Set<number>();
+    for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
+    const { maxKept, maxBytes } = this.#options;
+    const { removed, more } = await this.#store.call("sweep", {
+      now,
+      keepMs: DEFAULT_RULES.keepMs,
+      maxKept,
+      maxBytes,
+      held: [...held],
+      rows: SWEEP_ROWS,
+    });
+    let count = 0;
+    removed.forEach((rows, code) => {
+      const status = STORED_STATUSES[code];
+      if (status === undefined || status === "waiting") return;
+      this.#live.counts[status] -= rows;
+      count += rows;
+    });
+    const told = await this.#whenCommittable(expired);
+    return { removed: count, expired: told, nextAt: more ? now : Infinity };
+  }
+
+  async close(): Promise<void> {
+    if (!this.#journal.trouble) await this.#journal.committed();
+    this.#journal.close();
+    await this.#store.close();
+    this.#backup.close();
+  }
+
+  async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
+    if (finished.length > 0) await this.#journal.committed();
+    return finished;
+  }
+
+  /** The same for a loop, which must go on while nothing can be committed: they are told later then. */
+  async #whenCommittable(finished: FinishedTask[]): Promise<FinishedTask[]> {
+    if (!this.#journal.trouble) return await this.#whenCommitted(finished);
+    this.#orphans.push(...finished);
+    return [];
+  }
+
+  /** The task is on disk as it is here, and not needed here. */
+  #release(task: LiveTask): void {
+    if (task.isSpilled) this.#pager.written(task);
+    this.#live.remove(task);
+  }
+
+  #requeue(id: string, rows: ReadonlyMap<string, LiveTask>, now: number): Requeued {
+    const known = (other: string) => this.#live.index.get(other) ?? rows.get(other);
+    const task = known(id);
+    if (!task) return { outcome: "not_found", status: undefined };
+    const { status } = task.state;
+    if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
+    const parents = parentsOf(task.task.after, known);
+    if (!mayFollow(parents)) return { outcome: "refused", status };
+    if (!this.#live.index.get(id)) this.#live.recall(task);
+    return this.#live.requeue(task, parents, now, this.#orphans);
+  }
+
+  /** The task, brought to hand from disk where it waits there: for its end. */
+  #atHand(id: string, rows: ReadonlyMap<string, LiveTask>): LiveTask | undefined {
+    const here = this.#live.index.get(id);
+    if (here) return here;
+    const task = rows.get(id);
+    if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
+    return task;
+  }
+
+  async #findMissing(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
+    const missing = ids.filter((id) => !this.#live.index.get(id));
+    return missing.length === 0 ? NO_ROWS : await this.#find(missing);
+  }
+
+  /** The rows with these ids. What has come to hand since then goes before them. */
+  async #find(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
+    const rows = await this.#store.call("find", { ids });
+    const found = new Map<string, LiveTask>();
+    for (const row of rows) if (row) found.set(row.id, readRow(row));
+    return found;
+  }
+}
