@@ -2,7 +2,7 @@
 
 import type { Engine } from "../engine.ts";
 import { startSerialsAt } from "../../task/task_id.ts";
-import type { EngineOptions } from "../open.ts";
+import type { EngineOptions } from "../engine_options.ts";
 import { sqlitePath } from "./location.ts";
 import { openSqliteEngine } from "./sqlite_engine.ts";
 import { Store } from "./store.ts";
