@@ -36,8 +36,8 @@ export class NotStarted extends Error {
 /** A running `sd serve`, on a free port. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
-  /** Its state, gone with it. */
-  readonly #folder: string;
+  /** Its state, gone with it; `undefined` where the test has its own. */
+  readonly #folder: string | undefined;
 
   private constructor(
     readonly child: Deno.ChildProcess,
@@ -45,7 +45,7 @@ export class SdServe implements AsyncDisposable {
     /** What it has said so far. */
     readonly lines: readonly string[],
     talk: Promise<void>,
-    folder: string,
+    folder: string | undefined,
   ) {
     this.#talk = talk;
     this.#folder = folder;
@@ -53,14 +53,17 @@ export class SdServe implements AsyncDisposable {
 
   /**
    * Starts it with `args` more, by way of `sh -c` after `before` where that is given, or as the arguments
-   * of the command `through`, which must become the server.
+   * of the command `through`, which must become the server. Its state is in a folder that goes with it,
+   * or where `SD_DATA` of `env` says.
    */
   static async start(
     args: readonly string[],
     options: { env?: Record<string, string>; before?: string; through?: readonly string[] } = {},
   ): Promise<SdServe> {
     const self = selfCommand(["serve", "--port", "0", ...args]);
-    const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
+    const folder = options.env?.SD_DATA === undefined
+      ? await Deno.makeTempDir({ prefix: "sd-test-" })
+      : undefined;
     const before = options.before === undefined
       ? []
       : ["sh", "-c", `${options.before}; exec "$0" "$@"`];
@@ -72,7 +75,7 @@ export class SdServe implements AsyncDisposable {
     ];
     const child = new Deno.Command(path, {
       args: all,
-      env: { NO_COLOR: "1", SD_DATA: folder, ...options.env },
+      env: { NO_COLOR: "1", ...(folder && { SD_DATA: folder }), ...options.env },
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -113,7 +116,7 @@ export class SdServe implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    await Deno.remove(this.#folder, { recursive: true });
+    if (this.#folder) await Deno.remove(this.#folder, { recursive: true });
   }
 }
 

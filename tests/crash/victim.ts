@@ -106,6 +106,7 @@ export class Victim {
   }
 
   get #env(): Record<string, string> {
-    return { NO_COLOR: "1", XDG_STATE_HOME: this.#options.stateDir };
+    const { stateDir } = this.#options;
+    return { NO_COLOR: "1", SD_DATA: stateDir, XDG_STATE_HOME: stateDir };
   }
 }
