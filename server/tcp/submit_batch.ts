@@ -4,7 +4,7 @@
  * can be missed, and holds back the news of an end that came before the acknowledgement.
  */
 
-import { SdError } from "../../protocol/errors.ts";
+import { quote, SdError } from "../../protocol/errors.ts";
 import type { Ref } from "../../protocol/message.ts";
 import type { TaskApi } from "../api/task_api.ts";
 import type { Enqueued } from "../engine/engine.ts";
@@ -101,7 +101,7 @@ export class SubmitBatch implements Waiter {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
-      const isRefused = kept.outcome === "conflict" || kept.outcome === "full";
+      const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
@@ -123,9 +123,17 @@ export class SubmitBatch implements Waiter {
     this.#owner.owe(-settled - early.length);
   }
 
-  #refusal(kept: Enqueued, task: NewTask): SdError {
-    return kept.outcome === "full" ? this.#owner.api.queueFull() : conflictOf(task.id);
+  #refusal({ outcome, missing = "" }: Enqueued, task: NewTask): SdError {
+    if (outcome === "full") return this.#owner.api.queueFull();
+    return outcome === "no_parent" ? noParent(missing) : conflictOf(task.id);
   }
+}
+
+function noParent(id: string): SdError {
+  return new SdError(
+    "not_found",
+    `the task cannot come after ${quote(id)}: there is no such task, or its record was dropped`,
+  );
 }
 
 function conflictOf(id: string): SdError {
