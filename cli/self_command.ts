@@ -15,7 +15,10 @@ export const ENTRY_PERMISSIONS: readonly string[] = [
 ];
 
 /** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
-export const COMPILE_INCLUDES: readonly string[] = ["workers/worker.ts"];
+export const COMPILE_INCLUDES: readonly string[] = [
+  "workers/worker.ts",
+  "server/engine/sqlite/store_thread.ts",
+];
 
 /** The command that runs sd with `args`, as this process was run. */
 export function selfCommand(args: readonly string[]): { path: string; args: string[] } {

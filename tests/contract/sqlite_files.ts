@@ -11,7 +11,7 @@ export async function openTestSqlite(
   path: string,
   sizes: Partial<PagerSizes> = {},
 ): Promise<Engine> {
-  const { store, opened } = await Store.open({ path, durability: "full" });
+  const { store, opened } = await Store.open({ path, durability: "full", now: NOW });
   startSerialsAt(opened.next);
   return await openSqliteEngine({
     store,

@@ -7,15 +7,11 @@ import { SdError } from "../../../protocol/errors.ts";
 import type { Backup } from "../engine.ts";
 import type { Store } from "./store.ts";
 
+/** Other requests have their turn between two of these. */
 const CHUNK_BYTES = 256 * 1024;
 
 export class FileBackup {
   readonly #store: Store;
-  /**
-   * Never closed before the store is: on POSIX systems, closing any handle on a file takes away all locks
-   * that this process has on it, those of SQLite too.
-   */
-  #file: Deno.FsFile | undefined;
   #isUnderWay = false;
 
   constructor(store: Store) {
@@ -26,20 +22,12 @@ export class FileBackup {
     if (this.#isUnderWay) throw new SdError("conflict", "another backup is under way");
     this.#isUnderWay = true;
     try {
-      const { path, bytes } = await this.#store.call("backupBegin", null);
-      this.#file ??= await Deno.open(path);
-      const file = this.#file;
-      return { bytes, chunks: () => read(file, bytes), end: () => this.#end() };
+      const { bytes } = await this.#store.call("backupBegin", null);
+      return { bytes, chunks: () => this.#read(bytes), end: () => this.#end() };
     } catch (error) {
       this.#isUnderWay = false;
       throw error;
     }
-  }
-
-  /** After the store is closed. */
-  close(): void {
-    this.#file?.close();
-    this.#file = undefined;
   }
 
   async #end(): Promise<void> {
@@ -47,15 +35,14 @@ export class FileBackup {
     this.#isUnderWay = false;
     await this.#store.call("backupEnd", null);
   }
-}
 
-async function* read(file: Deno.FsFile, bytes: number): AsyncGenerator<Uint8Array> {
-  const buffer = new Uint8Array(CHUNK_BYTES);
-  for (let offset = 0; offset < bytes;) {
-    await file.seek(offset, Deno.SeekMode.Start);
-    const count = await file.read(buffer.subarray(0, Math.min(CHUNK_BYTES, bytes - offset)));
-    if (count === null) throw new Error(`the file ends at byte ${offset} of ${bytes}`);
-    offset += count;
-    yield buffer.slice(0, count);
+  async *#read(bytes: number): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < bytes;) {
+      const ask = { at, bytes: Math.min(CHUNK_BYTES, bytes - at) };
+      const chunk = await this.#store.call("backupRead", ask);
+      if (chunk.length === 0) throw new Error(`the file ends at byte ${at} of ${bytes}`);
+      at += chunk.length;
+      yield chunk;
+    }
   }
 }

@@ -15,6 +15,8 @@ import type { Cell, StoreFault, Write } from "./store_message.ts";
 export interface JournalOptions {
   /** Commits; rejects with `fault` and `message`. */
   readonly write: (write: Write) => Promise<unknown>;
+  /** Whether a new task may well be final in a moment. */
+  readonly isPromising: (task: LiveTask) => boolean;
   /** A new task could not be stored. */
   readonly giveUp: (task: LiveTask) => void;
   /** A task is on disk as it is here, and nothing of it is needed here any more. */
@@ -31,6 +33,10 @@ interface Batch {
   readonly done: PromiseWithResolvers<SdError | undefined>;
 }
 
+/** An acknowledgement waits so long at most for its task to end. */
+const LINGER_MS = Number(Deno.env.get("LINGER") ?? 1);
+/** So many are worth a commit of their own. */
+const RIPE_TASKS = Number(Deno.env.get("RIPE") ?? 4096);
 /** After a commit that failed, when nobody asks for one sooner. */
 const RETRY_MS = 200;
 
@@ -41,6 +47,10 @@ export class Journal {
   #isScheduled = false;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #trouble: SdError | undefined;
+  /** New tasks in the next batch that may be final before it has to be written. */
+  readonly #promising = new Set<LiveTask>();
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  #ripeAt = 0;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -62,9 +72,17 @@ export class Journal {
 
   /** What is kept of `task` is out of date. */
   changed(task: LiveTask): void {
-    if (task.isDirty) return;
+    if (task.isDirty) {
+      if (!this.#promising.has(task) || !isFinal(task.state.status)) return;
+      this.#promising.delete(task);
+      if (this.#promising.size === 0) this.#schedule();
+      return;
+    }
     task.isDirty = true;
     this.#next.tasks.push(task);
+    if (task.storedStatus === NOT_STORED && this.#options.isPromising(task)) {
+      this.#promising.add(task);
+    }
     this.#schedule();
   }
 
@@ -89,6 +107,7 @@ export class Journal {
   /** Gives up what could not be written. */
   close(): void {
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#lingerTimer);
     this.#retryTimer = undefined;
   }
 
@@ -102,13 +121,30 @@ export class Journal {
     // All that comes in together is written together.
     setImmediate(() => {
       this.#isScheduled = false;
-      this.#flush();
+      this.#flushIfRipe();
     });
+  }
+
+  /** Tasks that will be final in a moment are waited for: they are written once then. */
+  #flushIfRipe(): void {
+    if (this.#underWay || isEmpty(this.#next)) return;
+    if (this.#promising.size === 0 || this.#next.tasks.length >= RIPE_TASKS) return this.#flush();
+    const now = performance.now();
+    if (this.#ripeAt === 0) this.#ripeAt = now + LINGER_MS;
+    if (now >= this.#ripeAt) return this.#flush();
+    this.#lingerTimer ??= setTimeout(() => {
+      this.#lingerTimer = undefined;
+      this.#flush();
+    }, this.#ripeAt - now);
   }
 
   #flush(): void {
     if (this.#underWay || isEmpty(this.#next)) return;
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#lingerTimer);
+    this.#lingerTimer = undefined;
+    this.#ripeAt = 0;
+    this.#promising.clear();
     const batch = this.#next;
     this.#next = newBatch();
     this.#underWay = batch;
@@ -131,7 +167,7 @@ export class Journal {
     for (const task of batch.tasks) {
       if (!task.isDirty && (task.isSpilled || isFinal(task.state.status))) release(task);
     }
-    this.#flush();
+    this.#flushIfRipe();
   }
 
   #failed(batch: Batch, before: readonly number[], reason: unknown): void {

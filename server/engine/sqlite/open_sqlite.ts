@@ -1,5 +1,6 @@
 /** From a `sqlite:` URL to the engine on its file. */
 
+import { stateDir } from "../../../cli/state_dir.ts";
 import type { Engine } from "../engine.ts";
 import { startSerialsAt } from "../../task/task_id.ts";
 import type { EngineOptions } from "../engine_options.ts";
@@ -20,14 +21,20 @@ export async function openSqlite(url: string, options: EngineOptions): Promise<E
     maxFileBytes = MAX_FILE_BYTES,
     report = () => {},
   } = options;
-  const path = sqlitePath(url, options.dataDir);
-  const { store, opened } = await Store.open({ path, durability });
+  const path = sqlitePath(url, options.dataDir ?? stateDir());
+  const now = Date.now();
+  const { store, opened } = await Store.open({
+    path,
+    durability,
+    now,
+    onDamaged: (rows) => rows.forEach(({ message }) => report(message)),
+  });
   try {
     startSerialsAt(opened.next);
     return await openSqliteEngine({
       store,
       opened,
-      now: Date.now(),
+      now,
       report,
       maxQueued,
       maxKept,

@@ -61,6 +61,8 @@ export interface SqliteOptions {
 const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
 /** Rows that the janitor looks at before others have their turn. */
 const SWEEP_ROWS = 5000;
+/** With more in the queue, a new task is not final in a moment. */
+const MAX_PROMISING = 2048;
 /** Nothing is leased while more than this could not be written. */
 const MAX_UNWRITTEN = 1000;
 const NO_ROWS: ReadonlyMap<string, LiveTask> = new Map();
@@ -96,6 +98,8 @@ class SqliteEngine implements Engine, Keeper {
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#journal = new Journal({
       write: (write) => store.call("write", write),
+      isPromising: ({ state, task }) =>
+        state.status === "queued" && task.wait && this.#live.counts.queued <= MAX_PROMISING,
       giveUp: (task) => this.#live.disown(task, this.#now, this.#orphans),
       release: (task) => this.#release(task),
       onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
@@ -303,7 +307,6 @@ class SqliteEngine implements Engine, Keeper {
     if (!this.#journal.trouble) await this.#journal.committed();
     this.#journal.close();
     await this.#store.close();
-    this.#backup.close();
   }
 
   async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {

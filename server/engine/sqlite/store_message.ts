@@ -140,10 +140,21 @@ export interface Swept {
   readonly more: boolean;
 }
 
+/**
+ * A row that is not what was written. It is never part of an answer: `find` fails with it, every other
+ * request leaves it out and tells of it beside its answer, once.
+ */
+export interface DamagedRow {
+  readonly ord: number;
+  /** As far as it can be read. */
+  readonly id: string | null;
+  readonly message: string;
+}
+
 /** Every request, by its name: what is asked, what is answered. */
 export interface StoreCalls {
   write: { ask: Write; answer: null };
-  /** By ids, in their order; `null` where there is none. */
+  /** By ids, in their order; `null` where there is none. Fails with `damaged` if one of them is. */
   find: { ask: { ids: readonly string[] }; answer: (StoredTask | null)[] };
   /** Queued tasks of a lane after `seq`, in their order. */
   lane: { ask: Lane & PageSize & { readonly seq: number }; answer: StoredTask[] };
@@ -174,8 +185,13 @@ export interface StoreCalls {
     answer: number;
   };
   sweep: { ask: SweepRequest; answer: Swept };
-  /** Moves all that is committed into the main file, and leaves that file alone until `backupEnd`. */
+  /**
+   * Moves all that is committed into the main file, and leaves that file alone until `backupEnd`. Copy it by
+   * `backupRead` only: in the process that holds a file, closing it anywhere else ends its lock.
+   */
   backupBegin: { ask: null; answer: { path: string; bytes: number } };
+  /** So many bytes of the main file from `at`, fewer at its end. */
+  backupRead: { ask: { readonly at: number; readonly bytes: number }; answer: Uint8Array };
   backupEnd: { ask: null; answer: null };
   close: { ask: null; answer: null };
 }
@@ -196,6 +212,27 @@ export type StoreRequest = {
   };
 }[StoreCall];
 
+/** `damaged`: rows that were met on the way to the answer and left out of it. */
 export type StoreReply =
-  | { readonly serial: number; readonly answer: StoreCalls[StoreCall]["answer"] }
+  | {
+    readonly serial: number;
+    readonly answer: StoreCalls[StoreCall]["answer"];
+    readonly damaged?: readonly DamagedRow[];
+  }
   | { readonly serial: number; readonly fault: StoreFault; readonly message: string };
+
+/** `full`: every commit is on the disk before it is answered. `normal`: a power cut may lose the last ones. */
+export type Durability = "full" | "normal";
+
+/** The first message to the thread. */
+export interface StoreStart {
+  readonly path: string;
+  readonly durability: Durability;
+  readonly now: number;
+}
+
+/** The first message from it: the file is open, or why a person must do something first. */
+export type StoreStarted =
+  | { readonly opened: Opened }
+  | { readonly refused: { readonly message: string; readonly hint: string | undefined } }
+  | { readonly fault: StoreFault; readonly message: string };

@@ -1,0 +1,45 @@
+/**
+ * What is in the file. To change it: append a migration that turns the last version into the next; never
+ * alter one that was released. `user_version` says how many were applied. A migration that adds a column with
+ * state must also rewrite the sums of `stored_row.ts`.
+ */
+
+import { ROW_COLUMNS } from "./stored_row.ts";
+
+/** In the header of the file, so that it is known for ours: "sd_1". */
+export const APPLICATION_ID = 0x73645f31;
+/** Measured: 8192 writes a fifth more to the log for the same rows, and is 10 % slower. */
+export const PAGE_BYTES = 4096;
+
+/*
+ * Small columns stand first: a look at a row's state never reads the pages that a long payload fills.
+ * A completed task with nothing special about it stands in no index, and so costs one row.
+ */
+const VERSION_1 = `
+CREATE TABLE tasks (
+  ord INTEGER PRIMARY KEY, status INTEGER NOT NULL, seq INTEGER NOT NULL, runAt INTEGER NOT NULL,
+  attempt INTEGER NOT NULL, deaths INTEGER NOT NULL, startedAt INTEGER NOT NULL,
+  finishedAt INTEGER NOT NULL, dropAt INTEGER, expiresAt INTEGER, given INTEGER NOT NULL,
+  priority INTEGER NOT NULL, createdAt INTEGER NOT NULL, fixedSum INTEGER NOT NULL,
+  stateSum INTEGER NOT NULL, id TEXT NOT NULL, key TEXT NOT NULL, op TEXT NOT NULL,
+  options TEXT, error TEXT, result TEXT, payload TEXT NOT NULL
+);
+CREATE UNIQUE INDEX tasks_given ON tasks (id) WHERE given = 1;
+CREATE INDEX tasks_queue ON tasks (priority, key, op, seq) WHERE status = 0;
+CREATE INDEX tasks_due ON tasks (runAt) WHERE status = 1;
+CREATE INDEX tasks_expires ON tasks (expiresAt) WHERE expiresAt IS NOT NULL AND status < 3;
+CREATE INDEX tasks_drop ON tasks (dropAt) WHERE dropAt IS NOT NULL;
+CREATE INDEX tasks_rare ON tasks (status)
+  WHERE status = 1 OR status = 2 OR status = 4 OR status = 5 OR status = 6;
+CREATE TABLE counts (
+  one INTEGER PRIMARY KEY CHECK (one = 1), queued INTEGER NOT NULL, delayed INTEGER NOT NULL,
+  waiting INTEGER NOT NULL, completed INTEGER NOT NULL, failed INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL, expired INTEGER NOT NULL, next INTEGER NOT NULL, sum INTEGER NOT NULL
+);
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+`;
+
+export const MIGRATIONS: readonly string[] = [VERSION_1];
+
+/** For a SELECT of whole rows, and for an INSERT. */
+export const ROW_COLUMN_LIST = ROW_COLUMNS.join(", ");

@@ -1,0 +1,37 @@
+/** Entry of the thread that keeps the file of a store: opens it, then answers requests in their order. */
+
+import { ClientError } from "../../../cli/client_error.ts";
+import { faultOf } from "./sqlite_fault.ts";
+import type { StoreReply, StoreRequest, StoreStart, StoreStarted } from "./store_message.ts";
+import { TaskFile } from "./task_file.ts";
+
+/** What a Web Worker has of its own; the house checks with the names of a window. */
+const scope = self as unknown as {
+  postMessage(message: StoreReply | StoreStarted): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+};
+
+scope.onmessage = ({ data }: MessageEvent<StoreStart>) => {
+  try {
+    const file = new TaskFile(data);
+    scope.onmessage = (event: MessageEvent<StoreRequest>) =>
+      scope.postMessage(reply(file, event.data));
+    scope.postMessage({ opened: file.opened });
+  } catch (error) {
+    scope.postMessage(
+      error instanceof ClientError
+        ? { refused: { message: error.message, hint: error.hint } }
+        : faultOf(error),
+    );
+  }
+};
+
+function reply(file: TaskFile, { serial, call, ask }: StoreRequest): StoreReply {
+  try {
+    const answer = file.answer(call, ask);
+    const damaged = file.takeDamaged();
+    return damaged.length === 0 ? { serial, answer } : { serial, answer, damaged };
+  } catch (error) {
+    return { serial, ...faultOf(error) };
+  }
+}

@@ -1,0 +1,164 @@
+/** Answers what the engine wants to know of stored tasks; see `StoreCalls`. */
+
+import type { StatementSync } from "node:sqlite";
+import { serialOf } from "../../task/task_id.ts";
+import { type PageQuery, RowReader } from "./row_reader.ts";
+import { ROW_COLUMN_LIST } from "./schema.ts";
+import { damageError, FaultError } from "./sqlite_fault.ts";
+import type { Cell, Lane, StoreCalls, StoredTask } from "./store_message.ts";
+import { isDamaged, taskOf } from "./stored_row.ts";
+import { fromStored, keyFromStored, keyToStored, toStored } from "./stored_text.ts";
+
+type Ask<C extends keyof StoreCalls> = StoreCalls[C]["ask"];
+type Answer<C extends keyof StoreCalls> = StoreCalls[C]["answer"];
+
+const LANE: PageQuery = {
+  sql: `FROM tasks INDEXED BY tasks_queue WHERE status = 0 AND priority = ? AND key = ? AND op = ?
+    AND seq > ? ORDER BY seq LIMIT ?`,
+  place: ["seq"],
+};
+const DUE: PageQuery = {
+  sql: `FROM tasks INDEXED BY tasks_due WHERE status = 1 AND (runAt, ord) > (?, ?)
+    ORDER BY runAt, ord LIMIT ?`,
+  place: ["runAt", "ord"],
+};
+const WAITING: PageQuery = {
+  sql: `FROM tasks INDEXED BY tasks_rare WHERE status = 2 AND ord > ? ORDER BY ord LIMIT ?`,
+  place: ["ord"],
+};
+const EXPIRED: PageQuery = {
+  sql: `FROM tasks INDEXED BY tasks_expires WHERE expiresAt IS NOT NULL AND status < 3
+    AND (expiresAt, ord) > (?, ?) AND expiresAt <= ? ORDER BY expiresAt, ord LIMIT ?`,
+  place: ["expiresAt", "ord"],
+};
+
+/** A lane before all others: no key is less, and priorities are small. */
+const BEFORE_LANES = [-1e9, "", ""] as const;
+/** Lanes that `ahead` looks at beyond its limit; more make its answer too low. */
+const MAX_EMPTY_LANES = 1000;
+
+export class TaskReader {
+  readonly rows: RowReader;
+  readonly #given: StatementSync;
+  readonly #nextLane: StatementSync;
+  readonly #before: StatementSync;
+  readonly #inLane: StatementSync;
+
+  constructor(rows: RowReader) {
+    this.rows = rows;
+    this.#given = rows.prepare(
+      `SELECT ${ROW_COLUMN_LIST} FROM tasks INDEXED BY tasks_given WHERE given = 1 AND id = ?`,
+    );
+    const lanes = "FROM tasks INDEXED BY tasks_queue WHERE status = 0";
+    this.#nextLane = rows.prepare(
+      `SELECT priority, key, op ${lanes} AND (priority, key, op) > (?, ?, ?)
+      ORDER BY priority, key, op LIMIT 1`,
+    );
+    this.#before = rows.prepare(
+      `SELECT count(*) FROM (SELECT 1 ${lanes} AND priority > ? LIMIT ?)`,
+    );
+    this.#inLane = rows.prepare(
+      `SELECT count(*) FROM
+      (SELECT 1 ${lanes} AND priority = ? AND key = ? AND op = ? AND seq < ? LIMIT ?)`,
+    );
+  }
+
+  find({ ids }: Ask<"find">): Answer<"find"> {
+    return ids.map((id) => this.#find(id));
+  }
+
+  #find(id: string): StoredTask | null {
+    const serial = serialOf(id);
+    if (serial > 0) {
+      const found = this.rows.byOrd(serial);
+      // It may be the one that was asked for: that is not known any more.
+      if (found !== null && isDamaged(found)) throw damageError(found);
+      if (found?.id === id) return found;
+    }
+    // A client may choose an id that looks like ours.
+    const row = this.#given.get(toStored(id)) as unknown as Cell[] | undefined;
+    if (row === undefined) return null;
+    const found = taskOf(row);
+    if (isDamaged(found)) throw damageError(found);
+    return found.id === id ? found : null;
+  }
+
+  lane(ask: Ask<"lane">): StoredTask[] {
+    const { priority, key, op } = ask;
+    const [storedKey, storedOp] = [keyToStored(key), toStored(op)];
+    return this.rows.page(LANE, {
+      size: ask,
+      from: [ask.seq],
+      behind: ([seq]) => [priority, storedKey, storedOp, seq as number],
+      fits: (task) =>
+        task.status === 0 && task.seq > ask.seq && task.priority === priority &&
+        task.key === key && task.op === op,
+    });
+  }
+
+  due(ask: Ask<"due">): StoredTask[] {
+    return this.rows.page(DUE, {
+      size: ask,
+      from: [ask.runAt, ask.ord],
+      behind: ([runAt, ord]) => [runAt as number, ord as number],
+      fits: ({ status, runAt, ord }) =>
+        status === 1 && (runAt > ask.runAt || (runAt === ask.runAt && ord > ask.ord)),
+    });
+  }
+
+  waiting(ask: Ask<"waiting">): StoredTask[] {
+    return this.rows.page(WAITING, {
+      size: ask,
+      from: [ask.ord],
+      behind: ([ord]) => [ord as number],
+      fits: ({ status, ord }) => status === 2 && ord > ask.ord,
+    });
+  }
+
+  expired(ask: Ask<"expired">): StoredTask[] {
+    return this.rows.page(EXPIRED, {
+      size: ask,
+      from: [0, 0],
+      behind: ([expiresAt, ord]) => [expiresAt as number, ord as number, ask.now],
+      fits: ({ status, expiresAt }) => status < 3 && expiresAt !== null && expiresAt <= ask.now,
+    });
+  }
+
+  /** Every lane with queued tasks, at most one for each of them: one step down the index for each. */
+  lanes(queued: number): Lane[] {
+    const lanes: Lane[] = [];
+    for (const [priority, key, op] of this.#lanesFrom(BEFORE_LANES)) {
+      // Text that is no UTF-8 is read as other text, from which the next step may go back.
+      if (lanes.length === queued) {
+        throw new FaultError("damaged", "the index of the queue does not end");
+      }
+      lanes.push({ priority, key: keyFromStored(key), op: fromStored(op) });
+    }
+    return lanes;
+  }
+
+  *#lanesFrom(from: readonly [number, string, string]): Generator<[number, string, string]> {
+    let last = from;
+    while (true) {
+      const row = this.#nextLane.get(...last) as unknown as [number, string, string] | undefined;
+      if (row === undefined) return;
+      yield row;
+      last = row;
+    }
+  }
+
+  /** Lane by lane, since within one priority the index goes by lane before it goes by `seq`. */
+  ahead({ priority, seq, limit }: Ask<"ahead">): number {
+    const count = (statement: StatementSync, parameters: readonly (string | number)[]) =>
+      (statement.get(...parameters) as unknown as [number])[0];
+    let ahead = count(this.#before, [priority, limit]);
+    let empty = 0;
+    for (const lane of this.#lanesFrom([priority, "", ""])) {
+      if (lane[0] !== priority || ahead >= limit || empty > MAX_EMPTY_LANES) break;
+      const here = count(this.#inLane, [...lane, seq, limit - ahead]);
+      if (here === 0) empty++;
+      ahead += here;
+    }
+    return ahead;
+  }
+}

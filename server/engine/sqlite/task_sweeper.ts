@@ -1,0 +1,148 @@
+/**
+ * Drops the records of final tasks that were kept long enough, or for which there is no room, a slice at a time.
+ *
+ * It goes up through the table by `ord` and begins again at its end. What is below its place was dropped, or was
+ * not to be dropped when it passed: so while there is too much it takes the oldest first.
+ */
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { RowReader } from "./row_reader.ts";
+import { type Cell, STORED_STATUSES, type SweepRequest, type Swept } from "./store_message.ts";
+import { FIRST_FINAL, type TaskCounts } from "./task_counts.ts";
+
+/** Free pages are given back to the system beyond this share of the file, */
+const FREE_SHARE = 0.25;
+/** and beyond so many: a small file is not worth the work, and will grow again. */
+const FREE_PAGES = 10_000;
+/** Given back in one sweep: each may have to be filled from the end of the file. */
+const PAGES_AT_A_TIME = 500;
+
+/** `ord`, status, `finishedAt` and `dropAt`. */
+type Seen = [number, number, number, number | null];
+
+export class TaskSweeper {
+  readonly #db: DatabaseSync;
+  readonly #counts: TaskCounts;
+  readonly #slice: StatementSync;
+  readonly #due: StatementSync;
+  readonly #drop: StatementSync;
+  readonly #pages: StatementSync;
+  readonly #freePages: StatementSync;
+  readonly #pageBytes: number;
+  /** The last `ord` that was looked at. */
+  #place = 0;
+  /** Where the look at those with a `dropAt` of their own is: held ones must not stop it. */
+  #duePlace: readonly [dropAt: number, ord: number] = [0, 0];
+  /** Looked at since the last one was dropped: a whole round means that nothing can be. */
+  #idleRows = 0;
+
+  constructor(db: DatabaseSync, rows: RowReader, counts: TaskCounts) {
+    this.#db = db;
+    this.#counts = counts;
+    this.#slice = rows.prepare(
+      "SELECT ord, status, finishedAt, dropAt FROM tasks WHERE ord > ? ORDER BY ord LIMIT ?",
+    );
+    this.#due = rows.prepare(
+      `SELECT ord, status, finishedAt, dropAt FROM tasks INDEXED BY tasks_drop
+      WHERE dropAt IS NOT NULL AND (dropAt, ord) > (?, ?) AND dropAt <= ?
+      ORDER BY dropAt, ord LIMIT ?`,
+    );
+    this.#drop = db.prepare("DELETE FROM tasks WHERE ord BETWEEN ? AND ?");
+    this.#pages = rows.prepare("PRAGMA page_count");
+    this.#freePages = rows.prepare("PRAGMA freelist_count");
+    this.#pageBytes = one(rows.prepare("PRAGMA page_size"));
+  }
+
+  /** Inside a transaction. */
+  sweep(ask: SweepRequest): Swept {
+    const held = new Set(ask.held);
+    const removed = STORED_STATUSES.map(() => 0);
+    const due = this.#sweepDue(ask, held, removed);
+    const rows = Math.max(1, ask.rows - due.looked);
+    const excess = this.#excess(ask);
+    const { dropped, ended, looked } = this.#sweepSlice(ask, { rows, excess, held, removed });
+    this.#idleRows = dropped + due.dropped > 0 ? 0 : this.#idleRows + looked;
+    if (dropped + due.dropped > 0) this.#counts.save();
+    const tooMuch = this.#excess(ask) > 0 && this.#counts.final > 0 &&
+      this.#idleRows <= this.#counts.all;
+    return { removed, more: tooMuch || due.more || (dropped > 0 && !ended) };
+  }
+
+  /** Outside a transaction. */
+  giveBack(): void {
+    const [pages, free] = [one(this.#pages), one(this.#freePages)];
+    if (free <= FREE_PAGES || free <= pages * FREE_SHARE) return;
+    this.#db.exec(`PRAGMA incremental_vacuum(${PAGES_AT_A_TIME})`);
+  }
+
+  #sweepDue(
+    { now, rows }: SweepRequest,
+    held: ReadonlySet<number>,
+    removed: number[],
+  ): { looked: number; dropped: number; more: boolean } {
+    const found = this.#due.all(...this.#duePlace, now, rows) as unknown as Cell[][] as Seen[];
+    const more = found.length === rows;
+    const last = found.at(-1);
+    this.#duePlace = more && last !== undefined ? [last[3] as number, last[0]] : [0, 0];
+    let dropped = 0;
+    for (const [ord, status] of found) {
+      if (status < FIRST_FINAL || held.has(ord)) continue;
+      this.#drop.run(ord, ord);
+      this.#gone(status, removed);
+      dropped++;
+    }
+    return { looked: found.length, dropped, more };
+  }
+
+  #sweepSlice(
+    { now, keepMs }: SweepRequest,
+    { rows, excess, held, removed }: {
+      rows: number;
+      excess: number;
+      held: ReadonlySet<number>;
+      removed: number[];
+    },
+  ): { looked: number; dropped: number; ended: boolean } {
+    const seen = this.#slice.all(this.#place, rows) as unknown as Cell[][] as Seen[];
+    let dropped = 0;
+    // Rows side by side are dropped by one statement.
+    let first: number | null = null;
+    let last = 0;
+    const dropRun = () => {
+      if (first !== null) this.#drop.run(first, last);
+      first = null;
+    };
+    for (const [ord, status, finishedAt, dropAt] of seen) {
+      const old = dropAt === null ? finishedAt + keepMs <= now : dropAt <= now;
+      if (status < FIRST_FINAL || held.has(ord) || !(old || dropped < excess)) {
+        dropRun();
+        continue;
+      }
+      first ??= ord;
+      last = ord;
+      dropped++;
+      this.#gone(status, removed);
+    }
+    dropRun();
+    const ended = seen.length < rows;
+    this.#place = ended ? 0 : (seen.at(-1) as Seen)[0];
+    return { looked: seen.length, dropped, ended };
+  }
+
+  #gone(status: number, removed: number[]): void {
+    removed[status]! += 1;
+    this.#counts.byStatus[status]! -= 1;
+  }
+
+  /** How many records are too many; what their bytes are is known on the average only. */
+  #excess({ maxKept, maxBytes }: SweepRequest): number {
+    const byNumber = this.#counts.final - maxKept;
+    const used = (one(this.#pages) - one(this.#freePages)) * this.#pageBytes;
+    const byBytes = used <= maxBytes ? 0 : Math.ceil(this.#counts.all * (1 - maxBytes / used));
+    return Math.max(0, byNumber, byBytes);
+  }
+}
+
+function one(statement: StatementSync): number {
+  return (statement.get() as unknown as [number])[0];
+}

@@ -1,0 +1,98 @@
+/** Writes tasks and settings: all that one request brings is one transaction. */
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { ROW_COLUMN_LIST } from "./schema.ts";
+import { FaultError } from "./sqlite_fault.ts";
+import type { Cell, Write } from "./store_message.ts";
+import { toStored } from "./stored_text.ts";
+import {
+  CHANGED_COLUMNS,
+  INSERT_CELLS,
+  pushInsert,
+  pushUpdate,
+  ROW_COLUMNS,
+  UPDATE_CELLS,
+} from "./stored_row.ts";
+import type { TaskCounts } from "./task_counts.ts";
+
+/** Rows that one statement inserts. Measured: half again as quick as one; 16 and 32 are no quicker. */
+const ROWS_AT_A_TIME = 8;
+// Places in what `Write` carries.
+const STATUS_OF_INSERT = 10;
+const SEQ_OF_INSERT = 11;
+const OLD_STATUS = 1;
+const STATUS_OF_UPDATE = 2;
+const SEQ_OF_UPDATE = 3;
+
+export class TaskWriter {
+  readonly #counts: TaskCounts;
+  readonly #insertOne: StatementSync;
+  readonly #insertMany: StatementSync;
+  readonly #update: StatementSync;
+  readonly #setSetting: StatementSync;
+  readonly #dropSetting: StatementSync;
+
+  constructor(db: DatabaseSync, counts: TaskCounts) {
+    this.#counts = counts;
+    this.#insertOne = db.prepare(insertSql(1));
+    this.#insertMany = db.prepare(insertSql(ROWS_AT_A_TIME));
+    this.#update = db.prepare(
+      `UPDATE tasks SET ${CHANGED_COLUMNS.map((name) => `${name} = ?`).join(", ")}
+      WHERE ord = ? AND status = ?`,
+    );
+    this.#setSetting = db.prepare(
+      "INSERT INTO settings VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    this.#dropSetting = db.prepare("DELETE FROM settings WHERE name = ?");
+  }
+
+  /** Inside a transaction. */
+  write({ inserts, updates, settings }: Write): void {
+    this.#insert(inserts);
+    this.#change(updates);
+    for (const [name, value] of settings) {
+      if (value === null) this.#dropSetting.run(toStored(name));
+      else this.#setSetting.run(toStored(name), toStored(value));
+    }
+    if (inserts.length > 0 || updates.length > 0) this.#counts.save();
+  }
+
+  #insert(cells: readonly Cell[]): void {
+    const { byStatus } = this.#counts;
+    const many = INSERT_CELLS * ROWS_AT_A_TIME;
+    for (let at = 0; at < cells.length;) {
+      const end = at + (cells.length - at >= many ? many : INSERT_CELLS);
+      const statement = end - at === many ? this.#insertMany : this.#insertOne;
+      const row: Cell[] = [];
+      for (; at < end; at += INSERT_CELLS) {
+        pushInsert(cells, at, row);
+        byStatus[cells[at + STATUS_OF_INSERT] as number]! += 1;
+        this.#counts.saw(cells[at] as number);
+        this.#counts.saw(cells[at + SEQ_OF_INSERT] as number);
+      }
+      statement.run(...row);
+    }
+  }
+
+  #change(cells: readonly Cell[]): void {
+    const { byStatus } = this.#counts;
+    for (let at = 0; at < cells.length; at += UPDATE_CELLS) {
+      const row: Cell[] = [];
+      pushUpdate(cells, at, row);
+      if (this.#update.run(...row).changes !== 1) {
+        throw new FaultError(
+          "damaged",
+          `the record of task number ${cells[at]} is gone, or not in the status that was written`,
+        );
+      }
+      byStatus[cells[at + OLD_STATUS] as number]! -= 1;
+      byStatus[cells[at + STATUS_OF_UPDATE] as number]! += 1;
+      this.#counts.saw(cells[at + SEQ_OF_UPDATE] as number);
+    }
+  }
+}
+
+function insertSql(rows: number): string {
+  const row = `(${ROW_COLUMNS.map(() => "?").join(", ")})`;
+  return `INSERT INTO tasks (${ROW_COLUMN_LIST}) VALUES ${Array(rows).fill(row).join(", ")}`;
+}
