@@ -63,7 +63,7 @@ export async function ackProof(options: AckProofOptions): Promise<AckVerdict> {
     } finally {
       await victim.stop();
     }
-    return await readTrace(`${folder}/trace`);
+    return await readTrace(`${folder}/trace`, `${folder}/sd.db-wal`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -94,8 +94,8 @@ async function submit(
   await heard;
 }
 
-async function readTrace(path: string): Promise<AckVerdict> {
-  const trace = new AckTrace();
+async function readTrace(path: string, wal: string): Promise<AckVerdict> {
+  const trace = new AckTrace(wal);
   using file = await Deno.open(path);
   const lines = file.readable.pipeThrough(new TextDecoderStream())
     .pipeThrough(new TextLineStream());

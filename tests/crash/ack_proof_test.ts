@@ -48,7 +48,7 @@ const send = (text: string, written = text.length) =>
 
 /** How many of one acknowledgement the trace shows to be safe. */
 function safe(...lines: string[]): number {
-  const trace = new AckTrace();
+  const trace = new AckTrace("/tmp/sd.db-wal");
   for (const line of lines) trace.push(line);
   assertEquals(trace.verdict.acknowledged, 1);
   return trace.verdict.acknowledgedSafely;
@@ -62,6 +62,8 @@ Deno.test("the proof asks for page, commit, sync and reply in this order", () =>
   assertEquals(safe(...page, ...commit, send(ACK), sync), 0);
   assertEquals(safe(...page, sync, ...commit, send(ACK)), 0);
   assertEquals(safe(sync, ...page, ...commit, send(ACK)), 0);
+  const other = sync.replace(hex("sd.db"), hex("xy.db"));
+  assertEquals(safe(...page, ...commit, other, send(ACK)), 0);
   assertEquals(safe(...page, ...commit, sync.replace("= 0", "= -1 EIO (error)"), send(ACK)), 0);
 });
 

@@ -35,6 +35,8 @@ export class AckTrace {
     examples: [],
   };
   readonly #reader = new TraceReader();
+  /** The runtime has stores of its own, with other WALs. */
+  readonly #wal: string;
   /** The transaction in which each mark was first written. */
   readonly #written = new Map<string, number>();
   /** Transactions begun; the last one is not committed. */
@@ -50,14 +52,22 @@ export class AckTrace {
   /** The beginning of a line by socket, and what was synced when it was sent. */
   readonly #tails = new Map<string, { text: string; synced: number }>();
 
+  /** `wal` is the path of the WAL. */
+  constructor(wal: string) {
+    this.#wal = wal;
+  }
+
   push(line: string): void {
     const begun = this.#reader.begun(line);
-    if (begun && isSync(begun.name)) this.#syncs.set(begun.from, this.#committed);
-    else if (begun && isSocket(begun.path)) this.#sends.set(begun.from, this.#synced);
+    if (begun?.path === this.#wal && isSync(begun.name)) {
+      this.#syncs.set(begun.from, this.#committed);
+    } else if (begun && isSocket(begun.path)) {
+      this.#sends.set(begun.from, this.#synced);
+    }
     const call = this.#reader.ended(line);
     if (!call) return;
     if (isSocket(call.path)) this.#sent(call);
-    else if (!call.path.endsWith("-wal")) return;
+    else if (call.path !== this.#wal) return;
     else if (isSync(call.name)) this.#wasSynced(call);
     else this.#wasWritten(call);
   }
@@ -91,8 +101,8 @@ export class AckTrace {
     const lines = (tail.text + data.slice(0, result)).split("\n");
     const rest = lines.pop() ?? "";
     lines.forEach((line, i) => this.#said(line, i === 0 ? tail.synced : synced));
-    const isSameLine = lines.length === 0 && tail.text !== "";
-    this.#tails.set(path, { text: rest, synced: isSameLine ? tail.synced : synced });
+    if (rest === "") this.#tails.delete(path);
+    else this.#tails.set(path, { text: rest, synced: lines.length === 0 ? tail.synced : synced });
   }
 
   #said(line: string, synced: number): void {
