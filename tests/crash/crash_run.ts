@@ -12,7 +12,7 @@ import { drained, getAll, listIds } from "./wire_reader.ts";
 
 const CLIENTS = 8;
 const WORKERS = 2;
-const DRAIN_MS = 120_000;
+const DRAIN_MS = 60_000;
 const ANSWER_MS = 10_000;
 
 export interface CrashOptions {

@@ -21,6 +21,8 @@ interface Ask {
 // deno-lint-ignore no-explicit-any
 type Reply = any;
 
+/** Longer than a run waits for the end of all tasks. */
+const PATIENCE_MS = 300_000;
 /** Ends that a client asks for once more after it has come back. */
 const ASKED_AGAIN = 40;
 
@@ -41,7 +43,7 @@ export class LoadClient {
 
   /** Comes back, and asks for the tasks it knows: those that ended must have ended the same way. */
   async connect(address: { hostname: string; port: number }): Promise<void> {
-    this.#wire = await RawClient.connect(address);
+    this.#wire = await RawClient.connect(address, PATIENCE_MS);
     this.#listening = this.#listen(this.#wire);
     const steps = this.#latest.slice(-ASKED_AGAIN)
       .map((account) => ({ kind: account.end ? "get" : "wait", task: account.planned }) as const);
