@@ -4,7 +4,7 @@
  * can be missed, and holds back the news of an end that came before the acknowledgement.
  */
 
-import { SdError } from "../../protocol/errors.ts";
+import { quote, SdError } from "../../protocol/errors.ts";
 import type { Ref } from "../../protocol/message.ts";
 import type { TaskApi } from "../api/task_api.ts";
 import type { Enqueued } from "../engine/engine.ts";
@@ -108,8 +108,7 @@ export class SubmitBatch implements Waiter {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
-      const { outcome } = kept;
-      const isRefused = outcome === "conflict" || outcome === "full" || outcome === "no_parent";
+      const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
