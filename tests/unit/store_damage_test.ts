@@ -49,7 +49,7 @@ async function crashed(path: string, commits: number): Promise<void> {
 async function tasksIn(path: string): Promise<number[]> {
   let found: number[] = [];
   await withStore(path, async (store) => {
-    const ask = { ord: 1e9, statuses: [], op: null, ...PLENTY };
+    const ask = { ord: 1e9, oldestFirst: false, statuses: [], op: null, ...PLENTY };
     found = ords((await store.call("list", ask)).tasks).reverse();
   }, { durability: "full" });
   return found;
@@ -191,7 +191,7 @@ Deno.test("a damaged row is named by find, left out of pages and told once; the 
       assertEquals(ords(await store.call("due", { runAt: 0, ord: 0, ...PLENTY })), [8]);
       assertEquals(ords(await store.call("waiting", { ord: 0, ...PLENTY })), [10]);
       assertEquals(ords(await store.call("expired", { now: NOW + 9, ...PLENTY })), [1, 5, 6]);
-      const ask = { ord: 1e9, statuses: [], op: null, ...PLENTY };
+      const ask = { ord: 1e9, oldestFirst: false, statuses: [], op: null, ...PLENTY };
       const { tasks, next } = await store.call("list", ask);
       assertEquals([ords(tasks), next], [[10, 8, 6, 5, 1], null]);
       assertEquals(told.map(({ ord }) => ord).toSorted((a, b) => a - b), [2, 3, 4, 7, 9, 11, 12]);

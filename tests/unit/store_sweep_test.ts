@@ -28,7 +28,7 @@ const NOTHING_TO_DO: SweepRequest = {
 };
 
 async function left(store: Store): Promise<number[]> {
-  const ask = { ord: 1e9, statuses: [], op: null, ...PLENTY };
+  const ask = { ord: 1e9, oldestFirst: false, statuses: [], op: null, ...PLENTY };
   return ords((await store.call("list", ask)).tasks).reverse();
 }
 
