@@ -4,7 +4,7 @@
  * can be missed, and holds back the news of an end that came before the acknowledgement.
  */
 
-import { quote, SdError } from "../../protocol/errors.ts";
+import { SdError } from "../../protocol/errors.ts";
 import type { Ref } from "../../protocol/message.ts";
 import type { TaskApi } from "../api/task_api.ts";
 import type { Enqueued } from "../engine/engine.ts";

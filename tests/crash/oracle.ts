@@ -98,7 +98,12 @@ function judgeOrder(
       const isBefore = parent?.status === "completed" &&
         Date.parse(parent.finished_at!) <= Date.parse(view.started_at!);
       if (!isBefore) {
-        faults.add("wrong order", `${account.name} ran before ${JSON.stringify(parent)} had ended`);
+        faults.add(
+          "wrong order",
+          `${account.name}, ${JSON.stringify(view)}, ran before ${
+            JSON.stringify(parent)
+          } had ended`,
+        );
       }
     }
   }
