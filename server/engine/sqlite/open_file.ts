@@ -20,6 +20,9 @@ const CACHE_KIB = 65_536;
  */
 export const CHECKPOINT_PAGES = 2000;
 
+/** What the log keeps of the room that it took while a backup held it up. */
+const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
+
 export interface OpenFile {
   db: DatabaseSync;
   /** The main file: read here alone, and closed after `db`, since closing it ends the lock of the process. */
@@ -98,6 +101,7 @@ export function connect(path: string, durability: Durability): DatabaseSync {
     if (mode?.journal_mode !== "wal") throw new Error(`no log is possible for ${path}`);
     db.exec(
       `PRAGMA synchronous = ${durability}; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
+      PRAGMA journal_size_limit = ${MAX_IDLE_LOG_BYTES};
       BEGIN IMMEDIATE; COMMIT`,
     );
     return db;
