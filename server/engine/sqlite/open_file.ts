@@ -16,9 +16,12 @@ const BUSY_MS = 1000;
 const CACHE_KIB = 65_536;
 /**
  * Pages in the log before they are moved to the main file, which the commit that reaches it waits for. Measured:
- * with 1000 a little slower, with 4000 no quicker and twice as long a wait.
+ * with 4000 no quicker, and the longest wait 17 to 27 ms instead of 10 to 16.
  */
 export const CHECKPOINT_PAGES = 2000;
+
+/** What the log keeps of the room that it took while a backup held it up. */
+const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
 
 export interface OpenFile {
   db: DatabaseSync;
@@ -98,6 +101,7 @@ export function connect(path: string, durability: Durability): DatabaseSync {
     if (mode?.journal_mode !== "wal") throw new Error(`no log is possible for ${path}`);
     db.exec(
       `PRAGMA synchronous = ${durability}; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
+      PRAGMA journal_size_limit = ${MAX_IDLE_LOG_BYTES};
       BEGIN IMMEDIATE; COMMIT`,
     );
     return db;
