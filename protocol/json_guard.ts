@@ -9,15 +9,14 @@ import { MAX_JSON_DEPTH } from "./limits.ts";
 // Only a literal of 16 digits or a three-digit exponent can be out of range; few lines have one.
 const MAYBE_OUT_OF_RANGE = /\d{16}|\d[eE]\+?\d{3}/;
 const NUMBER_LITERAL = /-?\d+(\.\d+)?([eE][+-]?\d+)?/y;
-// Text shorter than this has no room for MAX_JSON_DEPTH + 1 brackets and their closing ones.
-const SHALLOW_CHARS = 2 * (MAX_JSON_DEPTH + 1);
 
 const QUOTE = 34, BACKSLASH = 92, MINUS = 45, ZERO = 48, NINE = 57;
 const OPEN_BRACKET = 91, CLOSE_BRACKET = 93, OPEN_BRACE = 123, CLOSE_BRACE = 125;
 
-/** Throws `bad_json` when `text` nests deeper than `MAX_JSON_DEPTH`. Call it before `JSON.parse`. */
-export function checkDepth(text: string): void {
-  if (text.length < SHALLOW_CHARS) return;
+/** Throws `bad_json` when `text` nests deeper than `levels`. Call it before `JSON.parse`. */
+export function checkDepth(text: string, levels = MAX_JSON_DEPTH): void {
+  // No room for one bracket more and all the closing ones.
+  if (text.length < 2 * (levels + 1)) return;
   let depth = 0;
   for (let i = 0; i < text.length; i++) {
     switch (text.charCodeAt(i)) {
@@ -26,10 +25,10 @@ export function checkDepth(text: string): void {
         break;
       case OPEN_BRACKET:
       case OPEN_BRACE:
-        if (++depth > MAX_JSON_DEPTH) {
+        if (++depth > levels) {
           throw new SdError(
             "bad_json",
-            `the JSON is nested deeper than ${MAX_JSON_DEPTH} levels (at character ${i + 1})`,
+            `the JSON is nested deeper than ${levels} levels (at character ${i + 1})`,
           );
         }
         break;

@@ -5,8 +5,6 @@
 
 /** One line of the wire, newline not counted. */
 export const MAX_LINE_BYTES = 1024 * 1024;
-/** A leased task is a submitted line in an envelope of ids and numbers. */
-export const MAX_WORK_LINE_BYTES = MAX_LINE_BYTES + 4096;
 /** A result in JSON; the rest of the line is for the task's id and the client's `ref`. */
 export const MAX_RESULT_BYTES = MAX_LINE_BYTES - 2048;
 /** The message of a task's error; a longer one is cut. */
@@ -36,6 +34,9 @@ export const MAX_KEY_LIMIT = 1_000_000;
 export const MAX_AFTER = 10_000;
 /** The results of all the tasks that one task came after, in JSON. */
 export const MAX_AFTER_CHARS = 16 * 1024 * 1024;
+
+/** A leased task is a submitted line and the results it came after, in an envelope of ids and numbers. */
+export const MAX_WORK_LINE_BYTES = MAX_LINE_BYTES + 3 * MAX_AFTER_CHARS + 4096;
 /** Starts in one window of a rate: each is remembered until the window has passed over it. */
 export const MAX_RATE_STARTS = 10_000;
 export const MAX_RATE_WINDOW_MS = 24 * 3_600_000;
@@ -52,6 +53,18 @@ export const MAX_CATCH_UP = 1000;
 
 /** Tasks in one answer of `list`. */
 export const MAX_LIST = 1000;
+
+/** Ops that are paused one by one; more are paused all together. */
+export const MAX_PAUSED_OPS = 1000;
+
+/** Watches of one connection. */
+export const MAX_WATCHES = 16;
+
+/** One piece of a backup, before it is base64. A third more is 512 KiB. */
+export const BACKUP_PIECE_BYTES = 384 * 1024;
+
+/** Lines of records that one `import` may bring in parts, as text. */
+export const MAX_IMPORT_CHARS = 4 * 1024 * 1024;
 
 /** Tasks that one worker process may hold at a time. */
 export const MAX_CREDIT = 4096;

@@ -63,9 +63,11 @@ export function checkMessage(line: string, message: JsonObject): void {
   }
 }
 
-/** Whether `op` is an argument of this command, and does not make the message a task. */
+/** Commands that take `op` as an argument, which then does not make the message a task. */
+const TAKE_OP: ReadonlySet<unknown> = new Set(["list", "pause", "resume", "watch", "export"]);
+
 function takesOp(cmd: unknown): boolean {
-  return cmd === "list";
+  return TAKE_OP.has(cmd);
 }
 
 /** False when no number of `message` can have been rounded: most messages hold a few small ones. */

@@ -164,6 +164,14 @@ export interface TaskView {
   after?: string[];
 }
 
+/** An op, as `ops` tells it. */
+export interface OpView {
+  op: string;
+  workers: number;
+  /** Its tasks wait until it is resumed; absent otherwise. */
+  paused?: true;
+}
+
 /** How many tasks are in each status. */
 export type StatusCounts = Record<Status, number>;
 
@@ -178,6 +186,8 @@ export interface ServerStats {
   tasks: StatusCounts;
   /** Since the server started. */
   totals: { submitted: number; finished: number };
+  /** Ops that are not handed out now; `["*"]` when that is all of them. */
+  paused: string[];
   workers: { pools: number; workers: number; running: number };
   connections: number;
 }

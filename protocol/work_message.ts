@@ -4,6 +4,7 @@
  * or a result is parsed once, by the thread that needs it. All other messages are plain JSON.
  *
  *     server → pool   {"lease":7,"attempt":1,"timeout":60000,"id":"…","submit":{…the submitted line…}}
+ *                     {…"id":"…","after_chars":9,"after":{…},"submit":{…}}   of one that came after others
  *                     {"cancel":[7]}   {"lost":[7]}
  *     pool → server   {"cmd":"work",…}            first, and answered
  *                     {"lease":7,"result":49}     {"lease":7,"error":{…}}   {"lease":7,"cancelled":true}
@@ -16,7 +17,7 @@
 import type { ErrorBody, FailureCode } from "./errors.ts";
 import type { Progress } from "./task.ts";
 
-export const WORK_VERSION = 1;
+export const WORK_VERSION = 2;
 
 const LEASE_PREFIX = '{"lease":';
 const RESULT_MARK = ',"result":';
@@ -66,12 +67,24 @@ export type PoolReport =
 /** Why a running task is stopped. */
 export type StopReason = "timeout" | "cancel" | "lost";
 
-/** A leased task as text. `payload` is the line that the client sent. */
-export function leasedTaskLine(
-  task: { lease: number; attempt: number; timeoutMs: number; id: string; payload: string },
-): string {
+/** A leased task as it is written: `payload` is the line that the client sent. */
+export interface LeaseToWrite {
+  readonly lease: number;
+  readonly attempt: number;
+  readonly timeoutMs: number;
+  readonly id: string;
+  readonly payload: string;
+  /** Results of the tasks that it came after, a JSON object; of a task that has any. */
+  readonly after?: string | undefined;
+}
+
+/** A leased task as text. */
+export function leasedTaskLine(task: LeaseToWrite): string {
+  const { after } = task;
+  // Its length goes before it, so that a worker can leave it unread until a handler asks for it.
+  const results = after === undefined ? "" : `"after_chars":${after.length},"after":${after},`;
   return `{"lease":${task.lease},"attempt":${task.attempt},"timeout":${task.timeoutMs},` +
-    `"id":"${task.id}","submit":${task.payload}}`;
+    `"id":"${task.id}",${results}"submit":${task.payload}}`;
 }
 
 /** A leased task once a worker has parsed it. */
@@ -80,6 +93,8 @@ export interface LeasedTaskMessage {
   attempt: number;
   timeout: number;
   id: string;
+  after_chars?: number;
+  after?: Record<string, unknown>;
   submit: Record<string, unknown> & { op: string };
 }
 

@@ -6,13 +6,18 @@
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
+import { cronTakers } from "./api/cron_transfer.ts";
+import { Pausing } from "./api/pausing.ts";
 import { TaskApi } from "./api/task_api.ts";
+import { TaskEntry } from "./api/task_entry.ts";
+import { Transfer } from "./api/transfer.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { createJanitor } from "./dispatch/janitor.ts";
 import { LOCAL_POOL, LocalPool } from "./dispatch/local_pool.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
+import { Pauses } from "./dispatch/pauses.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { Settlement } from "./dispatch/settlement.ts";
@@ -55,26 +60,37 @@ export function startServer(options: ServerOptions): Server {
   const { config, engine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
   const listeners = openListeners(config);
   const metrics = new Metrics();
-  const events = new TaskEvents(metrics);
+  const events = new TaskEvents(metrics, clock);
   const ops = new OpDirectory(config.workers > 0);
-  const dispatcher = new Dispatcher({ engine, events, clock, log, leaseMs });
+  const pauses = new Pauses(engine.settings, () => dispatcher.kick());
+  const dispatcher: Dispatcher = new Dispatcher({ engine, events, clock, log, leaseMs, pauses });
   const settlement = new Settlement({ engine, events, dispatcher, clock, log, leaseMs });
   const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
   const janitor = createJanitor({ engine, events, clock, log });
+  const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
+  const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
+  const scheduler: Scheduler = new Scheduler({
+    book,
+    clock,
+    log,
+    submit: (tasks) => api.submit(tasks),
+  });
+  const takers = [pauses, ...cronTakers({ settings: engine.settings, book, scheduler })];
   const api = new TaskApi({
     engine,
     events,
     dispatch: dispatcher,
     ops,
+    pauses,
+    entry,
+    pausing: new Pausing({ pauses, leased: () => dispatcher.leased() }),
+    transfer: new Transfer({ engine, entry, takers }),
     metrics,
     clock,
     version,
     protocol: PROTOCOL_VERSION,
     limits,
   });
-
-  const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
-  const scheduler = new Scheduler({ book, clock, log, submit: (tasks) => api.submit(tasks) });
   const crons = new CronApi({ book, tasks: api, scheduler });
 
   const address = listeners.open.addr as Deno.NetAddr;
@@ -94,6 +110,12 @@ export function startServer(options: ServerOptions): Server {
       ack: (acks) => settlement.ack(acks),
       nack: (nacks) => settlement.nack(nacks),
       renew: (leases) => settlement.renew(leases),
+      get room() {
+        return settlement.room;
+      },
+      progressed(task, progress) {
+        if (events.watchers.any) events.watchers.tell("progress", task, { progress });
+      },
       hasRoom: () => dispatcher.kick(),
       attached(link: WorkLink) {
         ops.add(link);
@@ -139,7 +161,10 @@ export function startServer(options: ServerOptions): Server {
     }
     await pool?.stop(Math.max(0, deadline - clock.now()));
     await Promise.all([reclaimer.stop(), janitor.stop()]);
+    // What came in is made safe, and told to those who wait for it.
+    await Promise.all([settlement.settled(), entry.settled()]);
     await door.close();
+    await Promise.all([settlement.settled(), entry.settled()]);
     await engine.close();
   };
   return {

@@ -33,7 +33,7 @@ export class NotStarted extends Error {
   }
 }
 
-/** A running `sd serve`, on a free port. */
+/** A running `sd serve`, on a free port where none is named. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
   /** Its state, gone with it; `undefined` where the test has its own. */
@@ -58,9 +58,14 @@ export class SdServe implements AsyncDisposable {
    */
   static async start(
     args: readonly string[],
-    options: { env?: Record<string, string>; before?: string; through?: readonly string[] } = {},
+    options: {
+      env?: Record<string, string>;
+      before?: string;
+      through?: readonly string[];
+      port?: number;
+    } = {},
   ): Promise<SdServe> {
-    const self = selfCommand(["serve", "--port", "0", ...args]);
+    const self = selfCommand(["serve", "--port", String(options.port ?? 0), ...args]);
     const folder = options.env?.SD_DATA === undefined
       ? await Deno.makeTempDir({ prefix: "sd-test-" })
       : undefined;

@@ -8,7 +8,7 @@ import { MAX_PROGRESS_NOTE_CHARS } from "../protocol/limits.ts";
 import { stopMessage } from "./stop_message.ts";
 import type { StopReason } from "../protocol/work_message.ts";
 import type { LeasedTask } from "./leased_task.ts";
-import { AbortSource, slice, toText } from "./primordials.ts";
+import { AbortSource, parse, slice, toText } from "./primordials.ts";
 
 /** What the context needs of the worker's loop. Nothing happens for a task that has ended. */
 export interface TaskHost {
@@ -22,6 +22,7 @@ export class TaskContext {
   readonly #task: LeasedTask;
   readonly #seq: number;
   #abort: AbortController | undefined = undefined;
+  #after: Record<string, unknown> | undefined = undefined;
 
   constructor(host: TaskHost, task: LeasedTask, seq: number) {
     this.#host = host;
@@ -36,6 +37,13 @@ export class TaskContext {
   /** Counted from 1. */
   get attempt(): number {
     return this.#task.attempt;
+  }
+
+  /** The results of the tasks that this one came after, by their ids; `{}` where it came after none. */
+  get after(): Record<string, unknown> {
+    const { after } = this.#task;
+    this.#after ??= after === undefined ? {} : parse(after) as Record<string, unknown>;
+    return this.#after;
   }
 
   /** Whether the task shall stop; true at once, also in a loop that never yields. */

@@ -5,21 +5,37 @@
 
 import { closestString } from "@std/text/closest-string";
 import { quote, SdError } from "../../protocol/errors.ts";
-import type { Progress, ServerStats, TaskView } from "../../protocol/task.ts";
+import type { OpView, Progress, ServerStats, Status, TaskView, Why } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine, Enqueued, ListRequest, TaskRecord } from "../engine/engine.ts";
 import { RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import type { Pausing } from "./pausing.ts";
+import type { TaskEntry } from "./task_entry.ts";
 import { taskSummary, taskView } from "./task_view.ts";
+import type { Transfer } from "./transfer.ts";
+import { whyOf } from "./why.ts";
 
 /** What the use cases need of the loops. */
 export interface Dispatch {
   kick(): void;
   stopTasks(leases: readonly number[], reason: "cancel"): void;
   progressOf(lease: number): Progress | undefined;
-  readonly runners: readonly { readonly workers: number; readonly held: number }[];
+  readonly runners: readonly {
+    readonly ops: ReadonlySet<string>;
+    readonly workers: number;
+    readonly held: number;
+    readonly room: number;
+  }[];
+}
+
+/** What is paused now. */
+export interface PausedOps {
+  /** `["*"]` when all ops are. */
+  readonly list: string[];
+  has(op: string): boolean;
 }
 
 export interface KnownOps {
@@ -33,6 +49,10 @@ export interface TaskApiOptions {
   readonly events: TaskEvents;
   readonly dispatch: Dispatch;
   readonly ops: KnownOps;
+  readonly pauses: PausedOps;
+  readonly entry: TaskEntry;
+  readonly pausing: Pausing;
+  readonly transfer: Transfer;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly version: string;
@@ -48,6 +68,8 @@ export interface Caller {
 
 export class TaskApi {
   readonly events: TaskEvents;
+  readonly pausing: Pausing;
+  readonly transfer: Transfer;
   readonly #options: TaskApiOptions;
   readonly #startedAt: number;
   #stopping = false;
@@ -55,6 +77,8 @@ export class TaskApi {
   constructor(options: TaskApiOptions) {
     this.#options = options;
     this.events = options.events;
+    this.pausing = options.pausing;
+    this.transfer = options.transfer;
     this.#startedAt = options.clock.now();
   }
 
@@ -72,11 +96,15 @@ export class TaskApi {
     this.#stopping = true;
   }
 
+  /** Throws while no task at all can be taken. */
+  checkOpen(): void {
+    if (!this.#stopping) return;
+    throw new SdError("shutting_down", "the server is stopping and takes no more tasks");
+  }
+
   /** Throws when a task of this op cannot be taken. */
   checkOp(op: string): void {
-    if (this.#stopping) {
-      throw new SdError("shutting_down", "the server is stopping and takes no more tasks");
-    }
+    this.checkOpen();
     if (this.#options.ops.has(op)) return;
     const names = this.#options.ops.list().map((entry) => entry.op);
     throw new SdError(
@@ -100,10 +128,8 @@ export class TaskApi {
 
   /** Keeps `tasks`, each with an op that `checkOp` let through; resolves once they are safe. */
   async submit(tasks: readonly NewTask[]): Promise<Enqueued[]> {
-    const { engine, dispatch, metrics, clock } = this.#options;
-    const enqueued = await engine.enqueue(tasks, clock.now());
-    metrics.submitted += tasks.length;
-    dispatch.kick();
+    const enqueued = await this.#options.entry.enter(tasks);
+    this.#options.metrics.submitted += tasks.length;
     return enqueued;
   }
 
@@ -152,8 +178,27 @@ export class TaskApi {
     });
   }
 
-  async retry(id: string): Promise<{ task_id: string; status: "queued" }> {
-    const { engine, dispatch, clock } = this.#options;
+  /** Why the task does not run, or how it is. */
+  async why(id: string): Promise<Why> {
+    const { engine, clock, dispatch, pauses } = this.#options;
+    const [record] = await engine.get([id], { standingAt: clock.now() });
+    if (!record) throw notFound(id);
+    const [parent] = record.cancelledFor === undefined
+      ? []
+      : await engine.get([record.cancelledFor]);
+    const able = dispatch.runners.filter(({ ops }) => ops.has(record.op));
+    return whyOf(record, {
+      progress: this.#progressOf(record),
+      isStopping: this.#stopping,
+      paused: !pauses.has(record.op) ? undefined : pauses.list.includes("*") ? "all" : "op",
+      workers: able.reduce((sum, { workers }) => sum + workers, 0),
+      hasRoom: able.some(({ room }) => room > 0),
+      parentStatus: parent?.status,
+    });
+  }
+
+  async retry(id: string): Promise<{ task_id: string; status: Status }> {
+    const { engine, dispatch, clock, events } = this.#options;
     const [requeued] = await engine.requeue([id], clock.now());
     if (!requeued || requeued.outcome === "not_found") throw notFound(id);
     if (requeued.outcome === "refused") {
@@ -164,15 +209,34 @@ export class TaskApi {
       );
     }
     dispatch.kick();
-    return { task_id: id, status: "queued" };
+    const status = requeued.status ?? "queued";
+    if (events.watchers.any) await this.#tellRequeued(id);
+    return { task_id: id, status };
   }
 
-  ops(): { ops: { op: string; workers: number }[] } {
-    return { ops: this.#options.ops.list() };
+  async #tellRequeued(id: string): Promise<void> {
+    const { engine, events } = this.#options;
+    const [record] = await engine.get([id]);
+    if (!record) return;
+    const event = record.status === "delayed" ? "delayed" : "queued";
+    events.watchers.tell(event, { id, op: record.op, attempt: 0 });
+  }
+
+  /** Every op that is known, or paused. */
+  ops(): { ops: OpView[] } {
+    const { ops, pauses } = this.#options;
+    const known = ops.list();
+    const names = new Set(known.map(({ op }) => op));
+    const unknown = pauses.list.filter((op) => op !== "*" && !names.has(op))
+      .map((op) => ({ op, workers: 0 }));
+    const views = [...known, ...unknown].map((view): OpView =>
+      pauses.has(view.op) ? { ...view, paused: true } : view
+    );
+    return { ops: views };
   }
 
   async stats(): Promise<ServerStats> {
-    const { engine, dispatch, metrics, clock, version, protocol } = this.#options;
+    const { engine, dispatch, metrics, clock, version, protocol, pauses } = this.#options;
     const tasks = await engine.stats();
     const { runners } = dispatch;
     return {
@@ -183,6 +247,7 @@ export class TaskApi {
       engine: engine.name,
       tasks,
       totals: { submitted: metrics.submitted, finished: metrics.finished },
+      paused: pauses.list,
       workers: {
         pools: runners.length,
         workers: runners.reduce((sum, runner) => sum + runner.workers, 0),

@@ -19,13 +19,15 @@ export function taskView(record: TaskRecord, progress: Progress | undefined): Ta
     ...(record.result === undefined ? {} : { result: JSON.parse(record.result) as unknown }),
     ...(record.error === undefined ? {} : { error: record.error }),
     ...(progress === undefined ? {} : { progress }),
+    ...(record.bond === undefined ? {} : { key: record.bond.key }),
+    ...(record.after.length === 0 ? {} : { after: [...record.after] }),
   };
 }
 
-/** A task in a list of up to a thousand: without its result, and with few words, so that they fit a line. */
+/** A task in a list of up to a thousand: without its result and its parents, and with few words, so that they fit a line. */
 export function taskSummary(record: TaskRecord, progress: Progress | undefined): TaskView {
-  const { result: _result, error, progress: _progress, ...view } = taskView(
-    { ...record, result: undefined },
+  const { error, ...view } = taskView(
+    { ...record, result: undefined, after: [] },
     undefined,
   );
   return {

@@ -1,7 +1,7 @@
 /**
  * Hands queued tasks to worker processes that have room for them. One loop: `kick` says that
  * something has changed (a task, a worker, room), and however often that is said while the loop runs,
- * it runs once more. A delayed task kicks it when it becomes due.
+ * it runs once more. A delayed task kicks it when it becomes due. Tasks of paused ops stay where they are.
  */
 
 import type { Progress } from "../../protocol/task.ts";
@@ -9,6 +9,7 @@ import type { Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import type { Pauses } from "./pauses.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Runner } from "./runner.ts";
 
@@ -18,6 +19,7 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
+  readonly pauses: Pick<Pauses, "leasable">;
 }
 
 /** Tasks leased for one runner before the next has its turn. */
@@ -32,6 +34,7 @@ export class Dispatcher {
   #started = false;
   #again = false;
   #loop: Promise<void> | undefined;
+  #lease: Promise<unknown> = Promise.resolve();
   #dueTimer: (() => void) | undefined;
   #dueAt = Infinity;
 
@@ -78,6 +81,12 @@ export class Dispatcher {
     });
   }
 
+  /** Resolves when no lease is under way that was begun before. */
+  async leased(): Promise<void> {
+    // Where it failed, nothing was leased; the loop has told of it.
+    await this.#lease.catch(() => undefined);
+  }
+
   /** Stops the tasks of `leases`, wherever they run. */
   stopTasks(leases: readonly number[], reason: "cancel" | "lost"): void {
     for (const runner of this.#runners) {
@@ -112,9 +121,15 @@ export class Dispatcher {
     const suspects = allowed === "suspect";
     const limit = suspects ? 1 : Math.min(runner.room, TURN_TASKS);
     if (allowed === "nothing" || limit <= 0 || !this.#started) return;
-    const { engine, events, clock, leaseMs } = this.#options;
-    const leased = await engine.lease({ ops: runner.ops, limit, leaseMs, suspects }, clock.now());
+    const { engine, events, clock, leaseMs, pauses } = this.#options;
+    const ops = pauses.leasable(runner.ops);
+    const lease = engine.lease({ ops, limit, leaseMs, suspects }, clock.now());
+    this.#lease = lease;
+    const leased = await lease;
     if (leased.tasks.length > 0) runner.run(leased.tasks);
+    if (events.watchers.any) {
+      for (const task of leased.tasks) events.watchers.tell("started", task);
+    }
     const isSpared = leased.hasSuspects && this.#quarantine.open(this.#runners);
     if (suspects) this.#quarantine.settle(leased.tasks.length > 0);
     if (leased.expired.length > 0) events.emit(leased.expired);

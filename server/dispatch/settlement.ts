@@ -1,13 +1,18 @@
 /**
  * Takes what worker processes report of their tasks to the engine, and the news of those that are
- * final to whoever waits for them. Always in batches: what one read of a work link brought.
+ * final to whoever waits for them. Always in batches: what one read of a work link brought. Nobody
+ * waits here for the engine to have them safe: the link reads on, its room is filled at once, and the
+ * news leave when they may.
  */
 
+import { SdError } from "../../protocol/errors.ts";
 import type { Clock } from "../clock.ts";
 import type { Ack, Engine, Nack } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import { UnderWay } from "../task/under_way.ts";
+import type { WatchedTask } from "../task/watchers.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 
 export interface SettlementOptions {
@@ -19,23 +24,55 @@ export interface SettlementOptions {
   readonly leaseMs: number;
 }
 
+/** A run that ended without a result, and the task as it was in it. */
+export interface BrokenRun {
+  readonly nack: Nack;
+  readonly task: WatchedTask;
+}
+
+/** Characters of results that an engine may be busy keeping; more are not read until some are safe. */
+const MAX_UNSAFE_CHARS = 32 * 1024 * 1024;
+/** What a result costs beside its characters. */
+const RESULT_CHARS = 200;
+
 export class Settlement {
   readonly #options: SettlementOptions;
+  /** In characters. */
+  readonly #unsafe = new UnderWay();
 
   constructor(options: SettlementOptions) {
     this.#options = options;
   }
 
+  /** Pending while the engine has too much to keep already: read no more results until then. */
+  get room(): Promise<void> | undefined {
+    return this.#unsafe.count > MAX_UNSAFE_CHARS
+      ? this.#unsafe.downTo(MAX_UNSAFE_CHARS)
+      : undefined;
+  }
+
+  /** Resolves once all that was reported is with the engine, and told. */
+  settled(): Promise<void> {
+    return this.#unsafe.downTo(0);
+  }
+
   /** Results. One from a lost lease changes nothing. */
-  async ack(acks: readonly Ack[]): Promise<void> {
+  ack(acks: readonly Ack[]): void {
     const { engine, clock } = this.#options;
-    await this.#settle(() => engine.ack(acks, clock.now()));
+    let chars = 0;
+    for (const { result } of acks) chars += result.length + RESULT_CHARS;
+    void this.#settle(engine.ack(acks, clock.now()), chars);
   }
 
   /** Runs without a result. */
-  async nack(nacks: readonly Nack[]): Promise<void> {
-    const { engine, clock } = this.#options;
-    await this.#settle(() => engine.nack(nacks, clock.now()));
+  nack(runs: readonly BrokenRun[]): void {
+    const { engine, clock, dispatcher } = this.#options;
+    const nacks = runs.map(({ nack }) => nack);
+    const settled = this.#settle(engine.nack(nacks, clock.now()), runs.length * RESULT_CHARS);
+    void settled.then((finished) => {
+      if (finished) this.#tellGoingOn(runs, finished);
+      dispatcher.kick();
+    });
   }
 
   /** A worker process still holds these; it is told which of them it has lost. */
@@ -49,13 +86,41 @@ export class Settlement {
     }
   }
 
-  async #settle(work: () => Promise<FinishedTask[]>): Promise<void> {
+  /** The tasks that are final by it, once they are safe; nothing where the engine failed. */
+  async #settle(
+    work: Promise<FinishedTask[]>,
+    chars: number,
+  ): Promise<readonly FinishedTask[] | undefined> {
     const { events, dispatcher, log } = this.#options;
-    try {
-      events.emit(await work());
-    } catch (error) {
-      log.bug("dispatcher", error);
-    }
+    this.#unsafe.begin(chars);
+    // The workers have room now, whatever becomes of the results.
     dispatcher.kick();
+    try {
+      const finished = await work;
+      events.emit(finished);
+      return finished;
+    } catch (error) {
+      if (error instanceof SdError) {
+        log.warn("dispatcher", `results are not kept: ${error.message}`);
+      } else log.bug("dispatcher", error);
+      return undefined;
+    } finally {
+      this.#unsafe.end(chars);
+    }
+  }
+
+  /** Tells of the runs after which a task goes on: it is attempted again, or was not to blame. */
+  #tellGoingOn(runs: readonly BrokenRun[], finished: readonly FinishedTask[]): void {
+    const { watchers } = this.#options.events;
+    if (!watchers.any) return;
+    const final = new Set(finished.map(({ id }) => id));
+    for (const { nack, task } of runs) {
+      if (final.has(task.id)) continue;
+      if (nack.reason === "failed") {
+        watchers.tell("delayed", task, nack.error ? { error: nack.error } : undefined);
+      } else {
+        watchers.tell("queued", task);
+      }
+    }
   }
 }

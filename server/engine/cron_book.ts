@@ -29,8 +29,9 @@ interface Kept {
   readonly entry: CronEntry | undefined;
 }
 
-const RECORD = "cron/";
-const PROGRESS = "cron_run/";
+/** What their settings are called before the id. */
+export const RECORD_PREFIX = "cron/";
+export const PROGRESS_PREFIX = "cron_run/";
 
 export class CronBook {
   readonly #settings: Settings;
@@ -45,13 +46,15 @@ export class CronBook {
 
   /** All of them, by id. */
   list(): CronEntry[] {
-    const names = this.#settings.list(RECORD).map(([name]) => name.slice(RECORD.length));
+    const names = this.#settings.list(RECORD_PREFIX).map(([name]) =>
+      name.slice(RECORD_PREFIX.length)
+    );
     return names.sort().flatMap((id) => this.get(id) ?? []);
   }
 
   get(id: string): CronEntry | undefined {
-    const value = this.#settings.get(RECORD + id);
-    const progress = this.#settings.get(PROGRESS + id);
+    const value = this.#settings.get(RECORD_PREFIX + id);
+    const progress = this.#settings.get(PROGRESS_PREFIX + id);
     const known = this.#kept.get(id);
     if (value === undefined) {
       this.#kept.delete(id);
@@ -65,19 +68,19 @@ export class CronBook {
 
   /** Keeps `task`, new or changed. */
   async save({ id, record }: CronTask): Promise<void> {
-    await this.#settings.save(RECORD + id, JSON.stringify(record));
+    await this.#settings.save(RECORD_PREFIX + id, JSON.stringify(record));
   }
 
   async remove(id: string): Promise<void> {
-    await this.#settings.save(RECORD + id, undefined);
-    if (this.#settings.get(PROGRESS + id) !== undefined) {
-      await this.#settings.save(PROGRESS + id, undefined);
+    await this.#settings.save(RECORD_PREFIX + id, undefined);
+    if (this.#settings.get(PROGRESS_PREFIX + id) !== undefined) {
+      await this.#settings.save(PROGRESS_PREFIX + id, undefined);
     }
   }
 
   async saveProgress(id: string, reachedAt: number, lastAt: number | undefined): Promise<void> {
     const progress: CronProgress = { reachedAt, ...(lastAt === undefined ? {} : { lastAt }) };
-    await this.#settings.save(PROGRESS + id, JSON.stringify(progress));
+    await this.#settings.save(PROGRESS_PREFIX + id, JSON.stringify(progress));
   }
 
   #read(

@@ -45,6 +45,10 @@ export function isCronMessage({ task }: JsonObject): boolean {
   return typeof task === "object" && task !== null && Object.hasOwn(task, "cron");
 }
 
+export function isCronId(id: string): boolean {
+  return CRON_ID.test(id);
+}
+
 /** The recurring task that `message` asks for; `line` is its text. Throws `bad_request`. */
 export function newCronTask(message: JsonObject, line: string, now: number): CronTask {
   if (line.length > MAX_CRON_LINE_CHARS) {

@@ -6,20 +6,25 @@
  */
 
 import type { Ref } from "../../protocol/message.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import type { Metrics } from "../metrics.ts";
 import type { FinishedTask } from "./finished_task.ts";
 import type { NewTask } from "./new_task.ts";
 import { SerialMap } from "./serial_map.ts";
 import { type Wait, type Waiter, WaitsById, WaitTable } from "./wait_table.ts";
+import { Watchers } from "./watchers.ts";
 
 export class TaskEvents {
+  /** Those who want to know of more than the end of one task. */
+  readonly watchers: Watchers;
   readonly #metrics: Metrics;
   readonly #bySerial = new WaitTable(new SerialMap<Wait>());
   readonly #byId = new WaitTable(new WaitsById());
   #closed = 0;
 
-  constructor(metrics: Metrics) {
+  constructor(metrics: Metrics, clock: Clock = systemClock) {
     this.#metrics = metrics;
+    this.watchers = new Watchers(clock);
   }
 
   /** Tasks that somebody waits for, waiters already gone included. */
@@ -54,6 +59,19 @@ export class TaskEvents {
     for (const task of tasks) {
       tell(this.#bySerial.take(task.serial), task);
       if (this.#byId.size > 0) tell(this.#byId.take(task.id), task);
+    }
+    if (this.watchers.any) this.#tellWatchers(tasks);
+  }
+
+  /** Tells that `tasks` are final where they are so from the first: nobody can be waiting for them. */
+  emitNew(tasks: readonly FinishedTask[]): void {
+    this.#metrics.finished += tasks.length;
+    if (this.watchers.any) this.#tellWatchers(tasks);
+  }
+
+  #tellWatchers(tasks: readonly FinishedTask[]): void {
+    for (const task of tasks) {
+      this.watchers.tell(task.status, task, task.error ? { error: task.error } : undefined);
     }
   }
 

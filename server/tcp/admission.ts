@@ -12,7 +12,8 @@ import { type Auth, isSameSecret } from "../api/auth.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine } from "./replies.ts";
-import { type LinkListener, readWorkHello, WorkLink } from "./work_link.ts";
+import { readWorkHello } from "./work_hello.ts";
+import { type LinkListener, WorkLink } from "./work_link.ts";
 
 export interface AdmissionOptions {
   readonly auth: Auth;
@@ -68,6 +69,7 @@ export class Admission {
       );
     }
     const link = new WorkLink({ hello: readWorkHello(message), outbox, listener: links, hangUp });
+    outbox.trust();
     const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs };
     outbox.push(JSON.stringify(welcome) + "\n");
     links.attached(link);

@@ -2,41 +2,59 @@
 
 import { closestString } from "@std/text/closest-string";
 import { quote, SdError } from "../../protocol/errors.ts";
-import { MAX_LIST, MAX_OP_CHARS } from "../../protocol/limits.ts";
-import type { JsonObject } from "../../protocol/message.ts";
-import { PROTOCOL_VERSION, type Status, STATUSES } from "../../protocol/task.ts";
+import { MAX_OP_CHARS } from "../../protocol/limits.ts";
+import type { JsonObject, Ref } from "../../protocol/message.ts";
+import { PROTOCOL_VERSION } from "../../protocol/task.ts";
 import type { CronApi } from "../api/cron_api.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
-import type { ListRequest } from "../engine/engine.ts";
+import { streamBackup } from "./backup_stream.ts";
+import {
+  readExportRequest,
+  readListRequest,
+  readPauseRequest,
+  readTaskId,
+  readText,
+} from "./command_args.ts";
 import { CRON_COMMANDS } from "./cron_commands.ts";
+import type { Desk } from "./desk.ts";
 
 export interface CommandContext {
   readonly api: TaskApi;
   readonly crons: CronApi;
   readonly caller: Caller;
   readonly version: string;
+  readonly desk: Desk;
+  /** Of the message. */
+  readonly ref: Ref | undefined;
 }
 
-type Command = (context: CommandContext, message: JsonObject) => Promise<object> | object;
-
-/** Tasks in an answer of `list` that names no limit. */
-const DEFAULT_LIST = 100;
+/** Answers its one reply; nothing where it has sent its replies itself. */
+type Command = (context: CommandContext, message: JsonObject) => Promise<Answer> | Answer;
+type Answer = object | undefined;
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["hello", ({ version }) => ({ hello: "sd", version, protocol: PROTOCOL_VERSION })],
   ["ping", () => ({ pong: true })],
   ["get", ({ api }, message) => api.get(readTaskId(message))],
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
+  ["why", ({ api }, message) => api.why(readTaskId(message))],
   ["list", ({ api }, message) => api.list(readListRequest(message))],
   ["cancel", ({ api, caller }, message) => api.cancel(readTaskId(message), caller)],
   ["retry", ({ api }, message) => api.retry(readTaskId(message))],
   ["stats", ({ api }) => api.stats()],
   ["ops", ({ api }) => api.ops()],
+  ["pause", pause],
+  ["resume", resume],
+  ["watch", watch],
+  ["unwatch", unwatch],
+  ["export", ({ api }, message) => api.transfer.exportPage(readExportRequest(message))],
+  ["import", importRecords],
+  ["backup", backup],
   ...CRON_COMMANDS,
 ]);
 
 /** Throws `unknown_cmd`, `bad_request`, or what the use case throws. */
-export async function runCommand(context: CommandContext, message: JsonObject): Promise<object> {
+export async function runCommand(context: CommandContext, message: JsonObject): Promise<Answer> {
   const { cmd } = message;
   const command = typeof cmd === "string" ? COMMANDS.get(cmd) : undefined;
   if (command) return await command(context, message);
@@ -50,40 +68,44 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
   );
 }
 
-function readTaskId(message: JsonObject): string {
-  const id = message.task_id;
-  if (typeof id === "string") return id;
-  throw new SdError(
-    "bad_request",
-    `${message.cmd} needs task_id, a string, like {"cmd":"${message.cmd}","task_id":"…"}; this is ${
-      quote(id)
-    }`,
-  );
+function pause({ api, crons }: CommandContext, message: JsonObject): Promise<object> {
+  const { op, cronId } = readPauseRequest(message);
+  return cronId === undefined ? api.pausing.pause(op) : crons.pause(cronId);
 }
 
-function readListRequest(message: JsonObject): ListRequest {
-  const { status, op, cursor, limit = DEFAULT_LIST } = message;
-  if (status !== undefined && !STATUSES.includes(status as Status)) {
-    throw new SdError(
-      "bad_request",
-      `status is one of ${STATUSES.join(", ")}; this is ${quote(status)}`,
-    );
-  }
-  if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > MAX_LIST) {
-    throw new SdError(
-      "bad_request",
-      `limit is an integer from 1 to ${MAX_LIST}; this is ${quote(limit)}`,
-    );
-  }
-  return {
-    limit: limit as number,
-    ...(status === undefined ? {} : { status: status as Status }),
+function resume({ api, crons }: CommandContext, message: JsonObject): Promise<object> {
+  const { op, cronId } = readPauseRequest(message);
+  return cronId === undefined ? api.pausing.resume(op) : crons.resume(cronId);
+}
+
+function watch({ desk, ref }: CommandContext, { task_id, op }: JsonObject): undefined {
+  desk.watches.open({
+    ...(task_id === undefined ? {} : { taskId: readText("task_id", task_id) }),
     ...(op === undefined ? {} : { op: readText("op", op) }),
-    ...(cursor === undefined || cursor === null ? {} : { cursor: readText("cursor", cursor) }),
-  };
+  }, ref);
 }
 
-function readText(name: string, value: unknown): string {
-  if (typeof value === "string") return value;
-  throw new SdError("bad_request", `${name} is a string; this is ${quote(value)}`);
+function unwatch({ desk }: CommandContext): object {
+  desk.watches.close();
+  return { watch: "off" };
+}
+
+async function importRecords({ api, desk }: CommandContext, message: JsonObject): Promise<object> {
+  api.checkOpen();
+  const { records } = message;
+  if (records === undefined) {
+    const text = desk.parts.take(message);
+    return text === undefined ? { part: "taken" } : await api.transfer.importText(text);
+  }
+  if (Array.isArray(records)) return await api.transfer.importRecords(records);
+  throw new SdError("bad_request", `records is an array; this is ${quote(records)}`);
+}
+
+async function backup({ api, caller, desk, ref }: CommandContext): Promise<undefined> {
+  await streamBackup(await api.transfer.backup(), {
+    get closed() {
+      return caller.closed;
+    },
+    send: (reply) => desk.send(reply, ref),
+  });
 }

@@ -14,8 +14,6 @@ export const CRON_COMMANDS: readonly (readonly [
 ])[] = [
   ["crons", ({ crons }) => crons.list()],
   ["uncron", ({ crons }, message) => crons.remove(readCronId(message))],
-  ["pause", ({ crons }, message) => crons.pause(readCronId(message))],
-  ["resume", ({ crons }, message) => crons.resume(readCronId(message))],
 ];
 
 function readCronId(message: JsonObject): string {

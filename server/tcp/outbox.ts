@@ -24,7 +24,7 @@ export class Outbox implements Flushable {
   readonly #turns: FlushTurns;
   /** The connection is of no use any more: it is cut. */
   readonly #onLost: () => void;
-  readonly #maxUnreadBytes: number;
+  #maxUnreadBytes: number;
   readonly #clock: OutboxOptions["clock"];
   #text = "";
   /** Bytes of the write under way that the system has not taken. */
@@ -43,6 +43,11 @@ export class Outbox implements Flushable {
     this.#onLost = onLost;
     this.#maxUnreadBytes = maxUnreadBytes;
     this.#clock = clock;
+  }
+
+  /** The other side is a worker process: what it is sent is bounded by what it asked for. */
+  trust(): void {
+    this.#maxUnreadBytes = Infinity;
   }
 
   /** What the other side has still to read: characters, and bytes once they are being written. */

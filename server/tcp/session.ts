@@ -21,10 +21,14 @@ import type { Log } from "../log.ts";
 import { isCronMessage } from "../task/cron_task.ts";
 import { newTask } from "../task/new_task.ts";
 import { runCommand } from "./commands.ts";
+import { Desk } from "./desk.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine, objectLine } from "./replies.ts";
 import { type BatchOwner, SubmitBatch } from "./submit_batch.ts";
+
+/** More of one connection is not read before the engine has made some of it safe. */
+const MAX_UNSAFE_CHARS = 1024 * 1024;
 
 export interface SessionOptions {
   readonly api: TaskApi;
@@ -47,6 +51,11 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Of those, answers to commands. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
+  /** Characters of submitted tasks that the engine has not made safe yet. */
+  #unsafeChars = 0;
+  #onSafer: (() => void) | undefined;
+  /** Made with the first command: most connections only submit. */
+  #desk: Desk | undefined;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -77,7 +86,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
           }
           batch.add(task, ref);
         } else {
-          void batch.submit();
+          this.#submit(batch);
           batch = new SubmitBatch(this);
           if (this.#commands >= this.#options.maxInFlight) {
             throw this.#tooMany("commands are not answered yet");
@@ -91,8 +100,12 @@ export class Session implements LineHandler, BatchOwner, Caller {
         this.refuse(error, ref);
       }
     }
-    void batch.submit();
+    this.#submit(batch);
     await this.#options.outbox.room();
+    // One that sends faster than the engine can make it safe waits; the others go on.
+    while (this.#unsafeChars > MAX_UNSAFE_CHARS && !this.#closed) {
+      await new Promise<void>((resolve) => this.#onSafer = resolve);
+    }
   }
 
   overflow(maxBytes: number): void {
@@ -121,6 +134,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   cut(): void {
     this.#closed = true;
+    this.#onSafer?.();
+    this.#desk?.close();
     this.api.events.forget(this.#owed);
     this.#onSettled?.();
   }
@@ -153,6 +168,15 @@ export class Session implements LineHandler, BatchOwner, Caller {
     if (this.#owed === 0) this.#onSettled?.();
   }
 
+  #submit(batch: SubmitBatch): void {
+    const { chars } = batch;
+    this.#unsafeChars += chars;
+    void batch.submit().then(() => {
+      this.#unsafeChars -= chars;
+      this.#onSafer?.();
+    });
+  }
+
   /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */
   #parse(line: Line): JsonObject | undefined {
     try {
@@ -169,14 +193,16 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   /** What owes one reply: a command, or a recurring task. */
   async #command(message: JsonObject, line: string, ref: Ref | undefined): Promise<void> {
-    const { crons, version } = this.#options;
+    const { crons, version, outbox } = this.#options;
+    const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
     this.owe(1);
     this.#commands++;
     try {
+      const context = { api: this.api, crons, caller: this, version, desk, ref };
       const answer = message.cmd === undefined
         ? await crons.create(message, line)
-        : await runCommand({ api: this.api, crons, caller: this, version }, message);
-      this.reply(objectLine(answer, ref));
+        : await runCommand(context, message);
+      if (answer) this.reply(objectLine(answer, ref));
     } catch (error) {
       this.refuse(error, ref);
     }

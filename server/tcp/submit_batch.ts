@@ -39,6 +39,7 @@ export class SubmitBatch implements Waiter {
   /** Final lines of tasks that ended before they were acknowledged. */
   #early: EarlyNews[] = [];
   #acknowledged = false;
+  #chars = 0;
 
   constructor(owner: BatchOwner) {
     this.#owner = owner;
@@ -52,7 +53,13 @@ export class SubmitBatch implements Waiter {
     return this.#tasks.length;
   }
 
+  /** Of what the tasks were submitted with. */
+  get chars(): number {
+    return this.#chars;
+  }
+
   add(task: NewTask, ref: Ref | undefined): void {
+    this.#chars += task.payload.length;
     this.#tasks.push(task);
     this.#refs.push(ref);
   }
@@ -101,14 +108,19 @@ export class SubmitBatch implements Waiter {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
+<<<<<<< HEAD
       const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
+=======
+      const { outcome } = kept;
+      const isRefused = outcome === "conflict" || outcome === "full" || outcome === "no_parent";
+>>>>>>> main
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
       if (!task.wait) {
         settled++;
       } else if (kept.finished || isRefused) {
-        // It ended before this submit came, is another task or none: no news will come for it.
+        // It ended before or with this submit, is another task or none: no news will come for it.
         // Unless it did in between, by a retry: then its news are not those of this submit.
         if (!this.#owner.api.events.unwaitForNew(task, this, ref)) this.#dropEarly(task.id, ref);
         if (kept.finished) text += finalLine(kept.finished, ref);
@@ -123,6 +135,7 @@ export class SubmitBatch implements Waiter {
     this.#owner.owe(-settled - early.length);
   }
 
+<<<<<<< HEAD
   #refusal({ outcome, missing = "" }: Enqueued, task: NewTask): SdError {
     if (outcome === "full") return this.#owner.api.queueFull();
     return outcome === "no_parent" ? noParent(missing) : conflictOf(task.id);
@@ -134,6 +147,16 @@ function noParent(id: string): SdError {
     "not_found",
     `the task cannot come after ${quote(id)}: there is no such task, or its record was dropped`,
   );
+=======
+  #refusal(kept: Enqueued, task: NewTask): SdError {
+    if (kept.outcome === "full") return this.#owner.api.queueFull();
+    return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
+  }
+}
+
+function noParent(id: string | undefined): SdError {
+  return new SdError("not_found", `task.after names "${id}", and there is no such task`);
+>>>>>>> main
 }
 
 function conflictOf(id: string): SdError {

@@ -4,9 +4,7 @@
  * became of them: the doomed ones have their verdict, the others run again.
  */
 
-import { SdError } from "../../protocol/errors.ts";
-import { MAX_CREDIT, MAX_OP_CHARS, MAX_WORKERS } from "../../protocol/limits.ts";
-import type { JsonObject } from "../../protocol/message.ts";
+import { MAX_CREDIT } from "../../protocol/limits.ts";
 import type { Line } from "../../protocol/ndjson.ts";
 import type { Progress } from "../../protocol/task.ts";
 import {
@@ -16,10 +14,10 @@ import {
   resultOf,
   type ServerOrder,
   type StopReason,
-  WORK_VERSION,
   type WorkHello,
 } from "../../protocol/work_message.ts";
 import type { Runner } from "../dispatch/runner.ts";
+import type { BrokenRun } from "../dispatch/settlement.ts";
 import type { Ack, LeasedTask, Nack } from "../engine/engine.ts";
 import { SerialMap } from "../task/serial_map.ts";
 import type { LineHandler } from "./line_handler.ts";
@@ -27,23 +25,21 @@ import type { Outbox } from "./outbox.ts";
 
 /** A batch of so many tasks is worth a write of its own. */
 const EAGER_TASKS = 32;
+/** Tasks beyond so many characters wait until the process has read those before them. */
+const FEED_CHARS = 4 * 1024 * 1024;
 
 /** What a link tells the loops. */
 export interface LinkListener {
-  ack(acks: readonly Ack[]): Promise<void>;
-  nack(nacks: readonly Nack[]): Promise<void>;
+  ack(acks: readonly Ack[]): void;
+  nack(runs: readonly BrokenRun[]): void;
+  /** Pending while no more results should be read. */
+  readonly room: Promise<void> | undefined;
+  progressed(task: LeasedTask, progress: Progress): void;
   renew(leases: readonly number[]): Promise<void>;
   /** The link takes more tasks than before. */
   hasRoom(): void;
   detached(link: WorkLink): void;
 }
-
-/** A lease that the process holds, with how far its task says it is. */
-interface Held {
-  readonly progress: Progress | undefined;
-}
-
-const NO_PROGRESS: Held = { progress: undefined };
 
 export interface WorkLinkOptions {
   readonly hello: WorkHello;
@@ -59,7 +55,12 @@ export class WorkLink implements LineHandler, Runner {
   readonly pool: string | undefined;
   readonly pid: number;
   readonly #options: WorkLinkOptions;
-  readonly #held = new SerialMap<Held>();
+  /** The tasks that the process holds, by their leases. */
+  readonly #held = new SerialMap<LeasedTask>();
+  /** Of those that are held, how far they say they are. */
+  readonly #progress = new Map<number, Progress>();
+  /** Of those that are held, the ones that are not written yet. */
+  readonly #unwritten = new Map<number, LeasedTask>();
   readonly #doomed = new Map<number, StopReason>();
   #credit: number;
   #retiring = false;
@@ -85,10 +86,16 @@ export class WorkLink implements LineHandler, Runner {
   run(tasks: readonly LeasedTask[]): void {
     let text = "";
     for (const task of tasks) {
-      this.#held.set(task.lease, NO_PROGRESS);
+      this.#held.set(task.lease, task);
+      if (this.#unwritten.size > 0 || text.length > FEED_CHARS) {
+        if (this.#unwritten.size === 0) void this.#feed();
+        this.#unwritten.set(task.lease, task);
+        continue;
+      }
       text += leasedTaskLine(task);
       text += "\n";
     }
+    if (text === "") return;
     this.#options.outbox.push(text);
     // So many keep the workers busy while the server reads what else came in: both work at a time.
     if (tasks.length >= EAGER_TASKS) this.#options.outbox.flush();
@@ -99,27 +106,37 @@ export class WorkLink implements LineHandler, Runner {
   }
 
   progressOf(lease: number): Progress | undefined {
-    return this.#held.get(lease)?.progress;
+    return this.#progress.get(lease);
   }
 
   stop(leases: readonly number[], reason: "cancel" | "lost"): void {
+    const unwritten = leases.filter((lease) => this.#unwritten.delete(lease));
     this.#order(reason === "cancel" ? { cancel: [...leases] } : { lost: [...leases] });
-    if (reason === "lost") leases.forEach((lease) => this.#held.take(lease));
+    if (reason === "lost") {
+      leases.forEach((lease) => this.#release(lease));
+    } else if (unwritten.length > 0) {
+      // The process has never heard of them.
+      this.#options.listener.nack(unwritten.flatMap((lease) => {
+        const task = this.#release(lease);
+        return task ? [brokenRun(task, { lease, reason: "stopped" })] : [];
+      }));
+    }
   }
 
   async handle(lines: readonly Line[]): Promise<void> {
     const acks: Ack[] = [];
-    const nacks: Nack[] = [];
+    const broken: BrokenRun[] = [];
     for (const line of lines) {
       if (line === null || line === "") continue;
       const lease = leaseOf(line);
       const result = lease > 0 ? resultOf(line) : undefined;
-      if (result === undefined) this.#report(JSON.parse(line) as PoolReport, nacks);
-      else if (this.#held.take(lease)) acks.push({ lease, result });
+      if (result === undefined) this.#report(JSON.parse(line) as PoolReport, broken);
+      else if (this.#release(lease)) acks.push({ lease, result });
     }
     const { listener } = this.#options;
-    if (acks.length > 0) await listener.ack(acks);
-    if (nacks.length > 0) await listener.nack(nacks);
+    if (acks.length > 0) listener.ack(acks);
+    if (broken.length > 0) listener.nack(broken);
+    if (listener.room) await listener.room;
   }
 
   overflow(): void {
@@ -132,31 +149,64 @@ export class WorkLink implements LineHandler, Runner {
 
   cut(): void {
     const { listener } = this.#options;
-    const nacks: Nack[] = [...this.#held.entries()].map(([lease]) => this.#verdict(lease));
+    const broken = [...this.#held.entries()].map(([lease, task]) =>
+      brokenRun(task, this.#verdict(lease))
+    );
     this.#held.clear();
+    this.#progress.clear();
+    this.#unwritten.clear();
     listener.detached(this);
-    if (nacks.length > 0) void listener.nack(nacks);
+    if (broken.length > 0) listener.nack(broken);
   }
 
-  #report(report: PoolReport, nacks: Nack[]): void {
+  /** The process does not hold it any more; the task, where it did. */
+  #release(lease: number): LeasedTask | undefined {
+    if (this.#progress.size > 0) this.#progress.delete(lease);
+    return this.#held.take(lease);
+  }
+
+  /** Writes what is unwritten, a piece at a time, as fast as the process reads. */
+  async #feed(): Promise<void> {
+    const { outbox } = this.#options;
+    do {
+      // The first is put there once this has been called, and one that is cancelled may have been the last.
+      await undefined;
+      await outbox.room();
+      let text = "";
+      for (const [lease, task] of this.#unwritten) {
+        this.#unwritten.delete(lease);
+        text += leasedTaskLine(task);
+        text += "\n";
+        if (text.length > FEED_CHARS) break;
+      }
+      if (text !== "") outbox.push(text);
+    } while (this.#unwritten.size > 0);
+  }
+
+  #report(report: PoolReport, broken: BrokenRun[]): void {
     if ("lease" in report) {
-      if (!this.#held.has(report.lease)) return;
+      const { lease } = report;
+      const task = this.#held.get(lease);
+      if (!task) return;
       if ("progress" in report) {
-        this.#held.set(report.lease, { progress: report.progress });
+        this.#progress.set(lease, report.progress);
+        this.#options.listener.progressed(task, report.progress);
         return;
       }
-      this.#held.take(report.lease);
-      nacks.push(
-        "cancelled" in report ? { lease: report.lease, reason: "stopped" } : {
-          lease: report.lease,
+      this.#release(lease);
+      broken.push(brokenRun(
+        task,
+        "cancelled" in report ? { lease, reason: "stopped" } : {
+          lease,
           reason: "failed",
           error: report.error,
           last: report.retry === false,
         },
-      );
+      ));
     } else if ("release" in report) {
       for (const lease of report.release) {
-        if (this.#held.take(lease)) nacks.push({ lease, reason: "released" });
+        const task = this.#release(lease);
+        if (task) broken.push(brokenRun(task, { lease, reason: "released" }));
       }
     } else if ("renew" in report) {
       void this.#options.listener.renew(report.renew);
@@ -195,25 +245,7 @@ export class WorkLink implements LineHandler, Runner {
   }
 }
 
-/** Checks the first line of a work link. Throws `bad_request`; the secret is checked elsewhere. */
-export function readWorkHello(message: JsonObject): WorkHello {
-  const { version, workers, credit, ops, pid, pool } = message;
-  const isCount = (value: unknown, max: number) =>
-    Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
-  const isOp = (op: unknown) => typeof op === "string" && op !== "" && op.length <= MAX_OP_CHARS;
-  if (version !== WORK_VERSION) {
-    throw new SdError(
-      "bad_request",
-      `this server speaks version ${WORK_VERSION} with its workers, this one version ${version}; ` +
-        "run the same release of sd on both",
-    );
-  }
-  if (
-    !isCount(workers, MAX_WORKERS) || !isCount(credit, MAX_CREDIT) ||
-    !isCount(pid, Number.MAX_SAFE_INTEGER) || !Array.isArray(ops) || !ops.every(isOp) ||
-    (pool !== undefined && typeof pool !== "string")
-  ) {
-    throw new SdError("bad_request", "the first line of this work link is not well formed");
-  }
-  return message as unknown as WorkHello;
+/** A copy of what may be told of the task: the engine's own goes on to live. */
+function brokenRun({ id, op, attempt }: LeasedTask, nack: Nack): BrokenRun {
+  return { nack, task: { id, op, attempt } };
 }

@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
+import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { RawClient } from "../raw_client.ts";
 import { openFiles, SdServe, shell } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
@@ -104,7 +105,7 @@ Deno.test("a task that kills its worker process each time is failed, and no inno
   const { secret } = server;
   const hello = {
     cmd: "work",
-    version: 1,
+    version: WORK_VERSION,
     workers: 2,
     credit: 64,
     ops: ["square", "kill"],

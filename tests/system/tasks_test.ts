@@ -1,6 +1,7 @@
 /** Whole tasks through a real server and a real worker process, over real sockets. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { RawClient } from "../raw_client.ts";
 import { TestServer } from "../test_server.ts";
 
@@ -195,7 +196,14 @@ Deno.test("a stopping server ends what does not finish in its grace, and says so
 
 Deno.test("a work link without the pool's secret is refused", async () => {
   await using server = await TestServer.start({ workers: 1 });
-  const hello = { cmd: "work", version: 1, workers: 1, credit: 9, ops: ["square"], pid: 1 };
+  const hello = {
+    cmd: "work",
+    version: WORK_VERSION,
+    workers: 1,
+    credit: 9,
+    ops: ["square"],
+    pid: 1,
+  };
   for (const secret of [undefined, "", "wrong", "0".repeat(64), 5]) {
     using link = await server.connect();
     const reply = await link.ask({ ...hello, secret });
@@ -210,7 +218,14 @@ Deno.test("a work link without the pool's secret is refused", async () => {
 Deno.test("a worker that goes silent loses its lease, its task runs again, its late result is void", async () => {
   await using server = await TestServer.start({ workers: 0, leaseMs: 300 });
   using silent = await server.connect();
-  const hello = { cmd: "work", version: 1, workers: 1, credit: 1, ops: ["square"], pid: 1 };
+  const hello = {
+    cmd: "work",
+    version: WORK_VERSION,
+    workers: 1,
+    credit: 1,
+    ops: ["square"],
+    pid: 1,
+  };
   const { secret } = server;
   assertEquals((await silent.ask({ ...hello, secret })).work, "ok");
   using client = await server.connect();

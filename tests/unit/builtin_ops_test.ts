@@ -10,8 +10,8 @@ import { MAX_DIGITS, square } from "../../workers/ops/square.ts";
 
 const host = { isCancelled: () => false, progress: () => undefined, note: () => undefined };
 
-function newContext(): TaskContext {
-  const task = { lease: 1, attempt: 1, timeout: 500, id: "a", op: "sleep", args: {} };
+function newContext(after?: string): TaskContext {
+  const task = { lease: 1, attempt: 1, timeout: 500, id: "a", op: "sleep", after, args: {} };
   return new TaskContext(host, task, 1);
 }
 
@@ -58,9 +58,19 @@ Deno.test("square says what it needs and what it got", () => {
 
 Deno.test("echo gives back what it got, and null for nothing", () => {
   const data = { a: [1, "ü", null], ["__proto__"]: 1 };
-  assert(echo({ data }) === data);
-  assertEquals(echo({}), null);
-  assertEquals(echo({ data: false }), false);
+  const ctx = newContext();
+  assert(echo({ data }, ctx) === data);
+  assertEquals(echo({}, ctx), null);
+  assertEquals(echo({ data: false }, ctx), false);
+});
+
+Deno.test("echo without data gives back the results of the tasks that it came after", () => {
+  const after = '{"a-1":49,"__proto__":[1]}';
+  const results = echo({}, newContext(after)) as Record<string, unknown>;
+  assertEquals(JSON.stringify(results), after);
+  assertEquals(echo({ data: 1 }, newContext(after)), 1);
+  // What cannot be read is not looked at before it is asked for.
+  assertEquals(echo({ data: 1 }, newContext("{")), 1);
 });
 
 Deno.test("hash hashes the text first and its bytes after, round for round", async () => {
@@ -99,7 +109,7 @@ Deno.test("sleep stops when it is asked to, before it began or after", async () 
 
   const cancelled = new TaskContext(
     { ...host, isCancelled: () => true },
-    { lease: 1, attempt: 1, timeout: 500, id: "a", op: "sleep", args: {} },
+    { lease: 1, attempt: 1, timeout: 500, id: "a", op: "sleep", after: undefined, args: {} },
     1,
   );
   await assertRejects(() => sleep({ ms: 3_600_000 }, cancelled), DOMException, "cancelled");

@@ -108,9 +108,15 @@ Deno.test("a leased task is read as it was written, without op, ref and task", (
     timeout: 2 ** 31 - 1,
     id: "a.b:c-D_9",
     op: "square",
+    after: undefined,
   });
   assertEquals(Object.keys(args), ["n", "__proto__", 'a"b']);
   assertEquals(Object.getPrototypeOf(args), Object.prototype);
+
+  const after = '{"p":",\\"submit\\":","q.1":{"ü":"😀","__proto__":1}}';
+  const child = readLeasedTask(leasedTaskLine({ ...envelope, after }));
+  assertEquals(child, { ...rest, args, after });
+  assertEquals(JSON.parse(leasedTaskLine({ ...envelope, after })).after_chars, after.length);
 });
 
 Deno.test("a line that is no leased task is refused, not looked at for ever", () => {
@@ -127,7 +133,7 @@ Deno.test("progress is a fraction; beyond its ends it is the end, and NaN is ref
       progress: (_seq, fraction) => void said.push([fraction]),
       note: (_seq, note) => void said.at(-1)?.push(note),
     },
-    { lease: 1, attempt: 3, timeout: 0, id: "x", op: "o", args: {} },
+    { lease: 1, attempt: 3, timeout: 0, id: "x", op: "o", after: undefined, args: {} },
     1,
   );
   context.progress(0.5, "half");

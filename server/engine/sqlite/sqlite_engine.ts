@@ -88,6 +88,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #backup: FileBackup;
   /** Ends that came of a commit that failed: told with the next news. */
   #orphans: FinishedTask[] = [];
+  #isFileFull = false;
   #now: number;
 
   constructor(options: SqliteOptions) {
@@ -162,7 +163,7 @@ class SqliteEngine implements Engine, Keeper {
     const intake = {
       live: this.#live,
       known: (id: string) => index.get(id) ?? rows.get(id),
-      maxQueued: this.#options.maxQueued ?? Infinity,
+      maxQueued: this.#isFileFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
     const finished: FinishedTask[] = [];
@@ -284,7 +285,7 @@ class SqliteEngine implements Engine, Keeper {
     const held = new Set<number>();
     for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
     const { maxKept, maxBytes } = this.#options;
-    const { removed, more } = await this.#store.call("sweep", {
+    const { removed, used, more } = await this.#store.call("sweep", {
       now,
       keepMs: DEFAULT_RULES.keepMs,
       maxKept,
@@ -292,6 +293,8 @@ class SqliteEngine implements Engine, Keeper {
       held: [...held],
       rows: SWEEP_ROWS,
     });
+    // Only what is open is left, and it is too much.
+    this.#isFileFull = used > maxBytes && !more;
     let count = 0;
     removed.forEach((rows, code) => {
       const status = STORED_STATUSES[code];

@@ -86,7 +86,9 @@ export class Store {
     const serial = ++this.#serial;
     return new Promise((resolve, reject) => {
       this.#waiting.set(serial, { resolve: resolve as (answer: unknown) => void, reject });
-      this.#worker.postMessage({ serial, call, ask });
+      this.#worker.postMessage(
+        call === "write" ? { serial, call, json: JSON.stringify(ask) } : { serial, call, ask },
+      );
     });
   }
 

@@ -40,6 +40,8 @@ const MAX_EMPTY_LANES = 1000;
 export class TaskReader {
   readonly rows: RowReader;
   readonly #given: StatementSync;
+  readonly #below: StatementSync;
+  readonly #above: StatementSync;
   readonly #nextLane: StatementSync;
   readonly #before: StatementSync;
   readonly #inLane: StatementSync;
@@ -49,6 +51,9 @@ export class TaskReader {
     this.#given = rows.prepare(
       `SELECT ${ROW_COLUMN_LIST} FROM tasks INDEXED BY tasks_given WHERE given = 1 AND id = ?`,
     );
+    const row = `SELECT ${ROW_COLUMN_LIST} FROM tasks WHERE ord`;
+    this.#below = rows.prepare(`${row} < ? ORDER BY ord DESC LIMIT 1`);
+    this.#above = rows.prepare(`${row} > ? ORDER BY ord LIMIT 1`);
     const lanes = "FROM tasks INDEXED BY tasks_queue WHERE status = 0";
     this.#nextLane = rows.prepare(
       `SELECT priority, key, op ${lanes} AND (priority, key, op) > (?, ?, ?)
@@ -74,6 +79,7 @@ export class TaskReader {
       // It may be the one that was asked for: that is not known any more.
       if (found !== null && isDamaged(found)) throw damageError(found);
       if (found?.id === id) return found;
+      if (found === null) this.#checkBeside(serial, id);
     }
     // A client may choose an id that looks like ours.
     const row = this.#given.get(toStored(id)) as unknown as Cell[] | undefined;
@@ -81,6 +87,19 @@ export class TaskReader {
     const found = taskOf(row);
     if (isDamaged(found)) throw damageError(found);
     return found.id === id ? found : null;
+  }
+
+  /** A row whose number is damaged stands where the search ended: then nobody can say that there was none. */
+  #checkBeside(serial: number, id: string): void {
+    for (const statement of [this.#below, this.#above]) {
+      const row = statement.get(serial) as unknown as Cell[] | undefined;
+      const beside = row === undefined ? null : taskOf(row);
+      if (beside === null || !isDamaged(beside)) continue;
+      const message = `task ${
+        JSON.stringify(id)
+      } is not found where it belongs, and ${beside.message}`;
+      throw damageError({ ...beside, message });
+    }
   }
 
   lane(ask: Ask<"lane">): StoredTask[] {

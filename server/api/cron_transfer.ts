@@ -1,0 +1,96 @@
+/**
+ * Recurring tasks on their way from another engine. How far one has come is taken up before the one itself,
+ * so that no time is submitted again that the other engine has had.
+ */
+
+import { quote, SdError } from "../../protocol/errors.ts";
+import { MAX_CRONS } from "../../protocol/limits.ts";
+import type { JsonObject } from "../../protocol/message.ts";
+import { type CronBook, PROGRESS_PREFIX, RECORD_PREFIX } from "../engine/cron_book.ts";
+import type { Settings } from "../engine/engine.ts";
+import {
+  type CronRecord,
+  isCronId,
+  isCronMessage,
+  isSameCron,
+  newCronTask,
+} from "../task/cron_task.ts";
+import type { SettingTaker } from "./transfer.ts";
+
+export interface CronTransferOptions {
+  readonly settings: Settings;
+  readonly book: CronBook;
+  /** To be told of every change. */
+  readonly scheduler: { wake(): void };
+}
+
+/** Those who take up the settings of recurring tasks, in the order in which they must come. */
+export function cronTakers({ settings, book, scheduler }: CronTransferOptions): SettingTaker[] {
+  return [{
+    prefix: PROGRESS_PREFIX,
+    async take(name, value) {
+      checkProgress(name, value);
+      if (settings.get(name) !== undefined) return false;
+      await settings.save(name, value);
+      return true;
+    },
+  }, {
+    prefix: RECORD_PREFIX,
+    async take(name, value) {
+      const id = name.slice(RECORD_PREFIX.length);
+      const record = readRecord(id, value);
+      const known = book.get(id);
+      if (known) {
+        // Whether it is paused is for this engine to know.
+        if (isSameCron(known.task.record.line, record.line)) return false;
+        throw new SdError("conflict", `there is another recurring task with the id ${quote(id)}`);
+      }
+      if (book.list().length >= MAX_CRONS) {
+        throw new SdError("queue_full", `there are ${MAX_CRONS} recurring tasks, the limit`);
+      }
+      await settings.save(name, value);
+      scheduler.wake();
+      return true;
+    },
+  }];
+}
+
+function readRecord(id: string, value: string): CronRecord {
+  const { line, createdAt, paused, resumedAt } = parse(value);
+  const isRecord = isCronId(id) && typeof line === "string" && isTime(createdAt) &&
+    typeof paused === "boolean" && isTime(resumedAt);
+  if (!isRecord) throw unreadable(`cron ${id}`, value);
+  const message = parse(line);
+  if (!isCronMessage(message)) throw unreadable(`cron ${id}`, value);
+  const named = newCronTask(message, line, createdAt);
+  if ((message.task as JsonObject).id !== undefined && named.id !== id) {
+    throw unreadable(`cron ${id}`, value);
+  }
+  return { line, createdAt, paused, resumedAt };
+}
+
+function checkProgress(name: string, value: string): void {
+  const { reachedAt, lastAt } = parse(value);
+  const isProgress = isCronId(name.slice(PROGRESS_PREFIX.length)) && isTime(reachedAt) &&
+    (lastAt === undefined || isTime(lastAt));
+  if (!isProgress) throw unreadable(name, value);
+}
+
+/** Milliseconds since 1970. */
+function isTime(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function parse(text: string): JsonObject {
+  try {
+    const value = JSON.parse(text) as unknown;
+    if (typeof value === "object" && value !== null) return value as JsonObject;
+  } catch {
+    // Said below, as of any other text that is no object.
+  }
+  throw unreadable("a setting", text);
+}
+
+function unreadable(what: string, value: string): SdError {
+  return new SdError("bad_request", `${what} cannot be read: ${quote(value)}`);
+}

@@ -1,0 +1,251 @@
+/**
+ * Tasks as `export` writes and `import` reads them: one JSON object a line, with everything that is known
+ * of a task. Pure. What comes in is from outside and is checked to the last member.
+ *
+ * Payload and result stand in it as JSON of their own where that gives back exactly their text, and else as
+ * text (`submit_text`, `result_text`). A task that runs is written as queued. To change the format: a member
+ * that may be absent can be added; anything else needs a new `RECORD_VERSION`, and a reader of the old one.
+ */
+
+import { FAILURE_CODES, quote, SdError } from "../../protocol/errors.ts";
+import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
+import {
+  MAX_AFTER,
+  MAX_ATTEMPTS,
+  MAX_BACKOFF_MS,
+  MAX_DEATHS,
+  MAX_DELAY_MS,
+  MAX_ERROR_MESSAGE_CHARS,
+  MAX_KEY_CHARS,
+  MAX_KEY_LIMIT,
+  MAX_LINE_BYTES,
+  MAX_OP_CHARS,
+  MAX_PRIORITY,
+  MAX_RESULT_BYTES,
+  MAX_TASK_ID_CHARS,
+  MAX_TIMEOUT_MS,
+} from "../../protocol/limits.ts";
+import type { JsonObject } from "../../protocol/message.ts";
+import { isFinal, type Status, STATUSES } from "../../protocol/task.ts";
+import type { TaskRecord } from "../engine/engine.ts";
+import { DEFAULT_RULES, type KeyBond, type NewTask, type Past } from "../task/new_task.ts";
+import { formatRate, readRate } from "../task/rate.ts";
+import { newSerial } from "../task/task_id.ts";
+import { RecordFields, wrong } from "./record_fields.ts";
+
+export const RECORD_VERSION = 1;
+
+const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
+/** Levels that a payload or a result may have to stand in a record as JSON; a message adds its own. */
+const PLAIN_LEVELS = 32;
+/** Levels of a result: what a worker can put into JSON, and the server take apart. */
+const MAX_RESULT_LEVELS = 2000;
+const STORED_STATUSES = STATUSES.filter((status) => status !== "running");
+const encoder = new TextEncoder();
+
+/** `record` as a JSON object of one line. */
+export function recordToJson(record: TaskRecord): JsonObject {
+  const { rules, bond } = record;
+  const isRunning = record.status === "running";
+  return {
+    sd: RECORD_VERSION,
+    id: record.id,
+    op: record.op,
+    status: isRunning ? "queued" : record.status,
+    ...embedded("submit", record.payload),
+    rules: {
+      priority: rules.priority,
+      timeout: rules.timeoutMs,
+      attempts: rules.attempts,
+      backoff: rules.backoffMs,
+      keep: rules.keepMs,
+    },
+    ...(bond && { key: bond.key }),
+    ...(bond && bond.limit !== Infinity && { limit: bond.limit }),
+    ...(bond?.rate && { rate: formatRate(bond.rate) }),
+    ...(record.after.length > 0 && { after: record.after }),
+    // The attempt that runs is not made in the end: it is begun again.
+    attempt: isRunning ? record.attempt - 1 : record.attempt,
+    ...(record.deaths > 0 && { deaths: record.deaths }),
+    created_at: time(record.createdAt),
+    run_at: time(record.runAt),
+    ...(record.expiresAt !== Infinity && { expires_at: time(record.expiresAt) }),
+    ...(record.startedAt > 0 && { started_at: time(record.startedAt) }),
+    ...(record.finishedAt > 0 && { finished_at: time(record.finishedAt) }),
+    ...(record.result !== undefined && embedded("result", record.result)),
+    ...(record.error && { error: { code: record.error.code, message: record.error.message } }),
+    ...(record.cancelledFor !== undefined && { cancelled_for: record.cancelledFor }),
+  };
+}
+
+/** The task that `record` tells of. Throws `bad_request`. */
+export function recordFromJson(record: JsonObject): NewTask {
+  const fields = new RecordFields(record);
+  checkVersion(fields.raw("sd"));
+  const id = readId(fields.raw("id"), "id");
+  const op = fields.text("op", MAX_OP_CHARS);
+  if (op === undefined || op === "") throw wrong("op", "the name of what is run", op);
+  const createdAt = fields.time("created_at", 0);
+  if (createdAt === 0) throw wrong("created_at", "a time", undefined);
+  const task: NewTask = {
+    id,
+    serial: newSerial(),
+    // Also where the client did not name it: the same record again is no new task.
+    idGiven: true,
+    op,
+    payload: readPayload(fields, op),
+    rules: readRules(fields),
+    createdAt,
+    runAt: fields.time("run_at", createdAt),
+    expiresAt: fields.time("expires_at", Infinity),
+    // Nobody has been told of its end here.
+    wait: false,
+    bond: readBond(fields),
+    after: readAfter(fields.raw("after")),
+    past: readPast(fields),
+  };
+  fields.checkAll();
+  return task;
+}
+
+/** Throws unless `version` is one that can be read here. */
+export function checkVersion(version: unknown): void {
+  if (version === RECORD_VERSION) return;
+  throw new SdError(
+    "bad_request",
+    `a record begins with "sd":${RECORD_VERSION}, the version of its format; this is ${
+      quote(version)
+    }`,
+  );
+}
+
+function readRules(fields: RecordFields): NewTask["rules"] {
+  const rules = fields.object("rules");
+  if (!rules) return DEFAULT_RULES;
+  const read = {
+    priority: rules.integer("priority", { min: -MAX_PRIORITY, max: MAX_PRIORITY }, 0),
+    timeoutMs: rules.integer("timeout", { min: 1, max: MAX_TIMEOUT_MS }, DEFAULT_RULES.timeoutMs),
+    attempts: rules.integer("attempts", { min: 1, max: MAX_ATTEMPTS }, 1),
+    backoffMs: rules.integer("backoff", { min: 0, max: MAX_BACKOFF_MS }, DEFAULT_RULES.backoffMs),
+    keepMs: rules.integer("keep", { min: 0, max: MAX_DELAY_MS }, DEFAULT_RULES.keepMs),
+  };
+  rules.checkAll();
+  return read;
+}
+
+function readBond(fields: RecordFields): KeyBond | undefined {
+  const key = fields.text("key", MAX_KEY_CHARS);
+  const limit = fields.integer("limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
+  const rate = readRate(fields.raw("rate"));
+  if (key !== undefined && key !== "") return { key, limit, rate };
+  if (key === undefined && limit === Infinity && rate === undefined) return undefined;
+  throw wrong("key", "a name, where there is a limit or a rate", key);
+}
+
+function readAfter(after: unknown): readonly string[] {
+  if (after === undefined) return [];
+  if (!Array.isArray(after) || after.length > MAX_AFTER) {
+    throw wrong("after", `an array of at most ${MAX_AFTER} task ids`, after);
+  }
+  return [...new Set(after.map((id) => readId(id, "after")))];
+}
+
+function readPast(fields: RecordFields): Past {
+  const status: Status = fields.oneOf("status", STORED_STATUSES);
+  const finishedAt = fields.time("finished_at", 0);
+  const result = readResult(fields);
+  const error = readError(fields.object("error"));
+  const cancelledFor = fields.raw("cancelled_for");
+  if (isFinal(status) !== finishedAt > 0) {
+    throw wrong("finished_at", `there exactly when it is final, and it is ${status}`, finishedAt);
+  }
+  if ((status === "completed") !== (result !== undefined)) {
+    throw wrong("result", `there exactly when it is completed, and it is ${status}`, result);
+  }
+  if (status === "failed" && !error) throw wrong("error", "there when it is failed", undefined);
+  return {
+    status,
+    attempt: fields.integer("attempt", { min: 0, max: MAX_ATTEMPTS }, 0),
+    deaths: fields.integer("deaths", { min: 0, max: MAX_DEATHS - (isFinal(status) ? 0 : 1) }, 0),
+    startedAt: fields.time("started_at", 0),
+    finishedAt,
+    result,
+    error,
+    cancelledFor: cancelledFor === undefined ? undefined : readId(cancelledFor, "cancelled_for"),
+  };
+}
+
+function readError(error: RecordFields | undefined): Past["error"] {
+  if (!error) return undefined;
+  const code = error.oneOf("code", FAILURE_CODES);
+  const message = error.text("message", MAX_ERROR_MESSAGE_CHARS) ?? "";
+  error.checkAll();
+  return { code, message };
+}
+
+function readPayload(fields: RecordFields, op: string): string {
+  const payload = readEmbedded(fields, "submit", { maxBytes: MAX_LINE_BYTES });
+  if (payload === undefined) throw wrong("submit", "the submitted object", undefined);
+  const message = JSON.parse(payload) as { op?: unknown } | null;
+  if (typeof message === "object" && message !== null && message.op === op) return payload;
+  throw wrong("submit", `the submitted object, with "op":${quote(op)}`, message);
+}
+
+function readResult(fields: RecordFields): string | undefined {
+  return readEmbedded(fields, "result", { maxBytes: MAX_RESULT_BYTES, levels: MAX_RESULT_LEVELS });
+}
+
+/** The text of a JSON value that stands in the record under `name`, or as text under `name_text`. */
+function readEmbedded(
+  fields: RecordFields,
+  name: string,
+  { maxBytes, levels }: { maxBytes: number; levels?: number },
+): string | undefined {
+  const value = fields.raw(name);
+  const text = fields.text(`${name}_text`, maxBytes);
+  if (value !== undefined && text !== undefined) {
+    throw wrong(name, `given once, not as ${name}_text too`, value);
+  }
+  const json = text ?? (value === undefined ? undefined : JSON.stringify(value));
+  if (json === undefined) return undefined;
+  if (encoder.encode(json).length > maxBytes) {
+    throw new SdError("bad_request", `${name} has more than ${maxBytes} bytes of JSON`);
+  }
+  checkDepth(json, levels);
+  if (text !== undefined) checkText(name, text, levels === undefined);
+  return json;
+}
+
+/** Throws unless `text` is JSON on one line. */
+function checkText(name: string, text: string, isMessage: boolean): void {
+  if (isMessage) checkNumbers(text);
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    throw new SdError("bad_request", `${name}_text is not JSON: ${quote(text)}`, { cause: error });
+  }
+  if (/[\r\n]/.test(text)) throw wrong(`${name}_text`, "JSON on one line", text);
+}
+
+/** `text`, which is JSON, as a member of a record. */
+function embedded(name: string, text: string): JsonObject {
+  try {
+    checkDepth(text, PLAIN_LEVELS);
+    checkNumbers(text);
+    const value = JSON.parse(text) as unknown;
+    if (JSON.stringify(value) === text) return { [name]: value };
+  } catch (error) {
+    // Too deep, or with numbers that not every reader can hold.
+    if (!(error instanceof SdError)) throw error;
+  }
+  return { [`${name}_text`]: text };
+}
+
+function readId(id: unknown, name: string): string {
+  if (typeof id === "string" && TASK_ID.test(id)) return id;
+  throw wrong(name, `1 to ${MAX_TASK_ID_CHARS} characters of A-Za-z0-9._:-`, id);
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}

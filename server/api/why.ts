@@ -1,0 +1,171 @@
+/**
+ * Why a task does not run, in a code for programs and a sentence for people. Pure: from what the engine
+ * says of the task, what is paused, and who could run it.
+ */
+
+import { formatDuration } from "../../protocol/duration.ts";
+import { quote } from "../../protocol/errors.ts";
+import { MAX_DEATHS } from "../../protocol/limits.ts";
+import {
+  isFinal,
+  type Progress,
+  type Status,
+  type Why,
+  type WhyCode,
+} from "../../protocol/task.ts";
+import type { Standing, TaskRecord } from "../engine/engine.ts";
+
+/** What beside its record decides over a task. */
+export interface Surroundings {
+  readonly progress: Progress | undefined;
+  /** The server hands out nothing more. */
+  readonly isStopping: boolean;
+  /** What is paused: the op of the task, or all. */
+  readonly paused: "op" | "all" | undefined;
+  /** Workers that have the op, in all worker processes. */
+  readonly workers: number;
+  /** One of their processes takes a task now. */
+  readonly hasRoom: boolean;
+  /** Of a task that was cancelled for another: how that one ended, where it is still known. */
+  readonly parentStatus: Status | undefined;
+}
+
+type Reason = readonly [code: WhyCode, why: string, ahead?: number | undefined];
+
+/** `record` has its `standing`, unless it is final. */
+export function whyOf(record: TaskRecord, surroundings: Surroundings): Why {
+  const [code, why, ahead] = reasonOf(record, surroundings);
+  return {
+    task_id: record.id,
+    status: record.status,
+    code,
+    why,
+    ...(ahead === undefined ? {} : { ahead }),
+  };
+}
+
+function reasonOf(record: TaskRecord, surroundings: Surroundings): Reason {
+  if (isFinal(record.status)) return ["final", sentenceOfEnd(record, surroundings.parentStatus)];
+  const { standing = { heldBy: "turn" } } = record;
+  if (standing.heldBy === "running") {
+    return ["running", sentenceOfRun(record, surroundings.progress)];
+  }
+  if (standing.heldBy === "after") return ["after", sentenceOfAfter(standing.after ?? [])];
+  if (standing.heldBy === "time") return delayOf(record, standing.until ?? record.runAt);
+  return hindranceOf(record, surroundings) ?? heldOf(record, standing) ??
+    turnOf(record, standing.ahead ?? 0, surroundings);
+}
+
+function sentenceOfEnd(record: TaskRecord, parentStatus: Status | undefined): string {
+  const { attempt, rules, error, cancelledFor } = record;
+  const at = time(record.finishedAt);
+  switch (record.status) {
+    case "completed":
+      return `it is final: it completed at ${at}`;
+    case "failed":
+      return `it is final: attempt ${attempt} of ${rules.attempts} failed at ${at}` +
+        (error ? `: ${error.code}: ${error.message}` : "");
+    case "expired":
+      return `it is final: it expired at ${at}, since nobody had started it by ${
+        time(record.expiresAt)
+      }`;
+    default:
+      if (cancelledFor === undefined) return `it is final: it was cancelled at ${at}`;
+      return `it was cancelled, since task ${quote(cancelledFor)} that it came after ${
+        endWord(parentStatus)
+      }`;
+  }
+}
+
+function endWord(status: Status | undefined): string {
+  if (status === "failed" || status === "expired") return status;
+  return status === "cancelled" ? "was cancelled" : "did not complete";
+}
+
+function sentenceOfRun(record: TaskRecord, progress: Progress | undefined): string {
+  const far = progress ? `, ${Math.floor(progress.fraction * 100)} % done` : "";
+  const note = progress?.note === undefined ? "" : ` (${progress.note})`;
+  return `it is running: attempt ${record.attempt}, since ${time(record.startedAt)}${far}${note}`;
+}
+
+/** Ids told by name; a task may come after thousands. */
+const NAMED = 5;
+
+function sentenceOfAfter(ids: readonly string[]): string {
+  const named = ids.slice(0, NAMED).join(", ");
+  const more = ids.length > NAMED ? ` and ${withCommas(ids.length - NAMED)} more` : "";
+  return `it waits for ${count(ids.length, "task")} to complete: ${named}${more}`;
+}
+
+function delayOf({ attempt, error }: TaskRecord, until: number): Reason {
+  if (attempt === 0) return ["delayed", `it is delayed until ${time(until)}`];
+  const failed = error ? `${error.code}: ${error.message}` : "no reason is known";
+  return [
+    "backoff",
+    `attempt ${attempt + 1} comes at ${time(until)} (attempt ${attempt} failed: ${failed})`,
+  ];
+}
+
+/** What keeps all tasks of its op from running. */
+function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | undefined {
+  const { paused, isStopping, workers } = surroundings;
+  if (isStopping) return ["stopping", "the server is stopping and hands out nothing more"];
+  if (paused === "all") return ["paused", "all ops are paused; sd resume --all"];
+  if (paused === "op") return ["paused", `op ${quote(op)} is paused; sd resume ${op}`];
+  if (workers === 0) return ["no_worker", `no worker has the op ${quote(op)}`];
+  return undefined;
+}
+
+/** What keeps it from running in its turn. */
+function heldOf({ bond }: TaskRecord, standing: Standing): Reason | undefined {
+  const { heldBy, until, ahead } = standing;
+  if (heldBy === "key_limit" && bond) {
+    const verb = bond.limit === 1 ? "is" : "are";
+    return [
+      "key_limit",
+      `${count(bond.limit, "task")} with the key ${quote(bond.key)} ${verb} running, its limit`,
+      ahead,
+    ];
+  }
+  if (heldBy === "key_rate" && bond?.rate) {
+    const { starts, windowMs } = bond.rate;
+    const next = until === undefined ? "" : `; the next may start at ${time(until)}`;
+    return [
+      "key_rate",
+      `${count(starts, "task")} of the key ${quote(bond.key)} ${
+        starts === 1 ? "has" : "have"
+      } started in the last ${formatDuration(windowMs)}, its rate${next}`,
+      ahead,
+    ];
+  }
+  if (heldBy !== "suspect") return undefined;
+  return [
+    "suspect",
+    `it was running in ${MAX_DEATHS - 1} deaths of its worker process; it runs alone, once a ` +
+    "worker process holds nothing else",
+    ahead,
+  ];
+}
+
+function turnOf({ op }: TaskRecord, ahead: number, { workers, hasRoom }: Surroundings): Reason {
+  if (ahead > 0) {
+    const before = `${count(ahead, "task")} ${ahead === 1 ? "is" : "are"} before it`;
+    return [hasRoom ? "next" : "workers_busy", `it waits for its turn: ${before}`, ahead];
+  }
+  if (hasRoom) return ["next", "it is the next to be started", ahead];
+  const busy = workers === 1 ? "the one worker" : `all ${withCommas(workers)} workers`;
+  const verb = workers === 1 ? "is" : "are";
+  return ["workers_busy", `it is the next, but ${busy} of op ${quote(op)} ${verb} busy`, ahead];
+}
+
+function count(number: number, noun: string): string {
+  return `${withCommas(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+function withCommas(number: number): string {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
