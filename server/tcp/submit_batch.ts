@@ -108,12 +108,7 @@ export class SubmitBatch implements Waiter {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
-<<<<<<< HEAD
       const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
-=======
-      const { outcome } = kept;
-      const isRefused = outcome === "conflict" || outcome === "full" || outcome === "no_parent";
->>>>>>> main
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
@@ -135,19 +130,6 @@ export class SubmitBatch implements Waiter {
     this.#owner.owe(-settled - early.length);
   }
 
-<<<<<<< HEAD
-  #refusal({ outcome, missing = "" }: Enqueued, task: NewTask): SdError {
-    if (outcome === "full") return this.#owner.api.queueFull();
-    return outcome === "no_parent" ? noParent(missing) : conflictOf(task.id);
-  }
-}
-
-function noParent(id: string): SdError {
-  return new SdError(
-    "not_found",
-    `the task cannot come after ${quote(id)}: there is no such task, or its record was dropped`,
-  );
-=======
   #refusal(kept: Enqueued, task: NewTask): SdError {
     if (kept.outcome === "full") return this.#owner.api.queueFull();
     return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
@@ -156,7 +138,6 @@ function noParent(id: string): SdError {
 
 function noParent(id: string | undefined): SdError {
   return new SdError("not_found", `task.after names "${id}", and there is no such task`);
->>>>>>> main
 }
 
 function conflictOf(id: string): SdError {
