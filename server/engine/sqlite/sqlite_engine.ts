@@ -31,7 +31,7 @@ import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { standingOf, waitsInLine } from "../standing.ts";
 import { FileBackup } from "./file_backup.ts";
-import { Journal } from "./journal.ts";
+import { faultError, Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
@@ -229,9 +229,11 @@ class SqliteEngine implements Engine, Keeper {
 
   async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
     const rows = await this.#findMissing(ids);
-    const parents = [...rows.values(), ...ids.map((id) => this.#live.index.get(id))]
-      .flatMap((task) => task?.task.after ?? []);
-    const all = new Map([...rows, ...await this.#findMissing(parents)]);
+    const parents = ids.flatMap((id) => {
+      return (this.#live.index.get(id) ?? rows.get(id))?.task.after ?? [];
+    });
+    // All of them at once, the tasks themselves again: what was read before may have changed since.
+    const all = parents.length === 0 ? rows : await this.#findMissing([...ids, ...parents]);
     const requeued = ids.map((id) => this.#requeue(id, all, now));
     if (requeued.some(({ outcome }) => outcome === "queued")) await this.#journal.committedNow();
     return requeued;
@@ -358,9 +360,13 @@ class SqliteEngine implements Engine, Keeper {
 
   /** The rows with these ids. What has come to hand since then goes before them. */
   async #find(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
-    const rows = await this.#store.call("find", { ids });
     const found = new Map<string, LiveTask>();
-    for (const row of rows) if (row) found.set(row.id, readRow(row));
+    try {
+      const rows = await this.#store.call("find", { ids });
+      for (const row of rows) if (row) found.set(row.id, readRow(row));
+    } catch (error) {
+      throw faultError(error);
+    }
     return found;
   }
 }
