@@ -153,16 +153,15 @@ class SqliteEngine implements Engine, Keeper {
 
   async enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
     this.#now = now;
-    const { index } = this.#live;
-    const wanted: string[] = [];
+    const ids: string[] = [];
     for (const task of tasks) {
-      if (task.idGiven && !index.get(task.id)) wanted.push(task.id);
-      for (const id of task.after) if (!index.get(id)) wanted.push(id);
+      if (task.idGiven) ids.push(task.id);
+      for (const id of task.after) ids.push(id);
     }
-    const rows = wanted.length === 0 ? NO_TASKS : await this.#finder.find(wanted);
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const intake = {
       live: this.#live,
-      known: (id: string) => index.get(id) ?? rows.get(id),
+      known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
       maxQueued: this.#isFileFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
@@ -216,7 +215,7 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
-    const rows = await this.#finder.missing(ids);
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const cancelled = ids.map((id) => {
       const task = this.#atHand(id, rows);
       return task ? this.#live.cancel(task, now) : NOT_FOUND;
@@ -228,12 +227,13 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
-    const rows = await this.#finder.missing(ids);
+    const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const parents = ids.flatMap((id) => {
-      return (this.#live.index.get(id) ?? rows.get(id))?.task.after ?? [];
+      return (this.#live.index.get(id) ?? first.get(id))?.task.after ?? [];
     });
-    // All of them at once, the tasks themselves again: what was read before may have changed since.
-    const all = parents.length === 0 ? rows : await this.#finder.missing([...ids, ...parents]);
+    // The tasks themselves again: what was read before may have changed since.
+    const both = [...ids, ...parents];
+    const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both);
     const requeued = ids.map((id) => this.#requeue(id, all, now));
     if (requeued.some(({ outcome }) => outcome === "queued")) await this.#journal.committedNow();
     return requeued;

@@ -25,7 +25,10 @@ export class TaskFinder {
     this.#live = live;
   }
 
-  /** Those that are on disk. Throws `internal` when the record of one of them is damaged. */
+  /**
+   * Those that are on disk. Ask for all of which any is not at hand, not for that one alone: what is at hand now
+   * may have left when the answer comes. Throws `internal` when a record is damaged.
+   */
   async find(ids: readonly string[]): Promise<FoundTasks> {
     const found = new Map<string, LiveTask>();
     try {
@@ -37,10 +40,9 @@ export class TaskFinder {
     return found;
   }
 
-  /** Those that are on disk alone. */
-  async missing(ids: readonly string[]): Promise<FoundTasks> {
-    const missing = ids.filter((id) => !this.#live.index.get(id));
-    return missing.length === 0 ? NO_TASKS : await this.find(missing);
+  /** All of them are at hand. */
+  has(ids: readonly string[]): boolean {
+    return ids.every((id) => this.#live.index.get(id));
   }
 
   /** With `standingAt`, also why those that are not final do not run. */
@@ -48,7 +50,7 @@ export class TaskFinder {
     ids: readonly string[],
     standingAt: number | undefined,
   ): Promise<(TaskRecord | undefined)[]> {
-    const rows = await this.missing(ids);
+    const rows = this.has(ids) ? NO_TASKS : await this.find(ids);
     const tasks = ids.map((id) => this.#live.index.get(id) ?? rows.get(id));
     const records = tasks.map((task) => task?.record());
     if (standingAt === undefined) return records;
