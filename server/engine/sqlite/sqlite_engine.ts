@@ -34,8 +34,8 @@ import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
-import type { Store } from "./store.ts";
-import { type Opened, STORED_STATUSES } from "./store_message.ts";
+import { type Store, StoreError } from "./store.ts";
+import { type Opened, STORED_STATUSES, type Swept } from "./store_message.ts";
 import { NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { openChildren } from "./waiting.ts";
 
@@ -268,28 +268,40 @@ class SqliteEngine implements Engine, Keeper {
       this.#live.expireOne(task, now, expired);
     }
     this.#rates.prune(now);
-    const held = new Set<number>();
-    for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
-    const { maxKept, maxBytes } = this.#options;
-    const { removed, used, more } = await this.#store.call("sweep", {
-      now,
-      keepMs: DEFAULT_RULES.keepMs,
-      maxKept,
-      maxBytes,
-      held: [...held],
-      rows: SWEEP_ROWS,
-    });
+    const swept = await this.#sweep(now);
     // Only what is open is left, and it is too much.
-    this.#isFileFull = used > maxBytes && !more;
+    if (swept) this.#isFileFull = swept.used > this.#options.maxBytes && !swept.more;
     let count = 0;
-    removed.forEach((rows, code) => {
+    swept?.removed.forEach((rows, code) => {
       const status = STORED_STATUSES[code];
       if (status === undefined || status === "waiting") return;
       this.#live.counts[status] -= rows;
       count += rows;
     });
     const told = await this.#whenCommittable(expired);
-    return { removed: count, expired: told, nextAt: more ? now : Infinity };
+    return { removed: count, expired: told, nextAt: swept?.more ? now : Infinity };
+  }
+
+  /** Drops what may go; `undefined` while there is no room, since that takes some. */
+  async #sweep(now: number): Promise<Swept | undefined> {
+    const held = new Set<number>();
+    for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
+    const { maxKept, maxBytes } = this.#options;
+    try {
+      return await this.#store.call("sweep", {
+        now,
+        keepMs: DEFAULT_RULES.keepMs,
+        maxKept,
+        maxBytes,
+        held: [...held],
+        rows: SWEEP_ROWS,
+      });
+    } catch (error) {
+      if (error instanceof StoreError && (error.fault === "full" || error.fault === "io")) {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
