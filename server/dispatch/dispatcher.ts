@@ -6,7 +6,7 @@
 
 import type { Progress } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Engine, Leased } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { Pauses } from "./pauses.ts";
@@ -126,6 +126,7 @@ export class Dispatcher {
     const lease = engine.lease({ ops, limit, leaseMs, suspects }, clock.now());
     this.#lease = lease;
     const leased = await lease;
+    if (!this.#runners.includes(runner)) return await this.#giveBack(leased);
     if (leased.tasks.length > 0) runner.run(leased.tasks);
     if (events.watchers.any) {
       for (const task of leased.tasks) events.watchers.tell("started", task);
@@ -135,6 +136,15 @@ export class Dispatcher {
     if (leased.expired.length > 0) events.emit(leased.expired);
     if (suspects || isSpared || leased.tasks.length === limit) this.#again = true;
     if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
+  }
+
+  /** The runner left while tasks were leased for it: they are next again. */
+  async #giveBack({ tasks, expired }: Leased): Promise<void> {
+    const { engine, events, clock } = this.#options;
+    events.emit(expired);
+    const nacks = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
+    events.emit(await engine.nack(nacks, clock.now()));
+    this.#again = true;
   }
 
   #kickAt(time: number): void {
