@@ -17,7 +17,6 @@ import {
   type LeaseRequest,
   type Listed,
   type ListRequest,
-  MAX_AHEAD,
   type Nack,
   NOT_FOUND,
   type Pruned,
@@ -29,15 +28,15 @@ import type { LiveTask } from "../live_task.ts";
 import { type Keeper, LiveTasks } from "../live_tasks.ts";
 import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
-import { standingOf, waitsInLine } from "../standing.ts";
 import { FileBackup } from "./file_backup.ts";
-import { faultError, Journal } from "./journal.ts";
+import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
 import { type Store, StoreError } from "./store.ts";
 import { type Opened, STORED_STATUSES, type Swept } from "./store_message.ts";
+import { NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { openChildren } from "./waiting.ts";
 
 export interface SqliteOptions {
@@ -65,7 +64,6 @@ const SWEEP_ROWS = 5000;
 const MAX_PROMISING = 2048;
 /** Nothing is leased while more than this could not be written. */
 const MAX_UNWRITTEN = 1000;
-const NO_ROWS: ReadonlyMap<string, LiveTask> = new Map();
 
 /** The engine on a store that was opened; resolves when it has at hand what it needs. */
 export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
@@ -85,6 +83,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #journal: Journal;
   readonly #pager: Pager;
   readonly #rates: RateKeeper;
+  readonly #finder: TaskFinder;
   readonly #backup: FileBackup;
   /** Ends that came of a commit that failed: told with the next news. */
   #orphans: FinishedTask[] = [];
@@ -114,6 +113,7 @@ class SqliteEngine implements Engine, Keeper {
     this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
       this.#journal.setting(name, value);
     });
+    this.#finder = new TaskFinder(store, this.#live);
     this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, options.now);
     this.settings = new KeptSettings(settings, async (name, value) => {
@@ -153,16 +153,15 @@ class SqliteEngine implements Engine, Keeper {
 
   async enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
     this.#now = now;
-    const { index } = this.#live;
-    const wanted: string[] = [];
+    const ids: string[] = [];
     for (const task of tasks) {
-      if (task.idGiven && !index.get(task.id)) wanted.push(task.id);
-      for (const id of task.after) if (!index.get(id)) wanted.push(id);
+      if (task.idGiven) ids.push(task.id);
+      for (const id of task.after) ids.push(id);
     }
-    const rows = wanted.length === 0 ? NO_ROWS : await this.#find(wanted);
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const intake = {
       live: this.#live,
-      known: (id: string) => index.get(id) ?? rows.get(id),
+      known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
       maxQueued: this.#isFileFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
@@ -216,7 +215,7 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
-    const rows = await this.#findMissing(ids);
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const cancelled = ids.map((id) => {
       const task = this.#atHand(id, rows);
       return task ? this.#live.cancel(task, now) : NOT_FOUND;
@@ -228,12 +227,13 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
-    const rows = await this.#findMissing(ids);
+    const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const parents = ids.flatMap((id) => {
-      return (this.#live.index.get(id) ?? rows.get(id))?.task.after ?? [];
+      return (this.#live.index.get(id) ?? first.get(id))?.task.after ?? [];
     });
-    // All of them at once, the tasks themselves again: what was read before may have changed since.
-    const all = parents.length === 0 ? rows : await this.#findMissing([...ids, ...parents]);
+    // The tasks themselves again: what was read before may have changed since.
+    const both = [...ids, ...parents];
+    const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both);
     const requeued = ids.map((id) => this.#requeue(id, all, now));
     if (requeued.some(({ outcome }) => outcome === "queued")) await this.#journal.committedNow();
     return requeued;
@@ -243,28 +243,12 @@ class SqliteEngine implements Engine, Keeper {
     ids: readonly string[],
     { standingAt }: { readonly standingAt?: number } = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    // What is told is what is safe.
-    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
-    const rows = await this.#findMissing(ids);
-    return await Promise.all(ids.map(async (id) => {
-      const task = this.#live.index.get(id) ?? rows.get(id);
-      if (!task || standingAt === undefined || isFinal(task.state.status)) return task?.record();
-      const standing = standingOf(this.#live, task, standingAt);
-      if (!waitsInLine(standing)) return { ...task.record(), standing };
-      const { priority, seq } = task;
-      const ahead = await this.#store.call("ahead", { priority, seq, limit: MAX_AHEAD });
-      const { running } = this.#live;
-      let runs = 0;
-      // On disk they are queued.
-      for (const [, other] of running.entries()) {
-        if (other.priority > priority || (other.priority === priority && other.seq < seq)) runs++;
-      }
-      return { ...task.record(), standing: { ...standing, ahead: Math.max(0, ahead - runs) } };
-    }));
+    await this.#whenSafe();
+    return await this.#finder.records(ids, standingAt);
   }
 
   async list(request: ListRequest): Promise<Listed> {
-    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
+    await this.#whenSafe();
     return await listTasks({ store: this.#store, live: this.#live }, request);
   }
 
@@ -326,6 +310,11 @@ class SqliteEngine implements Engine, Keeper {
     await this.#store.close();
   }
 
+  /** What is told is what is safe, unless nothing can be made safe now. */
+  async #whenSafe(): Promise<void> {
+    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
+  }
+
   async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
     if (finished.length > 0) await this.#journal.committed();
     return finished;
@@ -363,22 +352,5 @@ class SqliteEngine implements Engine, Keeper {
     const task = rows.get(id);
     if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
     return task;
-  }
-
-  async #findMissing(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
-    const missing = ids.filter((id) => !this.#live.index.get(id));
-    return missing.length === 0 ? NO_ROWS : await this.#find(missing);
-  }
-
-  /** The rows with these ids. What has come to hand since then goes before them. */
-  async #find(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
-    const found = new Map<string, LiveTask>();
-    try {
-      const rows = await this.#store.call("find", { ids });
-      for (const row of rows) if (row) found.set(row.id, readRow(row));
-    } catch (error) {
-      throw faultError(error);
-    }
-    return found;
   }
 }
