@@ -51,8 +51,10 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   gathered: Map<string, string> | undefined = undefined;
   /** Its place among the finished tasks, where it has one of its own. */
   stay: Stay | undefined = undefined;
-  /** The status that its row has on disk, or `NOT_STORED`. */
+  /** The status that its row has on disk once what is under way is committed, or `NOT_STORED`. */
   storedStatus = NOT_STORED;
+  /** The status that its row surely has. */
+  safeStatus = NOT_STORED;
   /** It has changed since it was last handed to the disk. */
   isDirty = false;
   /** Who waits for it to be on disk for the first time. */

@@ -150,10 +150,9 @@ export class Journal {
     const batch = this.#next;
     this.#next = newBatch();
     this.#underWay = batch;
-    const before: number[] = [];
-    const write = toWrite(batch, before);
+    const { write, before, after } = toWrite(batch);
     this.#options.write(write).then(
-      () => this.#succeeded(batch),
+      () => this.#succeeded(batch, after),
       (error) => this.#failed(batch, before, error),
     );
   }
@@ -168,14 +167,16 @@ export class Journal {
     }, LINGER_MS);
   }
 
-  #succeeded(batch: Batch): void {
+  #succeeded(batch: Batch, after: readonly number[]): void {
     this.#underWay = undefined;
     if (this.#trouble) {
       this.#trouble = undefined;
       this.#options.onTrouble(undefined);
     }
     const { release } = this.#options;
-    for (const task of batch.tasks) {
+    for (let i = 0; i < batch.tasks.length; i++) {
+      const task = batch.tasks[i] as LiveTask;
+      task.safeStatus = after[i] as number;
       task.entry?.stored(task);
       if (!task.isDirty && (task.isSpilled || isFinal(task.state.status))) release(task);
     }
@@ -230,10 +231,12 @@ function isEmpty({ tasks, settings }: Batch): boolean {
   return tasks.length === 0 && settings.size === 0;
 }
 
-/** `before` gets the status that each task had on disk. */
-function toWrite({ tasks, settings }: Batch, before: number[]): Write {
+/** A batch on its way, with the statuses that its tasks have on disk before and after it. */
+function toWrite({ tasks, settings }: Batch) {
   const inserts: Cell[] = [];
   const updates: Cell[] = [];
+  const before: number[] = [];
+  const after: number[] = [];
   for (const task of tasks) {
     const status = storedStatusOf(task);
     if (task.storedStatus === NOT_STORED) {
@@ -244,10 +247,12 @@ function toWrite({ tasks, settings }: Batch, before: number[]): Write {
       pushState(updates, task, status);
     }
     before.push(task.storedStatus);
+    after.push(status);
     task.storedStatus = status;
     task.isDirty = false;
   }
-  return { inserts, updates, settings: [...settings] };
+  const write: Write = { inserts, updates, settings: [...settings] };
+  return { write, before, after };
 }
 
 /** What a client is told of a request to the store that failed. */

@@ -4,7 +4,7 @@ import type { Status } from "../../../protocol/task.ts";
 import type { Listed, ListRequest, TaskRecord } from "../engine.ts";
 import { readCursor } from "../list_cursor.ts";
 import type { LiveTasks } from "../live_tasks.ts";
-import { codeOf, readRow } from "./rows.ts";
+import { codeOf, readRow, safeRecord } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { StoreCalls } from "./store_message.ts";
 
@@ -36,10 +36,10 @@ export async function listTasks(
       maxChars: PAGE_CHARS,
     });
     for (const row of page.tasks) {
-      const task = live.index.get(row.id) ?? readRow(row);
-      if (status !== undefined && task.state.status !== status) continue;
+      const record = safeRecord(live.index.get(row.id) ?? readRow(row));
+      if (!record || (status !== undefined && record.status !== status)) continue;
       if (tasks.length === limit) return { tasks, cursor: String(last) };
-      tasks.push(task.record());
+      tasks.push(record);
       last = row.ord;
     }
     ord = page.next;

@@ -7,7 +7,8 @@ import { isFinal } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../task/rate.ts";
 import { transition } from "../../task/transition.ts";
-import { LiveTask } from "../live_task.ts";
+import type { TaskRecord } from "../engine.ts";
+import { LiveTask, NOT_STORED } from "../live_task.ts";
 import { type Cell, STORED_STATUSES, type StoredStatus, type StoredTask } from "./store_message.ts";
 
 /** Of a task that has any option at all. */
@@ -109,7 +110,18 @@ export function readRow(row: StoredTask): LiveTask {
   const live = new LiveTask(task);
   live.seq = row.seq;
   live.storedStatus = row.status;
+  live.safeStatus = row.status;
   return live;
+}
+
+/** What may be told of a task: nothing that a power failure now could make untrue. */
+export function safeRecord(task: LiveTask): TaskRecord | undefined {
+  if (task.safeStatus === NOT_STORED) return undefined;
+  const record = task.record();
+  if (!isFinal(record.status) || task.safeStatus === storedStatusOf(task)) return record;
+  const stored = STORED_STATUSES[task.safeStatus] as StoredStatus;
+  const status = stored === "waiting" ? "delayed" : stored;
+  return { ...record, status, result: undefined, error: undefined, finishedAt: 0 };
 }
 
 function optionsOf(task: NewTask): string | null {

@@ -4,6 +4,7 @@
  * not written down, only its end: a task that is running when the server dies is queued in the file.
  */
 
+import { setImmediate } from "node:timers";
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
@@ -89,6 +90,8 @@ class SqliteEngine implements Engine, Keeper {
   readonly #backup: FileBackup;
   /** Ends that came of a commit that failed: told with the next news. */
   #orphans: FinishedTask[] = [];
+  /** Serial numbers of tasks that had ended when they were given up: nobody is told of that end. */
+  readonly #givenUp = new Set<number>();
   #isFileFull = false;
   #now: number;
 
@@ -102,9 +105,13 @@ class SqliteEngine implements Engine, Keeper {
       write: (write) => store.call("write", write),
       isPromising: ({ state, task }) =>
         state.status === "queued" && task.wait && this.#live.counts.queued <= MAX_PROMISING,
-      giveUp: (task) => this.#live.disown(task, this.#now, this.#orphans),
+      giveUp: (task) => this.#giveUp(task),
       release: (task) => this.#release(task),
-      onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
+      onTrouble: (error) => {
+        report(error ? error.message : "what was waiting is written");
+        // By then, everyone who waited for that has looked.
+        if (!error) setImmediate(() => this.#givenUp.clear());
+      },
     });
     this.#pager = new Pager({
       live: this.#live,
@@ -229,8 +236,17 @@ class SqliteEngine implements Engine, Keeper {
       const task = this.#atHand(id, rows);
       return task ? this.#live.cancel(task, now) : NOT_FOUND;
     });
-    if (cancelled.some(({ outcome }) => outcome === "cancelled")) {
-      await this.#journal.committedNow();
+    try {
+      // Also what had ended before may not be safe yet.
+      if (cancelled.some(({ status }) => status && isFinal(status))) {
+        await this.#journal.committedNow();
+      }
+    } catch (error) {
+      // It is tried again; whoever waits for these hears of it then.
+      for (const { finished, others } of cancelled) {
+        if (finished) this.#orphans.push(finished, ...others);
+      }
+      throw error;
     }
     return cancelled;
   }
@@ -319,16 +335,29 @@ class SqliteEngine implements Engine, Keeper {
     await this.#store.close();
   }
 
-  /** What is told is what is safe, unless nothing can be made safe now. */
+  /** Makes everything safe that is not, if that is possible now. */
   async #whenSafe(): Promise<void> {
     if (this.#journal.isIdle || this.#journal.trouble) return;
     this.#journal.hurry();
-    await this.#journal.committed();
+    try {
+      await this.#journal.committedNow();
+    } catch (error) {
+      // Told elsewhere; what is not safe is not told.
+      if (!(error instanceof SdError)) throw error;
+    }
   }
 
+  /** Those of them that were not given up, once they are safe. */
   async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
-    if (finished.length > 0) await this.#journal.committed();
-    return finished;
+    if (finished.length === 0) return finished;
+    await this.#journal.committed();
+    if (this.#givenUp.size === 0) return finished;
+    return finished.filter(({ serial }) => !this.#givenUp.has(serial));
+  }
+
+  #giveUp(task: LiveTask): void {
+    if (isFinal(task.state.status)) this.#givenUp.add(task.serial);
+    this.#live.disown(task, this.#now, this.#orphans);
   }
 
   /** The same for a loop, which must go on while nothing can be committed: they are told later then. */

@@ -9,7 +9,7 @@ import type { LiveTask } from "../live_task.ts";
 import type { LiveTasks } from "../live_tasks.ts";
 import { isAhead, standingOf, waitsInLine } from "../standing.ts";
 import { faultError } from "./journal.ts";
-import { readRow } from "./rows.ts";
+import { readRow, safeRecord } from "./rows.ts";
 import type { Store } from "./store.ts";
 
 export type FoundTasks = ReadonlyMap<string, LiveTask>;
@@ -52,7 +52,7 @@ export class TaskFinder {
   ): Promise<(TaskRecord | undefined)[]> {
     const rows = this.has(ids) ? NO_TASKS : await this.find(ids);
     const tasks = ids.map((id) => this.#live.index.get(id) ?? rows.get(id));
-    const records = tasks.map((task) => task?.record());
+    const records = tasks.map((task) => task && safeRecord(task));
     if (standingAt === undefined) return records;
     return await Promise.all(tasks.map(async (task, i) => {
       const record = records[i];
