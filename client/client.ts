@@ -3,6 +3,7 @@
 import { ClientError } from "../cli/client_error.ts";
 import type { Target } from "../cli/target.ts";
 import { formatDuration } from "../protocol/duration.ts";
+import { SdError } from "../protocol/errors.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type {
   CronAnswer,
@@ -14,14 +15,15 @@ import type {
   TaskView,
   Why,
 } from "../protocol/task.ts";
-import { Connection } from "./connection.ts";
-import { refusalOf } from "./refusal.ts";
+import { Question } from "./question.ts";
+import { SteadyConnection } from "./steady_connection.ts";
 import { Submission } from "./submission.ts";
 import { endOf, resultOf, type TaskEnd } from "./task_end.ts";
-import { within } from "./within.ts";
+import { newTaskId } from "./task_id.ts";
 
 /** A server that has not answered a question for so long is not going to. */
 const ANSWER_MS = 30_000;
+const RECONNECT_MS = 60_000;
 const RESERVED = ["op", "cmd", "ref", "task"];
 
 /** A task that the server has taken. */
@@ -31,8 +33,9 @@ export interface Submitted {
   readonly status: Status;
   /**
    * What the handler returned. Rejects with `TaskFailedError`, with `TaskEndedError` (cancelled or
-   * expired), or with `ClientError` code `unreachable` when the connection is lost. It may be left
-   * alone: it never causes an unhandled rejection.
+   * expired), with `ClientError` code `unreachable` when the connection is lost for good, or with
+   * `SdError` code `not_found` when the server came back without the task, which may have run. It
+   * may be left alone: it never causes an unhandled rejection.
    */
   readonly result: Promise<unknown>;
   /** The same, told instead of thrown. */
@@ -60,36 +63,55 @@ export interface ServerHello {
   protocol: number;
 }
 
+export interface ConnectOptions {
+  /**
+   * How long to try to connect again after the connection was lost, in ms; default 60000. Then
+   * everything that waits rejects with `unreachable`, and the next call begins to try anew. 0: a lost
+   * connection is the end of the client.
+   */
+  reconnectMs?: number;
+  /** Called at each loss that is not the end, with its reason. */
+  onLost?: (error: Error) => void;
+  /** Called when the connection is there again. */
+  onBack?: () => void;
+}
+
 /**
- * Connects to the server at `target`, and gives it the token where there is one. Throws `ClientError` with
- * code `unreachable`, or `SdError` with code `unauthorized`.
+ * Connects to the server at `target`, and gives it the token where there is one. The first time it
+ * tries once. Throws `ClientError` with code `unreachable`, or `SdError` with code `unauthorized`.
  */
-export async function connect(target: Target): Promise<Client> {
-  const client = new Client(await Connection.open(target));
-  if (target.token === undefined) return client;
-  try {
-    await client.hello(target.token);
-    return client;
-  } catch (error) {
-    await client.close();
-    throw error;
-  }
+export async function connect(target: Target, options: ConnectOptions = {}): Promise<Client> {
+  const { reconnectMs = RECONNECT_MS, onLost, onBack } = options;
+  return new Client(await SteadyConnection.open({ target, reconnectMs, onLost, onBack }));
 }
 
 /**
  * Every method rejects with an `SdError` where the server refuses, and with a `ClientError` of code
- * `unreachable` where the connection is lost or the server does not answer.
+ * `unreachable` where the connection is lost for good or the server does not answer.
+ *
+ * A lost connection is made again by itself, and what waits goes on waiting. No task is submitted
+ * twice: each has an id from the start, and a line that was not acknowledged is sent again with it; of
+ * a task that was acknowledged the end is asked for. A server that has lost the task since (an engine
+ * that keeps nothing on disk) makes its `result` reject with `not_found`. Two limits: `delay` and
+ * `expires` of a line that never arrived count from when it is sent again; and a task that ended and
+ * whose record was dropped (`keep`) before its acknowledgement could be sent again runs again.
+ * Commands are asked again.
  */
 export class Client {
-  readonly #connection: Connection;
+  readonly #connection: SteadyConnection;
 
-  constructor(connection: Connection) {
+  constructor(connection: SteadyConnection) {
     this.#connection = connection;
   }
 
   /** Where the server is, as `host:port`. */
   get target(): string {
     return this.#connection.target;
+  }
+
+  /** Why there is no connection just now; `undefined` where there is one. */
+  get lostBy(): Error | undefined {
+    return this.#connection.lostBy;
   }
 
   /**
@@ -103,24 +125,28 @@ export class Client {
         hint: "make it with schedule(op, args, options)",
       });
     }
-    const json = JSON.stringify(options ? { op, ...args, task: options } : { op, ...args });
-    return await this.submitJson(json, { wait: options?.wait ?? true });
+    const id = options?.id ?? newTaskId();
+    const json = JSON.stringify({ op, ...args, task: { ...options, id } });
+    return await this.submitJson(json, { id, wait: options?.wait ?? true });
   }
 
   /**
-   * Submits a line as it stands: the text of an object with `op`. `wait` says whether its `task`
-   * leaves that option true.
+   * Submits a line as it stands: the text of an object with `op`. `id` is the one in its `task`; a
+   * line without rejects when the connection is lost before the acknowledgement, since nobody knows
+   * whether it was taken. `wait` says whether its `task` leaves that option true.
    */
-  async submitJson(json: string, { wait }: { wait: boolean }): Promise<Submitted> {
+  async submitJson(
+    json: string,
+    { id, wait }: { id?: string | undefined; wait: boolean },
+  ): Promise<Submitted> {
     // No turn is given away where there is room: what is called first is sent first.
     while (this.#connection.room) await this.#connection.room;
-    const submission = new Submission(wait);
+    const submission = new Submission({ json, id, wait });
     this.#connection.send(json, submission);
-    const { id, status } = await submission.acknowledged;
+    const acknowledged = await submission.acknowledged;
     return new SubmittedTask({
-      id,
-      status,
-      end: wait ? () => submission.end : () => this.end(id),
+      ...acknowledged,
+      end: wait ? () => submission.end : () => this.end(acknowledged.id),
     });
   }
 
@@ -154,7 +180,16 @@ export class Client {
 
   /** Queues a task again that failed, was cancelled or expired. */
   async retry(id: string): Promise<{ task_id: string; status: Status }> {
-    return await this.#ask({ cmd: "retry", task_id: id });
+    const question = this.#question({ cmd: "retry", task_id: id });
+    try {
+      return await this.#answer(question);
+    } catch (error) {
+      const isConflict = error instanceof SdError && error.code === "conflict";
+      if (!isConflict || !question.wasAskedAgain) throw error;
+      // The first asking was heard, and only its answer was lost.
+      const { task_id, status } = await this.get(id);
+      return { task_id, status };
+    }
   }
 
   /** What the server counts: tasks by status, workers, connections. */
@@ -175,8 +210,10 @@ export class Client {
 
   /** Which release the server is, and which version of the wire it speaks. */
   async hello(token?: string): Promise<ServerHello> {
-    const message = token === undefined ? { cmd: "hello" } : { cmd: "hello", token };
-    return await this.#ask<ServerHello>(message);
+    if (token === undefined) return await this.#ask<ServerHello>({ cmd: "hello" });
+    const hello = await this.#ask<ServerHello>({ cmd: "hello", token });
+    this.#connection.token = token;
+    return hello;
   }
 
   /** Closes the connection. Tasks go on; promises that wait here reject. May be called twice. */
@@ -198,10 +235,12 @@ export class Client {
     options: TaskOptions & { cron: string },
   ): Promise<CronAnswer> {
     checkArgs(args);
-    return await this.#ask<CronAnswer>({ op, ...args, task: options });
+    // Made here, so that asking again after a lost connection makes no second one.
+    const id = options.id ?? newTaskId();
+    return await this.#ask<CronAnswer>({ op, ...args, task: { ...options, id } });
   }
 
-  /** Makes the one that this line asks for: the text of an object with `op`. */
+  /** Makes the one that this line asks for: the text of an object with `op`, an id in its `task`. */
   async scheduleJson(json: string): Promise<CronAnswer> {
     return await this.#ask<CronAnswer>(JSON.parse(json) as JsonObject);
   }
@@ -277,19 +316,18 @@ export class Client {
   }
 
   async #ask<Answer>(message: JsonObject, answerMs = ANSWER_MS): Promise<Answer> {
-    const { promise, resolve, reject } = Promise.withResolvers<JsonObject>();
-    this.#connection.send(JSON.stringify(message), {
-      take(reply) {
-        if (reply.error !== undefined && reply.task_id === undefined) reject(refusalOf(reply));
-        else resolve(reply);
-        return true;
-      },
-      fail: reject,
-    });
-    const { ref: _ref, ...answer } = await within(promise, {
-      ms: answerMs,
-      late: () => this.#silent(answerMs),
-    });
+    return await this.#answer<Answer>(this.#question(message, answerMs));
+  }
+
+  #question(message: JsonObject, ms = ANSWER_MS): Question {
+    const isAway = () => this.#connection.lostBy !== undefined;
+    const question = new Question(message, { ms, late: () => this.#silent(ms), isAway });
+    this.#connection.send(question.json, question);
+    return question;
+  }
+
+  async #answer<Answer>(question: Question): Promise<Answer> {
+    const { ref: _ref, ...answer } = await question.answer;
     return answer as Answer;
   }
 

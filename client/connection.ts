@@ -1,7 +1,6 @@
 /**
- * One TCP connection to a server: NDJSON lines out, replies in, matched by `ref`. What gathers while
- * a write is under way goes out as the next one. When the connection is lost, everyone who still
- * waits on it is told so: no promise of a client hangs on a dead socket.
+ * One TCP connection to a server: NDJSON lines out, replies in. What gathers while a write is under
+ * way goes out as the next one. It is never mended: when it is lost, its user is told why, once.
  */
 
 import { ClientError } from "../cli/client_error.ts";
@@ -27,65 +26,68 @@ const TLS_ALERT = 0x15;
 /** Codes with which a server refuses a connection, where they belong to no message. */
 const REFUSES_CONNECTION: ReadonlySet<string> = new Set(["unauthorized", "queue_full"]);
 
-/** One message that was sent, from the side of whoever waits for its replies. */
-export interface Exchange {
-  /** Takes a reply; true when it was the last one. */
-  take(reply: JsonObject): boolean;
-  fail(error: Error): void;
+/** Whom a connection tells what comes in and that it has ended. */
+export interface ConnectionUser {
+  take(reply: JsonObject): void;
+  /** Not called where this side closed it. `isFinal`: another connection would fare no better. */
+  lost(error: Error, isFinal: boolean): void;
+}
+
+export interface OpenOptions {
+  /** Gives it up. */
+  signal?: AbortSignal;
+  /** So long may it take; default ten seconds. */
+  ms?: number;
 }
 
 export class Connection {
   readonly #conn: Wire;
   readonly #target: string;
   readonly #encoder = new TextEncoder();
-  readonly #exchanges = new Map<number, Exchange>();
-  readonly #reading: Promise<void>;
-  #lastRef = 0;
+  #user: ConnectionUser | undefined;
+  #reading: Promise<void> | undefined;
   #outgoing: string[] = [];
   #outgoingChars = 0;
   #writing: Promise<void> | undefined;
-  #lost: Error | undefined;
+  #isOver = false;
   /** Why the connection is about to end: an error that belonged to no message, or a failed write. */
   #lastWords: unknown;
 
   private constructor(conn: Wire, target: string) {
     this.#conn = conn;
     this.#target = target;
-    this.#reading = this.#read();
   }
 
-  /** Connects. Throws `unreachable` when that does not succeed within ten seconds. */
-  static async open(target: Target): Promise<Connection> {
+  /** Connects; `start` begins to read. Throws `unreachable` when that does not succeed in time. */
+  static async open(
+    target: Target,
+    { signal, ms = CONNECT_MS }: OpenOptions = {},
+  ): Promise<Connection> {
     const name = formatTarget(target);
     const aborter = new AbortController();
-    const timer = setTimeout(() => aborter.abort(), CONNECT_MS);
+    const abort = () => aborter.abort();
+    const timer = setTimeout(abort, ms);
+    signal?.addEventListener("abort", abort);
     try {
       return new Connection(await dial(target, aborter.signal), name);
     } catch (error) {
-      const late = new Error(`no answer for ${formatDuration(CONNECT_MS)}`);
+      const late = new Error(`no answer for ${formatDuration(ms)}`);
       throw cannotReach(name, aborter.signal.aborted ? late : error);
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
     }
   }
 
-  /** Where it leads, as `host:port`. */
-  get target(): string {
-    return this.#target;
+  /** From now on `user` is told. Once only. */
+  start(user: ConnectionUser): void {
+    this.#user = user;
+    this.#reading = this.#read();
   }
 
-  /** Sends `json`, the text of an object with at least one member, on one line. */
-  send(json: string, exchange: Exchange): void {
-    if (this.#lost) return exchange.fail(this.#lost);
-    const ref = ++this.#lastRef;
-    // The last `ref` of an object counts: one that the text brought along gives way to ours.
-    const line = `${json.slice(0, -1)},"ref":${ref}}\n`;
-    if (line.length * 3 > MAX_LINE_BYTES) {
-      const bytes = this.#encoder.encode(line).length - 1;
-      // The server would close the connection, and with it end what else goes on there.
-      if (bytes > MAX_LINE_BYTES) return exchange.fail(tooLong(bytes));
-    }
-    this.#exchanges.set(ref, exchange);
+  /** Sends `line`, which ends with its newline. */
+  write(line: string): void {
+    if (this.#isOver) return;
     this.#outgoing.push(line);
     this.#outgoingChars += line.length;
     this.#writing ??= this.#write();
@@ -96,10 +98,10 @@ export class Connection {
     return this.#outgoingChars > MAX_OUTGOING_CHARS ? this.#writing : undefined;
   }
 
-  /** Closes it; everyone who still waits is told. May be called twice. */
+  /** Closes it. May be called twice. */
   async close(): Promise<void> {
-    if (!this.#lost) {
-      this.#lose(new ClientError("unreachable", `the connection to ${this.#target} was closed`));
+    if (!this.#isOver) {
+      this.#end();
       this.#conn.close();
     }
     await this.#reading;
@@ -110,7 +112,7 @@ export class Connection {
     // All that the caller sends before it next waits leaves in one write.
     await Promise.resolve();
     try {
-      while (this.#outgoing.length > 0 && !this.#lost) {
+      while (this.#outgoing.length > 0 && !this.#isOver) {
         let bytes = this.#encoder.encode(this.#outgoing.join(""));
         this.#outgoing = [];
         this.#outgoingChars = 0;
@@ -133,32 +135,34 @@ export class Connection {
         if (count === null) throw new Error("the server closed it");
         if (buffer[0] === TLS_ALERT) throw speaksTls(this.#target);
         for (const line of splitter.push(buffer.subarray(0, count))) this.#take(line);
-        if (splitter.overflowed) throw new Error(`a line is longer than ${MAX_REPLY_BYTES} bytes`);
+        if (splitter.overflowed) throw tooLong(this.#target);
       }
     } catch (error) {
-      if (this.#lost) return;
-      this.#lose(this.#reasonOf(error));
+      if (this.#isOver) return;
+      this.#end();
+      this.#tell(error);
       this.#conn.close();
     }
   }
 
-  #reasonOf(error: unknown): Error {
-    if (error instanceof ClientError) return error;
+  #tell(error: unknown): void {
     const last = this.#lastWords;
-    // The server would not have this connection at all: that is its answer to everything on it.
-    if (last instanceof SdError && REFUSES_CONNECTION.has(last.code)) return last;
-    return connectionLost(this.#target, last ?? error);
+    if (error instanceof ClientError) {
+      this.#user?.lost(error, true);
+    } else if (last instanceof SdError && REFUSES_CONNECTION.has(last.code)) {
+      // The server would not have this connection at all: that is its answer to everything on it.
+      this.#user?.lost(last, true);
+    } else {
+      this.#user?.lost(connectionLost(this.#target, last ?? error), false);
+    }
   }
 
   #take(line: Line): void {
+    // Its user may have closed it in the middle of a chunk.
+    if (this.#isOver) return;
     const reply = this.#parse(line);
-    const ref = reply.ref as number;
-    const exchange = this.#exchanges.get(ref);
-    if (exchange) {
-      if (exchange.take(reply)) this.#exchanges.delete(ref);
-    } else if (reply.ref === undefined && isObject(reply.error)) {
-      this.#lastWords = refusalOf(reply);
-    }
+    if (reply.ref === undefined && isObject(reply.error)) this.#lastWords = refusalOf(reply);
+    else this.#user?.take(reply);
   }
 
   #parse(line: Line): JsonObject {
@@ -180,13 +184,10 @@ export class Connection {
     );
   }
 
-  #lose(error: Error): void {
-    this.#lost = error;
-    const exchanges = [...this.#exchanges.values()];
-    this.#exchanges.clear();
+  #end(): void {
+    this.#isOver = true;
     this.#outgoing = [];
     this.#outgoingChars = 0;
-    for (const exchange of exchanges) exchange.fail(error);
   }
 }
 
@@ -194,9 +195,7 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function tooLong(bytes: number): SdError {
-  return new SdError(
-    "line_too_long",
-    `the message takes ${bytes} bytes, a line holds at most ${MAX_LINE_BYTES}`,
-  );
+function tooLong(target: string): ClientError {
+  const message = `a line from ${target} is longer than ${MAX_REPLY_BYTES} bytes`;
+  return new ClientError("unreachable", message);
 }

@@ -9,6 +9,8 @@
  * await task.result; // 49
  * ```
  *
+ * A client outlives the server's restart: it connects again by itself, and no task is submitted twice.
+ *
  * Errors: `SdError` where the server refuses, `ClientError` where there is no connection,
  * `TaskFailedError` and `TaskEndedError` where a task has no result. Each has a `code` or a `status`
  * out of a closed list. Sources: `docs/protocol.md`, `protocol/errors.ts`.
@@ -19,6 +21,7 @@
 export {
   Client,
   connect,
+  type ConnectOptions,
   type ListFilter,
   type ServerHello,
   type Submitted,

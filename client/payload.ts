@@ -4,15 +4,18 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
-import { quote } from "../protocol/errors.ts";
+import { quote, SdError } from "../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../protocol/json_guard.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { TaskOptions } from "../protocol/task.ts";
 import { findJsonFault } from "./json_fault.ts";
+import { newTaskId } from "./task_id.ts";
 
 /** A line to send, without `ref` and newline. */
 export interface Payload {
   json: string;
+  /** That of the task, as in the text. */
+  id: string;
   /** Whether the server is asked to send the end of the task as well. */
   wait: boolean;
   /** It asks for a recurring task. */
@@ -24,8 +27,10 @@ const QUOTING_HINT =
 
 /**
  * The line for `text`: an object with `op`, the same with `<` and `>` for its outer braces, or plain
- * text, which becomes the `data` of an `echo`. `options` go before those in the text. Throws `usage`
- * for text that is none of these, `bad_request` for a number that would be rounded.
+ * text, which becomes the `data` of an `echo`. `options` go before those in the text, and an id is
+ * made where there is none, so that the line may be sent twice and is one task. Throws `usage`
+ * for text that is none of these, `bad_request` for a number that would be rounded or a `task` that
+ * cannot be one.
  */
 export function readPayload(text: string, options: TaskOptions = {}): Payload {
   const trimmed = text.trim();
@@ -83,12 +88,25 @@ function withOptions(
   json: string,
   { own, options }: { own: TaskOptions | undefined; options: TaskOptions },
 ): Payload {
-  const task = { ...own, ...options };
+  if (own !== undefined && !isObject(own)) {
+    throw new SdError(
+      "bad_request",
+      `task holds the options of the task, like {"timeout":5000}; this is ${quote(own)}`,
+    );
+  }
+  const task: TaskOptions = { id: newTaskId(), ...own, ...options };
+  if (typeof task.id !== "string") {
+    throw new SdError("bad_request", `task.id is a string; this is ${quote(task.id)}`);
+  }
   const wait = task.wait ?? true;
   const cron = task.cron !== undefined;
-  if (Object.keys(options).length === 0) return { json, wait, cron };
   // Nobody waits for a recurring task anyway, so that --detach asks for nothing.
   if (cron && options.wait !== undefined) delete task.wait;
   // The last of two members of one name counts, for every reader of JSON that sd has.
-  return { json: `${json.slice(0, -1)},"task":${JSON.stringify(task)}}`, wait, cron };
+  const line = `${json.slice(0, -1)},"task":${JSON.stringify(task)}}`;
+  return { json: line, id: task.id, wait, cron };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

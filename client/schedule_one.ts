@@ -12,7 +12,7 @@ export async function scheduleOne(
   flags: ServerFlagValues & { json: boolean },
   { json }: Payload,
 ): Promise<ExitCode> {
-  return await withClient({ flags }, async (client) => {
+  return await withClient({ flags, reconnects: true }, async (client) => {
     const answer = await client.scheduleJson(json);
     const { cron_id, status, next_at } = answer;
     const next = next_at === undefined ? "" : ` next=${next_at}`;

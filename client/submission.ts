@@ -1,8 +1,16 @@
-/** One submitted task from the client's side: first the server's acknowledgement, then its end. */
+/**
+ * One submitted task from the client's side: first the server's acknowledgement, then its end. When
+ * the connection is lost in between:
+ *
+ *     not acknowledged   the same line again: with its id it is the same task, taken or not
+ *     acknowledged       `wait`: the line again could run a task again whose record was dropped
+ */
 
+import { ClientError } from "../cli/client_error.ts";
+import { SdError } from "../protocol/errors.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { Status } from "../protocol/task.ts";
-import type { Exchange } from "./connection.ts";
+import type { Exchange } from "./exchange.ts";
 import { refusalOf } from "./refusal.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
 
@@ -12,15 +20,27 @@ export interface Acknowledged {
   status: Status;
 }
 
+export interface SubmittedLine {
+  readonly json: string;
+  /** That in its `task`; without one the line cannot be sent again. */
+  readonly id: string | undefined;
+  /** Whether the server is asked to send the end as well. */
+  readonly wait: boolean;
+}
+
 /** Takes the replies to one submitted line. */
 export class Submission implements Exchange {
   readonly #acknowledged = Promise.withResolvers<Acknowledged>();
   readonly #end = Promise.withResolvers<TaskEnd>();
   readonly #wait: boolean;
-  #isAcknowledged = false;
+  #id: string | undefined;
+  /** The line, until it is acknowledged. */
+  #json: string | undefined;
+  #asksForEnd = false;
 
-  /** `wait`: whether the server was asked to send the end as well. */
-  constructor(wait: boolean) {
+  constructor({ json, id, wait }: SubmittedLine) {
+    this.#json = json;
+    this.#id = id;
     this.#wait = wait;
     // Whoever wants the end awaits it and sees the error there; who does not need not.
     this.#end.promise.catch(() => undefined);
@@ -37,14 +57,16 @@ export class Submission implements Exchange {
 
   take(reply: JsonObject): boolean {
     if (reply.task_id === undefined) {
-      this.fail(refusalOf(reply));
+      const refusal = refusalOf(reply);
+      const isLost = this.#asksForEnd && refusal.code === "not_found";
+      this.fail(isLost ? forgotten(this.#id, refusal) : refusal);
       return true;
     }
-    const first = !this.#isAcknowledged;
+    const first = this.#json !== undefined;
     if (first) {
-      this.#isAcknowledged = true;
-      const id = String(reply.task_id);
-      this.#acknowledged.resolve({ id, status: reply.status as Status });
+      this.#json = undefined;
+      this.#id = String(reply.task_id);
+      this.#acknowledged.resolve({ id: this.#id, status: reply.status as Status });
     }
     // A task that exists already may be final in the very first line.
     const end = endOf(reply);
@@ -53,7 +75,32 @@ export class Submission implements Exchange {
   }
 
   fail(error: Error): void {
-    this.#acknowledged.reject(error);
-    this.#end.reject(error);
+    const isOpen = this.#json !== undefined;
+    const told = isOpen && error instanceof ClientError ? uncertain(this.#id, error) : error;
+    this.#acknowledged.reject(told);
+    this.#end.reject(told);
   }
+
+  again(): string | undefined {
+    if (this.#json !== undefined) return this.#id === undefined ? undefined : this.#json;
+    this.#asksForEnd = true;
+    return JSON.stringify({ cmd: "wait", task_id: this.#id });
+  }
+}
+
+function forgotten(id: string | undefined, cause: SdError): SdError {
+  return new SdError(
+    "not_found",
+    `the server took task ${id} and no longer knows it: it has lost its tasks or dropped this one; ` +
+      "the task may have run",
+    { cause },
+  );
+}
+
+/** Whoever submits it again needs the id that it went out with. */
+function uncertain(id: string | undefined, error: ClientError): ClientError {
+  const hint = id === undefined
+    ? "the task may have been taken or not"
+    : `the task may have been taken or not; with the id ${id}, submitting it again is safe`;
+  return new ClientError(error.code, error.message, { cause: error.cause, hint });
 }

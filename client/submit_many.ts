@@ -11,6 +11,7 @@ import { formatDuration } from "../protocol/duration.ts";
 import type { TaskOptions } from "../protocol/task.ts";
 import type { Client } from "./client.ts";
 import { LinePrinter } from "./line_printer.ts";
+import { outOfTime, withHint } from "./lost_tasks.ts";
 import { talk } from "./output.ts";
 import { readPayload } from "./payload.ts";
 import { Slots } from "./slots.ts";
@@ -45,11 +46,16 @@ export async function submitMany(many: ManyTasks): Promise<ExitCode> {
   const startedAt = performance.now();
   try {
     await withClient(
-      { flags: many.flags, unfinished: () => run.unfinished() },
+      { flags: many.flags, unfinished: () => run.unfinished(), reconnects: true },
       (client) =>
         within(run.all(client, many.source), {
           ms: many.waitMs,
-          late: () => run.late(many.waitMs),
+          late: () =>
+            outOfTime(client, {
+              waitMs: many.waitMs,
+              what: "not all results",
+              hint: run.unfinished(),
+            }),
         }),
     );
   } finally {
@@ -74,6 +80,9 @@ class ManyRun {
   readonly #options: TaskOptions;
   readonly #slots = new Slots(MAX_IN_FLIGHT);
   #running = 0;
+  /** Tasks whose end is not known, since the server stayed away. */
+  #lost = 0;
+  #lastLine = 0;
   #broken: unknown;
 
   constructor(options: TaskOptions) {
@@ -96,7 +105,7 @@ class ManyRun {
     }
     await this.#slots.idle();
     const cause = this.#broken ?? stopped;
-    if (cause !== undefined) throw cause;
+    if (cause !== undefined) throw withHint(cause, this.#whatIsLost());
   }
 
   unfinished(): string | undefined {
@@ -105,14 +114,21 @@ class ManyRun {
     return `${withCommas(this.#running)} ${what}; see: sd ls`;
   }
 
-  late(waitMs: number): ClientError {
-    const message = `not all results after ${formatDuration(waitMs)}`;
-    return new ClientError("timed_out", message, { hint: this.unfinished() });
+  /** Where the server stayed away. */
+  #whatIsLost(): string | undefined {
+    if (this.#lost === 0) return undefined;
+    const [first, that] = this.#lost === 1 ? ["1 task", "it"] : [
+      `${withCommas(this.#lost)} tasks`,
+      "each",
+    ];
+    return `${first} may go on: once the server is back, sd wait the task_id on stdout of ${that} ` +
+      `(not found: it was not taken); no line after line ${this.#lastLine} was submitted`;
   }
 
   #start(client: Client, line: NumberedLine): void {
     this.tally.tasks++;
     this.#running++;
+    this.#lastLine = line.number;
     const ended = this.#one(client, line).catch((error: unknown) => {
       this.#broken ??= error;
     });
@@ -123,9 +139,11 @@ class ManyRun {
   }
 
   async #one(client: Client, { number: line, text }: NumberedLine): Promise<void> {
+    let id: string | undefined;
     try {
       if (text === null) throw new ClientError("usage", "the line is not valid UTF-8");
       const payload = readPayload(text, this.#options);
+      id = payload.id;
       if (payload.cron) {
         const answer = await client.scheduleJson(payload.json);
         this.tally.submitted++;
@@ -143,11 +161,17 @@ class ManyRun {
       this.printer.add(JSON.stringify({ line, ...end }));
     } catch (error) {
       const report = reportOf(error);
-      // Nothing about this line alone: it ends the run.
-      if (!report || report.code === "unreachable") throw error;
-      this.tally.refused++;
+      if (!report) throw error;
       const { code, message } = report;
-      this.printer.add(JSON.stringify({ line, error: { code, message } }));
+      if (code !== "unreachable") {
+        this.tally.refused++;
+        this.printer.add(JSON.stringify({ line, error: { code, message } }));
+        return;
+      }
+      this.#lost++;
+      this.printer.add(JSON.stringify({ line, task_id: id, error: { code, message } }));
+      // Nothing about this line alone: it ends the run.
+      throw error;
     }
   }
 }

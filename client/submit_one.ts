@@ -7,6 +7,7 @@ import { printData } from "../cli/report.ts";
 import { print } from "../cli/talk.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { Submitted } from "./client.ts";
+import { outOfTime, withHint } from "./lost_tasks.ts";
 import { goesOn, talk, tellEnd } from "./output.ts";
 import type { Payload } from "./payload.ts";
 import { withClient } from "./with_client.ts";
@@ -22,22 +23,24 @@ export interface OneTask {
 export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<ExitCode> {
   let waiting: Submitted | undefined;
   const unfinished = () => waiting && goesOn([waiting.id]);
-  return await withClient({ flags, unfinished }, async (client) => {
+  return await withClient({ flags, unfinished, reconnects: true }, async (client) => {
     const startedAt = performance.now();
     const task = await within(client.submitJson(payload.json, payload), {
       ms: waitMs,
       late: () => unanswered(client.target, waitMs),
+    }).catch((error) => {
+      throw withHint(error, perhapsTaken(payload));
     });
     talk(`task ${task.status} id=${task.id}`);
     if (!payload.wait) return tellId(task, flags);
     waiting = task;
     talk("waiting for the result…");
+    const hint = goesOn([task.id]);
     const end = await within(task.end, {
       ms: Math.max(0, waitMs - (performance.now() - startedAt)),
-      late: () =>
-        new ClientError("timed_out", `no result after ${formatDuration(waitMs)}`, {
-          hint: goesOn([task.id]),
-        }),
+      late: () => outOfTime(client, { waitMs, what: "no result", hint }),
+    }).catch((error) => {
+      throw withHint(error, hint);
     });
     waiting = undefined;
     if (end.status === "completed") talk("result received");
@@ -52,9 +55,10 @@ function tellId(task: Submitted, { json }: { json: boolean }): ExitCode {
 }
 
 function unanswered(target: string, waitMs: number): ClientError {
-  return new ClientError(
-    "unreachable",
-    `${target} has not answered for ${formatDuration(waitMs)}; the task may have been taken or not`,
-    { hint: "see with: sd ls" },
-  );
+  const message = `${target} has not answered for ${formatDuration(waitMs)}`;
+  return new ClientError("unreachable", message);
+}
+
+function perhapsTaken({ id }: Payload): string {
+  return `the task may have been taken or not; sent again with --id ${id}, it is the same task`;
 }

@@ -1,6 +1,7 @@
 /** The errors of a connection: it cannot be had, or it is lost. Each names the server and the reason. */
 
 import { ClientError } from "../cli/client_error.ts";
+import { formatDuration } from "../protocol/duration.ts";
 
 /** What to do about the ways in which a TLS handshake fails. */
 const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
@@ -30,6 +31,19 @@ export function speaksTls(target: string): ClientError {
 /** The connection to `target` ended before everything was answered. */
 export function connectionLost(target: string, cause: unknown): ClientError {
   return new ClientError("unreachable", `connection to ${target} lost: ${reasonOf(cause)}`, {
+    cause,
+    hint: "see whether the server runs with: sd status",
+  });
+}
+
+/** The connection to `target` was lost and could not be made again, for `ms`, because of `cause`. */
+export function stayedAway(
+  target: string,
+  { ms, cause }: { ms?: number; cause: unknown },
+): ClientError {
+  const reason = cause === undefined ? "" : `: ${reasonOf(cause)}`;
+  const howLong = ms === undefined ? "" : ` and not back for ${formatDuration(ms)}`;
+  return new ClientError("unreachable", `connection to ${target} lost${howLong}${reason}`, {
     cause,
     hint: "see whether the server runs with: sd status",
   });

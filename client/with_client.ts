@@ -6,13 +6,16 @@
 import { ClientError } from "../cli/client_error.ts";
 import { type ServerFlagValues, targetOf } from "../cli/server_flags.ts";
 import { write } from "../cli/talk.ts";
-import { type Client, connect } from "./client.ts";
+import { formatTarget, type Target } from "../cli/target.ts";
+import { type Client, connect, type ConnectOptions } from "./client.ts";
 import { talk } from "./output.ts";
 
 export interface Frame {
   flags: ServerFlagValues & { json: boolean };
   /** What goes on at the server when the client leaves now; `undefined` where nothing does. */
   unfinished?: () => string | undefined;
+  /** Connect again when the connection is lost, and say so; default: its loss ends the command. */
+  reconnects?: boolean;
 }
 
 /** Runs `use` with a client of the server that the flags name. Throws `interrupted` on Ctrl-C. */
@@ -22,11 +25,19 @@ export async function withClient<T>(frame: Frame, use: (client: Client) => Promi
   const onInterrupt = () => interrupt.reject(interrupted(frame));
   Deno.addSignalListener("SIGINT", onInterrupt);
   try {
-    await using client = await Promise.race([connect(target), interrupt.promise]);
+    const connecting = connect(target, frame.reconnects ? telling(target) : { reconnectMs: 0 });
+    await using client = await Promise.race([connecting, interrupt.promise]);
     return await Promise.race([use(client), interrupt.promise]);
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
   }
+}
+
+function telling(target: Target): ConnectOptions {
+  return {
+    onLost: () => talk(`connection to ${formatTarget(target)} lost; trying again`),
+    onBack: () => talk("connected again"),
+  };
 }
 
 function interrupted({ flags, unfinished }: Frame): ClientError {

@@ -11,18 +11,24 @@ export class RawClient implements Disposable {
   readonly #conn: Deno.TcpConn;
   readonly #decoder = new TextDecoder();
   readonly #buffer = new Uint8Array(64 * 1024);
+  readonly #patienceMs: number;
   #lines: string[] = [];
   #rest = "";
   #ended = false;
 
-  private constructor(conn: Deno.TcpConn) {
+  private constructor(conn: Deno.TcpConn, patienceMs: number) {
     this.#conn = conn;
+    this.#patienceMs = patienceMs;
   }
 
-  static async connect(address: { hostname: string; port: number }): Promise<RawClient> {
+  /** It fails where nothing comes for `patienceMs`. */
+  static async connect(
+    address: { hostname: string; port: number },
+    patienceMs = PATIENCE_MS,
+  ): Promise<RawClient> {
     const conn = await Deno.connect(address);
     conn.setNoDelay(true);
-    return new RawClient(conn);
+    return new RawClient(conn, patienceMs);
   }
 
   /** Sends text, or bytes, as they are. */
@@ -80,7 +86,7 @@ export class RawClient implements Disposable {
   async #read(): Promise<void> {
     let bytes: number | null = null;
     try {
-      bytes = await deadline(this.#conn.read(this.#buffer), PATIENCE_MS);
+      bytes = await deadline(this.#conn.read(this.#buffer), this.#patienceMs);
     } catch (error) {
       if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
     }

@@ -24,11 +24,20 @@ export async function runSd(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A running `sd serve`, on a free port. */
+/** `sd serve` ended instead of starting. */
+export class NotStarted extends Error {
+  override readonly name = "NotStarted";
+
+  constructor(readonly code: number, readonly lines: readonly string[]) {
+    super(`sd serve ended with ${code}: ${lines.join("\n")}`);
+  }
+}
+
+/** A running `sd serve`, on a free port where none is named. */
 export class SdServe implements AsyncDisposable {
   readonly #talk: Promise<void>;
-  /** Its state, gone with it. */
-  readonly #folder: string;
+  /** Its state, gone with it; `undefined` where the test has its own. */
+  readonly #folder: string | undefined;
 
   private constructor(
     readonly child: Deno.ChildProcess,
@@ -36,25 +45,42 @@ export class SdServe implements AsyncDisposable {
     /** What it has said so far. */
     readonly lines: readonly string[],
     talk: Promise<void>,
-    folder: string,
+    folder: string | undefined,
   ) {
     this.#talk = talk;
     this.#folder = folder;
   }
 
-  /** Starts it with `args` more, by way of `sh -c` after `before` where that is given. */
+  /**
+   * Starts it with `args` more, by way of `sh -c` after `before` where that is given, or as the arguments
+   * of the command `through`, which must become the server. Its state is in a folder that goes with it,
+   * or where `SD_DATA` of `env` says.
+   */
   static async start(
     args: readonly string[],
-    options: { env?: Record<string, string>; before?: string } = {},
+    options: {
+      env?: Record<string, string>;
+      before?: string;
+      through?: readonly string[];
+      port?: number;
+    } = {},
   ): Promise<SdServe> {
-    const self = selfCommand(["serve", "--port", "0", ...args]);
-    const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
-    const [path, all] = options.before === undefined
-      ? [self.path, self.args]
-      : ["sh", ["-c", `${options.before}; exec "$0" "$@"`, self.path, ...self.args]];
+    const self = selfCommand(["serve", "--port", String(options.port ?? 0), ...args]);
+    const folder = options.env?.SD_DATA === undefined
+      ? await Deno.makeTempDir({ prefix: "sd-test-" })
+      : undefined;
+    const before = options.before === undefined
+      ? []
+      : ["sh", "-c", `${options.before}; exec "$0" "$@"`];
+    const [path = "", ...all] = [
+      ...options.through ?? [],
+      ...before,
+      self.path,
+      ...self.args,
+    ];
     const child = new Deno.Command(path, {
       args: all,
-      env: { NO_COLOR: "1", SD_DATA: folder, ...options.env },
+      env: { NO_COLOR: "1", ...(folder && { SD_DATA: folder }), ...options.env },
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -68,7 +94,7 @@ export class SdServe implements AsyncDisposable {
         lines.push(line);
         if (line === "[dispatcher] started") ready.resolve();
       }
-      ready.reject(new Error(`sd serve ended: ${lines.join("\n")}`));
+      ready.reject(new NotStarted((await child.status).code, lines));
     })();
     ready.promise.catch(() => undefined);
     await deadline(ready.promise, PATIENCE_MS);
@@ -95,7 +121,7 @@ export class SdServe implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    await Deno.remove(this.#folder, { recursive: true });
+    if (this.#folder) await Deno.remove(this.#folder, { recursive: true });
   }
 }
 

@@ -1,12 +1,11 @@
 /** `sd wait`: waits until tasks are final and prints how they ended. */
 
-import { ClientError } from "../../cli/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
-import { formatDuration } from "../../protocol/duration.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { forEachTask, type Outcome } from "../each_task.ts";
+import { outOfTime, withHint } from "../lost_tasks.ts";
 import { goesOn, reportOfEnd, tellEnd } from "../output.ts";
 import type { TaskEnd } from "../task_end.ts";
 import { withClient } from "../with_client.ts";
@@ -38,17 +37,16 @@ export const wait = defineCommand({
   ],
   async run({ flags, args: ids }) {
     const waitMs = flags.timeout || Infinity;
-    const late = (id: string) =>
-      new ClientError("timed_out", `no result after ${formatDuration(waitMs)}`, {
-        hint: goesOn([id]),
-      });
     const open = new Set(ids);
     const unfinished = () => open.size > 0 ? goesOn([...open]) : undefined;
-    return await withClient({ flags, unfinished }, async (client) => {
+    return await withClient({ flags, unfinished, reconnects: true }, async (client) => {
       const until = performance.now() + waitMs;
       const endOf = async (id: string) => {
         const ms = Math.max(0, until - performance.now());
-        const end = await within(client.end(id), { ms, late: () => late(id) });
+        const late = () => outOfTime(client, { waitMs, what: "no result", hint: goesOn([id]) });
+        const end = await within(client.end(id), { ms, late }).catch((error) => {
+          throw withHint(error, unfinished());
+        });
         open.delete(id);
         return end;
       };

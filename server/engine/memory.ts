@@ -28,7 +28,7 @@ import { readCursor } from "./list_cursor.ts";
 import type { LiveTask } from "./live_task.ts";
 import { type Keeper, LiveTasks } from "./live_tasks.ts";
 import { KeptSettings } from "./settings.ts";
-import { isBefore, standingOf, waitsInLine } from "./standing.ts";
+import { isAhead, standingOf, waitsInLine } from "./standing.ts";
 
 export interface MemoryOptions {
   /** Finished tasks kept at most, the oldest dropped first. */
@@ -202,7 +202,8 @@ class MemoryEngine implements Engine, Keeper {
     if (!waitsInLine(standing)) return standing;
     let ahead = 0;
     for (const other of this.#live.index.values()) {
-      if (isBefore(other, task) && ++ahead >= MAX_AHEAD) break;
+      if (!other.isReady || !isAhead(other, task)) continue;
+      if (++ahead >= MAX_AHEAD) break;
     }
     return { ...standing, ahead };
   }

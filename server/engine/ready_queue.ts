@@ -22,7 +22,7 @@ export class Lane<Entry extends ReadyEntry> {
   readonly entries = new Deque<Entry>();
   /** More of it lies elsewhere, all behind `lastSeq`: it is kept although it may be empty here. */
   isSpilled = false;
-  /** The highest `seq` that was ever put in here. */
+  /** The highest `seq` that was put in here in its turn. */
   lastSeq = 0;
   /** More of it is wanted here, or on its way. */
   isWanted = false;
@@ -72,7 +72,8 @@ export class ReadyQueue<Entry extends ReadyEntry> {
   push(entry: Entry): void {
     const lane = this.laneOf(entry);
     lane.entries.pushBack(entry);
-    if (entry.seq > lane.lastSeq) lane.lastSeq = entry.seq;
+    // A task that came after others may overtake what lies elsewhere; that must still be found behind.
+    if (!lane.isSpilled && entry.seq > lane.lastSeq) lane.lastSeq = entry.seq;
     enterRing(lane);
   }
 

@@ -23,8 +23,7 @@ export function waitsInLine({ heldBy }: Standing): boolean {
 }
 
 /** Whether `other` is handed out before `task`, as far as priority and order tell. */
-export function isBefore(other: LiveTask, task: LiveTask): boolean {
-  if (other.state.status !== "queued") return false;
+export function isAhead(other: LiveTask, task: LiveTask): boolean {
   return other.priority > task.priority ||
     (other.priority === task.priority && other.seq < task.seq);
 }

@@ -27,6 +27,9 @@ import type { Outbox } from "./outbox.ts";
 import { errorLine, objectLine } from "./replies.ts";
 import { type BatchOwner, SubmitBatch } from "./submit_batch.ts";
 
+/** More of one connection is not read before the engine has made some of it safe. */
+const MAX_UNSAFE_CHARS = 1024 * 1024;
+
 export interface SessionOptions {
   readonly api: TaskApi;
   readonly crons: CronApi;
@@ -48,6 +51,9 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Of those, answers to commands. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
+  /** Characters of submitted tasks that the engine has not made safe yet. */
+  #unsafeChars = 0;
+  #onSafer: (() => void) | undefined;
   /** Made with the first command: most connections only submit. */
   #desk: Desk | undefined;
 
@@ -80,7 +86,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
           }
           batch.add(task, ref);
         } else {
-          void batch.submit();
+          this.#submit(batch);
           batch = new SubmitBatch(this);
           if (this.#commands >= this.#options.maxInFlight) {
             throw this.#tooMany("commands are not answered yet");
@@ -94,8 +100,12 @@ export class Session implements LineHandler, BatchOwner, Caller {
         this.refuse(error, ref);
       }
     }
-    void batch.submit();
+    this.#submit(batch);
     await this.#options.outbox.room();
+    // One that sends faster than the engine can make it safe waits; the others go on.
+    while (this.#unsafeChars > MAX_UNSAFE_CHARS && !this.#closed) {
+      await new Promise<void>((resolve) => this.#onSafer = resolve);
+    }
   }
 
   overflow(maxBytes: number): void {
@@ -124,6 +134,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   cut(): void {
     this.#closed = true;
+    this.#onSafer?.();
     this.#desk?.close();
     this.api.events.forget(this.#owed);
     this.#onSettled?.();
@@ -155,6 +166,15 @@ export class Session implements LineHandler, BatchOwner, Caller {
   owe(replies: number): void {
     this.#owed += replies;
     if (this.#owed === 0) this.#onSettled?.();
+  }
+
+  #submit(batch: SubmitBatch): void {
+    const { chars } = batch;
+    this.#unsafeChars += chars;
+    void batch.submit().then(() => {
+      this.#unsafeChars -= chars;
+      this.#onSafer?.();
+    });
   }
 
   /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */

@@ -39,6 +39,7 @@ export class SubmitBatch implements Waiter {
   /** Final lines of tasks that ended before they were acknowledged. */
   #early: EarlyNews[] = [];
   #acknowledged = false;
+  #chars = 0;
 
   constructor(owner: BatchOwner) {
     this.#owner = owner;
@@ -52,7 +53,13 @@ export class SubmitBatch implements Waiter {
     return this.#tasks.length;
   }
 
+  /** Of what the tasks were submitted with. */
+  get chars(): number {
+    return this.#chars;
+  }
+
   add(task: NewTask, ref: Ref | undefined): void {
+    this.#chars += task.payload.length;
     this.#tasks.push(task);
     this.#refs.push(ref);
   }
@@ -101,8 +108,7 @@ export class SubmitBatch implements Waiter {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
-      const { outcome } = kept;
-      const isRefused = outcome === "conflict" || outcome === "full" || outcome === "no_parent";
+      const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;

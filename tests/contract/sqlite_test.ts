@@ -1,7 +1,9 @@
 /** The sqlite engine keeps the contract of engines, also when next to nothing of it fits in memory. */
 
+import { setImmediate } from "node:timers";
 import { assertEquals } from "@std/assert";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
+import { leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
 import { openTestSqlite } from "./sqlite_files.ts";
 
@@ -38,6 +40,32 @@ Deno.test("a sqlite engine that is opened again has every task as it was, and no
     assertEquals(engine.traits.durable, true);
     await engine.close();
   } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a task that leaves memory while others are looked for on disk is known all the same", async () => {
+  const folder = await Deno.makeTempDir();
+  const engine = await openTestSqlite(`${folder}/sd.db`);
+  try {
+    const first = task({ task: { id: "first" } });
+    await submit(engine, first);
+    const { lease } = await leaseOne(engine);
+    const acking = engine.ack([{ lease, result: "16" }], NOW);
+    // Its end is on its way to the disk; when the answer to what is asked now comes, it is gone from here.
+    await new Promise((resolve) => setImmediate(resolve));
+    const again = engine.enqueue(
+      [task({ task: { id: "first" } }), task({ task: { id: "second", after: ["first"] } })],
+      NOW,
+    );
+    assertEquals((await acking).map(({ id }) => id), ["first"]);
+    const [exists, after] = await again;
+    assertEquals([exists?.outcome, exists?.finished?.result], ["exists", "16"]);
+    assertEquals([after?.outcome, after?.status], ["created", "queued"]);
+    const cancelled = await engine.cancel(["first", "second", "nobody"], NOW);
+    assertEquals(cancelled.map(({ outcome }) => outcome), ["final", "cancelled", "not_found"]);
+  } finally {
+    await engine.close();
     await Deno.remove(folder, { recursive: true });
   }
 });

@@ -1,8 +1,8 @@
 /** The client against a server that a test plays line by line: matching, losing, refusing. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ClientError } from "../../cli/client_error.ts";
-import { type Client, connect } from "../../client/client.ts";
+import { type Client, connect, type ConnectOptions } from "../../client/client.ts";
 import { TaskEndedError, TaskFailedError } from "../../client/task_end.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
@@ -17,10 +17,14 @@ class Stage implements AsyncDisposable {
 
   private constructor(readonly client: Client, readonly conn: Deno.TcpConn) {}
 
-  static async open(): Promise<Stage> {
+  /** A client that takes the first loss for the end, unless `options` say otherwise. */
+  static async open(options: ConnectOptions = { reconnectMs: 0 }): Promise<Stage> {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { hostname, port } = listener.addr;
-    const [client, conn] = await Promise.all([connect({ hostname, port }), listener.accept()]);
+    const [client, conn] = await Promise.all([
+      connect({ hostname, port }, options),
+      listener.accept(),
+    ]);
     return new Stage(client, conn);
   }
 
@@ -93,7 +97,9 @@ Deno.test("a submit is its acknowledgement first and its result later", async ()
   await using stage = await Stage.open();
   const submitting = stage.client.submit("square", { n: 7 }, { priority: 3 });
   const { ref, ...message } = await stage.next();
-  assertEquals(message, { op: "square", n: 7, task: { priority: 3 } });
+  const { id } = message.task as { id: string };
+  assertMatch(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assertEquals(message, { op: "square", n: 7, task: { priority: 3, id } });
   await stage.say({ task_id: "t", status: "queued", ref });
   const task = await submitting;
   assertEquals([task.id, task.status], ["t", "queued"]);

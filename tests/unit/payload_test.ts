@@ -1,13 +1,17 @@
 /** What people give as a payload, and the line that is made of it. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { ClientError } from "../../cli/client_error.ts";
 import { findJsonFault } from "../../client/json_fault.ts";
 import { readPayload } from "../../client/payload.ts";
 import { SdError } from "../../protocol/errors.ts";
 
+/** The line for `text` without the id that is made for it, which must stand at its end. */
 function jsonOf(text: string): string {
-  return readPayload(text).json;
+  const { json, id } = readPayload(text);
+  const tail = `,"task":{"id":"${id}"}}`;
+  assert(json.endsWith(tail), json);
+  return `${json.slice(0, -tail.length)}}`;
 }
 
 function refusal(text: string): string {
@@ -81,13 +85,34 @@ Deno.test("nesting beyond what the server takes is refused before it is sent", (
 
 Deno.test("options given as flags go before those in the text, and the others stay", () => {
   const text = '{"op":"x","task":{"priority":1,"attempts":2}}';
-  const { json } = readPayload(text, { priority: 9, keep: 5 });
-  assertEquals(JSON.parse(json), { op: "x", task: { priority: 9, attempts: 2, keep: 5 } });
+  const { json, id } = readPayload(text, { priority: 9, keep: 5 });
+  assertEquals(JSON.parse(json), { op: "x", task: { id, priority: 9, attempts: 2, keep: 5 } });
   assertEquals(JSON.parse(readPayload("hi", { id: "a" }).json), {
     op: "echo",
     data: "hi",
     task: { id: "a" },
   });
+});
+
+Deno.test("every task has an id before it is sent: the one it came with, or a new one", () => {
+  const idOf = (text: string) => {
+    const { json, id } = readPayload(text);
+    assertEquals(JSON.parse(json).task.id, id);
+    return id;
+  };
+  assertEquals(idOf('{"op":"x","task":{"id":"a-1","keep":5}}'), "a-1");
+  const made = Array.from({ length: 1000 }, () => idOf('{"op":"x","task":{"keep":5}}'));
+  assertEquals(new Set(made).size, 1000);
+  for (const id of made) {
+    assertMatch(id ?? "", /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  }
+});
+
+Deno.test("options that are none, and an id that is none, are refused before they are sent", () => {
+  for (const task of ["5", "null", "[1]", '"x"', '{"id":5}', '{"id":null}']) {
+    const error = assertThrows(() => readPayload(`{"op":"x","task":${task}}`), SdError);
+    assertEquals(error.code, "bad_request", task);
+  }
 });
 
 Deno.test("whether the end of the task is wanted is known wherever it was said", () => {

@@ -134,6 +134,27 @@ Deno.test("delayed, waiting and expiring tasks come in the order of their time",
     })
   ));
 
+Deno.test("delayed tasks are read page by page, also many of one moment, each once and in order", () =>
+  withPath((path) =>
+    withStore(path, async (store) => {
+      const tasks = Array.from(
+        { length: 200 },
+        (_, i) =>
+          task(i + 1, { status: DELAYED, runAt: NOW + (i * 7 % 4), payload: "x".repeat(50) }),
+      );
+      await store.call("write", inserts(tasks));
+      const expected = tasks.toSorted((a, b) => a.runAt - b.runAt || a.ord - b.ord);
+      for (const size of [{ limit: 7, maxChars: 1e6 }, { limit: 30, maxChars: 333 }]) {
+        const found: StoredTask[] = [];
+        for (let page = 0; page < 300; page++) {
+          const { runAt, ord } = found.at(-1) ?? { runAt: 0, ord: 0 };
+          found.push(...await store.call("due", { runAt, ord, ...size }));
+        }
+        assertEquals(ords(found), ords(expected));
+      }
+    })
+  ));
+
 Deno.test("list goes from the newest down, by status and by op, and says where to go on", () =>
   withPath((path) =>
     withStore(path, async (store) => {

@@ -45,7 +45,7 @@ function fill(path: string, migrations: readonly string[]): void {
     db.exec(
       `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;
       PRAGMA application_id = ${APPLICATION_ID}; PRAGMA journal_mode = MEMORY;
-      BEGIN; ${migrations.join("\n")}
+      BEGIN; ${migrations.join(";\n")};
       PRAGMA user_version = ${migrations.length}; COMMIT`,
     );
     // The last one: it is in the header, so that nothing is ever written in another mode.

@@ -235,8 +235,8 @@ function toWrite({ tasks, settings }: Batch, before: number[]): Write {
   return { inserts, updates, settings: [...settings] };
 }
 
-/** What a client is told of a commit that failed. */
-function faultError(reason: unknown): SdError {
+/** What a client is told of a request to the store that failed. */
+export function faultError(reason: unknown): SdError {
   const { fault, message } = reason as { fault?: StoreFault; message?: string };
   if (fault === "full") {
     return new SdError("storage_full", `there is no room to keep this: ${message}`, {

@@ -12,10 +12,16 @@ import { faultOf, isBusy } from "./sqlite_fault.ts";
 
 /** A server that is just ending gives its file back within this. */
 const BUSY_MS = 1000;
-/** Measured: more than this is no quicker, also with 5,000,000 rows. */
+/** Holds what the queue's index has of some 500,000 tasks; a part of what the server may use. */
 const CACHE_KIB = 65_536;
-/** Pages in the log before they are moved to the main file. */
-export const CHECKPOINT_PAGES = 4000;
+/**
+ * Pages in the log before they are moved to the main file, which the commit that reaches it waits for. Measured:
+ * with 4000 no quicker, and the longest wait 17 to 27 ms instead of 10 to 16.
+ */
+export const CHECKPOINT_PAGES = 2000;
+
+/** What the log keeps of the room that it took while a backup held it up. */
+const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
 
 export interface OpenFile {
   db: DatabaseSync;
@@ -95,6 +101,7 @@ export function connect(path: string, durability: Durability): DatabaseSync {
     if (mode?.journal_mode !== "wal") throw new Error(`no log is possible for ${path}`);
     db.exec(
       `PRAGMA synchronous = ${durability}; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
+      PRAGMA journal_size_limit = ${MAX_IDLE_LOG_BYTES};
       BEGIN IMMEDIATE; COMMIT`,
     );
     return db;

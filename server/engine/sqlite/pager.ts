@@ -80,6 +80,8 @@ export class Pager {
     for (const { priority, key, op } of lanes) {
       const lane = this.#options.live.ready.laneOf({ priority, key: key ?? undefined, op });
       lane.isSpilled = true;
+      // Tasks that came after others are here already, some of them from behind those on disk.
+      lane.lastSeq = 0;
       this.#want(lane);
     }
     if (delayed > 0) this.#horizon = { runAt: -1, ord: -1 };

@@ -26,10 +26,16 @@ interface Prepared {
   readonly rows: StatementSync;
 }
 
+/** One query, and its parameters for what is behind a row with that place. */
+export interface PageStep {
+  readonly query: PageQuery;
+  readonly behind: (place: readonly Cell[]) => readonly SQLInputValue[];
+}
+
 export interface PageAsk {
   readonly size: PageSize;
-  /** The parameters for the page behind a row with this place. */
-  readonly behind: (place: readonly Cell[]) => readonly SQLInputValue[];
+  /** Together they find all that is behind a place, each in order and before the next one. */
+  readonly steps: readonly PageStep[];
   /** Where to begin. */
   readonly from: readonly Cell[];
   /** An index that is damaged may lead to a row that is sound, but another one. */
@@ -70,12 +76,14 @@ export class RowReader {
   }
 
   /** Up to `size` tasks. Damaged rows are left out and told by `takeDamaged`. */
-  page(query: PageQuery, { size, behind, from, fits }: PageAsk): StoredTask[] {
-    const { sizes, rows } = this.#prepare(query);
+  page({ size, steps, from, fits }: PageAsk): StoredTask[] {
     const tasks: StoredTask[] = [];
     let place = from;
     let chars = 0;
-    while (tasks.length < size.limit) {
+    let next = 0;
+    while (tasks.length < size.limit && next < steps.length) {
+      const { query, behind } = steps[next] as PageStep;
+      const { sizes, rows } = this.#prepare(query);
       const wanted = size.limit - tasks.length;
       const found = sizes.all(...behind(place), wanted) as unknown as Cell[][];
       let count = 0;
@@ -91,8 +99,9 @@ export class RowReader {
         else if (fits(task)) tasks.push(task);
         else this.tell({ ...damagedRow(task.ord, task.id), message: misplaced(task) });
       }
-      if (cut || found.length < wanted) break;
-      place = (found[count - 1] as Cell[]).slice(2);
+      if (cut) break;
+      place = found.at(-1)?.slice(2) ?? place;
+      next = found.length < wanted ? next + 1 : 0;
     }
     return tasks;
   }

@@ -17,7 +17,6 @@ import {
   type LeaseRequest,
   type Listed,
   type ListRequest,
-  MAX_AHEAD,
   type Nack,
   NOT_FOUND,
   type Pruned,
@@ -29,15 +28,15 @@ import type { LiveTask } from "../live_task.ts";
 import { type Keeper, LiveTasks } from "../live_tasks.ts";
 import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
-import { standingOf, waitsInLine } from "../standing.ts";
 import { FileBackup } from "./file_backup.ts";
 import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
-import type { Store } from "./store.ts";
-import { type Opened, STORED_STATUSES } from "./store_message.ts";
+import { type Store, StoreError } from "./store.ts";
+import { type Opened, STORED_STATUSES, type Swept } from "./store_message.ts";
+import { NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { openChildren } from "./waiting.ts";
 
 export interface SqliteOptions {
@@ -65,7 +64,6 @@ const SWEEP_ROWS = 5000;
 const MAX_PROMISING = 2048;
 /** Nothing is leased while more than this could not be written. */
 const MAX_UNWRITTEN = 1000;
-const NO_ROWS: ReadonlyMap<string, LiveTask> = new Map();
 
 /** The engine on a store that was opened; resolves when it has at hand what it needs. */
 export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
@@ -85,9 +83,11 @@ class SqliteEngine implements Engine, Keeper {
   readonly #journal: Journal;
   readonly #pager: Pager;
   readonly #rates: RateKeeper;
+  readonly #finder: TaskFinder;
   readonly #backup: FileBackup;
   /** Ends that came of a commit that failed: told with the next news. */
   #orphans: FinishedTask[] = [];
+  #isFileFull = false;
   #now: number;
 
   constructor(options: SqliteOptions) {
@@ -113,6 +113,7 @@ class SqliteEngine implements Engine, Keeper {
     this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
       this.#journal.setting(name, value);
     });
+    this.#finder = new TaskFinder(store, this.#live);
     this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, options.now);
     this.settings = new KeptSettings(settings, async (name, value) => {
@@ -152,17 +153,16 @@ class SqliteEngine implements Engine, Keeper {
 
   async enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
     this.#now = now;
-    const { index } = this.#live;
-    const wanted: string[] = [];
+    const ids: string[] = [];
     for (const task of tasks) {
-      if (task.idGiven && !index.get(task.id)) wanted.push(task.id);
-      for (const id of task.after) if (!index.get(id)) wanted.push(id);
+      if (task.idGiven) ids.push(task.id);
+      for (const id of task.after) ids.push(id);
     }
-    const rows = wanted.length === 0 ? NO_ROWS : await this.#find(wanted);
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const intake = {
       live: this.#live,
-      known: (id: string) => index.get(id) ?? rows.get(id),
-      maxQueued: this.#options.maxQueued ?? Infinity,
+      known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
+      maxQueued: this.#isFileFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
     const finished: FinishedTask[] = [];
@@ -215,7 +215,7 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
-    const rows = await this.#findMissing(ids);
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
     const cancelled = ids.map((id) => {
       const task = this.#atHand(id, rows);
       return task ? this.#live.cancel(task, now) : NOT_FOUND;
@@ -227,10 +227,13 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
-    const rows = await this.#findMissing(ids);
-    const parents = [...rows.values(), ...ids.map((id) => this.#live.index.get(id))]
-      .flatMap((task) => task?.task.after ?? []);
-    const all = new Map([...rows, ...await this.#findMissing(parents)]);
+    const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
+    const parents = ids.flatMap((id) => {
+      return (this.#live.index.get(id) ?? first.get(id))?.task.after ?? [];
+    });
+    // The tasks themselves again: what was read before may have changed since.
+    const both = [...ids, ...parents];
+    const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both);
     const requeued = ids.map((id) => this.#requeue(id, all, now));
     if (requeued.some(({ outcome }) => outcome === "queued")) await this.#journal.committedNow();
     return requeued;
@@ -240,28 +243,12 @@ class SqliteEngine implements Engine, Keeper {
     ids: readonly string[],
     { standingAt }: { readonly standingAt?: number } = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    // What is told is what is safe.
-    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
-    const rows = await this.#findMissing(ids);
-    return await Promise.all(ids.map(async (id) => {
-      const task = this.#live.index.get(id) ?? rows.get(id);
-      if (!task || standingAt === undefined || isFinal(task.state.status)) return task?.record();
-      const standing = standingOf(this.#live, task, standingAt);
-      if (!waitsInLine(standing)) return { ...task.record(), standing };
-      const { priority, seq } = task;
-      const ahead = await this.#store.call("ahead", { priority, seq, limit: MAX_AHEAD });
-      const { running } = this.#live;
-      let runs = 0;
-      // On disk they are queued.
-      for (const [, other] of running.entries()) {
-        if (other.priority > priority || (other.priority === priority && other.seq < seq)) runs++;
-      }
-      return { ...task.record(), standing: { ...standing, ahead: Math.max(0, ahead - runs) } };
-    }));
+    await this.#whenSafe();
+    return await this.#finder.records(ids, standingAt);
   }
 
   async list(request: ListRequest): Promise<Listed> {
-    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
+    await this.#whenSafe();
     return await listTasks({ store: this.#store, live: this.#live }, request);
   }
 
@@ -281,32 +268,51 @@ class SqliteEngine implements Engine, Keeper {
       this.#live.expireOne(task, now, expired);
     }
     this.#rates.prune(now);
-    const held = new Set<number>();
-    for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
-    const { maxKept, maxBytes } = this.#options;
-    const { removed, more } = await this.#store.call("sweep", {
-      now,
-      keepMs: DEFAULT_RULES.keepMs,
-      maxKept,
-      maxBytes,
-      held: [...held],
-      rows: SWEEP_ROWS,
-    });
+    const swept = await this.#sweep(now);
+    // Only what is open is left, and it is too much.
+    if (swept) this.#isFileFull = swept.used > this.#options.maxBytes && !swept.more;
     let count = 0;
-    removed.forEach((rows, code) => {
+    swept?.removed.forEach((rows, code) => {
       const status = STORED_STATUSES[code];
       if (status === undefined || status === "waiting") return;
       this.#live.counts[status] -= rows;
       count += rows;
     });
     const told = await this.#whenCommittable(expired);
-    return { removed: count, expired: told, nextAt: more ? now : Infinity };
+    return { removed: count, expired: told, nextAt: swept?.more ? now : Infinity };
+  }
+
+  /** Drops what may go; `undefined` while there is no room, since that takes some. */
+  async #sweep(now: number): Promise<Swept | undefined> {
+    const held = new Set<number>();
+    for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
+    const { maxKept, maxBytes } = this.#options;
+    try {
+      return await this.#store.call("sweep", {
+        now,
+        keepMs: DEFAULT_RULES.keepMs,
+        maxKept,
+        maxBytes,
+        held: [...held],
+        rows: SWEEP_ROWS,
+      });
+    } catch (error) {
+      if (error instanceof StoreError && (error.fault === "full" || error.fault === "io")) {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   async close(): Promise<void> {
     if (!this.#journal.trouble) await this.#journal.committed();
     this.#journal.close();
     await this.#store.close();
+  }
+
+  /** What is told is what is safe, unless nothing can be made safe now. */
+  async #whenSafe(): Promise<void> {
+    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
   }
 
   async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
@@ -346,18 +352,5 @@ class SqliteEngine implements Engine, Keeper {
     const task = rows.get(id);
     if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
     return task;
-  }
-
-  async #findMissing(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
-    const missing = ids.filter((id) => !this.#live.index.get(id));
-    return missing.length === 0 ? NO_ROWS : await this.#find(missing);
-  }
-
-  /** The rows with these ids. What has come to hand since then goes before them. */
-  async #find(ids: readonly string[]): Promise<ReadonlyMap<string, LiveTask>> {
-    const rows = await this.#store.call("find", { ids });
-    const found = new Map<string, LiveTask>();
-    for (const row of rows) if (row) found.set(row.id, readRow(row));
-    return found;
   }
 }

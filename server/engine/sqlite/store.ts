@@ -85,8 +85,10 @@ export class Store {
     if (this.#over !== null) return Promise.reject(this.#over);
     const serial = ++this.#serial;
     return new Promise((resolve, reject) => {
+      this.#worker.postMessage(
+        call === "write" ? { serial, call, json: JSON.stringify(ask) } : { serial, call, ask },
+      );
       this.#waiting.set(serial, { resolve: resolve as (answer: unknown) => void, reject });
-      this.#worker.postMessage({ serial, call, ask });
     });
   }
 

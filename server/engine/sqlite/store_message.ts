@@ -84,7 +84,7 @@ export const STATE_COLUMNS = [
   "error",
 ] as const satisfies readonly (keyof StoredTask)[];
 
-/** Changes that are committed together, or not at all. */
+/** Changes that are committed together, or not at all. Every number in it is finite. */
 export interface Write {
   /** New rows, one after the other: `FIXED_COLUMNS`, then `STATE_COLUMNS`. */
   readonly inserts: readonly Cell[];
@@ -136,6 +136,8 @@ export interface SweepRequest {
 export interface Swept {
   /** Dropped records, by index into `STORED_STATUSES`. */
   readonly removed: readonly number[];
+  /** Bytes of the file that are in use. */
+  readonly used: number;
   /** There is more to do now. */
   readonly more: boolean;
 }
@@ -204,13 +206,16 @@ export type StoreCall = keyof StoreCalls;
  */
 export type StoreFault = "full" | "io" | "damaged" | "bug";
 
-export type StoreRequest = {
-  [Call in StoreCall]: {
-    readonly serial: number;
-    readonly call: Call;
-    readonly ask: StoreCalls[Call]["ask"];
-  };
-}[StoreCall];
+export type StoreRequest =
+  | {
+    [Call in Exclude<StoreCall, "write">]: {
+      readonly serial: number;
+      readonly call: Call;
+      readonly ask: StoreCalls[Call]["ask"];
+    };
+  }[Exclude<StoreCall, "write">]
+  /** A `Write` as JSON. Measured: a third of what it costs both threads to copy so many cells one by one. */
+  | { readonly serial: number; readonly call: "write"; readonly json: string };
 
 /** `damaged`: rows that were met on the way to the answer and left out of it. */
 export type StoreReply =

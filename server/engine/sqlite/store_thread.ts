@@ -26,9 +26,12 @@ scope.onmessage = ({ data }: MessageEvent<StoreStart>) => {
   }
 };
 
-function reply(file: TaskFile, { serial, call, ask }: StoreRequest): StoreReply {
+function reply(file: TaskFile, request: StoreRequest): StoreReply {
+  const { serial } = request;
   try {
-    const answer = file.answer(call, ask);
+    const answer = request.call === "write"
+      ? file.answer("write", JSON.parse(request.json))
+      : file.answer(request.call, request.ask);
     const damaged = file.takeDamaged();
     return damaged.length === 0 ? { serial, answer } : { serial, answer, damaged };
   } catch (error) {

@@ -142,10 +142,14 @@ export class TaskFile {
   #backupBegin(): StoreCalls["backupBegin"]["answer"] {
     const { db } = this.#session;
     db.exec("PRAGMA wal_autocheckpoint = 0");
-    const row = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
-    if (row?.busy !== 0) {
+    try {
+      const row = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
+      if (row?.busy !== 0) {
+        throw new FaultError("io", `the log of ${this.#path} cannot be moved into it now`);
+      }
+    } catch (error) {
       this.#backupEnd();
-      throw new FaultError("io", `the log of ${this.#path} cannot be moved into it now`);
+      throw error;
     }
     this.#copying = true;
     return { path: this.#path, bytes: this.#raw.statSync().size };

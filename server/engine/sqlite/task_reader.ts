@@ -17,9 +17,17 @@ const LANE: PageQuery = {
     AND seq > ? ORDER BY seq LIMIT ?`,
   place: ["seq"],
 };
-const DUE: PageQuery = {
-  sql: `FROM tasks INDEXED BY tasks_due WHERE status = 1 AND (runAt, ord) > (?, ?)
-    ORDER BY runAt, ord LIMIT ?`,
+/*
+ * Two steps, since SQLite looks up pairs by their first half only: of many tasks delayed to one moment, each page
+ * would pass over all those before it.
+ */
+const DUE_FROM = "FROM tasks INDEXED BY tasks_due WHERE status = 1 AND";
+const DUE_THEN: PageQuery = {
+  sql: `${DUE_FROM} runAt = ? AND ord > ? ORDER BY ord LIMIT ?`,
+  place: ["runAt", "ord"],
+};
+const DUE_LATER: PageQuery = {
+  sql: `${DUE_FROM} runAt > ? ORDER BY runAt, ord LIMIT ?`,
   place: ["runAt", "ord"],
 };
 const WAITING: PageQuery = {
@@ -40,6 +48,8 @@ const MAX_EMPTY_LANES = 1000;
 export class TaskReader {
   readonly rows: RowReader;
   readonly #given: StatementSync;
+  readonly #below: StatementSync;
+  readonly #above: StatementSync;
   readonly #nextLane: StatementSync;
   readonly #before: StatementSync;
   readonly #inLane: StatementSync;
@@ -49,6 +59,9 @@ export class TaskReader {
     this.#given = rows.prepare(
       `SELECT ${ROW_COLUMN_LIST} FROM tasks INDEXED BY tasks_given WHERE given = 1 AND id = ?`,
     );
+    const row = `SELECT ${ROW_COLUMN_LIST} FROM tasks WHERE ord`;
+    this.#below = rows.prepare(`${row} < ? ORDER BY ord DESC LIMIT 1`);
+    this.#above = rows.prepare(`${row} > ? ORDER BY ord LIMIT 1`);
     const lanes = "FROM tasks INDEXED BY tasks_queue WHERE status = 0";
     this.#nextLane = rows.prepare(
       `SELECT priority, key, op ${lanes} AND (priority, key, op) > (?, ?, ?)
@@ -74,6 +87,7 @@ export class TaskReader {
       // It may be the one that was asked for: that is not known any more.
       if (found !== null && isDamaged(found)) throw damageError(found);
       if (found?.id === id) return found;
+      if (found === null) this.#checkBeside(serial, id);
     }
     // A client may choose an id that looks like ours.
     const row = this.#given.get(toStored(id)) as unknown as Cell[] | undefined;
@@ -83,13 +97,27 @@ export class TaskReader {
     return found.id === id ? found : null;
   }
 
+  /** A row whose number is damaged stands where the search ended: then nobody can say that there was none. */
+  #checkBeside(serial: number, id: string): void {
+    for (const statement of [this.#below, this.#above]) {
+      const row = statement.get(serial) as unknown as Cell[] | undefined;
+      const beside = row === undefined ? null : taskOf(row);
+      if (beside === null || !isDamaged(beside)) continue;
+      const message = `task ${
+        JSON.stringify(id)
+      } is not found where it belongs, and ${beside.message}`;
+      throw damageError({ ...beside, message });
+    }
+  }
+
   lane(ask: Ask<"lane">): StoredTask[] {
     const { priority, key, op } = ask;
     const [storedKey, storedOp] = [keyToStored(key), toStored(op)];
-    return this.rows.page(LANE, {
+    const behind = ([seq]: readonly Cell[]) => [priority, storedKey, storedOp, seq as number];
+    return this.rows.page({
       size: ask,
       from: [ask.seq],
-      behind: ([seq]) => [priority, storedKey, storedOp, seq as number],
+      steps: [{ query: LANE, behind }],
       fits: (task) =>
         task.status === 0 && task.seq > ask.seq && task.priority === priority &&
         task.key === key && task.op === op,
@@ -97,29 +125,33 @@ export class TaskReader {
   }
 
   due(ask: Ask<"due">): StoredTask[] {
-    return this.rows.page(DUE, {
+    return this.rows.page({
       size: ask,
       from: [ask.runAt, ask.ord],
-      behind: ([runAt, ord]) => [runAt as number, ord as number],
+      steps: [
+        { query: DUE_THEN, behind: ([runAt, ord]) => [runAt as number, ord as number] },
+        { query: DUE_LATER, behind: ([runAt]) => [runAt as number] },
+      ],
       fits: ({ status, runAt, ord }) =>
         status === 1 && (runAt > ask.runAt || (runAt === ask.runAt && ord > ask.ord)),
     });
   }
 
   waiting(ask: Ask<"waiting">): StoredTask[] {
-    return this.rows.page(WAITING, {
+    return this.rows.page({
       size: ask,
       from: [ask.ord],
-      behind: ([ord]) => [ord as number],
+      steps: [{ query: WAITING, behind: ([ord]) => [ord as number] }],
       fits: ({ status, ord }) => status === 2 && ord > ask.ord,
     });
   }
 
   expired(ask: Ask<"expired">): StoredTask[] {
-    return this.rows.page(EXPIRED, {
+    const behind = ([at, ord]: readonly Cell[]) => [at as number, ord as number, ask.now];
+    return this.rows.page({
       size: ask,
       from: [0, 0],
-      behind: ([expiresAt, ord]) => [expiresAt as number, ord as number, ask.now],
+      steps: [{ query: EXPIRED, behind }],
       fits: ({ status, expiresAt }) => status < 3 && expiresAt !== null && expiresAt <= ask.now,
     });
   }

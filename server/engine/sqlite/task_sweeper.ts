@@ -1,8 +1,9 @@
 /**
  * Drops the records of final tasks that were kept long enough, or for which there is no room, a slice at a time.
  *
- * It goes up through the table by `ord` and begins again at its end. What is below its place was dropped, or was
- * not to be dropped when it passed: so while there is too much it takes the oldest first.
+ * It goes up through the table by `ord` and begins again at its end, with two places. While there is too much it
+ * goes on from the one below which no record could go when it passed: so the oldest go first. Else it looks for
+ * what is old from the other.
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -21,23 +22,24 @@ const PAGES_AT_A_TIME = 500;
 type Seen = [number, number, number, number | null];
 
 export class TaskSweeper {
-  readonly #db: DatabaseSync;
   readonly #counts: TaskCounts;
   readonly #slice: StatementSync;
   readonly #due: StatementSync;
   readonly #drop: StatementSync;
   readonly #pages: StatementSync;
   readonly #freePages: StatementSync;
+  readonly #giveBack: StatementSync;
   readonly #pageBytes: number;
-  /** The last `ord` that was looked at. */
-  #place = 0;
+  /** Up to this `ord` everything was dropped, open or held. */
+  #lowest = 0;
+  /** Up to this `ord` nothing was old. */
+  #looked = 0;
   /** Where the look at those with a `dropAt` of their own is: held ones must not stop it. */
   #duePlace: readonly [dropAt: number, ord: number] = [0, 0];
   /** Looked at since the last one was dropped: a whole round means that nothing can be. */
   #idleRows = 0;
 
   constructor(db: DatabaseSync, rows: RowReader, counts: TaskCounts) {
-    this.#db = db;
     this.#counts = counts;
     this.#slice = rows.prepare(
       "SELECT ord, status, finishedAt, dropAt FROM tasks WHERE ord > ? ORDER BY ord LIMIT ?",
@@ -50,6 +52,8 @@ export class TaskSweeper {
     this.#drop = db.prepare("DELETE FROM tasks WHERE ord BETWEEN ? AND ?");
     this.#pages = rows.prepare("PRAGMA page_count");
     this.#freePages = rows.prepare("PRAGMA freelist_count");
+    // A step for each page: by `exec` it would be one page.
+    this.#giveBack = rows.prepare(`PRAGMA incremental_vacuum(${PAGES_AT_A_TIME})`);
     this.#pageBytes = one(rows.prepare("PRAGMA page_size"));
   }
 
@@ -65,14 +69,15 @@ export class TaskSweeper {
     if (dropped + due.dropped > 0) this.#counts.save();
     const tooMuch = this.#excess(ask) > 0 && this.#counts.final > 0 &&
       this.#idleRows <= this.#counts.all;
-    return { removed, more: tooMuch || due.more || (dropped > 0 && !ended) };
+    const used = (one(this.#pages) - one(this.#freePages)) * this.#pageBytes;
+    return { removed, used, more: tooMuch || due.more || (dropped > 0 && !ended) };
   }
 
   /** Outside a transaction. */
   giveBack(): void {
     const [pages, free] = [one(this.#pages), one(this.#freePages)];
     if (free <= FREE_PAGES || free <= pages * FREE_SHARE) return;
-    this.#db.exec(`PRAGMA incremental_vacuum(${PAGES_AT_A_TIME})`);
+    this.#giveBack.all();
   }
 
   #sweepDue(
@@ -103,8 +108,13 @@ export class TaskSweeper {
       removed: number[];
     },
   ): { looked: number; dropped: number; ended: boolean } {
-    const seen = this.#slice.all(this.#place, rows) as unknown as Cell[][] as Seen[];
+    const tooMuch = excess > 0;
+    const seen = this.#slice.all(
+      tooMuch ? this.#lowest : this.#looked,
+      rows,
+    ) as unknown as Cell[][] as Seen[];
     let dropped = 0;
+    let place = 0;
     // Rows side by side are dropped by one statement.
     let first: number | null = null;
     let last = 0;
@@ -113,6 +123,9 @@ export class TaskSweeper {
       first = null;
     };
     for (const [ord, status, finishedAt, dropAt] of seen) {
+      // Enough went: the next time begins with this one.
+      if (tooMuch && dropped >= excess) break;
+      place = ord;
       const old = dropAt === null ? finishedAt + keepMs <= now : dropAt <= now;
       if (status < FIRST_FINAL || held.has(ord) || !(old || dropped < excess)) {
         dropRun();
@@ -124,8 +137,9 @@ export class TaskSweeper {
       this.#gone(status, removed);
     }
     dropRun();
-    const ended = seen.length < rows;
-    this.#place = ended ? 0 : (seen.at(-1) as Seen)[0];
+    const ended = seen.length < rows && place === (seen.at(-1)?.[0] ?? 0);
+    if (tooMuch) this.#lowest = ended ? 0 : place;
+    else this.#looked = ended ? 0 : place;
     return { looked: seen.length, dropped, ended };
   }
 

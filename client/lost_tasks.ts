@@ -1,0 +1,26 @@
+/**
+ * What a command that waits for tasks says where it stops waiting: because the person gave it no more
+ * time, or because the server stayed away. Either way the tasks go on, and their ids lead back to them.
+ */
+
+import { ClientError } from "../cli/client_error.ts";
+import { formatDuration } from "../protocol/duration.ts";
+import type { Client } from "./client.ts";
+
+/** `waitMs` have passed; `what` is missing. A server that is away is the reason where it is. */
+export function outOfTime(
+  client: Client,
+  { waitMs, what, hint }: { waitMs: number; what: string; hint: string | undefined },
+): ClientError {
+  const after = `${what} after ${formatDuration(waitMs)}`;
+  const { lostBy } = client;
+  if (!lostBy) return new ClientError("timed_out", after, { hint });
+  const message = `${after}, and no connection to ${client.target} now: ${lostBy.message}`;
+  return new ClientError("unreachable", message, { cause: lostBy, hint });
+}
+
+/** `error` with `hint` where it says that the server is not to be reached; else as it is. */
+export function withHint(error: unknown, hint: string | undefined): unknown {
+  if (!(error instanceof ClientError) || error.code !== "unreachable" || !hint) return error;
+  return new ClientError("unreachable", error.message, { cause: error, hint });
+}

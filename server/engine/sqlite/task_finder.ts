@@ -1,0 +1,74 @@
+/**
+ * Finds tasks by their ids, at hand or on disk. What was read from disk may be used until the next wait for
+ * anything, and gives way to what is at hand by then.
+ */
+
+import { isFinal } from "../../../protocol/task.ts";
+import { MAX_AHEAD, type Standing, type TaskRecord } from "../engine.ts";
+import type { LiveTask } from "../live_task.ts";
+import type { LiveTasks } from "../live_tasks.ts";
+import { isAhead, standingOf, waitsInLine } from "../standing.ts";
+import { faultError } from "./journal.ts";
+import { readRow } from "./rows.ts";
+import type { Store } from "./store.ts";
+
+export type FoundTasks = ReadonlyMap<string, LiveTask>;
+
+export const NO_TASKS: FoundTasks = new Map();
+
+export class TaskFinder {
+  readonly #store: Store;
+  readonly #live: LiveTasks;
+
+  constructor(store: Store, live: LiveTasks) {
+    this.#store = store;
+    this.#live = live;
+  }
+
+  /**
+   * Those that are on disk. Ask for all of which any is not at hand, not for that one alone: what is at hand now
+   * may have left when the answer comes. Throws `internal` when a record is damaged.
+   */
+  async find(ids: readonly string[]): Promise<FoundTasks> {
+    const found = new Map<string, LiveTask>();
+    try {
+      const rows = await this.#store.call("find", { ids });
+      for (const row of rows) if (row) found.set(row.id, readRow(row));
+    } catch (error) {
+      throw faultError(error);
+    }
+    return found;
+  }
+
+  /** All of them are at hand. */
+  has(ids: readonly string[]): boolean {
+    return ids.every((id) => this.#live.index.get(id));
+  }
+
+  /** With `standingAt`, also why those that are not final do not run. */
+  async records(
+    ids: readonly string[],
+    standingAt: number | undefined,
+  ): Promise<(TaskRecord | undefined)[]> {
+    const rows = this.has(ids) ? NO_TASKS : await this.find(ids);
+    const tasks = ids.map((id) => this.#live.index.get(id) ?? rows.get(id));
+    const records = tasks.map((task) => task?.record());
+    if (standingAt === undefined) return records;
+    return await Promise.all(tasks.map(async (task, i) => {
+      const record = records[i];
+      if (!task || !record || isFinal(record.status)) return record;
+      return { ...record, standing: await this.#standing(task, standingAt) };
+    }));
+  }
+
+  async #standing(task: LiveTask, now: number): Promise<Standing> {
+    const standing = standingOf(this.#live, task, now);
+    if (!waitsInLine(standing)) return standing;
+    const { priority, seq } = task;
+    // On disk, those that run are queued.
+    let running = 0;
+    for (const [, other] of this.#live.running.entries()) if (isAhead(other, task)) running++;
+    const ahead = await this.#store.call("ahead", { priority, seq, limit: MAX_AHEAD });
+    return { ...standing, ahead: Math.max(0, ahead - running) };
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * How a task that was submitted must end, worked out from what was submitted without a line of the
+ * server's code. Every task of a run has arguments that no other has, so that its end tells whose it is.
+ */
+
+import { createHash } from "node:crypto";
+import type { ErrorBody } from "../../protocol/errors.ts";
+import type { FinalStatus } from "../../protocol/task.ts";
+
+export type Ending =
+  | { readonly is: "completes"; readonly result: unknown }
+  /** At each attempt; the message of its error holds `mark`. */
+  | { readonly is: "fails"; readonly mark: string }
+  | { readonly is: "times_out" };
+
+/** What a client was told of the end of a task: by a final line, by `get`, by `wait` or by `cancel`. */
+export interface End {
+  readonly status: FinalStatus;
+  readonly result?: unknown;
+  readonly error?: ErrorBody;
+  readonly attempt?: number;
+}
+
+export function sha256(data: string, rounds: number): string {
+  let digest = createHash("sha256").update(data, "utf8").digest();
+  for (let i = 1; i < rounds; i++) digest = createHash("sha256").update(digest).digest();
+  return digest.toString("hex");
+}
+
+/** In one text, equal for equal ends, whether a final line told it, `get` or the answer to `cancel`. */
+export function endText({ status, result, error }: End): string {
+  if (status === "cancelled" || status === "expired") return `["${status}"]`;
+  return JSON.stringify([status, result ?? null, error?.code ?? null, error?.message ?? null]);
+}
+
+/** What is wrong with a task that ran to this end; nothing when it is what had to come. */
+export function faultOfRun(ending: Ending, attempts: number, end: End): string | undefined {
+  const { status, result, error, attempt } = end;
+  if (ending.is === "completes") {
+    const [want, got] = [JSON.stringify(ending.result), JSON.stringify(result)];
+    return status === "completed" && want === got
+      ? undefined
+      : `must complete with ${want}, not ${endText(end)}`;
+  }
+  const isRight = ending.is === "fails"
+    ? error?.code === "task_error" && error.message.includes(ending.mark)
+    : error?.code === "timeout";
+  if (status !== "failed" || !isRight) return `${ending.is}, not ${endText(end)}`;
+  if (attempt === attempts) return undefined;
+  return `must fail at attempt ${attempts}, the last, not at attempt ${attempt}`;
+}
+
+/** What of its end shows which task it was; nothing where many ends look alike. */
+export function fingerprint(ending: Ending): string | undefined {
+  switch (ending.is) {
+    case "completes":
+      return JSON.stringify(ending.result);
+    case "fails":
+      return ending.mark;
+    case "times_out":
+      return undefined;
+  }
+}

@@ -1,0 +1,90 @@
+/** What is done in a run, drawn from its seed: each round's kill, and what each client says before it. */
+
+import type { Random } from "../fuzz/random.ts";
+import { type PlannedTask, TaskMaker } from "./planned_task.ts";
+
+/** What is killed: the server, its worker process, or the server and then the next one as it starts. */
+export const KILLS = ["server", "pool", "start-up"] as const;
+export type Kill = typeof KILLS[number];
+
+export interface Step {
+  /** `again`: the same task, with the id that its client chose, once more. */
+  readonly kind: "submit" | "again" | "cancel" | "retry" | "get" | "wait";
+  readonly task: PlannedTask;
+}
+
+/** Steps that leave in one write. */
+export interface Burst {
+  readonly pauseMs: number;
+  readonly steps: readonly Step[];
+}
+
+export interface Round {
+  readonly kill: Kill;
+  /** From the beginning of the round. */
+  readonly killAfterMs: number;
+  /** Of `start-up`: from the start of the process. */
+  readonly startUpMs: number;
+  /** One a client. */
+  readonly scripts: readonly (readonly Burst[])[];
+}
+
+export interface PlanOptions {
+  readonly random: Random;
+  readonly rounds: number;
+  readonly clients: number;
+  readonly kills: readonly Kill[];
+  /** Starts every id that a client chooses. */
+  readonly name: string;
+}
+
+/** From the beginning of a round to its kill, at most; so long a script lasts. */
+const MAX_KILL_MS = 600;
+/** A worker process that dies younger than a second is followed by the next one later and later. */
+const MAX_POOL_KILL_MS = 1500;
+const MAX_START_UP_MS = 400;
+/** Tasks that a client still speaks of: its latest. */
+const RECENT = 60;
+const OTHER_STEPS = ["again", "cancel", "cancel", "retry", "retry", "get", "wait"] as const;
+
+export function* makePlan(options: PlanOptions): Generator<Round> {
+  const { random, rounds, clients, kills, name } = options;
+  const maker = new TaskMaker(name);
+  const recent: PlannedTask[][] = Array.from({ length: clients }, () => []);
+  for (let i = 0; i < rounds; i++) {
+    const draw = random.fork();
+    const kill = draw.pick(kills);
+    yield {
+      kill,
+      killAfterMs: draw.int(0, kill === "pool" ? MAX_POOL_KILL_MS : MAX_KILL_MS),
+      startUpMs: draw.int(0, MAX_START_UP_MS),
+      scripts: recent.map((tasks) => makeScript(draw.fork(), maker, tasks)),
+    };
+  }
+}
+
+function makeScript(random: Random, maker: TaskMaker, recent: PlannedTask[]): Burst[] {
+  const bursts: Burst[] = [];
+  for (let ms = 0; ms < MAX_KILL_MS;) {
+    const pauseMs = random.chance(0.3) ? 0 : random.int(1, 120);
+    const count = random.chance(0.05) ? random.int(10, 40) : random.int(1, 5);
+    bursts.push({
+      pauseMs,
+      steps: Array.from({ length: count }, () => makeStep(random, maker, recent)),
+    });
+    ms += pauseMs + 1;
+  }
+  return bursts;
+}
+
+function makeStep(random: Random, maker: TaskMaker, recent: PlannedTask[]): Step {
+  if (recent.length > 0 && random.chance(0.3)) {
+    const kind = random.pick(OTHER_STEPS);
+    const task = random.pick(recent);
+    if (kind !== "again" || task.options.id !== undefined) return { kind, task };
+  }
+  const task = maker.make(random, recent);
+  recent.push(task);
+  if (recent.length > RECENT) recent.shift();
+  return { kind: "submit", task };
+}
