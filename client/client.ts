@@ -17,6 +17,7 @@ import type {
 } from "../protocol/task.ts";
 import { Question } from "./question.ts";
 import { SteadyConnection } from "./steady_connection.ts";
+import { ReplyStream } from "./reply_stream.ts";
 import { Submission } from "./submission.ts";
 import { endOf, resultOf, type TaskEnd } from "./task_end.ts";
 import { newTaskId } from "./task_id.ts";
@@ -286,27 +287,14 @@ export class Client {
     return await this.#ask<Answer>(message);
   }
 
-  /** A command with many replies: `take` is given each of them, and says which is the last. */
+  /** A command with many replies: `take` is given each, and says which is the last. Not asked again. */
   async replies(
     message: JsonObject & { cmd: string },
     take: (reply: JsonObject) => boolean,
   ): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#connection.send(JSON.stringify(message), {
-      take({ ref: _ref, ...reply }) {
-        try {
-          const isRefusal = reply.error !== undefined && reply.event === undefined;
-          if (isRefusal) reject(refusalOf(reply));
-          else if (!take(reply)) return false;
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-        return true;
-      },
-      fail: reject,
-    });
-    await promise;
+    const stream = new ReplyStream(take);
+    this.#connection.send(JSON.stringify(message), stream);
+    await stream.ended;
   }
 
   async #setPaused(cmd: "pause" | "resume", op: string | undefined): Promise<string[]> {

@@ -52,7 +52,7 @@ export async function* exportRecords(
 export async function importText(client: Client, text: string): Promise<ImportAnswer> {
   let at = 0;
   for (; at + PART_CHARS < text.length; at += PART_CHARS) {
-    await client.command({ cmd: "import", part: text.slice(at, at + PART_CHARS), last: false });
+    await client.command({ cmd: "import", part: text.slice(at, at + PART_CHARS), at, last: false });
   }
-  return await client.command({ cmd: "import", part: text.slice(at), last: true });
+  return await client.command({ cmd: "import", part: text.slice(at), at, last: true });
 }
