@@ -149,8 +149,9 @@ export class Transfer {
     enqueued: Awaited<ReturnType<TaskEntry["enter"]>>,
     answer: ImportAnswer,
   ): void {
-    enqueued.forEach(({ outcome }, i) => {
+    enqueued.forEach(({ outcome, error }, i) => {
       const { id } = tasks[i]!;
+      if (error) throw error;
       if (outcome === "created") answer.imported++;
       else if (outcome === "exists") answer.existed++;
       else if (outcome === "no_parent") answer.orphans.push(id);

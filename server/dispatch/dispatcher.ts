@@ -6,7 +6,7 @@
 
 import type { Progress } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Engine, LeasedTask } from "../engine/engine.ts";
+import type { Engine, Leased } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { Pauses } from "./pauses.ts";
@@ -126,7 +126,11 @@ export class Dispatcher {
     const lease = engine.lease({ ops, limit, leaseMs, suspects }, clock.now());
     this.#lease = lease;
     const leased = await lease;
-    if (leased.tasks.length > 0) await this.#handOut(leased.tasks, runner);
+    if (!this.#runners.includes(runner)) return await this.#giveBack(leased);
+    if (leased.tasks.length > 0) runner.run(leased.tasks);
+    if (events.watchers.any) {
+      for (const task of leased.tasks) events.watchers.tell("started", task);
+    }
     const isSpared = leased.hasSuspects && this.#quarantine.open(this.#runners);
     if (suspects) this.#quarantine.settle(leased.tasks.length > 0);
     if (leased.expired.length > 0) events.emit(leased.expired);
@@ -134,17 +138,12 @@ export class Dispatcher {
     if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
   }
 
-  async #handOut(tasks: readonly LeasedTask[], runner: Runner): Promise<void> {
+  /** The runner left while tasks were leased for it: they are next again. */
+  async #giveBack({ tasks, expired }: Leased): Promise<void> {
     const { engine, events, clock } = this.#options;
-    if (this.#runners.includes(runner)) {
-      runner.run(tasks);
-      if (!events.watchers.any) return;
-      for (const task of tasks) events.watchers.tell("started", task);
-      return;
-    }
-    // It left while the engine was asked: nobody else will say what became of these.
-    const released = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
-    events.emit(await engine.nack(released, clock.now()));
+    events.emit(expired);
+    const nacks = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
+    events.emit(await engine.nack(nacks, clock.now()));
     this.#again = true;
   }
 

@@ -179,7 +179,7 @@ export class Scheduler {
       const enqueued = await this.#options.submit(batch.map(({ run }) => run));
       batch.forEach(({ id, plan, at }, i) => {
         const { outcome } = enqueued[i]!;
-        if (outcome === "full") {
+        if (outcome === "full" || outcome === "unsafe") {
           tookAll = false;
           return;
         }

@@ -4,7 +4,7 @@
  * library stands here. `tests/contract/engine_contract.ts` says in tests what each of them must do.
  */
 
-import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
+import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
@@ -24,13 +24,16 @@ export interface Enqueued {
   /**
    * `exists`: the same task was there already. `conflict`: another task has that id. `full`: it was
    * not kept, since as many are queued and delayed as may be; its status tells nothing.
-   * `no_parent`: it was not kept, since a task that it is to come after is not there.
+   * `no_parent`: it was not kept, since a task that it is to come after is not there. `unsafe`: it could
+   * not be made safe, and was given up.
    */
-  readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent";
+  readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent" | "unsafe";
   /** Set when the task was there already, or came after one that failed, and is final. */
   readonly finished: FinishedTask | undefined;
   /** Of `no_parent`: the id that is not there. */
   readonly missing?: string;
+  /** Of `unsafe`: why. */
+  readonly error?: SdError;
 }
 
 export interface LeaseRequest {
@@ -213,8 +216,7 @@ export interface Engine {
 
   /**
    * Keeps `tasks`. Once it resolves, they are as safe as the engine makes them. Those that it can judge
-   * at once may be leased before that: call it, kick the dispatcher, then await it. Rejects with
-   * `storage_full` where there is no room to keep them; then none of them is there.
+   * at once may be leased before that: call it, kick the dispatcher, then await it.
    */
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;
   /** Hands out queued tasks: higher priority first, then first in first out. */

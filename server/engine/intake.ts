@@ -23,15 +23,18 @@ const QUEUED: Enqueued = { status: "queued", outcome: "created", finished: undef
 const DELAYED: Enqueued = { ...QUEUED, status: "delayed" };
 const FULL: Enqueued = { ...QUEUED, outcome: "full" };
 
-/** Takes `task` in, or says why not; `kept` is the task that was made. Ends of others go to `finished`. */
+/**
+ * Takes `task` in, or says why not; `kept` is the task that was made, `known` the one that was there already.
+ * Ends of others go to `finished`.
+ */
 export function takeIn(
   { live, known, maxQueued, maxOpenChars }: IntakeOptions,
   task: NewTask,
   now: number,
   finished: FinishedTask[],
-): { readonly enqueued: Enqueued; readonly kept?: LiveTask } {
+): { readonly enqueued: Enqueued; readonly kept?: LiveTask; readonly known?: LiveTask } {
   const other = task.idGiven ? known(task.id) : undefined;
-  if (other) return { enqueued: compare(other, task) };
+  if (other) return { enqueued: compare(other, task), known: other };
   const { counts } = live;
   const isOver = counts.queued + counts.delayed >= maxQueued ||
     live.openChars + task.payload.length > maxOpenChars;

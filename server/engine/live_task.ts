@@ -4,7 +4,7 @@
  * at once.
  */
 
-import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
+import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
 import { type FinalStatus, isFinal } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
@@ -17,6 +17,14 @@ import type { ReadyEntry } from "./ready_queue.ts";
 export interface Stay {
   readonly task: LiveTask;
   readonly until: number;
+}
+
+/** Tasks that were submitted together, from the side of who makes them safe. */
+export interface Entry {
+  /** Resolves when each of them is safe, or was given up. */
+  readonly done: Promise<void>;
+  stored(task: LiveTask): void;
+  givenUp(task: LiveTask, reason: SdError): void;
 }
 
 /** Instead of a status on disk. */
@@ -47,6 +55,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   storedStatus = NOT_STORED;
   /** It has changed since it was last handed to the disk. */
   isDirty = false;
+  /** Who waits for it to be on disk for the first time. */
+  entry: Entry | undefined = undefined;
   /** It waits on disk, not here, and leaves once it is written. */
   isSpilled = false;
   /** It has left, or was given up: this object means nothing any more. */

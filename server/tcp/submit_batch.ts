@@ -131,6 +131,7 @@ export class SubmitBatch implements Waiter {
   }
 
   #refusal(kept: Enqueued, task: NewTask): SdError {
+    if (kept.error) return kept.error;
     if (kept.outcome === "full") return this.#owner.api.queueFull();
     return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
   }

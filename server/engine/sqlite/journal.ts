@@ -1,8 +1,8 @@
 /**
  * What is still to be written. Whatever changes while one commit is under way is the next one, so commits
- * group themselves; a task that changes again before it is written is written once, as it is then. When a
- * commit fails, the tasks that were new in it are given up, and their clients told; everything else is
- * tried again until there is room.
+ * group themselves; a task that changes again before it is written is written once, as it is then. New tasks
+ * that may end in a moment stand back for one commit, or a millisecond when there is none. When a commit
+ * fails, the new tasks in it are given up, and their clients told; everything else is tried again.
  */
 
 import { setImmediate } from "node:timers";
@@ -33,10 +33,8 @@ interface Batch {
   readonly done: PromiseWithResolvers<SdError | undefined>;
 }
 
-/** An acknowledgement waits so long at most for its task to end. */
-const LINGER_MS = Number(Deno.env.get("LINGER") ?? 1);
-/** So many are worth a commit of their own. */
-const RIPE_TASKS = Number(Deno.env.get("RIPE") ?? 4096);
+/** An acknowledgement waits so long at most for its task to end, where no commit is under way. */
+const LINGER_MS = 1;
 /** After a commit that failed, when nobody asks for one sooner. */
 const RETRY_MS = 200;
 
@@ -44,13 +42,14 @@ export class Journal {
   readonly #options: JournalOptions;
   #next = newBatch();
   #underWay: Batch | undefined;
+  /** Promising tasks since the last commit began, */
+  #fresh = new Set<LiveTask>();
+  /** and those from before it, which stood back then. */
+  #stale = new Set<LiveTask>();
   #isScheduled = false;
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #trouble: SdError | undefined;
-  /** New tasks in the next batch that may be final before it has to be written. */
-  readonly #promising = new Set<LiveTask>();
-  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
-  #ripeAt = 0;
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -67,22 +66,20 @@ export class Journal {
   }
 
   get isIdle(): boolean {
-    return !this.#underWay && isEmpty(this.#next);
+    return !this.#underWay && isEmpty(this.#next) && this.#fresh.size + this.#stale.size === 0;
   }
 
   /** What is kept of `task` is out of date. */
   changed(task: LiveTask): void {
     if (task.isDirty) {
-      if (!this.#promising.has(task) || !isFinal(task.state.status)) return;
-      this.#promising.delete(task);
-      if (this.#promising.size === 0) this.#schedule();
+      if (this.#fresh.delete(task) || this.#stale.delete(task)) this.#add(task);
       return;
     }
     task.isDirty = true;
-    this.#next.tasks.push(task);
-    if (task.storedStatus === NOT_STORED && this.#options.isPromising(task)) {
-      this.#promising.add(task);
+    if (task.storedStatus !== NOT_STORED || !this.#options.isPromising(task)) {
+      return this.#add(task);
     }
+    this.#fresh.add(task);
     this.#schedule();
   }
 
@@ -91,7 +88,7 @@ export class Journal {
     this.#schedule();
   }
 
-  /** Resolves once everything that has changed so far is committed, however long that takes. */
+  /** Resolves once everything that has ended so far is committed, however long that takes. */
   async committed(): Promise<void> {
     for (let batch = this.#last(); batch; batch = this.#last()) {
       if (await batch.done.promise === undefined) return;
@@ -100,15 +97,31 @@ export class Journal {
 
   /** The same, but rejects with the reason when the first try fails; what can be is tried again. */
   async committedNow(): Promise<void> {
-    const error = await this.#last()?.done.promise;
-    if (error) throw error;
+    const next = isEmpty(this.#next) ? undefined : this.#next;
+    for (const batch of [this.#underWay, next]) {
+      const error = await batch?.done.promise;
+      if (error) throw error;
+    }
+  }
+
+  /** Lets nothing stand back: what `committed` waits for now is everything. */
+  hurry(): void {
+    for (const task of this.#stale) this.#next.tasks.push(task);
+    for (const task of this.#fresh) this.#next.tasks.push(task);
+    this.#stale.clear();
+    this.#fresh.clear();
+    if (!isEmpty(this.#next)) this.#schedule();
   }
 
   /** Gives up what could not be written. */
   close(): void {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#lingerTimer);
-    this.#retryTimer = undefined;
+  }
+
+  #add(task: LiveTask): void {
+    this.#next.tasks.push(task);
+    this.#schedule();
   }
 
   #last(): Batch | undefined {
@@ -121,30 +134,19 @@ export class Journal {
     // All that comes in together is written together.
     setImmediate(() => {
       this.#isScheduled = false;
-      this.#flushIfRipe();
+      this.#flush();
     });
   }
 
-  /** Tasks that will be final in a moment are waited for: they are written once then. */
-  #flushIfRipe(): void {
-    if (this.#underWay || isEmpty(this.#next)) return;
-    if (this.#promising.size === 0 || this.#next.tasks.length >= RIPE_TASKS) return this.#flush();
-    const now = performance.now();
-    if (this.#ripeAt === 0) this.#ripeAt = now + LINGER_MS;
-    if (now >= this.#ripeAt) return this.#flush();
-    this.#lingerTimer ??= setTimeout(() => {
-      this.#lingerTimer = undefined;
-      this.#flush();
-    }, this.#ripeAt - now);
-  }
-
   #flush(): void {
-    if (this.#underWay || isEmpty(this.#next)) return;
+    if (this.#underWay) return;
+    if (isEmpty(this.#next) && this.#stale.size === 0) return this.#linger();
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#lingerTimer);
     this.#lingerTimer = undefined;
-    this.#ripeAt = 0;
-    this.#promising.clear();
+    for (const task of this.#stale) this.#next.tasks.push(task);
+    this.#stale = this.#fresh;
+    this.#fresh = new Set();
     const batch = this.#next;
     this.#next = newBatch();
     this.#underWay = batch;
@@ -156,18 +158,29 @@ export class Journal {
     );
   }
 
+  /** Nothing has to be written but tasks that may end in a moment: gives them that moment. */
+  #linger(): void {
+    if (this.#fresh.size === 0) return;
+    this.#lingerTimer ??= setTimeout(() => {
+      this.#lingerTimer = undefined;
+      this.hurry();
+      this.#flush();
+    }, LINGER_MS);
+  }
+
   #succeeded(batch: Batch): void {
     this.#underWay = undefined;
     if (this.#trouble) {
       this.#trouble = undefined;
       this.#options.onTrouble(undefined);
     }
-    batch.done.resolve(undefined);
     const { release } = this.#options;
     for (const task of batch.tasks) {
+      task.entry?.stored(task);
       if (!task.isDirty && (task.isSpilled || isFinal(task.state.status))) release(task);
     }
-    this.#flushIfRipe();
+    batch.done.resolve(undefined);
+    this.#flush();
   }
 
   #failed(batch: Batch, before: readonly number[], reason: unknown): void {
@@ -184,7 +197,9 @@ export class Journal {
       else task.isDirty = true;
     });
     for (const task of batch.tasks) {
-      if (task.storedStatus === NOT_STORED) this.#options.giveUp(task);
+      if (task.storedStatus !== NOT_STORED) continue;
+      this.#options.giveUp(task);
+      task.entry?.givenUp(task, error);
     }
     this.#next = this.#merge(kept, batch.settings);
     batch.done.resolve(error);

@@ -4,6 +4,7 @@
  * not written down, only its end: a task that is running when the server dies is queued in the file.
  */
 
+import { SdError } from "../../../protocol/errors.ts";
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import { DEFAULT_RULES, type NewTask } from "../../task/new_task.ts";
@@ -36,6 +37,7 @@ import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
 import { type Store, StoreError } from "./store.ts";
 import { type Opened, STORED_STATUSES, type Swept } from "./store_message.ts";
+import { TaskEntry } from "./task_entry.ts";
 import { NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { openChildren } from "./waiting.ts";
 
@@ -165,14 +167,21 @@ class SqliteEngine implements Engine, Keeper {
       maxQueued: this.#isFileFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
+    const entry = new TaskEntry();
     const finished: FinishedTask[] = [];
-    const enqueued = tasks.map((task) => {
-      const { enqueued, kept } = takeIn(intake, task, now, finished);
-      if (kept) this.#journal.changed(kept);
-      return enqueued;
+    const taken = tasks.map((task) => {
+      const { enqueued, kept, known } = takeIn(intake, task, now, finished);
+      if (kept) {
+        entry.add(kept);
+        this.#journal.changed(kept);
+      }
+      return { enqueued, kept, unsafe: known && this.#whyUnsafe(known) };
     });
-    await this.#journal.committedNow();
-    return enqueued;
+    await entry.done;
+    return await Promise.all(taken.map(async ({ enqueued, kept, unsafe }) => {
+      const error = unsafe ? await unsafe : entry.reasonOf(kept);
+      return error ? { ...enqueued, outcome: "unsafe", finished: undefined, error } : enqueued;
+    }));
   }
 
   async lease(request: LeaseRequest, now: number): Promise<Leased> {
@@ -305,14 +314,16 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async close(): Promise<void> {
-    if (!this.#journal.trouble) await this.#journal.committed();
+    await this.#whenSafe();
     this.#journal.close();
     await this.#store.close();
   }
 
   /** What is told is what is safe, unless nothing can be made safe now. */
   async #whenSafe(): Promise<void> {
-    if (!this.#journal.isIdle && !this.#journal.trouble) await this.#journal.committed();
+    if (this.#journal.isIdle || this.#journal.trouble) return;
+    this.#journal.hurry();
+    await this.#journal.committed();
   }
 
   async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
@@ -325,6 +336,18 @@ class SqliteEngine implements Engine, Keeper {
     if (!this.#journal.trouble) return await this.#whenCommitted(finished);
     this.#orphans.push(...finished);
     return [];
+  }
+
+  /** Waits for a task that was there already to be safe as it is now; why it is not. */
+  async #whyUnsafe(task: LiveTask): Promise<SdError | undefined> {
+    if (!this.#live.index.get(task.id)) return undefined;
+    this.#journal.hurry();
+    try {
+      await this.#journal.committedNow();
+    } catch (error) {
+      if (error instanceof SdError) return error;
+      throw error;
+    }
   }
 
   /** The task is on disk as it is here, and not needed here. */
