@@ -51,6 +51,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
       summary: "queue tasks again that failed, were cancelled or expired",
       load: async () => (await import("./client/commands/retry.ts")).retry,
     },
+    why: {
+      summary: "say why a task is not running",
+      load: async () => (await import("./client/commands/why.ts")).why,
+    },
     ls: {
       summary: "list tasks",
       load: async () => (await import("./client/commands/ls.ts")).ls,
@@ -58,6 +62,28 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
     cron: {
       summary: "list recurring tasks, pause, resume and remove them",
       load: async () => (await import("./client/commands/cron.ts")).cron,
+    },
+  }],
+  ["Operate", {
+    pause: {
+      summary: "hand out no tasks of some ops, or of any",
+      load: async () => (await import("./client/commands/pause.ts")).pause,
+    },
+    resume: {
+      summary: "hand out tasks of paused ops again",
+      load: async () => (await import("./client/commands/resume.ts")).resume,
+    },
+    backup: {
+      summary: "copy everything that the server keeps to a file, while it runs",
+      load: async () => (await import("./client/commands/backup.ts")).backupCommand,
+    },
+    export: {
+      summary: "print all tasks as NDJSON, for another server or engine",
+      load: async () => (await import("./client/commands/export.ts")).exportCommand,
+    },
+    import: {
+      summary: "take in tasks that sd export printed",
+      load: async () => (await import("./client/commands/import.ts")).importCommand,
     },
   }],
   ["Look", {
@@ -68,6 +94,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
     ops: {
       summary: "list the ops that can be submitted, and how many workers have each",
       load: async () => (await import("./client/commands/ops.ts")).ops,
+    },
+    watch: {
+      summary: "tell what happens to tasks, as it happens",
+      load: async () => (await import("./client/commands/watch.ts")).watchCommand,
     },
     bench: {
       summary: "measure how many tasks a second the server gets through",

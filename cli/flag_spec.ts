@@ -21,6 +21,8 @@ export type FlagSpec =
   | SpecBase & { type: "boolean"; negatable?: boolean }
   | ValueSpecBase & { type: "string"; default?: string; choices?: readonly string[] }
   | ValueSpecBase & { type: "integer"; min: number; max: number; default?: number }
+  /** Several values: the flag may be given again, and each may hold more than one, between commas. */
+  | ValueSpecBase & { type: "list" }
   /** In milliseconds once read. */
   | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number };
 
@@ -29,6 +31,7 @@ export type FlagSpecs = Record<string, FlagSpec>;
 type ValueOf<S extends FlagSpec> = S extends { type: "boolean" } ? boolean
   : S extends { choices: readonly (infer Choice)[] } ? Choice
   : S extends { type: "string" } ? string
+  : S extends { type: "list" } ? string[]
   : number;
 
 /** What the flags came to: booleans are false by default, others `undefined` without a default. */

@@ -44,8 +44,9 @@ export function parseFlags<const F extends FlagSpecs>(
 function valueOf(
   spec: FlagSpec,
   { name, given, env }: { name: string; given: string[]; env: FlagSource["env"] },
-): boolean | string | number | undefined {
+): boolean | string | number | string[] | undefined {
   const [text, second] = given;
+  if (spec.type === "list") return text === undefined ? undefined : readList(name, given);
   if (second !== undefined) {
     throw new ClientError(
       "usage",
@@ -60,6 +61,15 @@ function valueOf(
     return readFlagValue(spec, { label: `${spec.env} (environment)`, text: inherited });
   }
   return spec.default;
+}
+
+function readList(name: string, given: readonly string[]): string[] {
+  const values = given.flatMap((text) => text.split(",")).map((value) => value.trim());
+  if (!values.includes("")) return values;
+  throw new ClientError(
+    "usage",
+    `${name} has an empty value between its commas: ${given.map(quote).join(", ")}`,
+  );
 }
 
 /** What a token of the command line stands for: `--no-color` is the flag `color` set to `false`. */

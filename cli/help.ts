@@ -59,7 +59,7 @@ function flagRow(name: string, spec: FlagSpec): [string, string] {
 
 /** `(default 30s; env SD_SERVER)`. */
 function aside(spec: FlagSpec): string {
-  if (spec.type === "boolean") return "";
+  if (spec.type === "boolean" || spec.type === "list") return "";
   const facts: string[] = [];
   if (spec.type === "string" && spec.choices) facts.push(spec.choices.join(", "));
   if (spec.type === "integer" && spec.default === undefined) {

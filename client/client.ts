@@ -8,13 +8,16 @@ import type { JsonObject } from "../protocol/message.ts";
 import type {
   CronAnswer,
   CronView,
+  OpView,
   ServerStats,
   Status,
   TaskOptions,
   TaskView,
+  Why,
 } from "../protocol/task.ts";
 import { Question } from "./question.ts";
 import { SteadyConnection } from "./steady_connection.ts";
+import { ReplyStream } from "./reply_stream.ts";
 import { Submission } from "./submission.ts";
 import { endOf, resultOf, type TaskEnd } from "./task_end.ts";
 import { newTaskId } from "./task_id.ts";
@@ -196,8 +199,8 @@ export class Client {
   }
 
   /** The ops that can be submitted now, and how many workers have each. */
-  async ops(): Promise<{ op: string; workers: number }[]> {
-    const { ops } = await this.#ask<{ ops: { op: string; workers: number }[] }>({ cmd: "ops" });
+  async ops(): Promise<OpView[]> {
+    const { ops } = await this.#ask<{ ops: OpView[] }>({ cmd: "ops" });
     return ops;
   }
 
@@ -262,6 +265,42 @@ export class Client {
   /** A recurring task is no more; tasks that it has submitted go on. */
   async removeCron(id: string): Promise<CronAnswer> {
     return await this.#ask<CronAnswer>({ cmd: "uncron", cron_id: id });
+  }
+
+  /** Why a task does not run, or how it is. */
+  async why(id: string): Promise<Why> {
+    return await this.#ask<Why>({ cmd: "why", task_id: id });
+  }
+
+  /** Hands out no task of `op` any more, or none at all. What is paused then; `["*"]` is all ops. */
+  async pause(op?: string): Promise<string[]> {
+    return await this.#setPaused("pause", op);
+  }
+
+  /** Hands them out again; without `op` those of every op. What is still paused then. */
+  async resume(op?: string): Promise<string[]> {
+    return await this.#setPaused("resume", op);
+  }
+
+  /** A command that has no method of its own here, and one reply. */
+  async command<Answer>(message: JsonObject & { cmd: string }): Promise<Answer> {
+    return await this.#ask<Answer>(message);
+  }
+
+  /** A command with many replies: `take` is given each, and says which is the last. Not asked again. */
+  async replies(
+    message: JsonObject & { cmd: string },
+    take: (reply: JsonObject) => boolean,
+  ): Promise<void> {
+    const stream = new ReplyStream(take);
+    this.#connection.send(JSON.stringify(message), stream);
+    await stream.ended;
+  }
+
+  async #setPaused(cmd: "pause" | "resume", op: string | undefined): Promise<string[]> {
+    const message = op === undefined ? { cmd } : { cmd, op };
+    const { paused } = await this.#ask<{ paused: string[] }>(message);
+    return paused;
   }
 
   async #ask<Answer>(message: JsonObject, answerMs = ANSWER_MS): Promise<Answer> {

@@ -27,6 +27,15 @@ export {
   type Submitted,
   type TaskPage,
 } from "./client.ts";
+export { backup } from "./backup.ts";
+export {
+  type ExportFilter,
+  exportRecords,
+  type ImportAnswer,
+  importText,
+  type SdRecord,
+} from "./transfer.ts";
+export { watch, type WatchFilter, type Watching } from "./watching.ts";
 export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task_end.ts";
 export { type ClientCode, ClientError } from "../cli/client_error.ts";
 export type { Target } from "../cli/target.ts";
@@ -42,10 +51,14 @@ export type {
   CronAnswer,
   CronView,
   FinalStatus,
+  OpView,
   Progress,
   ServerStats,
   Status,
   StatusCounts,
   TaskOptions,
   TaskView,
+  WatchEvent,
+  Why,
+  WhyCode,
 } from "../protocol/task.ts";

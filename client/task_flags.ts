@@ -5,6 +5,7 @@ import {
   MAX_ATTEMPTS,
   MAX_BACKOFF_MS,
   MAX_DELAY_MS,
+  MAX_KEY_LIMIT,
   MAX_PRIORITY,
   MAX_TIMEOUT_MS,
 } from "../protocol/limits.ts";
@@ -63,6 +64,28 @@ export const TASK_FLAGS = {
     max: MAX_DELAY_MS,
     help: "keep the record so long after its end; 1d where none is given",
   },
+  key: {
+    type: "string",
+    value: "KEY",
+    help: "tasks with one key share the workers with other keys in turn",
+  },
+  limit: {
+    type: "integer",
+    value: "N",
+    min: 1,
+    max: MAX_KEY_LIMIT,
+    help: "run at most so many tasks of its --key at a time",
+  },
+  rate: {
+    type: "string",
+    value: "N/TIME",
+    help: "start at most so many tasks of its --key in a time, like 10/1m",
+  },
+  after: {
+    type: "list",
+    value: "ID,ID",
+    help: "start once these tasks have completed; may be given again",
+  },
   cron: {
     type: "string",
     value: "EXPR",
@@ -82,7 +105,7 @@ export function taskOptions(
   flags: FlagValues<typeof TASK_FLAGS> & { detach: boolean },
 ): TaskOptions {
   const { runTimeout: timeout, id, priority, delay, at, attempts, backoff, expires, keep } = flags;
-  const { cron, tz, catchUp: catch_up } = flags;
+  const { key, limit, rate, after, cron, tz, catchUp: catch_up } = flags;
   const options: Record<string, unknown> = {
     id,
     priority,
@@ -93,6 +116,10 @@ export function taskOptions(
     backoff,
     expires,
     keep,
+    key,
+    limit,
+    rate,
+    after,
     cron,
     tz,
     catch_up,

@@ -29,28 +29,31 @@ export async function openLines(path: string): Promise<ReadableStream<Uint8Array
   }
 }
 
-/** The lines of `source`, empty ones too. Throws `usage` at a line that no message can hold. */
-export async function* taskLines(source: ReadableStream<Uint8Array>): AsyncGenerator<NumberedLine> {
-  const splitter = new LineSplitter(MAX_LINE_BYTES);
+/** The lines of `source`, empty ones too. Throws `usage` at a line of more than `maxBytes`. */
+export async function* taskLines(
+  source: ReadableStream<Uint8Array>,
+  maxBytes = MAX_LINE_BYTES,
+): AsyncGenerator<NumberedLine> {
+  const splitter = new LineSplitter(maxBytes);
   let number = 0;
   for await (const chunk of source) {
     for (let start = 0; start < chunk.length; start += READ_BYTES) {
       for (const text of splitter.push(chunk.subarray(start, start + READ_BYTES))) {
         yield { number: ++number, text };
       }
-      if (splitter.overflowed) throw overflow(number + 1);
+      if (splitter.overflowed) throw overflow(number + 1, maxBytes);
     }
   }
   for (const text of splitter.end()) {
     yield { number: ++number, text };
   }
-  if (splitter.overflowed) throw overflow(number + 1);
+  if (splitter.overflowed) throw overflow(number + 1, maxBytes);
 }
 
-function overflow(number: number): ClientError {
+function overflow(number: number, maxBytes: number): ClientError {
   return new ClientError(
     "usage",
-    `line ${number} is longer than ${MAX_LINE_BYTES} bytes, the most that a message may have`,
-    { hint: "it and the lines after it were not submitted" },
+    `line ${number} is longer than ${maxBytes} bytes, the most that one may have`,
+    { hint: "it and the lines after it were not sent" },
   );
 }

@@ -15,7 +15,9 @@ import { withClient } from "../with_client.ts";
 /** Asked for at a time: every task brings its result along, which may be a megabyte. */
 const PAGE = 50;
 const MAX_SHOWN = 10_000;
-const HEADINGS = ["ID", "OP", "STATUS", "ATTEMPT", "CREATED", "TOOK", "ERROR"];
+const HEADINGS = ["ID", "OP", "STATUS", "ATTEMPT", "CREATED", "TOOK", "KEY", "ERROR"];
+/** Shown only where a task has one. */
+const KEY_AT = HEADINGS.indexOf("KEY");
 
 export const ls = defineCommand({
   name: "ls",
@@ -85,7 +87,7 @@ async function showPages(pages: AsyncIterable<TaskPage>): Promise<void> {
     next = cursor;
   }
   if (rows.length === 0) talk("no such tasks");
-  else print(alignedTable([HEADINGS, ...rows], [3, 5]));
+  else print(alignedTable(withoutEmptyKeys([HEADINGS, ...rows]), [3, 5]));
   if (next !== null) talk(`there are more: sd ls --cursor ${next}`);
 }
 
@@ -97,8 +99,14 @@ function rowOf(task: TaskView): string[] {
     `${task.attempt}/${task.attempts}`,
     task.created_at,
     tookText(task),
+    task.key ?? "",
     errorText(task),
   ];
+}
+
+function withoutEmptyKeys([headings = [], ...rows]: string[][]): string[][] {
+  const hasKeys = rows.some((row) => row[KEY_AT] !== "");
+  return [headings, ...rows].map((row) => row.filter((_cell, i) => hasKeys || i !== KEY_AT));
 }
 
 function tookText({ started_at, finished_at }: TaskView): string {

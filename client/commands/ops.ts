@@ -5,6 +5,7 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
+import type { OpView } from "../../protocol/task.ts";
 import { alignedTable } from "../table.ts";
 import { withClient } from "../with_client.ts";
 
@@ -21,6 +22,6 @@ export const ops = defineCommand({
   },
 });
 
-function rowOf({ op, workers }: { op: string; workers: number }): string[] {
-  return [op, String(workers)];
+function rowOf({ op, workers, paused }: OpView): string[] {
+  return paused ? [op, String(workers), "paused"] : [op, String(workers)];
 }

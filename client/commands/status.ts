@@ -28,6 +28,11 @@ export const status = defineCommand({
   },
 });
 
+function pausedText([first, ...more]: readonly string[]): string {
+  if (first === "*") return "all ops; go on with: sd resume --all";
+  return [first, ...more].join(", ");
+}
+
 function statusTable(target: string, stats: ServerStats): string {
   const { workers, running, pools } = stats.workers;
   const server = [
@@ -35,6 +40,7 @@ function statusTable(target: string, stats: ServerStats): string {
     ["uptime", formatDuration(stats.uptime_ms)],
     ["engine", stats.engine],
     ["workers", `${workers} in ${pools} ${pools === 1 ? "pool" : "pools"}, holding ${running}`],
+    ...(stats.paused.length > 0 ? [["paused", pausedText(stats.paused)]] : []),
     ["connections", withCommas(stats.connections)],
     ["submitted", withCommas(stats.totals.submitted)],
     ["finished", withCommas(stats.totals.finished)],

@@ -58,21 +58,23 @@ export class Settlement {
 
   /** Results. One from a lost lease changes nothing. */
   ack(acks: readonly Ack[]): void {
-    const { engine, clock } = this.#options;
+    const { engine, clock, dispatcher } = this.#options;
     let chars = 0;
     for (const { result } of acks) chars += result.length + RESULT_CHARS;
-    void this.#settle(engine.ack(acks, clock.now()), chars);
+    const work = engine.ack(acks, clock.now());
+    // The workers have room now, whatever becomes of the results.
+    dispatcher.kick();
+    void this.#settle(work, chars);
   }
 
   /** Runs without a result. */
   nack(runs: readonly BrokenRun[]): void {
-    const { engine, clock, dispatcher } = this.#options;
+    const { engine, clock, dispatcher, events } = this.#options;
     const nacks = runs.map(({ nack }) => nack);
-    const settled = this.#settle(engine.nack(nacks, clock.now()), runs.length * RESULT_CHARS);
-    void settled.then((finished) => {
-      if (finished) this.#tellGoingOn(runs, finished);
-      dispatcher.kick();
-    });
+    const work = engine.nack(nacks, clock.now());
+    // Who watches is told how an attempt ended before the next is handed out.
+    if (!events.watchers.any) dispatcher.kick();
+    void this.#settle(work, runs.length * RESULT_CHARS, runs);
   }
 
   /** A worker process still holds these; it is told which of them it has lost. */
@@ -86,25 +88,24 @@ export class Settlement {
     }
   }
 
-  /** The tasks that are final by it, once they are safe; nothing where the engine failed. */
+  /** Tells of the tasks that are final by it, once they are safe, and of `broken` runs. */
   async #settle(
     work: Promise<FinishedTask[]>,
     chars: number,
-  ): Promise<readonly FinishedTask[] | undefined> {
+    broken: readonly BrokenRun[] = [],
+  ): Promise<void> {
     const { events, dispatcher, log } = this.#options;
     this.#unsafe.begin(chars);
-    // The workers have room now, whatever becomes of the results.
-    dispatcher.kick();
     try {
       const finished = await work;
       events.emit(finished);
-      return finished;
+      if (broken.length > 0) this.#tellGoingOn(broken, finished);
     } catch (error) {
       if (error instanceof SdError) {
         log.warn("dispatcher", `results are not kept: ${error.message}`);
       } else log.bug("dispatcher", error);
-      return undefined;
     } finally {
+      if (broken.length > 0) dispatcher.kick();
       this.#unsafe.end(chars);
     }
   }

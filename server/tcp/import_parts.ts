@@ -9,13 +9,24 @@ export class ImportParts {
   #chars = 0;
 
   /** Takes a part; the whole text with the last one. Throws `bad_request`, and then begins anew. */
-  take({ part, last }: JsonObject): string | undefined {
+  take({ part, at = 0, last }: JsonObject): string | undefined {
     if (typeof part !== "string" || typeof last !== "boolean") {
       this.drop();
       throw new SdError(
         "bad_request",
         "import takes records, an array, or part, a text, with last, true or false; this is " +
           `part ${quote(part)} with last ${quote(last)}`,
+      );
+    }
+    // A first part begins anew, whatever was left of a text that was given up.
+    if (at === 0) this.drop();
+    if (at !== this.#chars) {
+      const chars = this.#chars;
+      this.drop();
+      throw new SdError(
+        "conflict",
+        `a part at ${quote(at)} came where the text before it has ${chars} characters on this ` +
+          "connection; send it again from its beginning",
       );
     }
     this.#parts.push(part);

@@ -1,0 +1,29 @@
+/** A backup from a server, piece by piece. */
+
+import { Buffer } from "node:buffer";
+import { ClientError } from "../cli/client_error.ts";
+import type { Client } from "./client.ts";
+
+/**
+ * Calls `write` with everything that the server keeps, from the beginning to the end; answers how many
+ * bytes that were. `write` is synchronous, so that a slow disk slows the server's sending down. Throws
+ * `bad_request` where the engine keeps no file, `conflict` where another backup is under way.
+ */
+export async function backup(client: Client, write: (bytes: Uint8Array) => void): Promise<number> {
+  let expected: unknown;
+  let written = 0;
+  await client.replies({ cmd: "backup" }, (reply) => {
+    if (reply.backup === "begin") expected = reply.bytes;
+    if (reply.backup !== "data") return reply.backup === "end";
+    const bytes = Buffer.from(String(reply.base64), "base64");
+    write(bytes);
+    written += bytes.length;
+    return false;
+  });
+  if (written === expected) return written;
+  throw new ClientError(
+    "unreachable",
+    `the backup has ${written} bytes, and should have ${expected}`,
+    { hint: "it is of no use; try again" },
+  );
+}

@@ -1,0 +1,68 @@
+/** The file of a backup: written beside its place, and put there once it is whole and on disk. */
+
+import { ClientError } from "../cli/client_error.ts";
+import { quote } from "../protocol/errors.ts";
+
+export interface BackupFile extends Disposable {
+  write(bytes: Uint8Array): void;
+  /** All of it is written: it is made safe, and takes its name. */
+  finish(): void;
+}
+
+/** Opens `path` for a backup. Throws `usage` where it is there already, or cannot be written. */
+export function openBackupFile(path: string, force: boolean): BackupFile {
+  if (!force && exists(path)) {
+    throw new ClientError("usage", `${quote(path)} is there already`, {
+      hint: "replace it with --force, or name another",
+    });
+  }
+  const part = `${path}.part`;
+  // What tasks were given and returned is not for everyone on this machine.
+  const file = attempt(
+    part,
+    () => Deno.openSync(part, { write: true, create: true, truncate: true, mode: 0o600 }),
+  );
+  let isFinished = false;
+  return {
+    write: (bytes) => attempt(part, () => writeAll(file, bytes)),
+    finish() {
+      attempt(path, () => {
+        file.syncSync();
+        Deno.renameSync(part, path);
+      });
+      isFinished = true;
+    },
+    [Symbol.dispose]() {
+      file.close();
+      if (!isFinished) Deno.removeSync(part);
+    },
+  };
+}
+
+/** Writes a piece of a backup to stdout. */
+export function toStdout(bytes: Uint8Array): void {
+  attempt("stdout", () => writeAll(Deno.stdout, bytes));
+}
+
+function writeAll(file: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function attempt<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ClientError("usage", `cannot write ${quote(path)}: ${reason}`, { cause: error });
+  }
+}

@@ -1,0 +1,50 @@
+/** `sd export`: all tasks of a server as lines that `sd import` reads. */
+
+import { defineCommand } from "../../cli/command.ts";
+import { EXIT } from "../../cli/exit.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
+import { STATUSES } from "../../protocol/task.ts";
+import { LinePrinter } from "../line_printer.ts";
+import { talk } from "../output.ts";
+import { withCommas } from "../table.ts";
+import { type ExportFilter, exportRecords } from "../transfer.ts";
+import { withClient } from "../with_client.ts";
+
+export const exportCommand = defineCommand({
+  name: "export",
+  summary: "print all tasks as NDJSON, for another server or engine",
+  flags: {
+    ...CLIENT_FLAGS,
+    status: { type: "string", value: "STATUS", choices: STATUSES, help: "only those in it" },
+    op: { type: "string", value: "OP", help: "only those of this op" },
+  },
+  examples: [
+    ["sd export > tasks.ndjson", "everything; take it in elsewhere with: sd import tasks.ndjson"],
+    ["sd export | sd import --server other:5000", "straight into another server"],
+  ],
+  notes: [
+    "Each line is a task, with its payload, its result and what became of it; or a setting: what is " +
+    "paused, what recurs. Tasks that run are written as queued. Tasks that change meanwhile are " +
+    "written as they were when they were reached: pause all ops first for a picture of one moment.",
+    "With --json the same lines, and errors in the envelope.",
+  ],
+  async run({ flags }) {
+    const filter: ExportFilter = {};
+    if (flags.status !== undefined) filter.status = flags.status;
+    if (flags.op !== undefined) filter.op = flags.op;
+    const printer = new LinePrinter();
+    let count = 0;
+    try {
+      await withClient({ flags }, async (client) => {
+        for await (const record of exportRecords(client, filter)) {
+          printer.add(JSON.stringify(record));
+          count++;
+        }
+      });
+    } finally {
+      printer.flush();
+    }
+    if (!flags.json) talk(`${withCommas(count)} ${count === 1 ? "record" : "records"}`);
+    return EXIT.ok;
+  },
+});

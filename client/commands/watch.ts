@@ -1,0 +1,110 @@
+/** `sd watch`: what happens to tasks, a line each, as it happens. */
+
+import { defineCommand } from "../../cli/command.ts";
+import { EXIT, type ExitCode } from "../../cli/exit.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
+import { escapeControls } from "../../cli/talk.ts";
+import { FINAL_STATUSES, type FinalStatus, type WatchEvent } from "../../protocol/task.ts";
+import type { Client } from "../client.ts";
+import { LinePrinter } from "../line_printer.ts";
+import { withCommas } from "../table.ts";
+import { watch } from "../watching.ts";
+import { withClient } from "../with_client.ts";
+
+/** As wide as the longest name of an event. */
+const NAME_COLUMNS = "completed".length;
+
+const EXIT_OF: Record<FinalStatus, ExitCode> = {
+  completed: EXIT.ok,
+  failed: EXIT.failed,
+  cancelled: EXIT.ended,
+  expired: EXIT.ended,
+};
+
+export const watchCommand = defineCommand({
+  name: "watch",
+  summary: "tell what happens to tasks, as it happens",
+  positional: "[ID]",
+  maxArgs: 1,
+  flags: {
+    ...CLIENT_FLAGS,
+    op: { type: "string", value: "OP", help: "only to tasks of this op" },
+  },
+  examples: [
+    ["sd watch", "everything, until Ctrl-C"],
+    ["sd watch 0193a1c2-…", "one task, until it is final"],
+    ["sd watch --op resize --json", "for programs: one event a line, as the server sends it"],
+  ],
+  notes: [
+    "A watcher that reads too slowly loses events, and is told how many.",
+    "Exit with an ID: 0 completed, 1 failed, 5 no such task, 6 cancelled or expired. Ctrl-C: 130.",
+  ],
+  async run({ flags, args }) {
+    const [id] = args;
+    const printer = new LinePrinter();
+    const show = (event: WatchEvent) =>
+      printer.add(flags.json ? JSON.stringify(event) : textOf(event));
+    try {
+      return await withClient({ flags }, (client) => follow(client, { id, op: flags.op, show }));
+    } finally {
+      printer.flush();
+    }
+  },
+});
+
+interface Following {
+  id: string | undefined;
+  op: string | undefined;
+  show(event: WatchEvent): void;
+}
+
+/** Returns how the task `id` ended, once it has; without an id only the connection ends it. */
+async function follow(client: Client, { id, op, show }: Following): Promise<ExitCode> {
+  const end = Promise.withResolvers<ExitCode>();
+  let hasEnded = false;
+  const take = (event: WatchEvent) => {
+    if (hasEnded) return;
+    show(event);
+    if (id === undefined || !isEnd(event)) return;
+    hasEnded = true;
+    end.resolve(EXIT_OF[event.event]);
+  };
+  const filter = {
+    ...(id === undefined ? {} : { taskId: id }),
+    ...(op === undefined ? {} : { op }),
+  };
+  const watching = await watch(client, filter, take);
+  if (id !== undefined) take(await present(client, id));
+  await Promise.race([end.promise, watching.ended]);
+  return await end.promise;
+}
+
+/** How the task is now, as if that had just happened. */
+async function present(client: Client, id: string): Promise<WatchEvent> {
+  const { task_id, op, status, attempt, error, progress, ...times } = await client.get(id);
+  return {
+    event: status === "running" ? "started" : status,
+    at: times.finished_at ?? times.started_at ?? times.created_at,
+    task_id,
+    op,
+    ...(attempt > 0 ? { attempt } : {}),
+    ...(error && { error }),
+    ...(progress && { progress }),
+  };
+}
+
+function isEnd(event: WatchEvent): event is WatchEvent & { event: FinalStatus } {
+  return (FINAL_STATUSES as readonly string[]).includes(event.event);
+}
+
+function textOf({ event, at, task_id, op, attempt, error, progress, count }: WatchEvent): string {
+  if (event === "dropped") {
+    return `${at} ${event.padEnd(NAME_COLUMNS)} ${withCommas(count ?? 0)} events were lost: ` +
+      "this reader is too slow";
+  }
+  const words = [at, event.padEnd(NAME_COLUMNS), task_id, op];
+  if (attempt !== undefined) words.push(`attempt ${attempt}`);
+  if (progress) words.push(`${Math.floor(progress.fraction * 100)} %`, progress.note);
+  if (error) words.push(`${error.code}: ${error.message}`);
+  return escapeControls(words.filter((word) => word !== undefined).join(" "));
+}

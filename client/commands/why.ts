@@ -1,0 +1,25 @@
+/** `sd why`: why a task is not running, in a sentence. */
+
+import { defineCommand } from "../../cli/command.ts";
+import { EXIT } from "../../cli/exit.ts";
+import { printData } from "../../cli/report.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
+import { escapeControls, print } from "../../cli/talk.ts";
+import { withClient } from "../with_client.ts";
+
+export const why = defineCommand({
+  name: "why",
+  summary: "say why a task is not running",
+  positional: "ID",
+  minArgs: 1,
+  flags: CLIENT_FLAGS,
+  examples: [["sd why 0193a1c2-…", "as in: it waits for its turn: 1,204 tasks are before it"]],
+  notes: ["Exit: 0 whatever the reason, 5 no such task."],
+  async run({ flags, args }) {
+    const [id = ""] = args;
+    const reason = await withClient({ flags }, (client) => client.why(id));
+    if (flags.json) printData(reason);
+    else print(escapeControls(reason.why));
+    return EXIT.ok;
+  },
+});

@@ -1,0 +1,64 @@
+/** Watching a server: every turn in the life of its tasks, as it happens. */
+
+import type { WatchEvent } from "../protocol/task.ts";
+import type { Client } from "./client.ts";
+
+/** Which tasks to be told of; all, where nothing is named. */
+export interface WatchFilter {
+  taskId?: string;
+  op?: string;
+}
+
+export interface Watching {
+  /** Resolves after `stop`; rejects when the connection is lost. It may be left alone. */
+  readonly ended: Promise<void>;
+  /** Nothing more is told from now on. */
+  stop(): Promise<void>;
+}
+
+/** Watches that are open: the server ends all of a connection together. */
+const open = new WeakMap<Client, number>();
+
+/**
+ * Calls `onEvent` for everything that happens to the tasks of `filter` from now on. Resolves once the
+ * server watches. Who is too slow to read loses events, and is told so by one of `dropped`.
+ */
+export async function watch(
+  client: Client,
+  { taskId, op }: WatchFilter,
+  onEvent: (event: WatchEvent) => void,
+): Promise<Watching> {
+  const on = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  let isStopped = false;
+  const replies = client.replies({
+    cmd: "watch",
+    ...(taskId === undefined ? {} : { task_id: taskId }),
+    ...(op === undefined ? {} : { op }),
+  }, (reply) => {
+    if (reply.watch === "on") on.resolve();
+    else if (!isStopped) onEvent(reply as unknown as WatchEvent);
+    return isStopped;
+  });
+  // Whoever wants to know of the end awaits it.
+  replies.catch(() => undefined);
+  await Promise.race([on.promise, replies]);
+  open.set(client, (open.get(client) ?? 0) + 1);
+  return {
+    ended: handled(Promise.race([replies, stopped.promise])),
+    async stop() {
+      if (isStopped) return;
+      isStopped = true;
+      stopped.resolve();
+      const left = (open.get(client) ?? 1) - 1;
+      open.set(client, left);
+      if (left === 0) await client.command({ cmd: "unwatch" });
+    },
+  };
+}
+
+/** `promise`, whose rejection counts as seen even where nobody awaits it. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}

@@ -1,0 +1,57 @@
+/** `sd pause`, `why`, `watch`, `backup`, `export`, `import` as a person types them. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { runSd, SdServe } from "../sd_process.ts";
+
+Deno.test("a server is operated from the command line", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await using server = await SdServe.start(["--workers", "1", "--data", `${folder}/data`]);
+    const env = { SD_SERVER: server.server };
+    const sd = (...args: string[]) => runSd(args, env);
+
+    assertEquals((await sd("pause")).code, 2);
+    assertEquals((await sd("pause", "square")).stdout, "square\n");
+    await sd("submit", "--detach", "--id", "a", '{"op":"square","n":4}');
+    const child = ["submit", "-d", "--id", "b", "--after", "a", "--key", "k", "--limit", "2"];
+    await sd(...child, "--rate", "5/1m", '{"op":"echo"}');
+    assertEquals((await sd("why", "a")).stdout, 'op "square" is paused; sd resume square\n');
+    assertEquals((await sd("why", "b")).stdout, "it waits for 1 task to complete: a\n");
+    assertEquals(JSON.parse((await sd("why", "a", "--json")).stdout).data.code, "paused");
+    assertEquals((await sd("why", "nobody")).code, 5);
+    assertStringIncludes((await sd("ops")).stdout, "paused");
+    assertStringIncludes((await sd("status")).stdout, "square");
+    assertStringIncludes((await sd("ls")).stdout, "KEY");
+
+    const lines = (await sd("export")).stdout;
+    assertEquals(lines.trimEnd().split("\n").length, 3);
+    const file = `${folder}/records.ndjson`;
+    await Deno.writeTextFile(file, `${lines}\n{"sd":7}\n`);
+    const wrong = await sd("import", file);
+    assertEquals([wrong.code, wrong.stdout], [2, "imported 0, there already 3\n"]);
+    assertStringIncludes(wrong.stderr, "line 5: a record begins with");
+    const clash = lines.replaceAll('"n":4', '"n":5');
+    await Deno.writeTextFile(file, clash);
+    const other = await sd("import", file, "--json");
+    assertEquals(other.code, 7);
+    assertEquals(JSON.parse(other.stdout).data.conflicts, ["a"]);
+
+    const copy = `${folder}/copy.db`;
+    assertEquals((await sd("backup", copy)).code, 0);
+    const again = await sd("backup", copy);
+    assertEquals(again.code, 2);
+    assertStringIncludes(again.stderr, "--force");
+    assertEquals((await sd("backup", copy, "--force")).code, 0);
+    assertEquals([...Deno.readDirSync(folder)].filter(({ name }) => name.endsWith(".part")), []);
+    assertEquals((await sd("backup", "-", "--json")).code, 2);
+
+    assertEquals((await sd("resume", "--all")).code, 0);
+    assertEquals((await sd("wait", "b")).stdout, '{"a":16}\n');
+    const watched = await sd("watch", "b");
+    assertEquals(watched.code, 0);
+    assertStringIncludes(watched.stdout, "completed b echo attempt 1");
+    assertEquals((await sd("watch", "nobody")).code, 5);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
