@@ -59,6 +59,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   isDirty = false;
   /** Who waits for it to be on disk for the first time. */
   entry: Entry | undefined = undefined;
+  /** It is to run again, and stands in no queue before that is safe. */
+  isParked = false;
   /** It waits on disk, not here, and leaves once it is written. */
   isSpilled = false;
   /** It has left, or was given up: this object means nothing any more. */

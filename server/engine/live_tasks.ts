@@ -12,7 +12,7 @@ import { SerialMap } from "../task/serial_map.ts";
 import { newSerial } from "../task/task_id.ts";
 import { type TaskEvent, transition } from "../task/transition.ts";
 import { DueQueue } from "./due_queue.ts";
-import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack, Requeued } from "./engine.ts";
+import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "./engine.ts";
 import { KeyGate } from "./key_gate.ts";
 import { Kin, type Parent } from "./kin.ts";
 import type { LiveTask } from "./live_task.ts";
@@ -32,6 +32,12 @@ export interface Keeper {
   /** A task was taken from a lane of which more lies elsewhere. */
   taken?(lane: Lane<LiveTask>): void;
 }
+
+/** How a task had ended. */
+export type Ended = Pick<
+  LiveTask,
+  "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor"
+>;
 
 export interface LiveTasksOptions {
   readonly keeper: Keeper;
@@ -211,16 +217,18 @@ export class LiveTasks {
     return transition(task.state, { type: "retry" }) !== undefined;
   }
 
-  /** Runs a final task again, as if it were new; it must not be on any shelf any more. */
+  /**
+   * Makes a final task, which must not be on any shelf any more, as if it were new. It runs after
+   * `settleRequeue`; the answer is what that is to undo.
+   */
   requeue(
     task: LiveTask,
     parents: readonly Parent[],
     now: number,
     finished: FinishedTask[],
-  ): Requeued {
-    if (!this.#move(task, { type: "retry" })) {
-      return { outcome: "refused", status: task.state.status };
-    }
+  ): Ended | undefined {
+    const { state, runAt, startedAt, finishedAt, result, error, cancelledFor } = task;
+    if (!this.#move(task, { type: "retry" })) return undefined;
     this.openChars += task.payload.length;
     task.result = undefined;
     task.error = undefined;
@@ -228,10 +236,24 @@ export class LiveTasks {
     task.startedAt = 0;
     task.finishedAt = 0;
     task.seq = newSerial();
+    task.isParked = true;
     this.#keeper.changed(task);
     this.kin.add(task, parents, now, finished);
-    if (!isFinal(task.state.status)) this.#place(task);
-    return { outcome: "queued", status: task.state.status };
+    return { state, runAt, startedAt, finishedAt, result, error, cancelledFor };
+  }
+
+  /** Lets a task that was requeued run; with `undo`, takes it back to how it had ended. */
+  settleRequeue(task: LiveTask, undo?: Ended): void {
+    task.isParked = false;
+    // It was cancelled in between, or has expired.
+    if (isFinal(task.state.status)) return;
+    if (!undo) return this.#place(task);
+    this.counts[task.state.status]--;
+    this.counts[undo.state.status]++;
+    this.#close(task);
+    Object.assign(task, undo);
+    this.#keeper.changed(task);
+    this.#keeper.ended(task);
   }
 
   /** Expires what nobody started in time. */
@@ -298,6 +320,7 @@ export class LiveTasks {
   /** Puts a task that waits where it belongs. */
   #place(task: LiveTask): void {
     const { status } = task.state;
+    if (task.isParked) return;
     if (task.isSuspect && status === "queued") this.#suspects.push(task);
     else if (task.unmet > 0 || this.#keeper.takesOver(task)) return;
     else if (status === "queued") this.ready.push(task);

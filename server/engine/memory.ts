@@ -194,7 +194,9 @@ class MemoryEngine implements Engine, Keeper {
     const parents = parentsOf(task.task.after, this.#known);
     if (!mayFollow(parents)) return { outcome: "refused", status };
     this.#shelf.takeBack(task);
-    return this.#live.requeue(task, parents, now, []);
+    this.#live.requeue(task, parents, now, []);
+    this.#live.settleRequeue(task);
+    return { outcome: "queued", status: task.state.status };
   }
 
   #standing(task: LiveTask, now: number): Standing {

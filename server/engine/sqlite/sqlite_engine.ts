@@ -8,7 +8,7 @@ import { setImmediate } from "node:timers";
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
-import { DEFAULT_RULES, type NewTask } from "../../task/new_task.ts";
+import type { NewTask } from "../../task/new_task.ts";
 import {
   type Ack,
   type Backup,
@@ -27,19 +27,20 @@ import {
 } from "../engine.ts";
 import { mayFollow, parentsOf, takeIn } from "../intake.ts";
 import type { LiveTask } from "../live_task.ts";
-import { type Keeper, LiveTasks } from "../live_tasks.ts";
+import { type Ended, type Keeper, LiveTasks } from "../live_tasks.ts";
 import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { FileBackup } from "./file_backup.ts";
+import { FileSweeper } from "./file_sweeper.ts";
 import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
-import { type Store, StoreError } from "./store.ts";
-import { type Opened, STORED_STATUSES, type Swept } from "./store_message.ts";
+import type { Store } from "./store.ts";
+import { type Opened, STORED_STATUSES } from "./store_message.ts";
 import { TaskEntry } from "./task_entry.ts";
-import { NO_TASKS, TaskFinder } from "./task_finder.ts";
+import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { openChildren } from "./waiting.ts";
 
 export interface SqliteOptions {
@@ -61,8 +62,6 @@ export interface SqliteOptions {
 
 /** Tasks that are found too late at a time. */
 const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
-/** Rows that the janitor looks at before others have their turn. */
-const SWEEP_ROWS = 5000;
 /** With more in the queue, a new task is not final in a moment. */
 const MAX_PROMISING = 2048;
 /** Nothing is leased while more than this could not be written. */
@@ -87,12 +86,12 @@ class SqliteEngine implements Engine, Keeper {
   readonly #pager: Pager;
   readonly #rates: RateKeeper;
   readonly #finder: TaskFinder;
+  readonly #sweeper: FileSweeper;
   readonly #backup: FileBackup;
   /** Ends that came of a commit that failed: told with the next news. */
   #orphans: FinishedTask[] = [];
   /** Serial numbers of tasks that had ended when they were given up: nobody is told of that end. */
   readonly #givenUp = new Set<number>();
-  #isFileFull = false;
   #now: number;
 
   constructor(options: SqliteOptions) {
@@ -103,8 +102,9 @@ class SqliteEngine implements Engine, Keeper {
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#journal = new Journal({
       write: (write) => store.call("write", write),
-      isPromising: ({ state, task }) =>
-        state.status === "queued" && task.wait && this.#live.counts.queued <= MAX_PROMISING,
+      isPromising: ({ state, task, isSpilled }) =>
+        state.status === "queued" && !isSpilled && task.wait &&
+        this.#live.counts.queued <= MAX_PROMISING,
       giveUp: (task) => this.#giveUp(task),
       release: (task) => this.#release(task),
       onTrouble: (error) => {
@@ -123,6 +123,7 @@ class SqliteEngine implements Engine, Keeper {
       this.#journal.setting(name, value);
     });
     this.#finder = new TaskFinder(store, this.#live);
+    this.#sweeper = new FileSweeper({ ...options, live: this.#live });
     this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, options.now);
     this.settings = new KeptSettings(settings, async (name, value) => {
@@ -149,7 +150,10 @@ class SqliteEngine implements Engine, Keeper {
   ended(): void {}
 
   takesOver(task: LiveTask): boolean {
-    return this.#pager.takesOver(task);
+    const takes = this.#pager.takesOver(task);
+    // It leaves memory once it is written, also where nothing of it has changed.
+    if (takes) this.#journal.changed(task);
+    return takes;
   }
 
   takesBack(task: LiveTask): void {
@@ -171,7 +175,7 @@ class SqliteEngine implements Engine, Keeper {
     const intake = {
       live: this.#live,
       known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
-      maxQueued: this.#isFileFull ? 0 : this.#options.maxQueued ?? Infinity,
+      maxQueued: this.#sweeper.isFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
     const entry = new TaskEntry();
@@ -259,8 +263,16 @@ class SqliteEngine implements Engine, Keeper {
     // The tasks themselves again: what was read before may have changed since.
     const both = [...ids, ...parents];
     const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both);
-    const requeued = ids.map((id) => this.#requeue(id, all, now));
-    if (requeued.some(({ outcome }) => outcome === "queued")) await this.#journal.committedNow();
+    const undone = new Map<LiveTask, Ended>();
+    const requeued = ids.map((id) => this.#requeue(id, { rows: all, now, undone }));
+    if (undone.size === 0) return requeued;
+    try {
+      await this.#journal.committedNow();
+      for (const task of undone.keys()) this.#live.settleRequeue(task);
+    } catch (error) {
+      for (const [task, ended] of undone) this.#live.settleRequeue(task, ended);
+      throw error;
+    }
     return requeued;
   }
 
@@ -293,40 +305,9 @@ class SqliteEngine implements Engine, Keeper {
       this.#live.expireOne(task, now, expired);
     }
     this.#rates.prune(now);
-    const swept = await this.#sweep(now);
-    // Only what is open is left, and it is too much.
-    if (swept) this.#isFileFull = swept.used > this.#options.maxBytes && !swept.more;
-    let count = 0;
-    swept?.removed.forEach((rows, code) => {
-      const status = STORED_STATUSES[code];
-      if (status === undefined || status === "waiting") return;
-      this.#live.counts[status] -= rows;
-      count += rows;
-    });
+    const { removed, more } = await this.#sweeper.sweep(now);
     const told = await this.#whenCommittable(expired);
-    return { removed: count, expired: told, nextAt: swept?.more ? now : Infinity };
-  }
-
-  /** Drops what may go; `undefined` while there is no room, since that takes some. */
-  async #sweep(now: number): Promise<Swept | undefined> {
-    const held = new Set<number>();
-    for (const { parents = [] } of this.#live.kin.children) parents.forEach((ord) => held.add(ord));
-    const { maxKept, maxBytes } = this.#options;
-    try {
-      return await this.#store.call("sweep", {
-        now,
-        keepMs: DEFAULT_RULES.keepMs,
-        maxKept,
-        maxBytes,
-        held: [...held],
-        rows: SWEEP_ROWS,
-      });
-    } catch (error) {
-      if (error instanceof StoreError && (error.fault === "full" || error.fault === "io")) {
-        return undefined;
-      }
-      throw error;
-    }
+    return { removed, expired: told, nextAt: more ? now : Infinity };
   }
 
   async close(): Promise<void> {
@@ -385,7 +366,10 @@ class SqliteEngine implements Engine, Keeper {
     this.#live.remove(task);
   }
 
-  #requeue(id: string, rows: ReadonlyMap<string, LiveTask>, now: number): Requeued {
+  #requeue(
+    id: string,
+    { rows, now, undone }: { rows: FoundTasks; now: number; undone: Map<LiveTask, Ended> },
+  ): Requeued {
     const known = (other: string) => this.#live.index.get(other) ?? rows.get(other);
     const task = known(id);
     if (!task) return { outcome: "not_found", status: undefined };
@@ -394,11 +378,13 @@ class SqliteEngine implements Engine, Keeper {
     const parents = parentsOf(task.task.after, known);
     if (!mayFollow(parents)) return { outcome: "refused", status };
     if (!this.#live.index.get(id)) this.#live.recall(task);
-    return this.#live.requeue(task, parents, now, this.#orphans);
+    const ended = this.#live.requeue(task, parents, now, this.#orphans);
+    if (ended) undone.set(task, ended);
+    return { outcome: "queued", status: task.state.status };
   }
 
   /** The task, brought to hand from disk where it waits there: for its end. */
-  #atHand(id: string, rows: ReadonlyMap<string, LiveTask>): LiveTask | undefined {
+  #atHand(id: string, rows: FoundTasks): LiveTask | undefined {
     const here = this.#live.index.get(id);
     if (here) return here;
     const task = rows.get(id);

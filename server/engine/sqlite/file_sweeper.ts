@@ -1,0 +1,70 @@
+/** Drops records of final tasks from the file, keeps the counts in step with it, and knows when nothing can go. */
+
+import { DEFAULT_RULES } from "../../task/new_task.ts";
+import type { LiveTasks } from "../live_tasks.ts";
+import { type Store, StoreError } from "./store.ts";
+import { STORED_STATUSES, type Swept } from "./store_message.ts";
+
+export interface FileSweeperOptions {
+  readonly store: Store;
+  readonly live: LiveTasks;
+  /** Records of final tasks; the oldest go first. */
+  readonly maxKept: number;
+  /** Bytes of the file in use, above which final tasks go, the oldest first. */
+  readonly maxBytes: number;
+}
+
+/** Rows that are looked at before others have their turn. */
+const SWEEP_ROWS = 5000;
+
+export class FileSweeper {
+  readonly #options: FileSweeperOptions;
+  #isFull = false;
+
+  constructor(options: FileSweeperOptions) {
+    this.#options = options;
+  }
+
+  /** Open tasks alone are more than the file may hold. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** How many records were dropped, and whether there is more to do at once. */
+  async sweep(now: number): Promise<{ removed: number; more: boolean }> {
+    const swept = await this.#sweep(now);
+    if (!swept) return { removed: 0, more: false };
+    const { removed, used, more } = swept;
+    this.#isFull = used > this.#options.maxBytes && !more;
+    let count = 0;
+    removed.forEach((rows, code) => {
+      const status = STORED_STATUSES[code];
+      if (status === undefined || status === "waiting") return;
+      this.#options.live.counts[status] -= rows;
+      count += rows;
+    });
+    return { removed: count, more };
+  }
+
+  /** Nothing while there is no room on the disk: to drop something takes some. */
+  async #sweep(now: number): Promise<Swept | undefined> {
+    const { store, live, maxKept, maxBytes } = this.#options;
+    const held = new Set<number>();
+    for (const { parents = [] } of live.kin.children) parents.forEach((ord) => held.add(ord));
+    try {
+      return await store.call("sweep", {
+        now,
+        keepMs: DEFAULT_RULES.keepMs,
+        maxKept,
+        maxBytes,
+        held: [...held],
+        rows: SWEEP_ROWS,
+      });
+    } catch (error) {
+      const isPassing = error instanceof StoreError &&
+        (error.fault === "full" || error.fault === "io");
+      if (isPassing) return undefined;
+      throw error;
+    }
+  }
+}
