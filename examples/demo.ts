@@ -1,6 +1,7 @@
 /**
- * `deno task demo`: starts the real server with two workers, sends it tasks with the real client, prints
- * what came back, checks it, stops the server. Ends with 0 only when every answer was right.
+ * `deno task demo`: starts the real server with two workers, sends it tasks with the real client, kills the
+ * server amid some of them and starts it again, prints what came back, checks it, stops the server. Ends
+ * with 0 only when every answer was right.
  */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
@@ -9,6 +10,8 @@ import { selfCommand } from "../cli/self_command.ts";
 import { print } from "../cli/talk.ts";
 
 const BATCH = 1000;
+/** Tasks that the server does not get through before it is killed. */
+const SLOW = 100;
 
 interface Sample {
   readonly op: string;
@@ -43,8 +46,9 @@ async function expectResult(client: Client, { op, args, expected }: Sample): Pro
 }
 
 /** Starts `sd serve` on a free port; resolves once it says where it listens. */
-async function startServer(folder: string) {
-  const { path, args } = selfCommand(["serve", "--port", "0", "--workers", "2", "--data", folder]);
+async function startServer(folder: string, port = 0) {
+  const flags = ["--port", String(port), "--workers", "2", "--data", folder];
+  const { path, args } = selfCommand(["serve", ...flags]);
   const child = new Deno.Command(path, { args, stderr: "piped" }).spawn();
   const lines = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
   const listening = Promise.withResolvers<number>();
@@ -56,12 +60,14 @@ async function startServer(folder: string) {
     }
     listening.reject(new Error("the server ended before it listened"));
   })();
+  listening.promise.catch(() => undefined);
   return { child, talk, port: await listening.promise };
 }
 
 print("sd serve --port 0 --workers 2");
 const folder = await Deno.makeTempDir({ prefix: "sd-demo-" });
-const { child, talk, port } = await startServer(folder);
+let server = await startServer(folder);
+const { port } = server;
 try {
   await using client = await connect({ hostname: "127.0.0.1", port });
   for (const n of [4, 5, 7]) {
@@ -72,6 +78,17 @@ try {
   await Promise.all(Array.from({ length: BATCH }, (_, i) => expectResult(client, sample(i))));
   const ms = Math.round(performance.now() - start);
   print(`${BATCH} mixed tasks (square, echo, sleep, hash) → ${BATCH} right answers in ${ms} ms`);
+  const slow = await Promise.all(
+    Array.from({ length: SLOW }, (_, i) => client.submit("sleep", { ms: 20 + i })),
+  );
+  server.child.kill("SIGKILL");
+  await server.child.status;
+  await server.talk;
+  print(`kill -9 of the server, with ${SLOW} tasks acknowledged; sd serve --port ${port}`);
+  server = await startServer(folder, port);
+  const results = await Promise.all(slow.map((task) => task.result));
+  if (results.some((result, i) => result !== 20 + i)) throw new Error(`wrong: ${results}`);
+  print(`the client came back by itself → ${results.length} right answers`);
   const refused = await client.submit("squar", { n: 4 }).catch((error: Error) => error);
   print(`squar 4 → ${refused instanceof Error ? refused.message : "taken"}`);
   const { tasks, totals } = await client.stats();
@@ -79,10 +96,10 @@ try {
     `the server counts ${totals.finished} finished tasks, ${tasks.completed} of them completed`,
   );
 } finally {
-  child.kill("SIGTERM");
-  await talk;
+  server.child.kill("SIGTERM");
+  await server.talk;
 }
-const { code } = await child.status;
+const { code } = await server.child.status;
 await Deno.remove(folder, { recursive: true });
 print(code === 0 ? "done" : `the server ended with exit code ${code}`);
 Deno.exit(code);
