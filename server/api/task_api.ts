@@ -119,9 +119,8 @@ export class TaskApi {
     const { maxQueued, maxQueuedBytes } = this.#options.limits;
     return new SdError(
       "queue_full",
-      `cannot submit: ${maxQueued} tasks are queued (--max-queued), or ${
-        maxQueuedBytes / 2 ** 20
-      } MiB of tasks (--max-queued-mib), the limit`,
+      `cannot submit: ${maxQueued} tasks are queued (--max-queued), or they take more room than they may ` +
+        `(in memory ${maxQueuedBytes / 2 ** 20} MiB, --max-queued-mib; on disk --max-file-mib)`,
       { retryAfterMs: RETRY_AFTER_MS },
     );
   }

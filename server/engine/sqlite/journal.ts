@@ -202,22 +202,20 @@ export class Journal {
       this.#options.giveUp(task);
       task.entry?.givenUp(task, error);
     }
-    this.#next = this.#merge(kept, batch.settings);
+    // Settings are not tried again: who saves one is told, and rates are saved anew with every start.
+    this.#next = this.#merge(kept);
     batch.done.resolve(error);
     this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);
   }
 
   /** The next batch, with what a failed one leaves before it and without what was given up. */
-  #merge(kept: readonly LiveTask[], settings: Map<string, string | null>): Batch {
+  #merge(kept: readonly LiveTask[]): Batch {
     const next = this.#next;
     const tasks = next.tasks.filter((task) => !task.isGone);
     for (const task of kept) {
       if (task.isDirty) continue;
       task.isDirty = true;
       tasks.push(task);
-    }
-    for (const [name, value] of settings) {
-      if (!next.settings.has(name)) next.settings.set(name, value);
     }
     return { ...next, tasks };
   }
