@@ -35,6 +35,7 @@ const SHAPES: readonly Shape[] = [
   { name: "1 × 1", load: { connections: 1, depth: 1, count: 10_000 * SCALE } },
   { name: "50 × 1", load: { connections: 50, depth: 1, count: 100_000 * SCALE } },
   { name: "8 × 64", load: { connections: 8, depth: 64, count: 600_000 * SCALE } },
+  { name: "8 × 256", load: { connections: 8, depth: 256, count: 1_000_000 * SCALE } },
 ];
 
 /** A median and the range that it comes from. */

@@ -107,6 +107,7 @@ export const WHY_CODES = [
   "after",
   "key_limit",
   "key_rate",
+  "op_rate",
   "suspect",
   "next",
 ] as const;

@@ -32,6 +32,8 @@ export interface WorkHello {
   /** Tasks that the pool will hold at first; it says `credit` when that changes. */
   credit: number;
   ops: string[];
+  /** Of ops that have one: how many of their tasks may start in a time, like `{"fetch":"10/1m"}`. */
+  rates?: Record<string, string>;
   pid: number;
   /** Which of the server's own pools this is; absent for one that came by itself. */
   pool?: string;

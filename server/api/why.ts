@@ -117,8 +117,16 @@ function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | u
 }
 
 /** What keeps it from running in its turn. */
-function heldOf({ bond }: TaskRecord, standing: Standing): Reason | undefined {
+function heldOf({ op, bond }: TaskRecord, standing: Standing): Reason | undefined {
   const { heldBy, until, ahead } = standing;
+  if (heldBy === "op_rate" && until !== undefined) {
+    const next = `the next may start at ${time(until)}`;
+    return [
+      "op_rate",
+      `as many tasks of the op ${quote(op)} have started as its rate allows; ${next}`,
+      ahead,
+    ];
+  }
   if (heldBy === "key_limit" && bond) {
     const verb = bond.limit === 1 ? "is" : "are";
     return [

@@ -123,7 +123,10 @@ export class Dispatcher {
     if (allowed === "nothing" || limit <= 0 || !this.#started) return;
     const { engine, events, clock, leaseMs, pauses } = this.#options;
     const ops = pauses.leasable(runner.ops);
-    const lease = engine.lease({ ops, limit, leaseMs, suspects }, clock.now());
+    const lease = engine.lease(
+      { ops, rates: runner.rates, limit, leaseMs, suspects },
+      clock.now(),
+    );
     this.#lease = lease;
     const leased = await lease;
     if (!this.#runners.includes(runner)) return await this.#giveBack(leased);

@@ -5,9 +5,12 @@
 
 import type { Progress } from "../../protocol/task.ts";
 import type { LeasedTask } from "../engine/engine.ts";
+import type { Rate } from "../task/rate.ts";
 
 export interface Runner {
   readonly ops: ReadonlySet<string>;
+  /** Of the ops that have one. */
+  readonly rates: ReadonlyMap<string, Rate>;
   readonly workers: number;
   /** How many more tasks it will take now. */
   readonly room: number;

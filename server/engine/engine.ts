@@ -8,6 +8,7 @@ import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
+import type { Rate } from "../task/rate.ts";
 
 /** In what engines differ, for those who must know. */
 export interface EngineTraits {
@@ -39,6 +40,8 @@ export interface Enqueued {
 export interface LeaseRequest {
   /** The ops that the worker has. */
   readonly ops: ReadonlySet<string>;
+  /** Of those of them that have one: how many of their tasks may start in a time, whoever runs them. */
+  readonly rates?: ReadonlyMap<string, Rate>;
   /** Most tasks to lease. */
   readonly limit: number;
   /** The lease runs out so many ms after `now`, unless it is renewed. */
@@ -123,8 +126,16 @@ export interface Requeued {
 /** Why a task that is not final does not run, as far as the engine can tell. */
 export interface Standing {
   /** `turn`: nothing but those before it. `suspect`: it will run alone. */
-  readonly heldBy: "turn" | "time" | "after" | "key_limit" | "key_rate" | "suspect" | "running";
-  /** Of `time` and `key_rate`: when that ends. */
+  readonly heldBy:
+    | "turn"
+    | "time"
+    | "after"
+    | "key_limit"
+    | "key_rate"
+    | "op_rate"
+    | "suspect"
+    | "running";
+  /** Of `time`, `key_rate` and `op_rate`: when that ends. */
   readonly until?: number;
   /** Of `after`: the tasks that have not completed. */
   readonly after?: readonly string[];

@@ -16,6 +16,7 @@ import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "./engine.ts
 import { KeyGate } from "./key_gate.ts";
 import { Kin, type Parent } from "./kin.ts";
 import type { LiveTask } from "./live_task.ts";
+import { OpRates } from "./op_rates.ts";
 import { type Lane, ReadyQueue } from "./ready_queue.ts";
 import { TaskIndex } from "./task_index.ts";
 
@@ -50,6 +51,7 @@ export class LiveTasks {
   readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
   readonly running = new SerialMap<LiveTask>();
   readonly gate = new KeyGate();
+  readonly opRates = new OpRates();
   readonly delayed = new DueQueue(({ state, runAt, unmet }, at) =>
     state.status === "delayed" && runAt === at && unmet === 0
   );
@@ -143,9 +145,11 @@ export class LiveTasks {
     this.wake(now);
     const tasks: LeasedTask[] = [];
     const queue = request.suspects ? this.#suspects : this.ready;
+    const { rates } = request;
+    let ops = this.opRates.open(request.ops, rates, now);
     const holds = (task: LiveTask) => task.task.bond ? this.gate.holds(task.task.bond, now) : false;
     while (tasks.length < request.limit) {
-      const task = queue.take(request.ops, holds);
+      const task = queue.take(ops, holds);
       if (!task) break;
       if (task.task.expiresAt <= now) {
         this.#end(task, { type: "expire" }, now, expired);
@@ -157,6 +161,11 @@ export class LiveTasks {
       task.leaseUntil = now + request.leaseMs;
       this.running.set(lease, task);
       if (task.task.bond) this.gate.started(task.task.bond, now);
+      const rate = rates?.get(task.op);
+      if (rate) {
+        this.opRates.started(task.op, rate, now);
+        ops = this.opRates.open(request.ops, rates, now);
+      }
       tasks.push(task);
     }
     return tasks;
@@ -277,7 +286,7 @@ export class LiveTasks {
 
   /** When something that waits for a time is next to be looked at. */
   get nextAt(): number {
-    return Math.min(this.delayed.nextAt, this.gate.nextAt);
+    return Math.min(this.delayed.nextAt, this.gate.nextAt, this.opRates.nextAt);
   }
 
   #nack(nack: Nack, now: number, finished: FinishedTask[]): void {

@@ -174,6 +174,7 @@ class MemoryEngine implements Engine, Keeper {
       const expired: FinishedTask[] = [];
       this.#live.expire(now, expired);
       this.#live.gate.prune(now);
+      this.#live.opRates.prune(now);
       return {
         removed: this.#shelf.prune(now),
         expired,

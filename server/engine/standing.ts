@@ -14,6 +14,8 @@ export function standingOf(live: LiveTasks, task: LiveTask, now: number): Standi
   if (held) {
     return { heldBy: held.by, ...(held.until === undefined ? {} : { until: held.until }) };
   }
+  const until = live.opRates.nextOf(task.op, now);
+  if (until > now) return { heldBy: "op_rate", until };
   return { heldBy: task.isSuspect ? "suspect" : "turn" };
 }
 

@@ -4,6 +4,7 @@ import { SdError } from "../../protocol/errors.ts";
 import { MAX_CREDIT, MAX_OP_CHARS, MAX_WORKERS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { WORK_VERSION, type WorkHello } from "../../protocol/work_message.ts";
+import { type Rate, readRate } from "../task/rate.ts";
 
 /** Checks the first line of a work link. Throws `bad_request`; the secret is checked elsewhere. */
 export function readWorkHello(message: JsonObject): WorkHello {
@@ -26,4 +27,14 @@ export function readWorkHello(message: JsonObject): WorkHello {
     throw new SdError("bad_request", "the first line of this work link is not well formed");
   }
   return message as unknown as WorkHello;
+}
+
+/** The rates of the ops that have one. Throws `bad_request` where one of them is none. */
+export function ratesOf({ rates = {} }: WorkHello): ReadonlyMap<string, Rate> {
+  const read = new Map<string, Rate>();
+  for (const [op, text] of Object.entries(rates)) {
+    const rate = readRate(text);
+    if (rate) read.set(op, rate);
+  }
+  return read;
 }

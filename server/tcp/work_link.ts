@@ -19,9 +19,11 @@ import {
 import type { Runner } from "../dispatch/runner.ts";
 import type { BrokenRun } from "../dispatch/settlement.ts";
 import type { Ack, LeasedTask, Nack } from "../engine/engine.ts";
+import type { Rate } from "../task/rate.ts";
 import { SerialMap } from "../task/serial_map.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
+import { ratesOf } from "./work_hello.ts";
 
 /** A batch of so many tasks is worth a write of its own. */
 const EAGER_TASKS = 32;
@@ -50,6 +52,7 @@ export interface WorkLinkOptions {
 
 export class WorkLink implements LineHandler, Runner {
   readonly ops: ReadonlySet<string>;
+  readonly rates: ReadonlyMap<string, Rate>;
   readonly workers: number;
   /** The name of the server's own pool that this is. */
   readonly pool: string | undefined;
@@ -69,6 +72,7 @@ export class WorkLink implements LineHandler, Runner {
     const { hello } = options;
     this.#options = options;
     this.ops = new Set(hello.ops);
+    this.rates = ratesOf(hello);
     this.workers = hello.workers;
     this.pool = hello.pool;
     this.pid = hello.pid;

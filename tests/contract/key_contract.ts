@@ -90,6 +90,33 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     assertEquals(await leaseIds(engine, 100, NOW + 1600), [ids[3]!]);
   },
 
+  async "no more tasks of an op start in a time than the rate that its workers name"(engine) {
+    const ids = await submit(
+      engine,
+      task({ n: 1 }),
+      task({ n: 2 }),
+      task({ n: 3 }),
+      task({ n: 4 }),
+    );
+    const [other] = await submit(engine, task({ op: "echo" }));
+    const rates = new Map([["square", { starts: 2, windowMs: 1000 }]]);
+    const leaseRated = async (now: number) => {
+      const ids: string[] = [];
+      for (;;) {
+        const request = { ops: OPS, rates, limit: 9, leaseMs: LEASE_MS };
+        const { tasks, nextDueAt } = await engine.lease(request, now);
+        if (tasks.length === 0) return { ids: ids.sort(), nextDueAt };
+        ids.push(...tasks.map(({ id }) => id));
+      }
+    };
+    const first = await leaseRated(NOW);
+    assertEquals(first, { ids: [ids[0]!, ids[1]!, other!].sort(), nextDueAt: NOW + 1000 });
+    const [record] = await engine.get([ids[2]!], { standingAt: NOW });
+    assertEquals(record?.standing, { heldBy: "op_rate", until: NOW + 1000, ahead: 0 });
+    assertEquals((await leaseRated(NOW + 999)).ids, []);
+    assertEquals((await leaseRated(NOW + 1000)).ids, [ids[2]!, ids[3]!].sort());
+  },
+
   async "standing tells what holds a task back"(engine) {
     const ids = await submit(
       engine,

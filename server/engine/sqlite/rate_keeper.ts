@@ -1,13 +1,13 @@
 /**
- * Keeps when the tasks of keys with a rate have started, so that a restart does not let twice as many
- * through. Written along with whatever is committed next, not waited for.
+ * Keeps when the tasks of keys and ops with a rate have started, so that a restart does not let twice as
+ * many through. Written along with whatever is committed next, not waited for.
  */
 
 import type { LeasedTask } from "../engine.ts";
-import type { KeyGate } from "../key_gate.ts";
 import type { LiveTask } from "../live_task.ts";
+import type { LiveTasks } from "../live_tasks.ts";
+import type { Rate } from "../../task/rate.ts";
 
-const PREFIX = "rate/";
 /** A shorter window is over before a server is up again. */
 const MIN_WINDOW_MS = 100;
 
@@ -16,14 +16,22 @@ interface StoredRate {
   readonly starts: readonly number[];
 }
 
-export class RateKeeper {
-  readonly #gate: KeyGate;
-  readonly #save: (name: string, value: string | null) => void;
-  readonly #kept = new Map<string, number>();
+/** Who knows the starts of one kind of names. */
+interface Starts {
+  startsOf(name: string): readonly number[];
+  restore(name: string, starts: readonly number[], windowMs: number): void;
+  prune(now: number): void;
+}
 
-  constructor(gate: KeyGate, save: (name: string, value: string | null) => void) {
-    this.#gate = gate;
-    this.#save = save;
+type Save = (name: string, value: string | null) => void;
+
+export class RateKeeper {
+  readonly #keys: KeptStarts;
+  readonly #ops: KeptStarts;
+
+  constructor({ gate, opRates }: Pick<LiveTasks, "gate" | "opRates">, save: Save) {
+    this.#keys = new KeptStarts("rate/key/", gate, save);
+    this.#ops = new KeptStarts("rate/op/", opRates, save);
   }
 
   /** Takes what it kept out of `settings`; answers the others. */
@@ -31,39 +39,71 @@ export class RateKeeper {
     settings: readonly (readonly [name: string, value: string])[],
     now: number,
   ): (readonly [string, string])[] {
-    return settings.filter(([name, value]) => {
-      if (!name.startsWith(PREFIX)) return true;
-      const key = name.slice(PREFIX.length);
-      const { windowMs, starts } = JSON.parse(value) as StoredRate;
-      this.#kept.set(key, windowMs);
-      this.#gate.restore(key, starts.filter((start) => start + windowMs > now), windowMs);
-      return false;
-    });
+    return settings.filter(([name, value]) =>
+      !this.#keys.restore(name, value, now) && !this.#ops.restore(name, value, now)
+    );
   }
 
   /** These tasks start now. */
-  started(tasks: readonly LeasedTask[]): void {
+  started(tasks: readonly LeasedTask[], rates: ReadonlyMap<string, Rate> | undefined): void {
     let keys: Map<string, number> | undefined;
+    let ops: Map<string, number> | undefined;
     for (const task of tasks as readonly LiveTask[]) {
       const { bond } = task.task;
-      if (!bond?.rate || bond.rate.windowMs < MIN_WINDOW_MS) continue;
-      keys ??= new Map();
-      keys.set(bond.key, bond.rate.windowMs);
+      if (bond?.rate) keys = (keys ?? new Map()).set(bond.key, bond.rate.windowMs);
+      const rate = rates?.get(task.op);
+      if (rate) ops = (ops ?? new Map()).set(task.op, rate.windowMs);
     }
-    for (const [key, windowMs] of keys ?? []) {
-      this.#kept.set(key, Math.max(windowMs, this.#kept.get(key) ?? 0));
-      const stored: StoredRate = { windowMs, starts: this.#gate.startsOf(key) };
-      this.#save(PREFIX + key, JSON.stringify(stored));
+    if (keys) this.#keys.save(keys);
+    if (ops) this.#ops.save(ops);
+  }
+
+  /** Forgets those whose windows are over. */
+  prune(now: number): void {
+    this.#keys.prune(now);
+    this.#ops.prune(now);
+  }
+}
+
+/** The starts of one kind of names. */
+class KeptStarts {
+  readonly #prefix: string;
+  readonly #starts: Starts;
+  readonly #save: Save;
+  /** The longest window of each. */
+  readonly #kept = new Map<string, number>();
+
+  constructor(prefix: string, starts: Starts, save: Save) {
+    this.#prefix = prefix;
+    this.#starts = starts;
+    this.#save = save;
+  }
+
+  /** Whether that setting was one of these. */
+  restore(name: string, value: string, now: number): boolean {
+    if (!name.startsWith(this.#prefix)) return false;
+    const { windowMs, starts } = JSON.parse(value) as StoredRate;
+    const own = name.slice(this.#prefix.length);
+    this.#kept.set(own, windowMs);
+    this.#starts.restore(own, starts.filter((start) => start + windowMs > now), windowMs);
+    return true;
+  }
+
+  save(windows: ReadonlyMap<string, number>): void {
+    for (const [name, windowMs] of windows) {
+      if (windowMs < MIN_WINDOW_MS) continue;
+      this.#kept.set(name, Math.max(windowMs, this.#kept.get(name) ?? 0));
+      const stored: StoredRate = { windowMs, starts: this.#starts.startsOf(name) };
+      this.#save(this.#prefix + name, JSON.stringify(stored));
     }
   }
 
-  /** Forgets the keys whose windows are over. */
   prune(now: number): void {
-    this.#gate.prune(now);
-    for (const key of this.#kept.keys()) {
-      if (this.#gate.startsOf(key).length > 0) continue;
-      this.#kept.delete(key);
-      this.#save(PREFIX + key, null);
+    this.#starts.prune(now);
+    for (const name of this.#kept.keys()) {
+      if (this.#starts.startsOf(name).length > 0) continue;
+      this.#kept.delete(name);
+      this.#save(this.#prefix + name, null);
     }
   }
 }

@@ -119,7 +119,7 @@ class SqliteEngine implements Engine, Keeper {
       onFault: (error) => report(error instanceof Error ? error.message : String(error)),
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
-    this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
+    this.#rates = new RateKeeper(this.#live, (name, value) => {
       this.#journal.setting(name, value);
     });
     this.#finder = new TaskFinder(store, this.#live);
@@ -207,7 +207,7 @@ class SqliteEngine implements Engine, Keeper {
       tasks = this.#live.lease(request, now, expired);
       this.#pager.fetch(now);
     }
-    this.#rates.started(tasks);
+    this.#rates.started(tasks, request.rates);
     const isMoreComing = tasks.length < request.limit && this.#pager.isFetching;
     return {
       tasks,

@@ -1,0 +1,68 @@
+/** When the tasks of ops with a rate have started, and which ops may start something now. */
+
+import { type Rate, RateWindow } from "../task/rate.ts";
+
+interface OpWindow {
+  readonly window: RateWindow;
+  /** As it was last named. */
+  rate: Rate;
+}
+
+export class OpRates {
+  readonly #ops = new Map<string, OpWindow>();
+  #nextAt = Infinity;
+
+  /** When an op that `open` left out may start something. */
+  get nextAt(): number {
+    return this.#nextAt;
+  }
+
+  /** Those of `ops` that may start something now; `rates` are those that workers named. */
+  open(
+    ops: ReadonlySet<string>,
+    rates: ReadonlyMap<string, Rate> | undefined,
+    now: number,
+  ): ReadonlySet<string> {
+    this.#nextAt = Infinity;
+    if (!rates || rates.size === 0) return ops;
+    const open = new Set(ops);
+    for (const [op, rate] of rates) {
+      const known = this.#ops.get(op);
+      if (!known) continue;
+      known.rate = rate;
+      const at = known.window.nextAt(rate, now);
+      if (at <= now) continue;
+      open.delete(op);
+      this.#nextAt = Math.min(this.#nextAt, at);
+    }
+    return open;
+  }
+
+  started(op: string, rate: Rate, now: number): void {
+    let known = this.#ops.get(op);
+    if (!known) this.#ops.set(op, known = { window: new RateWindow(), rate });
+    known.window.add(now);
+  }
+
+  /** When the next task of `op` may start; `now` or later. */
+  nextOf(op: string, now: number): number {
+    const known = this.#ops.get(op);
+    return known ? known.window.nextAt(known.rate, now) : now;
+  }
+
+  startsOf(op: string): readonly number[] {
+    return this.#ops.get(op)?.window.starts ?? [];
+  }
+
+  /** What `startsOf` told in another life. */
+  restore(op: string, starts: readonly number[], windowMs: number): void {
+    this.#ops.set(op, { window: new RateWindow(starts), rate: { starts: Infinity, windowMs } });
+  }
+
+  /** Forgets ops that nothing is to be remembered of. */
+  prune(now: number): void {
+    for (const [op, { window, rate }] of this.#ops) {
+      if (window.prune(rate.windowMs, now)) this.#ops.delete(op);
+    }
+  }
+}
