@@ -3,7 +3,8 @@
 import { setImmediate } from "node:timers";
 import { assertEquals } from "@std/assert";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
-import { leaseOne, NOW, submit, task } from "./contract_steps.ts";
+import type { Engine } from "../../server/engine/engine.ts";
+import { leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
 import { openTestSqlite } from "./sqlite_files.ts";
 
@@ -33,15 +34,83 @@ for (const [name, sizes] of [["in memory", {}], ["on disk", TINY]] as const) {
   });
 }
 
-Deno.test("a sqlite engine that is opened again has every task as it was, and none running", async () => {
+/** Runs `before` on a new file, closes it, and runs `after` on what it left. */
+async function reopened<T>(
+  before: (engine: Engine) => Promise<T>,
+  after: (engine: Engine, left: T) => Promise<void>,
+): Promise<void> {
   const folder = await Deno.makeTempDir();
+  const path = `${folder}/sd.db`;
   try {
-    const engine = await openTestSqlite(`${folder}/sd.db`);
-    assertEquals(engine.traits.durable, true);
-    await engine.close();
+    const first = await openTestSqlite(path);
+    const left = await before(first);
+    await first.close();
+    const second = await openTestSqlite(path);
+    await after(second, left);
+    await second.close();
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+Deno.test("a sqlite engine that is opened again has every task as it was, and none running", async () => {
+  await reopened(async (engine) => {
+    const ids = await submit(
+      engine,
+      task({ n: 1, task: { attempts: 2 } }),
+      task({ n: 2, task: { key: "k", limit: 1, priority: 3 } }),
+      task({ n: 3, task: { delay: 60_000 } }),
+      task({ n: 4 }),
+      task({ n: 5 }),
+    );
+    const [second, first, fourth] = await leaseMany(engine, 3);
+    await engine.ack([{ lease: fourth!.lease, result: '"four"' }], NOW);
+    await engine.nack([{ lease: first!.lease, reason: "died" }], NOW);
+    assertEquals((await leaseOne(engine)).id, ids[0]);
+    assertEquals(second!.id, ids[1]);
+    const child = await submit(engine, task({ n: 6, task: { after: [ids[4]!, ids[3]!] } }));
+    return [...ids, ...child];
+  }, async (engine, ids) => {
+    const records = await engine.get(ids);
+    assertEquals(
+      records.map((record) => [record?.status, record?.attempt, record?.deaths]),
+      [
+        ["queued", 0, 1],
+        ["queued", 0, 0],
+        ["delayed", 0, 0],
+        ["completed", 1, 0],
+        ["queued", 0, 0],
+        ["delayed", 0, 0],
+      ],
+    );
+    assertEquals([records[3]?.result, records[1]?.bond], ['"four"', {
+      key: "k",
+      limit: 1,
+      rate: undefined,
+    }]);
+    const again = await leaseMany(engine, 9);
+    assertEquals(again.map(({ id }) => id), [ids[1]!, ids[0]!, ids[4]!]);
+    await engine.ack([{ lease: again[2]!.lease, result: "5" }], NOW);
+    const child = await leaseOne(engine);
+    assertEquals([child.id, child.after], [ids[5], `{"${ids[4]}":5,"${ids[3]}":"four"}`]);
+    assertEquals((await engine.stats()).running, 3);
+  });
+});
+
+Deno.test("a rate holds across a restart, and settings outlive it", async () => {
+  const rated = (n: number) => task({ n, task: { key: "k", rate: "2/1h" } });
+  await reopened(async (engine) => {
+    await submit(engine, rated(1), rated(2), rated(3));
+    assertEquals((await leaseIds(engine)).length, 2);
+    await engine.settings.save("paused/resize", "{}");
+    await engine.settings.save("paused/other", "{}");
+    await engine.settings.save("paused/other", undefined);
+  }, async (engine) => {
+    assertEquals(await leaseIds(engine), []);
+    assertEquals((await leaseIds(engine, 9, NOW + 3_600_000)).length, 2);
+    assertEquals(engine.settings.list("paused/"), [["paused/resize", "{}"]]);
+    assertEquals(engine.settings.list("rate/"), []);
+  });
 });
 
 Deno.test("a task that leaves memory while others are looked for on disk is known all the same", async () => {
