@@ -3,7 +3,8 @@
 import { MAX_IMPORT_CHARS } from "../protocol/limits.ts";
 import type { Client } from "./client.ts";
 import { taskLines } from "./task_lines.ts";
-import { type ImportAnswer, importText } from "./transfer.ts";
+import type { ImportAnswer } from "../protocol/transfer.ts";
+import { importText } from "./transfer.ts";
 
 /** What became of all lines; `bad` by their numbers. */
 export interface ImportTotals extends Omit<ImportAnswer, "bad"> {

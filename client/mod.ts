@@ -28,13 +28,7 @@ export {
   type TaskPage,
 } from "./client.ts";
 export { backup } from "./backup.ts";
-export {
-  type ExportFilter,
-  exportRecords,
-  type ImportAnswer,
-  importText,
-  type SdRecord,
-} from "./transfer.ts";
+export { type ExportFilter, exportRecords, importText, type SdRecord } from "./transfer.ts";
 export { watch, type WatchFilter, type Watching } from "./watching.ts";
 export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task_end.ts";
 export { type ClientCode, ClientError } from "../cli/client_error.ts";
@@ -62,3 +56,4 @@ export type {
   Why,
   WhyCode,
 } from "../protocol/task.ts";
+export type { ImportAnswer } from "../protocol/transfer.ts";

@@ -1,5 +1,6 @@
 /** Everything that a server keeps, out of one and into another: `export` and `import` of the wire. */
 
+import type { ImportAnswer } from "../protocol/transfer.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { Status } from "../protocol/task.ts";
 import type { Client } from "./client.ts";
@@ -12,18 +13,6 @@ export interface ExportFilter {
 
 /** A task or a setting as it travels; `docs/protocol.md` tells its members. */
 export type SdRecord = JsonObject & { sd: number };
-
-export interface ImportAnswer {
-  imported: number;
-  /** There already, and the same. */
-  existed: number;
-  /** Ids under which another task is there. */
-  conflicts: string[];
-  /** Ids of tasks that come after one that is not there. */
-  orphans: string[];
-  /** Lines that are no records, counted from 1. */
-  bad: { record: number; message: string }[];
-}
 
 /** Twice as many characters, and three bytes each, still fit a line. */
 const PART_CHARS = 160 * 1024;

@@ -27,7 +27,7 @@ import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
-import { TcpDoor } from "./tcp/door.ts";
+import { TcpDoor, type TcpDoorOptions } from "./tcp/door.ts";
 import { openListeners } from "./tcp/listeners.ts";
 import type { WorkLink } from "./tcp/work_link.ts";
 
@@ -106,29 +106,7 @@ export function startServer(options: ServerOptions): Server {
     version,
     log,
     metrics,
-    links: {
-      ack: (acks) => settlement.ack(acks),
-      nack: (nacks) => settlement.nack(nacks),
-      renew: (leases) => settlement.renew(leases),
-      get room() {
-        return settlement.room;
-      },
-      progressed(task, progress) {
-        if (events.watchers.any) events.watchers.tell("progress", task, { progress });
-      },
-      hasRoom: () => dispatcher.kick(),
-      attached(link: WorkLink) {
-        ops.add(link);
-        dispatcher.attach(link);
-        if (link.pool === LOCAL_POOL) started.resolve();
-        else log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
-      },
-      detached(link: WorkLink) {
-        dispatcher.detach(link);
-        ops.remove(link);
-        if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
-      },
-    },
+    links: linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool: started.resolve }),
   });
   const own = listeners.own?.addr as Deno.NetAddr | undefined;
   const pool = own && new LocalPool({
@@ -155,10 +133,7 @@ export function startServer(options: ServerOptions): Server {
     await door.stopAccepting();
     await scheduler.stop();
     await dispatcher.stop();
-    const isBusy = () => dispatcher.runners.some((runner) => runner.held > 0);
-    while (isBusy() && clock.now() < deadline) {
-      await new Promise<void>((resolve) => clock.after(STOP_LOOK_MS, resolve));
-    }
+    await untilIdle(dispatcher, clock, deadline);
     await pool?.stop(Math.max(0, deadline - clock.now()));
     await Promise.all([reclaimer.stop(), janitor.stop()]);
     // What came in is made safe, and told to those who wait for it.
@@ -172,6 +147,48 @@ export function startServer(options: ServerOptions): Server {
     workersStarted: started.promise,
     stop: (graceMs) => stopped ??= stop(graceMs),
   };
+}
+
+/** What work links tell the loops. */
+function linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool }: {
+  readonly settlement: Settlement;
+  readonly events: TaskEvents;
+  readonly dispatcher: Dispatcher;
+  readonly ops: OpDirectory;
+  readonly log: Log;
+  readonly onOwnPool: () => void;
+}): TcpDoorOptions["links"] {
+  return {
+    ack: (acks) => settlement.ack(acks),
+    nack: (nacks) => settlement.nack(nacks),
+    renew: (leases) => settlement.renew(leases),
+    get room() {
+      return settlement.room;
+    },
+    progressed(task, progress) {
+      if (events.watchers.any) events.watchers.tell("progress", task, { progress });
+    },
+    hasRoom: () => dispatcher.kick(),
+    attached(link: WorkLink) {
+      ops.add(link);
+      dispatcher.attach(link);
+      if (link.pool === LOCAL_POOL) onOwnPool();
+      else log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
+    },
+    detached(link: WorkLink) {
+      dispatcher.detach(link);
+      ops.remove(link);
+      if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
+    },
+  };
+}
+
+/** Resolves when no worker process holds a task, or at the deadline. */
+async function untilIdle(dispatcher: Dispatcher, clock: Clock, deadline: number): Promise<void> {
+  const isBusy = () => dispatcher.runners.some((runner) => runner.held > 0);
+  while (isBusy() && clock.now() < deadline) {
+    await new Promise<void>((resolve) => clock.after(STOP_LOOK_MS, resolve));
+  }
 }
 
 function formatAddress({ hostname, port }: Deno.NetAddr): string {

@@ -3,6 +3,7 @@
  * What is imported twice is there once: a record is known by its id, and one that differs is a conflict.
  */
 
+import type { ImportAnswer } from "../../protocol/transfer.ts";
 import { quote, SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import type { JsonObject } from "../../protocol/message.ts";
@@ -30,18 +31,6 @@ export interface ExportRequest {
 export interface ExportPage {
   readonly records: readonly JsonObject[];
   readonly cursor: string | null;
-}
-
-export interface ImportAnswer {
-  imported: number;
-  /** There already, and the same. */
-  existed: number;
-  /** Ids under which another task is there. */
-  conflicts: string[];
-  /** Ids of tasks that come after one that is not there. */
-  orphans: string[];
-  /** Records that are none, counted from 1 within this message. */
-  bad: { record: number; message: string }[];
 }
 
 /** Characters of records that make a page; a page of fewer records may be the last, or of large ones. */

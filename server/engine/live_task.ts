@@ -19,10 +19,8 @@ export interface Stay {
   readonly until: number;
 }
 
-/** Tasks that were submitted together, from the side of who makes them safe. */
-export interface Entry {
-  /** Resolves when each of them is safe, or was given up. */
-  readonly done: Promise<void>;
+/** Who is told when a new task is on disk, or never will be. */
+export interface FirstWriteListener {
   stored(task: LiveTask): void;
   givenUp(task: LiveTask, reason: SdError): void;
 }
@@ -58,7 +56,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   /** It has changed since it was last handed to the disk. */
   isDirty = false;
   /** Who waits for it to be on disk for the first time. */
-  entry: Entry | undefined = undefined;
+  firstWrite: FirstWriteListener | undefined = undefined;
   /** It is to run again, and stands in no queue before that is safe. */
   isParked = false;
   /** It waits on disk, not here, and leaves once it is written. */

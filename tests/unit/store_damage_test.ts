@@ -8,6 +8,7 @@ import { StoreError } from "../../server/engine/sqlite/store.ts";
 import type { DamagedRow } from "../../server/engine/sqlite/store_message.ts";
 import { TaskFile } from "../../server/engine/sqlite/task_file.ts";
 import {
+  allOrds,
   completed,
   inserts,
   NOW,
@@ -49,8 +50,7 @@ async function crashed(path: string, commits: number): Promise<void> {
 async function tasksIn(path: string): Promise<number[]> {
   let found: number[] = [];
   await withStore(path, async (store) => {
-    const ask = { ord: 1e9, oldestFirst: false, statuses: [], op: null, ...PLENTY };
-    found = ords((await store.call("list", ask)).tasks).reverse();
+    found = await allOrds(store);
   }, { durability: "full" });
   return found;
 }

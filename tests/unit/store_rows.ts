@@ -113,3 +113,9 @@ export async function withStore(
     await store.close();
   }
 }
+
+/** Every task that `list` finds, the first submitted first. */
+export async function allOrds(store: Store): Promise<number[]> {
+  const ask = { ord: 0, oldestFirst: true, statuses: [], op: null, ...PLENTY };
+  return ords((await store.call("list", ask)).tasks);
+}

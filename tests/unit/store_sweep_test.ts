@@ -6,12 +6,12 @@ import { faultOf } from "../../server/engine/sqlite/sqlite_fault.ts";
 import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
 import type { StoredTask, SweepRequest, Swept } from "../../server/engine/sqlite/store_message.ts";
 import {
+  allOrds,
   completed,
   inserts,
   NOW,
   open,
   ords,
-  PLENTY,
   task,
   withPath,
   withStore,
@@ -26,11 +26,6 @@ const NOTHING_TO_DO: SweepRequest = {
   held: [],
   rows: 1000,
 };
-
-async function left(store: Store): Promise<number[]> {
-  const ask = { ord: 1e9, oldestFirst: false, statuses: [], op: null, ...PLENTY };
-  return ords((await store.call("list", ask)).tasks).reverse();
-}
 
 /** Sweeps until there is no more to do, and returns how many were dropped by status. */
 async function sweepAll(store: Store, ask: Partial<SweepRequest>): Promise<number[]> {
@@ -66,9 +61,9 @@ Deno.test("final tasks go when they were kept long enough, open ones and held on
         ]),
       );
       assertEquals(await sweepAll(store, { held: [5, 7] }), [0, 0, 0, 2, 1, 0, 0]);
-      assertEquals(await left(store), [3, 4, 5, 6, 7, 9, 10]);
+      assertEquals(await allOrds(store), [3, 4, 5, 6, 7, 9, 10]);
       assertEquals(await sweepAll(store, {}), [0, 0, 0, 2, 0, 0, 0]);
-      assertEquals(await left(store), [3, 4, 6, 9, 10]);
+      assertEquals(await allOrds(store), [3, 4, 6, 9, 10]);
     });
     await withStore(path, (_, { counts, next }) => {
       assertEquals([counts, next], [[1, 1, 1, 2, 0, 0, 0], 11]);
@@ -89,7 +84,7 @@ Deno.test("beyond the most that are kept the oldest go, in slices, and no more t
         0,
         0,
       ]);
-      const rest = await left(store);
+      const rest = await allOrds(store);
       assertEquals(rest.filter((ord) => ord % 10 === 0).length, 100);
       // 401 records that are not held stood up to here; one stayed for the held one.
       const gone = many(1, 1000, odd).filter(({ ord }) => !rest.includes(ord));
@@ -138,7 +133,7 @@ Deno.test("a file stays below the bytes it may use, and gives back what is free"
       const removed = await sweepAll(store, { maxBytes: 10e6, rows: 100 });
       const kept = 2000 - removed[3]!;
       assert(kept > 100 && kept <= 250, `${kept} kept`);
-      assertEquals((await left(store))[0], removed[3]! + 1);
+      assertEquals((await allOrds(store))[0], removed[3]! + 1);
       for (let sweeps = 0; sweeps < 60; sweeps++) await store.call("sweep", NOTHING_TO_DO);
       const after = await bytes();
       assert(after < 0.75 * full, `${after} of ${full} bytes`);
@@ -167,7 +162,7 @@ Deno.test("a backup is the file as it was when it began, whatever is committed m
     });
     await withStore(copy, async (store, { counts }) => {
       assertEquals(counts[3], 500);
-      assertEquals(await left(store), ords(many(1, 500, completed)));
+      assertEquals(await allOrds(store), ords(many(1, 500, completed)));
     });
     const db = new DatabaseSync(copy);
     assertEquals(db.prepare("PRAGMA integrity_check").get()!.integrity_check, "ok");

@@ -177,7 +177,7 @@ export class Journal {
     for (let i = 0; i < batch.tasks.length; i++) {
       const task = batch.tasks[i] as LiveTask;
       task.safeStatus = after[i] as number;
-      task.entry?.stored(task);
+      task.firstWrite?.stored(task);
       if (!task.isDirty && (task.isSpilled || isFinal(task.state.status))) release(task);
     }
     batch.done.resolve(undefined);
@@ -200,7 +200,7 @@ export class Journal {
     for (const task of batch.tasks) {
       if (task.storedStatus !== NOT_STORED) continue;
       this.#options.giveUp(task);
-      task.entry?.givenUp(task, error);
+      task.firstWrite?.givenUp(task, error);
     }
     // Settings are not tried again: who saves one is told, and rates are saved anew with every start.
     this.#next = this.#merge(kept);

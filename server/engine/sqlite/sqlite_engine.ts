@@ -4,7 +4,6 @@
  * not written down, only its end: a task that is running when the server dies is queued in the file.
  */
 
-import { setImmediate } from "node:timers";
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
@@ -32,6 +31,7 @@ import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { FileBackup } from "./file_backup.ts";
 import { FileSweeper } from "./file_sweeper.ts";
+import { FirstWrite } from "./first_write.ts";
 import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
@@ -39,8 +39,8 @@ import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
 import type { Store } from "./store.ts";
 import { type Opened, STORED_STATUSES } from "./store_message.ts";
-import { TaskEntry } from "./task_entry.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
+import { UntoldEnds } from "./untold_ends.ts";
 import { openChildren } from "./waiting.ts";
 
 export interface SqliteOptions {
@@ -88,10 +88,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #finder: TaskFinder;
   readonly #sweeper: FileSweeper;
   readonly #backup: FileBackup;
-  /** Ends that came of a commit that failed: told with the next news. */
-  #orphans: FinishedTask[] = [];
-  /** Serial numbers of tasks that had ended when they were given up: nobody is told of that end. */
-  readonly #givenUp = new Set<number>();
+  readonly #ends: UntoldEnds;
   #now: number;
 
   constructor(options: SqliteOptions) {
@@ -109,10 +106,10 @@ class SqliteEngine implements Engine, Keeper {
       release: (task) => this.#release(task),
       onTrouble: (error) => {
         report(error ? error.message : "what was waiting is written");
-        // By then, everyone who waited for that has looked.
-        if (!error) setImmediate(() => this.#givenUp.clear());
+        if (!error) this.#ends.troubleIsOver();
       },
     });
+    this.#ends = new UntoldEnds(this.#journal);
     this.#pager = new Pager({
       live: this.#live,
       call: (call, ask) => store.call(call, ask),
@@ -137,7 +134,7 @@ class SqliteEngine implements Engine, Keeper {
     STORED_STATUSES.forEach((status, code) => {
       live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
     });
-    await openChildren({ store: this.#store, live, now, finished: this.#orphans });
+    await openChildren({ store: this.#store, live, now, finished: this.#ends.left });
     this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
   }
 
@@ -178,21 +175,27 @@ class SqliteEngine implements Engine, Keeper {
       maxQueued: this.#sweeper.isFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
-    const entry = new TaskEntry();
+    const writing = new FirstWrite();
     const finished: FinishedTask[] = [];
-    const taken = tasks.map((task) => {
-      const { enqueued, kept, known } = takeIn(intake, task, now, finished);
+    /** By place, tasks that were there already: why they are not safe, once that is known. */
+    const known = new Map<number, Promise<SdError | undefined>>();
+    const taken = tasks.map((task, i) => {
+      const { enqueued, kept, known: other } = takeIn(intake, task, now, finished);
       if (kept) {
-        entry.add(kept);
+        writing.add(kept);
         this.#journal.changed(kept);
       }
-      return { enqueued, kept, unsafe: known && this.#whyUnsafe(known) };
+      if (other) known.set(i, this.#whyUnsafe(other));
+      return { enqueued, kept };
     });
-    await entry.done;
-    return await Promise.all(taken.map(async ({ enqueued, kept, unsafe }) => {
-      const error = unsafe ? await unsafe : entry.reasonOf(kept);
-      return error ? { ...enqueued, outcome: "unsafe", finished: undefined, error } : enqueued;
-    }));
+    await writing.done;
+    const enqueued = taken.map(({ enqueued, kept }) =>
+      unlessUnsafe(enqueued, writing.reasonOf(kept))
+    );
+    for (const [i, reason] of known) {
+      enqueued[i] = unlessUnsafe(enqueued[i] as Enqueued, await reason);
+    }
+    return enqueued;
   }
 
   async lease(request: LeaseRequest, now: number): Promise<Leased> {
@@ -211,7 +214,7 @@ class SqliteEngine implements Engine, Keeper {
     const isMoreComing = tasks.length < request.limit && this.#pager.isFetching;
     return {
       tasks,
-      expired: await this.#whenCommittable(expired),
+      expired: await this.#ends.whenCommittable(expired),
       nextDueAt: isMoreComing ? now : Math.min(this.#live.nextAt, this.#pager.nextAt),
       hasSuspects: this.#live.hasSuspects(request.ops),
     };
@@ -222,16 +225,16 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
-    return this.#whenCommitted(this.#live.ack(acks, now));
+    return this.#ends.whenCommitted(this.#live.ack(acks, now));
   }
 
   nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]> {
-    return this.#whenCommitted(this.#live.nack(nacks, now));
+    return this.#ends.whenCommitted(this.#live.nack(nacks, now));
   }
 
   async reclaim(now: number): Promise<{ lost: number[]; finished: FinishedTask[] }> {
     const { lost, finished } = this.#live.reclaim(now);
-    return { lost, finished: await this.#whenCommitted(finished) };
+    return { lost, finished: await this.#ends.whenCommitted(finished) };
   }
 
   async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
@@ -248,7 +251,7 @@ class SqliteEngine implements Engine, Keeper {
     } catch (error) {
       // It is tried again; whoever waits for these hears of it then.
       for (const { finished, others } of cancelled) {
-        if (finished) this.#orphans.push(finished, ...others);
+        if (finished) this.#ends.left.push(finished, ...others);
       }
       throw error;
     }
@@ -294,19 +297,18 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async prune(now: number): Promise<Pruned> {
-    const expired = this.#orphans;
-    this.#orphans = [];
-    this.#live.expire(now, expired);
+    // Kept there until nothing can fail any more that would lose them.
+    this.#live.expire(now, this.#ends.left);
     const late = await this.#store.call("expired", { now, ...EXPIRED_PAGE });
     for (const row of late) {
       if (this.#live.index.get(row.id)) continue;
       const task = readRow(row);
       this.#pager.bringToEnd(task);
-      this.#live.expireOne(task, now, expired);
+      this.#live.expireOne(task, now, this.#ends.left);
     }
     this.#rates.prune(now);
     const { removed, more } = await this.#sweeper.sweep(now);
-    const told = await this.#whenCommittable(expired);
+    const told = await this.#ends.whenCommittable(this.#ends.take());
     return { removed, expired: told, nextAt: more ? now : Infinity };
   }
 
@@ -328,24 +330,9 @@ class SqliteEngine implements Engine, Keeper {
     }
   }
 
-  /** Those of them that were not given up, once they are safe. */
-  async #whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
-    if (finished.length === 0) return finished;
-    await this.#journal.committed();
-    if (this.#givenUp.size === 0) return finished;
-    return finished.filter(({ serial }) => !this.#givenUp.has(serial));
-  }
-
   #giveUp(task: LiveTask): void {
-    if (isFinal(task.state.status)) this.#givenUp.add(task.serial);
-    this.#live.disown(task, this.#now, this.#orphans);
-  }
-
-  /** The same for a loop, which must go on while nothing can be committed: they are told later then. */
-  async #whenCommittable(finished: FinishedTask[]): Promise<FinishedTask[]> {
-    if (!this.#journal.trouble) return await this.#whenCommitted(finished);
-    this.#orphans.push(...finished);
-    return [];
+    this.#ends.giveUp(task);
+    this.#live.disown(task, this.#now, this.#ends.left);
   }
 
   /** Waits for a task that was there already to be safe as it is now; why it is not. */
@@ -378,7 +365,7 @@ class SqliteEngine implements Engine, Keeper {
     const parents = parentsOf(task.task.after, known);
     if (!mayFollow(parents)) return { outcome: "refused", status };
     if (!this.#live.index.get(id)) this.#live.recall(task);
-    const ended = this.#live.requeue(task, parents, now, this.#orphans);
+    const ended = this.#live.requeue(task, parents, now, this.#ends.left);
     if (ended) undone.set(task, ended);
     return { outcome: "queued", status: task.state.status };
   }
@@ -391,4 +378,8 @@ class SqliteEngine implements Engine, Keeper {
     if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
     return task;
   }
+}
+
+function unlessUnsafe(enqueued: Enqueued, error: SdError | undefined): Enqueued {
+  return error ? { ...enqueued, outcome: "unsafe", finished: undefined, error } : enqueued;
 }

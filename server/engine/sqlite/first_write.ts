@@ -1,15 +1,15 @@
-/** The tasks of one submit, until each of them is on disk or was given up. */
+/** The new tasks of one `enqueue`, until each of them is on disk for the first time or was given up. */
 
 import type { SdError } from "../../../protocol/errors.ts";
-import type { Entry, LiveTask } from "../live_task.ts";
+import type { FirstWriteListener, LiveTask } from "../live_task.ts";
 
-export class TaskEntry implements Entry {
+export class FirstWrite implements FirstWriteListener {
   readonly #done = Promise.withResolvers<void>();
   readonly #givenUp = new Map<LiveTask, SdError>();
   #left = 0;
 
   add(task: LiveTask): void {
-    task.entry = this;
+    task.firstWrite = this;
     this.#left++;
   }
 
@@ -24,7 +24,7 @@ export class TaskEntry implements Entry {
   }
 
   stored(task: LiveTask): void {
-    task.entry = undefined;
+    task.firstWrite = undefined;
     if (--this.#left === 0) this.#done.resolve();
   }
 
