@@ -4,8 +4,42 @@
  * a line. The parent keeps stdin open as long as it lives: its end means that the parent is gone.
  */
 
+/** A task file: where it is, and what the person who named it calls it. */
+export interface TaskFileRef {
+  /** Absolute. */
+  path: string;
+  name: string;
+}
+
+/** `true`: all of it; a list: only those; absent: nothing. As the flags `--allow-…` of Deno. */
+export interface TaskPermissions {
+  net?: true | string[];
+  read?: true | string[];
+  write?: true | string[];
+  env?: true | string[];
+  run?: true | string[];
+  ffi?: true;
+}
+
+/** What a worker process is to run, and within which bounds: the same from `sd serve` and `sd work`. */
+export interface PoolWork {
+  /** The files whose exported functions are its ops, beside the built-in ones. */
+  taskFiles: TaskFileRef[];
+  /** What task code may do. */
+  permissions: TaskPermissions;
+  /** A worker's share of memory: a task that takes more fails with `out_of_memory`. */
+  maxMemoryBytes: number;
+}
+
+/** The built-in ops alone, with nothing allowed. */
+export const BUILTIN_WORK: PoolWork = {
+  taskFiles: [],
+  permissions: {},
+  maxMemoryBytes: 1024 * 1024 * 1024,
+};
+
 /** First line on the child's stdin. */
-export interface PoolStart {
+export interface PoolStart extends PoolWork {
   server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
   secret: string;
   workers: number;

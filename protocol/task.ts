@@ -4,6 +4,7 @@
  */
 
 import type { ErrorBody, FailureCode } from "./errors.ts";
+import type { OpSpec } from "./op_spec.ts";
 
 export const PROTOCOL_VERSION = 1;
 
@@ -136,6 +137,10 @@ export interface WatchEvent {
   count?: number;
 }
 
+/** As the methods of `console` are called; `ctx.log` says `info`. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = typeof LOG_LEVELS[number];
+
 /** How far a running task says it is. */
 export interface Progress {
   /** 0…1. */
@@ -165,9 +170,8 @@ export interface TaskView {
   after?: string[];
 }
 
-/** An op, as `ops` tells it. */
-export interface OpView {
-  op: string;
+/** An op, as `ops` tells it; what its options ask for is that of the worker process that came last. */
+export interface OpView extends OpSpec {
   workers: number;
   /** Its tasks wait until it is resumed; absent otherwise. */
   paused?: true;

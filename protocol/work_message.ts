@@ -5,19 +5,21 @@
  *
  *     server → pool   {"lease":7,"attempt":1,"timeout":60000,"id":"…","submit":{…the submitted line…}}
  *                     {…"id":"…","after_chars":9,"after":{…},"submit":{…}}   of one that came after others
- *                     {"cancel":[7]}   {"lost":[7]}
+ *                     {"cancel":[7]}   {"lost":[7]}   {"check":1,"submits":[…]}
  *     pool → server   {"cmd":"work",…}            first, and answered
  *                     {"lease":7,"result":49}     {"lease":7,"error":{…}}   {"lease":7,"cancelled":true}
- *                     {"lease":7,"progress":{…}}  {"release":[7]}   {"renew":[7]}   {"credit":64}
- *                     {"retire":[[7,"timeout"]]}
+ *                     {"lease":7,"progress":{…}}  {"lease":7,"log":[…]}
+ *                     {"release":[7]}   {"renew":[7]}   {"credit":64}   {"retire":[[7,"timeout"]]}
+ *                     {"checked":1,"faults":[…]}
  *
  * Both ends are the same release of sd: to change a message, change both and raise WORK_VERSION.
  */
 
 import type { ErrorBody, FailureCode } from "./errors.ts";
-import type { Progress } from "./task.ts";
+import type { OpSpec } from "./op_spec.ts";
+import type { LogLevel, Progress } from "./task.ts";
 
-export const WORK_VERSION = 2;
+export const WORK_VERSION = 3;
 
 const LEASE_PREFIX = '{"lease":';
 const RESULT_MARK = ',"result":';
@@ -31,9 +33,7 @@ export interface WorkHello {
   workers: number;
   /** Tasks that the pool will hold at first; it says `credit` when that changes. */
   credit: number;
-  ops: string[];
-  /** Of ops that have one: how many of their tasks may start in a time, like `{"fetch":"10/1m"}`. */
-  rates?: Record<string, string>;
+  ops: OpSpec[];
   pid: number;
   /** Which of the server's own pools this is; absent for one that came by itself. */
   pool?: string;
@@ -50,24 +50,41 @@ export type ServerOrder =
   /** Stop these tasks and say so. */
   | { cancel: number[] }
   /** These leases ran out and were taken back: stop the tasks, say nothing. */
-  | { lost: number[] };
+  | { lost: number[] }
+  /** Check arguments by the schemas of their ops: of each, the op and the submitted line. Answered once. */
+  | { check: number; submits: [op: string, line: string][] };
+
+/** Why arguments do not fit the schema of their op. */
+export interface SchemaFault {
+  /** Of the member that is wrong, like `user.emails[2]`; empty where it is the whole. */
+  path: string;
+  message: string;
+}
+
+/** What a task said: when (ms since 1970), how loud, what. */
+export type LogEntry = [at: number, level: LogLevel, text: string];
 
 /** Pool to server, everything but results. */
 export type PoolReport =
   | { lease: number; error: ErrorBody<FailureCode>; retry?: false }
   | { lease: number; cancelled: true }
   | { lease: number; progress: Progress }
+  | { lease: number; log: LogEntry[] }
   /** Not started, and other workers may have them. */
   | { release: number[] }
   /** Still held. */
   | { renew: number[] }
   /** From now on the pool will hold so many tasks at most. */
   | { credit: number }
+  /** The answer to `check`: of each submit its fault, or null. */
+  | { checked: number; faults: (SchemaFault | null)[] }
   /** This process is about to end, since these tasks would not stop. Each ends for its reason. */
-  | { retire: [lease: number, reason: StopReason][] };
+  | { retire: [lease: number, reason: RetireReason][] };
 
-/** Why a running task is stopped. */
-export type StopReason = "timeout" | "cancel" | "lost";
+/** Why a running task is stopped. `memory`: it takes more than a worker's share. */
+export type StopReason = "timeout" | "cancel" | "lost" | "memory";
+/** `suspect`: the process took too much memory while it ran, and nobody knows whose it is. */
+export type RetireReason = StopReason | "suspect";
 
 /** A leased task as it is written: `payload` is the line that the client sent. */
 export interface LeaseToWrite {

@@ -2,6 +2,7 @@
 
 import { ClientError } from "../cli/client_error.ts";
 import { quote, SdError } from "../protocol/errors.ts";
+import type { PoolWork } from "../protocol/pool_start.ts";
 
 /** Both in PEM. */
 export interface TlsFiles {
@@ -14,6 +15,8 @@ export interface ServeConfig {
   /** 0: any free one. */
   readonly port: number;
   readonly workers: number;
+  /** What the server's own workers run. */
+  readonly work: PoolWork;
   /** None: everyone who can connect may speak. */
   readonly tokens: readonly string[];
   readonly tls: TlsFiles | undefined;

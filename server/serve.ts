@@ -6,6 +6,7 @@ import { EXIT } from "../cli/exit.ts";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
 import { VERSION } from "../cli/version.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
+import { BUILTIN_WORK } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
 import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
 import { DURABILITIES } from "./engine/engine_options.ts";
@@ -177,7 +178,7 @@ export const serve = defineCommand({
       maxUnreadBytes: flags.maxUnread * MIB,
     };
     const server = listen({
-      config: { hostname: flags.host, port: flags.port, workers, tokens, tls },
+      config: { hostname: flags.host, port: flags.port, workers, work: BUILTIN_WORK, tokens, tls },
       engine: await openEngine(flags.engine, {
         ...limits,
         dataDir: flags.data,

@@ -113,6 +113,7 @@ export function startServer(options: ServerOptions): Server {
     server: { hostname: own.hostname, port: own.port },
     secret,
     workers: config.workers,
+    work: config.work,
     log,
   });
   if (!pool) started.resolve();

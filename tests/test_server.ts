@@ -1,5 +1,6 @@
 /** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
 
+import { BUILTIN_WORK } from "../protocol/pool_start.ts";
 import { systemClock } from "../server/clock.ts";
 import type { Engine } from "../server/engine/engine.ts";
 import { openEngine } from "../server/engine/open.ts";
@@ -48,7 +49,7 @@ export class TestServer implements AsyncDisposable {
     };
     const secret = newPoolSecret();
     const server = startServer({
-      config: { hostname: "127.0.0.1", port: 0, workers, tokens, tls },
+      config: { hostname: "127.0.0.1", port: 0, workers, work: BUILTIN_WORK, tokens, tls },
       engine: options.engine ?? await openEngine("memory:", limits),
       secret,
       limits,

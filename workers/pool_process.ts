@@ -165,7 +165,7 @@ class PoolProcess implements PoolListener, ResultSink {
       secret,
       workers,
       credit: this.#pool.credit,
-      ops: [...BUILTIN_OPS.keys()],
+      ops: [...BUILTIN_OPS.keys()].map((op) => ({ op })),
       pid: Deno.pid,
       ...(pool === undefined ? {} : { pool }),
     };

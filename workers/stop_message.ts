@@ -8,6 +8,8 @@ export function stopMessage(reason: StopReason, timeoutMs: number): string {
       return `stopped after ${timeoutMs} ms, its limit`;
     case "cancel":
       return "stopped: the task was cancelled";
+    case "memory":
+      return "stopped: it took more memory than a worker's share";
     case "lost":
       return "stopped: the server gave the task to another worker";
   }

@@ -108,6 +108,12 @@ function reportOf({ lease, reason, task }: Stop): PoolReport | undefined {
       return undefined;
     case "cancel":
       return { lease, cancelled: true };
+    case "memory":
+      return {
+        lease,
+        error: { code: "out_of_memory", message: stopMessage(reason, 0) },
+        retry: false,
+      };
     case "timeout":
       return { lease, error: { code: "timeout", message: stopMessage(reason, task.timeoutMs) } };
   }

@@ -12,6 +12,7 @@ import { poolSecretFile } from "../cli/state_dir.ts";
 import { say } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
+import { BUILTIN_WORK } from "../protocol/pool_start.ts";
 
 const SECRET_VARIABLE = "SD_POOL_SECRET";
 
@@ -63,7 +64,7 @@ interface Supervision {
 async function supervise({ graceMs, ...start }: Supervision): Promise<number> {
   const ended = Promise.withResolvers<number>();
   const keeper = new PoolKeeper({
-    start: { ...start, reconnect: true },
+    start: { ...start, ...BUILTIN_WORK, reconnect: true },
     onEvent(event) {
       tell(event);
       // The process itself has said why.

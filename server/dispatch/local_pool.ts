@@ -4,13 +4,14 @@
  */
 
 import { PoolKeeper } from "../../cli/pool_keeper.ts";
-import type { PoolStart } from "../../protocol/pool_start.ts";
+import type { PoolStart, PoolWork } from "../../protocol/pool_start.ts";
 import type { Log } from "../log.ts";
 
 export interface LocalPoolOptions {
   readonly server: PoolStart["server"];
   readonly secret: string;
   readonly workers: number;
+  readonly work: PoolWork;
   readonly log: Log;
 }
 
@@ -20,9 +21,9 @@ export const LOCAL_POOL = "local";
 export class LocalPool {
   readonly #keeper: PoolKeeper;
 
-  constructor({ server, secret, workers, log }: LocalPoolOptions) {
+  constructor({ server, secret, workers, work, log }: LocalPoolOptions) {
     this.#keeper = new PoolKeeper({
-      start: { server, secret, workers, pool: LOCAL_POOL, reconnect: false },
+      start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
       onEvent(event) {
         if (event.type === "retiring") {
           log.warn("server", `a worker would not stop; worker process ${event.pid} is replaced`);

@@ -21,7 +21,8 @@ export function readWorkHello(message: JsonObject): WorkHello {
   }
   if (
     !isCount(workers, MAX_WORKERS) || !isCount(credit, MAX_CREDIT) ||
-    !isCount(pid, Number.MAX_SAFE_INTEGER) || !Array.isArray(ops) || !ops.every(isOp) ||
+    !isCount(pid, Number.MAX_SAFE_INTEGER) || !Array.isArray(ops) ||
+    !ops.every((spec) => isOp(spec?.op)) ||
     (pool !== undefined && typeof pool !== "string")
   ) {
     throw new SdError("bad_request", "the first line of this work link is not well formed");
@@ -30,9 +31,9 @@ export function readWorkHello(message: JsonObject): WorkHello {
 }
 
 /** The rates of the ops that have one. Throws `bad_request` where one of them is none. */
-export function ratesOf({ rates = {} }: WorkHello): ReadonlyMap<string, Rate> {
+export function ratesOf({ ops }: WorkHello): ReadonlyMap<string, Rate> {
   const read = new Map<string, Rate>();
-  for (const [op, text] of Object.entries(rates)) {
+  for (const { op, rate: text } of ops) {
     const rate = readRate(text);
     if (rate) read.set(op, rate);
   }

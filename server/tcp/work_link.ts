@@ -12,8 +12,8 @@ import {
   leaseOf,
   type PoolReport,
   resultOf,
+  type RetireReason,
   type ServerOrder,
-  type StopReason,
   type WorkHello,
 } from "../../protocol/work_message.ts";
 import type { Runner } from "../dispatch/runner.ts";
@@ -64,14 +64,14 @@ export class WorkLink implements LineHandler, Runner {
   readonly #progress = new Map<number, Progress>();
   /** Of those that are held, the ones that are not written yet. */
   readonly #unwritten = new Map<number, LeasedTask>();
-  readonly #doomed = new Map<number, StopReason>();
+  readonly #doomed = new Map<number, RetireReason>();
   #credit: number;
   #retiring = false;
 
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
     this.#options = options;
-    this.ops = new Set(hello.ops);
+    this.ops = new Set(hello.ops.map(({ op }) => op));
     this.rates = ratesOf(hello);
     this.workers = hello.workers;
     this.pool = hello.pool;
@@ -197,6 +197,7 @@ export class WorkLink implements LineHandler, Runner {
         this.#options.listener.progressed(task, report.progress);
         return;
       }
+      if ("log" in report) return;
       this.#release(lease);
       broken.push(brokenRun(
         task,

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
 import { selfCommand } from "../../cli/self_command.ts";
+import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { FakeServer } from "../fake_server.ts";
 
@@ -18,7 +19,14 @@ class Kept implements AsyncDisposable {
   constructor(options: { workers?: number; reconnect?: boolean } = {}) {
     const { workers = 2, reconnect = false } = options;
     this.keeper = new PoolKeeper({
-      start: { server: this.server.address, secret: "s3cret", workers, reconnect, pool: "local" },
+      start: {
+        server: this.server.address,
+        secret: "s3cret",
+        workers,
+        ...BUILTIN_WORK,
+        reconnect,
+        pool: "local",
+      },
       onEvent: (event) => this.events.push(event),
     });
     this.keeper.start();
@@ -63,7 +71,7 @@ Deno.test("a worker process says who it is, and answers what it is leased", asyn
       secret: "s3cret",
       workers: 2,
       credit: 0,
-      ops: ["square", "echo", "sleep", "hash"],
+      ops: ["square", "echo", "sleep", "hash"].map((op) => ({ op })),
       pid: 0,
       pool: "local",
     },
@@ -198,7 +206,14 @@ Deno.test("a process whose parent is gone ends at once", async () => {
   const { path, args } = selfCommand(["work", "--pool"]);
   const child = new Deno.Command(path, { args, stdin: "piped", stdout: "null" }).spawn();
   const stdin = child.stdin.getWriter();
-  const start = { server: server.address, secret: "", workers: 1, reconnect: true, nonce: "n" };
+  const start = {
+    server: server.address,
+    secret: "",
+    workers: 1,
+    ...BUILTIN_WORK,
+    reconnect: true,
+    nonce: "n",
+  };
   await stdin.write(new TextEncoder().encode(JSON.stringify(start) + "\n"));
   const link = await server.accept();
   await link.welcome();
@@ -213,7 +228,13 @@ Deno.test("a process whose parent is gone ends at once", async () => {
 Deno.test("a keeper may be stopped before it was started, and twice", async () => {
   using server = new FakeServer();
   const events: PoolEvent[] = [];
-  const start = { server: server.address, secret: "", workers: 1, reconnect: false };
+  const start = {
+    server: server.address,
+    secret: "",
+    workers: 1,
+    ...BUILTIN_WORK,
+    reconnect: false,
+  };
   const keeper = new PoolKeeper({ start, onEvent: (event) => events.push(event) });
   await keeper.stop(0);
   keeper.start();

@@ -13,8 +13,7 @@ Deno.test("an op with a rate is handed out no faster, and why tells when the nex
     secret: server.secret,
     workers: 1,
     credit: 10,
-    ops: ["fetch", "other"],
-    rates: { fetch: "2/1h" },
+    ops: [{ op: "fetch", rate: "2/1h" }, { op: "other" }],
     pid: 1,
   };
   await link.sendObjects(hello);
@@ -36,7 +35,7 @@ Deno.test("a worker process whose rate is none is refused", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using link = await server.connect();
   const { secret } = server;
-  const hello = { cmd: "work", version: WORK_VERSION, secret, workers: 1, credit: 1, ops: ["a"] };
-  const answer = await link.ask({ ...hello, pid: 1, rates: { a: "often" } });
+  const hello = { cmd: "work", version: WORK_VERSION, secret, workers: 1, credit: 1, pid: 1 };
+  const answer = await link.ask({ ...hello, ops: [{ op: "a", rate: "often" }] });
   assertEquals(answer.error.code, "bad_request");
 });

@@ -108,7 +108,7 @@ Deno.test("a task that kills its worker process each time is failed, and no inno
     version: WORK_VERSION,
     workers: 2,
     credit: 64,
-    ops: ["square", "kill"],
+    ops: [{ op: "square" }, { op: "kill" }],
     pid: 1,
   };
   let deaths = 0;

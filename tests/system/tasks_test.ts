@@ -201,7 +201,7 @@ Deno.test("a work link without the pool's secret is refused", async () => {
     version: WORK_VERSION,
     workers: 1,
     credit: 9,
-    ops: ["square"],
+    ops: [{ op: "square" }],
     pid: 1,
   };
   for (const secret of [undefined, "", "wrong", "0".repeat(64), 5]) {
@@ -223,7 +223,7 @@ Deno.test("a worker that goes silent loses its lease, its task runs again, its l
     version: WORK_VERSION,
     workers: 1,
     credit: 1,
-    ops: ["square"],
+    ops: [{ op: "square" }],
     pid: 1,
   };
   const { secret } = server;

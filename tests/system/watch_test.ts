@@ -70,7 +70,14 @@ Deno.test("progress is told, and that a task is queued again whose worker proces
   const plain = { attempt: undefined, progress: undefined };
   {
     using link = await server.connect();
-    const hello = { cmd: "work", version: WORK_VERSION, workers: 1, credit: 1, ops: ["x"], pid: 1 };
+    const hello = {
+      cmd: "work",
+      version: WORK_VERSION,
+      workers: 1,
+      credit: 1,
+      ops: [{ op: "x" }],
+      pid: 1,
+    };
     assertEquals((await link.ask({ ...hello, secret })).work, "ok");
     await client.ask({ op: "x", task: { id: "t" } });
     const { lease } = await link.object();
