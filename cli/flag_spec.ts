@@ -23,6 +23,8 @@ export type FlagSpec =
   | ValueSpecBase & { type: "integer"; min: number; max: number; default?: number }
   /** Several values: the flag may be given again, and each may hold more than one, between commas. */
   | ValueSpecBase & { type: "list" }
+  /** Alone it is `true`; a value comes behind `=` only, and is a list as above. */
+  | ValueSpecBase & { type: "grant" }
   /** In milliseconds once read. */
   | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number };
 
@@ -32,6 +34,7 @@ type ValueOf<S extends FlagSpec> = S extends { type: "boolean" } ? boolean
   : S extends { choices: readonly (infer Choice)[] } ? Choice
   : S extends { type: "string" } ? string
   : S extends { type: "list" } ? string[]
+  : S extends { type: "grant" } ? true | string[]
   : number;
 
 /** What the flags came to: booleans are false by default, others `undefined` without a default. */

@@ -8,7 +8,7 @@ import { nearest } from "./nearest.ts";
 
 /** The value of `text`; `label` is what a message calls the flag. Throws `usage`. */
 export function readFlagValue(
-  spec: Exclude<FlagSpec, { type: "list" }>,
+  spec: Exclude<FlagSpec, { type: "list" | "grant" }>,
   { label, text }: { label: string; text: string },
 ): boolean | string | number {
   switch (spec.type) {

@@ -11,6 +11,9 @@ import type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { readFlagValue } from "./flag_value.ts";
 import { nearest } from "./nearest.ts";
 
+/** What a grant without a list is joined with; no argument can hold it. */
+const ALL = "\0";
+
 /** Where the flags of one run come from. */
 export interface FlagSource {
   argv: readonly string[];
@@ -47,6 +50,10 @@ function valueOf(
 ): boolean | string | number | string[] | undefined {
   const [text, second] = given;
   if (spec.type === "list") return text === undefined ? undefined : readList(name, given);
+  if (spec.type === "grant") {
+    if (text === undefined) return undefined;
+    return given.includes(ALL) || readList(name, given);
+  }
   if (second !== undefined) {
     throw new ClientError(
       "usage",
@@ -112,6 +119,9 @@ function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
         readFlagValue(token.spec, { label: head, text: attached });
       }
       joined.push(`--${token.flag}=${token.negated ? "false" : attached ?? "true"}`);
+    } else if (token.spec.type === "grant" && attached !== "") {
+      // Never the argument after it, which may be a file.
+      joined.push(`--${token.flag}=${attached ?? ALL}`);
     } else {
       const value = attached ?? argv[++i];
       if (

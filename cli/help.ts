@@ -52,14 +52,18 @@ export function overview(
 
 function flagRow(name: string, spec: FlagSpec): [string, string] {
   const long = spec.type === "boolean" && spec.negatable ? `[no-]${kebab(name)}` : kebab(name);
-  const value = spec.type === "boolean" ? "" : ` ${spec.value}`;
+  const value = spec.type === "boolean"
+    ? ""
+    : spec.type === "grant"
+    ? `[=${spec.value}]`
+    : ` ${spec.value}`;
   const left = `${spec.short ? `-${spec.short}, ` : ""}--${long}${value}`;
   return [left, `${spec.help}${aside(spec)}`];
 }
 
 /** `(default 30s; env SD_SERVER)`. */
 function aside(spec: FlagSpec): string {
-  if (spec.type === "boolean" || spec.type === "list") return "";
+  if (spec.type === "boolean" || spec.type === "list" || spec.type === "grant") return "";
   const facts: string[] = [];
   if (spec.type === "string" && spec.choices) facts.push(spec.choices.join(", "));
   if (spec.type === "integer" && spec.default === undefined) {

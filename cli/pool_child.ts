@@ -4,11 +4,12 @@
  */
 
 import { LineSplitter } from "../protocol/ndjson.ts";
-import type { PoolRetiring, PoolStart, PoolStop } from "../protocol/pool_start.ts";
-import { selfCommand, selfEnvironment } from "./self_command.ts";
+import type { PoolNews, PoolStart, PoolStop } from "../protocol/pool_start.ts";
+import { environmentFor } from "./sandbox_flags.ts";
+import { selfCommand, selfEnvironment, TASK_PERMISSIONS } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
-const MAX_CONTROL_BYTES = 4096;
+const MAX_CONTROL_BYTES = 64 * 1024;
 
 const encoder = new TextEncoder();
 
@@ -19,22 +20,22 @@ export class PoolChild {
   readonly #process: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  #retiring: (() => void) | undefined;
+  readonly #hear: (news: PoolNews) => void;
   #gone = false;
   #stopSent = false;
 
-  /** Starts the process. `retiring` is called when it says that it is about to end. */
-  constructor(start: Omit<PoolStart, "nonce">, retiring: () => void) {
-    const { path, args } = selfCommand(["work", "--pool"]);
+  /** Starts the process; `hear` is called with what it says. */
+  constructor(start: Omit<PoolStart, "nonce">, hear: (news: PoolNews) => void) {
+    const { path, args } = selfCommand(["work", "--pool"], TASK_PERMISSIONS);
     this.#process = new Deno.Command(path, {
       args,
       clearEnv: true,
-      env: selfEnvironment(),
+      env: { ...environmentFor(start.permissions), ...selfEnvironment() },
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    this.#retiring = retiring;
+    this.#hear = hear;
     this.#stdin = this.#process.stdin.getWriter();
     this.#say({ ...start, nonce: this.#nonce });
     this.ended = this.#end();
@@ -87,16 +88,14 @@ export class PoolChild {
     let splitter = new LineSplitter(MAX_CONTROL_BYTES);
     for await (const chunk of this.#process.stdout) {
       for (const line of splitter.push(chunk)) {
-        if (line !== null && line.includes(this.#nonce)) this.#hear(line);
+        if (line !== null && line.includes(this.#nonce)) this.#take(line);
       }
       if (splitter.overflowed) splitter = new LineSplitter(MAX_CONTROL_BYTES);
     }
   }
 
-  #hear(line: string): void {
-    const message: PoolRetiring = { retiring: this.#nonce };
-    if (line !== JSON.stringify(message)) return;
-    this.#retiring?.();
-    this.#retiring = undefined;
+  #take(line: string): void {
+    const news = JSON.parse(line) as PoolNews;
+    if (news.nonce === this.#nonce) this.#hear(news);
   }
 }

@@ -1,10 +1,12 @@
 /**
  * Keeps one worker process running: starts it, starts its successor when it retires, ends, or is
- * killed. Used by `sd serve` for its own workers and by `sd work`. No process is ever left behind: each
- * ends by itself when its stdin does, and is killed where it does not end when it should.
+ * killed, or when its task files have changed. Used by `sd serve` for its own workers and by `sd work`. No
+ * process is ever left behind: each ends by itself when its stdin does, and is killed where it does not end
+ * when it should.
  */
 
-import type { PoolStart } from "../protocol/pool_start.ts";
+import { MAX_TIMEOUT_MS } from "../protocol/limits.ts";
+import type { PoolNews, PoolStart, PoolWork } from "../protocol/pool_start.ts";
 import { EXIT } from "./exit.ts";
 import { PoolChild } from "./pool_child.ts";
 
@@ -17,8 +19,12 @@ const RETIRE_MS = 10_000;
 
 export type PoolEvent =
   | { type: "started"; pid: number }
+  /** Connected to the server; `reloaded`: it takes the place of one whose task files have changed. */
+  | { type: "ready"; pid: number; reloaded: boolean }
   /** A task would not stop; its process ends soon, and another is started. */
   | { type: "retiring"; pid: number }
+  /** The task files do not load; `kept`: the process that has loaded them before goes on. */
+  | { type: "fault"; pid: number; message: string; kept: boolean }
   /** `unexpected`: nobody asked for it. */
   | { type: "exited"; pid: number; code: number; signal: string | null; unexpected: boolean };
 
@@ -28,25 +34,41 @@ export interface PoolKeeperOptions {
 }
 
 export class PoolKeeper {
-  readonly #options: PoolKeeperOptions;
+  readonly #onEvent: (event: PoolEvent) => void;
   readonly #children = new Set<PoolChild>();
+  #start: Omit<PoolStart, "nonce">;
   /** The process that takes tasks; others in `#children` are about to end. */
   #current: PoolChild | undefined;
+  /** Loads changed task files, and takes over once it has. */
+  #candidate: PoolChild | undefined;
   #started = false;
   #stopped = false;
   /** Deaths in a row that came too soon. */
   #youngDeaths = 0;
   #restart: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(options: PoolKeeperOptions) {
-    this.#options = options;
+  constructor({ start, onEvent = () => {} }: PoolKeeperOptions) {
+    this.#start = start;
+    this.#onEvent = onEvent;
   }
 
   /** Starts the process, once; a keeper that was stopped stays so. Throws where it cannot. */
   start(): void {
     if (this.#started || this.#stopped) return;
     this.#started = true;
-    this.#spawn();
+    this.#current = this.#spawn();
+  }
+
+  /**
+   * The task files have changed: a fresh process loads them. Once it is connected it takes all tasks, and
+   * the one before finishes what it runs; where they do not load, that one goes on as before.
+   */
+  reload(work: PoolWork): void {
+    if (!this.#started || this.#stopped) return;
+    this.#start = { ...this.#start, ...work };
+    void this.#candidate?.killAfter(0);
+    clearTimeout(this.#restart);
+    this.#candidate = this.#spawn();
   }
 
   /** Lets the tasks that run finish for at most `graceMs`, then ends the process for good. */
@@ -56,21 +78,41 @@ export class PoolKeeper {
     await Promise.all([...this.#children].map((child) => child.stop(graceMs)));
   }
 
-  #spawn(): void {
+  #spawn(): PoolChild {
     const startedAt = performance.now();
-    const child: PoolChild = new PoolChild(this.#options.start, () => this.#retire(child));
-    this.#current = child;
+    const child: PoolChild = new PoolChild(this.#start, (news) => this.#hear(child, news));
     this.#children.add(child);
-    this.#tell({ type: "started", pid: child.pid });
+    this.#onEvent({ type: "started", pid: child.pid });
     void child.ended.then((status) => this.#ended(child, { ...status, startedAt }));
+    return child;
+  }
+
+  #hear(child: PoolChild, news: PoolNews): void {
+    if ("ready" in news) this.#promote(child);
+    else if ("retiring" in news) this.#retire(child);
+    else {
+      const kept = child !== this.#current && this.#current !== undefined;
+      this.#onEvent({ type: "fault", pid: child.pid, message: news.fault, kept });
+    }
+  }
+
+  #promote(child: PoolChild): void {
+    const reloaded = child === this.#candidate;
+    this.#onEvent({ type: "ready", pid: child.pid, reloaded });
+    if (!reloaded) return;
+    this.#candidate = undefined;
+    // Its tasks have limits of their own.
+    void this.#current?.stop(MAX_TIMEOUT_MS);
+    this.#current = child;
+    this.#youngDeaths = 0;
   }
 
   /** The process says that it is about to end: its successor starts at once. */
   #retire(child: PoolChild): void {
-    if (this.#current !== child) return;
-    this.#tell({ type: "retiring", pid: child.pid });
-    this.#youngDeaths = 0;
     void child.killAfter(RETIRE_MS);
+    if (this.#current !== child) return;
+    this.#onEvent({ type: "retiring", pid: child.pid });
+    this.#youngDeaths = 0;
     this.#current = undefined;
     this.#spawnAgain();
   }
@@ -80,8 +122,11 @@ export class PoolKeeper {
     { code, signal, startedAt }: { code: number; signal: string | null; startedAt: number },
   ): void {
     this.#children.delete(child);
+    const wasCandidate = this.#candidate === child;
+    if (wasCandidate) this.#candidate = undefined;
     const unexpected = this.#current === child && !this.#stopped;
-    this.#tell({ type: "exited", pid: child.pid, code, signal, unexpected });
+    this.#onEvent({ type: "exited", pid: child.pid, code, signal, unexpected });
+    if (wasCandidate && !this.#current) this.#spawnAgain();
     // The server does not want it, and will not want the next one either.
     if (!unexpected || code === EXIT.unauthorized) return;
     this.#current = undefined;
@@ -91,20 +136,17 @@ export class PoolKeeper {
 
   /** At once; after deaths in a row that came too soon, not so soon. */
   #spawnAgain(): void {
-    if (this.#stopped) return;
+    // A candidate takes over as soon as it can.
+    if (this.#stopped || this.#candidate) return;
     const deaths = this.#youngDeaths++;
     const delayMs = deaths === 0 ? 0 : Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (deaths - 1));
     this.#restart = setTimeout(() => {
       try {
-        this.#spawn();
+        this.#current = this.#spawn();
       } catch {
         // The executable is gone, maybe only while another release takes its place.
         this.#spawnAgain();
       }
     }, delayMs);
-  }
-
-  #tell(event: PoolEvent): void {
-    this.#options.onEvent?.(event);
   }
 }

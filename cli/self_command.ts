@@ -14,14 +14,20 @@ export const ENTRY_PERMISSIONS: readonly string[] = [
   "--unstable-worker-options",
 ];
 
+/** What task code may be allowed beside that: of worker processes alone, and of the compiled executable. */
+export const TASK_PERMISSIONS: readonly string[] = ["--allow-sys", "--allow-ffi"];
+
 /** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
 export const COMPILE_INCLUDES: readonly string[] = [
   "workers/worker.ts",
   "server/engine/sqlite/store_thread.ts",
 ];
 
-/** The command that runs sd with `args`, as this process was run. */
-export function selfCommand(args: readonly string[]): { path: string; args: string[] } {
+/** The command that runs sd with `args`, as this process was run, and with `permissions` beside its own. */
+export function selfCommand(
+  args: readonly string[],
+  permissions: readonly string[] = [],
+): { path: string; args: string[] } {
   const path = Deno.execPath();
   if (Deno.build.standalone) return { path, args: [...args] };
   const main = new URL("../main.ts", import.meta.url);
@@ -30,7 +36,15 @@ export function selfCommand(args: readonly string[]): { path: string; args: stri
   const configFlags = config.protocol === "file:" ? ["--config", pathOf(config)] : [];
   return {
     path,
-    args: ["run", "--quiet", ...ENTRY_PERMISSIONS, ...configFlags, main.href, ...args],
+    args: [
+      "run",
+      "--quiet",
+      ...ENTRY_PERMISSIONS,
+      ...permissions,
+      ...configFlags,
+      main.href,
+      ...args,
+    ],
   };
 }
 

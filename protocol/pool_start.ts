@@ -17,6 +17,7 @@ export interface TaskPermissions {
   read?: true | string[];
   write?: true | string[];
   env?: true | string[];
+  sys?: true | string[];
   run?: true | string[];
   ffi?: true;
 }
@@ -57,7 +58,11 @@ export interface PoolStop {
   grace_ms: number;
 }
 
-/** On the child's stdout: a worker would not stop, so this process ends soon; start another now. */
-export interface PoolRetiring {
-  retiring: string;
-}
+/** On the child's stdout. Each carries the nonce of the start, so that no task can say it. */
+export type PoolNews =
+  /** Connected: the server hands it tasks from now on. */
+  | { nonce: string; ready: true }
+  /** A worker would not stop, so this process ends soon; start another now. */
+  | { nonce: string; retiring: true }
+  /** The task files do not load, and here is why; this process ends. */
+  | { nonce: string; fault: string };

@@ -17,6 +17,8 @@ export interface ServeConfig {
   readonly workers: number;
   /** What the server's own workers run. */
   readonly work: PoolWork;
+  /** The arguments that named the task files, where they are to be loaded again when they change. */
+  readonly watch?: readonly string[] | undefined;
   /** None: everyone who can connect may speak. */
   readonly tokens: readonly string[];
   readonly tls: TlsFiles | undefined;

@@ -3,10 +3,10 @@
 import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
+import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
 import { VERSION } from "../cli/version.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
-import { BUILTIN_WORK } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
 import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
 import { DURABILITIES } from "./engine/engine_options.ts";
@@ -23,6 +23,8 @@ const MIB = 1024 * 1024;
 export const serve = defineCommand({
   name: "serve",
   summary: "run the server, with workers of its own",
+  positional: TASK_FILE_ARGS,
+  maxArgs: Infinity,
   flags: {
     workers: {
       type: "integer",
@@ -81,6 +83,7 @@ export const serve = defineCommand({
       max: 16 * 1024 * 1024,
       default: 4096,
     },
+    ...POOL_FLAGS,
     grace: {
       type: "duration",
       help: "how long running tasks may go on when the server stops",
@@ -159,10 +162,12 @@ export const serve = defineCommand({
   },
   examples: [
     ["sd serve --workers 4", "four workers, port 5000"],
+    ["sd serve tasks.ts --watch", "the functions of a file as ops, loaded again when it changes"],
+    ["sd serve tasks.ts --allow-net=api.example.com", "they may reach that host, and nothing else"],
     ["sd serve --port 0 --workers 1", "any free port; the first line on stderr names it"],
     ["sd serve --workers 0", "no workers here: they come by sd work"],
   ],
-  async run({ flags }) {
+  async run({ flags, args }) {
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
     const tls = readTlsFiles({ cert: flags.tlsCert, key: flags.tlsKey });
     const tokens = readTokens({ file: flags.tokenFile, variable: Deno.env.get("SD_TOKEN") });
@@ -178,7 +183,15 @@ export const serve = defineCommand({
       maxUnreadBytes: flags.maxUnread * MIB,
     };
     const server = listen({
-      config: { hostname: flags.host, port: flags.port, workers, work: BUILTIN_WORK, tokens, tls },
+      config: {
+        hostname: flags.host,
+        port: flags.port,
+        workers,
+        work: poolWork(args, flags),
+        watch: flags.watch ? args : undefined,
+        tokens,
+        tls,
+      },
       engine: await openEngine(flags.engine, {
         ...limits,
         dataDir: flags.data,
@@ -195,11 +208,20 @@ export const serve = defineCommand({
     });
     const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
     const stopSignal = untilStopSignal(forgetSecret);
-    void server.workersStarted.then(() => {
+    const started = server.workersStarted.then(() => {
       log.info("server", `${workers} worker${workers === 1 ? "" : "s"} started`);
       log.info("dispatcher", "started");
+      return stopSignal;
     });
-    const signal = await stopSignal;
+    let signal: Deno.Signal;
+    try {
+      signal = await Promise.race([stopSignal, started]);
+    } catch (error) {
+      // The task files do not load.
+      await server.stop(0);
+      forgetSecret();
+      throw error;
+    }
     log.info("server", `${signal}: stopping; running tasks have ${flags.grace / 1000} s to finish`);
     await server.stop(flags.grace);
     forgetSecret();

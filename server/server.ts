@@ -15,7 +15,7 @@ import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { createJanitor } from "./dispatch/janitor.ts";
-import { LOCAL_POOL, LocalPool } from "./dispatch/local_pool.ts";
+import { LOCAL_POOL, openLocalPool } from "./dispatch/local_pool.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
 import { Pauses } from "./dispatch/pauses.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
@@ -49,7 +49,10 @@ const STOP_LOOK_MS = 10;
 
 export interface Server {
   readonly address: { readonly hostname: string; readonly port: number };
-  /** Resolves when the server's own workers are connected; at once when it has none. */
+  /**
+   * Resolves when the server's own workers are connected; at once when it has none. Rejects with a
+   * `ClientError` where their task files do not load, and nobody watches them for a change.
+   */
   readonly workersStarted: Promise<void>;
   /** Refuses new tasks, lets running ones finish for `graceMs`, ends the rest, closes everything. */
   stop(graceMs: number): Promise<void>;
@@ -109,14 +112,16 @@ export function startServer(options: ServerOptions): Server {
     links: linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool: started.resolve }),
   });
   const own = listeners.own?.addr as Deno.NetAddr | undefined;
-  const pool = own && new LocalPool({
+  const pool = own && openLocalPool({
     server: { hostname: own.hostname, port: own.port },
     secret,
     workers: config.workers,
     work: config.work,
+    watch: config.watch,
     log,
   });
   if (!pool) started.resolve();
+  else pool.loaded.catch(started.reject);
 
   log.info("server", `listening on ${formatAddress(address)}`);
   door.start();

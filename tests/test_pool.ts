@@ -6,8 +6,10 @@
 import { delay } from "@std/async/delay";
 import { leasedTaskLine, leaseOf, type StopReason } from "../protocol/work_message.ts";
 import { Pool, type PoolListener } from "../workers/pool.ts";
+import type { Profile } from "../workers/profile.ts";
 import type { ResultSink } from "../workers/thread.ts";
 
+const BASE: Profile = { permissions: {}, isolate: false };
 /** Longer than anything here takes on the slowest machine. */
 const PATIENCE_MS = 20_000;
 
@@ -20,6 +22,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly reports: Report[] = [];
   readonly stuckTasks: [number, StopReason][] = [];
   workersStarted = 0;
+  spoiltTimes = 0;
   /** When false, every task goes to the pool at once, and what it releases does not come back. */
   obeysCredit = true;
   readonly #decoder = new TextDecoder();
@@ -33,15 +36,21 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   constructor(workers: number) {
     this.pool = new Pool({
       workers,
+      ops: {
+        modules: [],
+        base: BASE,
+        hasSpecial: false,
+        profileOf: () => BASE,
+        newWorker: () => {
+          this.workersStarted++;
+          return new Worker(new URL("./odd_worker.ts", import.meta.url), {
+            type: "module",
+            deno: { permissions: "none" },
+          });
+        },
+      },
       sink: this,
       listener: this,
-      newWorker: () => {
-        this.workersStarted++;
-        return new Worker(new URL("./odd_worker.ts", import.meta.url), {
-          type: "module",
-          deno: { permissions: "none" },
-        });
-      },
     });
     this.#credit = this.pool.credit;
     this.pool.start();
@@ -136,6 +145,10 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
 
   stuck(lease: number, reason: StopReason): void {
     this.stuckTasks.push([lease, reason]);
+  }
+
+  spoilt(): void {
+    this.spoiltTimes++;
   }
 
   broken(message: string): void {

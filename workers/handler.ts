@@ -11,8 +11,15 @@ import { encode, isFinite, NativeError, slice, stringify, toText } from "./primo
 /** Does what an op asks for. `args` are the members that the client sent; a promise is awaited. */
 export type Handler = (args: Record<string, unknown>, ctx: TaskContext) => unknown;
 
+/** Why a task has no result. */
+export interface Failure {
+  readonly error: ErrorBody<FailureCode>;
+  /** No further attempt, whatever the task's options say. */
+  readonly retry?: false;
+}
+
 /** How a task ended: its result in JSON, or why there is none. */
-export type Outcome = string | ErrorBody<FailureCode>;
+export type Outcome = string | Failure;
 
 /** A character is at most three bytes in UTF-8. */
 const SURELY_SHORT_CHARS = Math.floor(MAX_RESULT_BYTES / 3);
@@ -49,13 +56,24 @@ function boundedResult(json: string): Outcome {
   );
 }
 
-function badResult(what: string): ErrorBody<FailureCode> {
-  return { code: "bad_result", message: `the handler returned ${what}` };
+function badResult(what: string): Failure {
+  return { error: { code: "bad_result", message: `the handler returned ${what}` } };
 }
 
 /** The outcome of a task whose handler threw `thrown`. */
-export function errorOf(thrown: unknown): ErrorBody<FailureCode> {
-  return { code: "task_error", message: messageOf(thrown) };
+export function errorOf(thrown: unknown): Failure {
+  const error = { code: "task_error", message: messageOf(thrown) } as const;
+  return isFinal(thrown) ? { error, retry: false } : { error };
+}
+
+/** By what it says of itself: a `TaskError` of another copy of a module is as good. */
+function isFinal(thrown: unknown): boolean {
+  try {
+    return typeof thrown === "object" && thrown !== null &&
+      (thrown as { retry?: unknown }).retry === false;
+  } catch {
+    return false;
+  }
 }
 
 /** `TypeError: x` for errors with a name of their own, `x` for a plain `Error`; never a stack. */
@@ -73,7 +91,7 @@ function textOf(thrown: unknown): string {
     const name = toText(thrown.name);
     const message = toText(thrown.message);
     if (message === "") return name;
-    return name === "Error" ? message : `${name}: ${message}`;
+    return name === "Error" || name === "TaskError" ? message : `${name}: ${message}`;
   }
   if (typeof thrown === "string" && thrown !== "") return thrown;
   if (typeof thrown === "object" && thrown !== null) {

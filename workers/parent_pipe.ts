@@ -1,12 +1,12 @@
 /**
  * The pipe to the process that started this one (protocol/pool_start.ts): what to do comes in on
- * stdin, whose end means that the parent is gone, however it ended; stdout tells it of a retirement.
+ * stdin, whose end means that the parent is gone, however it ended; stdout tells it how this process is.
  */
 
 import { print } from "../cli/talk.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
-import type { PoolRetiring, PoolStart, PoolStop } from "../protocol/pool_start.ts";
+import type { PoolNews, PoolStart, PoolStop } from "../protocol/pool_start.ts";
 
 export class ParentPipe {
   readonly #splitter = new LineSplitter(MAX_LINE_BYTES);
@@ -30,9 +30,9 @@ export class ParentPipe {
     }
   }
 
-  /** Tells the parent that this process ends soon. */
-  retire(): void {
-    const message: PoolRetiring = { retiring: this.#nonce };
+  /** Tells the parent how this process is. */
+  tell(news: { ready: true } | { retiring: true } | { fault: string }): void {
+    const message: PoolNews = { nonce: this.#nonce, ...news };
     print(JSON.stringify(message));
   }
 

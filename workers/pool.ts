@@ -9,7 +9,7 @@
 
 import { MAX_ERROR_MESSAGE_CHARS } from "../protocol/limits.ts";
 import { leaseOf, type PoolReport, type StopReason } from "../protocol/work_message.ts";
-import { Backlog } from "./backlog.ts";
+import { Backlogs } from "./backlogs.ts";
 import {
   creditFor,
   FETCH_MICROS,
@@ -19,10 +19,13 @@ import {
   UNKNOWN_MICROS,
   WAKE_MICROS,
 } from "./pace.ts";
+import type { Profile } from "./profile.ts";
 import { ProgressReporter } from "./progress.ts";
+import { Seating } from "./seating.ts";
 import { Stopper } from "./stopper.ts";
 import { TaskTable } from "./task_table.ts";
-import { newBuiltinWorker, type ResultSink, Thread, type ThreadListener } from "./thread.ts";
+import type { TaskLibrary } from "./task_library.ts";
+import { type ResultSink, Thread, type ThreadListener } from "./thread.ts";
 import { microsOf, ThreadWatch, type WatchedPool } from "./thread_watch.ts";
 
 const WATCH_MS = 20;
@@ -32,15 +35,23 @@ const MAX_WAIT_MICROS = 25_000;
 export interface PoolListener {
   /** This task does not stop; the process must end for it. */
   stuck(lease: number, reason: StopReason): void;
+  /** What a task has left behind keeps its worker busy for ever; the process must end for it. */
+  spoilt(): void;
   /** A worker could not even load. */
   broken(message: string): void;
 }
 
+/** What the pool needs to know of its ops. */
+export type PoolOps = Pick<
+  TaskLibrary,
+  "modules" | "base" | "hasSpecial" | "profileOf" | "newWorker"
+>;
+
 export interface PoolOptions {
   readonly workers: number;
+  readonly ops: PoolOps;
   readonly sink: ResultSink;
   readonly listener: PoolListener;
-  readonly newWorker?: () => Worker;
 }
 
 export class Pool implements ThreadListener, WatchedPool {
@@ -51,15 +62,18 @@ export class Pool implements ThreadListener, WatchedPool {
   readonly #progress: ProgressReporter;
   readonly #watch: ThreadWatch;
   readonly #threads: Thread[] = [];
-  readonly #backlog = new Backlog();
+  readonly #backlog: Backlogs;
+  readonly #seating: Seating;
   #timer: ReturnType<typeof setInterval> | undefined;
   /** What the server knows of how much the pool will hold. */
   #credit: number;
   #closed = false;
 
   constructor(options: PoolOptions) {
-    const { workers, sink, listener } = options;
+    const { workers, ops, sink, listener } = options;
     this.#options = options;
+    this.#backlog = new Backlogs(ops);
+    this.#seating = new Seating(this.#backlog);
     this.#table = new TaskTable(workers);
     this.#sink = sink;
     this.#progress = new ProgressReporter(sink);
@@ -74,7 +88,7 @@ export class Pool implements ThreadListener, WatchedPool {
   /** Starts the workers; tasks may come before they have loaded. */
   start(): void {
     while (this.#threads.length < this.#options.workers) {
-      this.#threads.push(this.#newThread(this.#threads.length));
+      this.#threads.push(this.#newThread(this.#threads.length, this.#options.ops.base));
     }
   }
 
@@ -134,7 +148,7 @@ export class Pool implements ThreadListener, WatchedPool {
       thread.mute();
       if (task) this.#stopper.stop(thread, task, "lost");
     }
-    this.#backlog.take(this.#backlog.size);
+    this.#backlog.takeAll();
     // The next link begins anew.
     this.#credit = creditFor(this.#threads.map(microsOf));
   }
@@ -145,7 +159,7 @@ export class Pool implements ThreadListener, WatchedPool {
     this.#credit = 0;
     this.#report({ credit: 0 });
     for (const thread of this.#threads) this.takeBack(thread);
-    this.#release(this.#backlog.take(this.#backlog.size));
+    this.#release(this.#backlog.takeAll());
   }
 
   // What threads tell.
@@ -155,6 +169,7 @@ export class Pool implements ThreadListener, WatchedPool {
   }
 
   progressed(thread: Thread): void {
+    if (thread.profile.isolate && thread.posted.length === 0) void this.#retireThread(thread);
     if (thread.posted.length === 0 && this.#backlog.size === 0) this.#fetchWork();
     this.#dispatch();
   }
@@ -167,8 +182,12 @@ export class Pool implements ThreadListener, WatchedPool {
     this.#progress.noted(thread, note);
   }
 
+  broken(message: string): void {
+    this.#options.listener.broken(message);
+  }
+
   crashed(thread: Thread, message: string): void {
-    if (!thread.isReady) return this.#options.listener.broken(message);
+    if (!thread.isReady) return this.broken(message);
     thread.collectRest();
     this.replace(thread, this.#stopper.ended(thread) ?? this.#failCurrent(thread, message));
   }
@@ -187,11 +206,20 @@ export class Pool implements ThreadListener, WatchedPool {
   }
 
   /** Puts a fresh worker in the place of `thread`; what that one held, but for `ended`, runs again. */
-  replace(thread: Thread, ended?: string): void {
+  replace(thread: Thread, ended?: string, profile = thread.profile): void {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
     this.#backlog.putBack(thread.end().filter((line) => line !== ended));
-    this.#threads[index] = this.#newThread(index);
+    this.#threads[index] = this.#newThread(index, profile);
+  }
+
+  /** The worker has run what it is for: another takes its place. */
+  async #retireThread(thread: Thread): Promise<void> {
+    const hasEnded = await thread.farewell();
+    if (this.#closed || !this.#threads.includes(thread)) return;
+    if (!hasEnded) this.#options.listener.spoilt();
+    this.replace(thread);
+    this.#dispatch();
   }
 
   /** Fails the task that runs on `thread` with an error that it did not catch. Returns its line. */
@@ -206,22 +234,35 @@ export class Pool implements ThreadListener, WatchedPool {
     return task.line;
   }
 
-  #newThread(index: number): Thread {
+  #newThread(index: number, profile: Profile): Thread {
+    const { workers, ops } = this.#options;
     return new Thread({
       table: this.#table,
-      workers: this.#options.workers,
+      workers,
       index,
+      profile,
+      ops,
       sink: this.#sink,
       listener: this,
-      newWorker: this.#options.newWorker ?? newBuiltinWorker,
     });
   }
 
   #dispatch(): void {
-    for (let waiting = this.#backlog.size; waiting > 0; waiting = this.#backlog.size) {
-      const choice = this.#choose(waiting);
+    if (this.#options.ops.hasSpecial) this.#seat();
+    while (this.#backlog.size > 0) {
+      const choice = this.#choose();
       if (!choice) return;
-      choice.thread.post(this.#backlog.take(choice.share));
+      const { thread, share } = choice;
+      thread.post(this.#backlog.take(thread.profile, share));
+    }
+  }
+
+  /** Gives profiles that tasks wait for a worker where one can be spared. */
+  #seat(): void {
+    for (;;) {
+      const move = this.#seating.next(this.#threads);
+      if (!move) return;
+      this.replace(move.seat, undefined, move.profile);
     }
   }
 
@@ -239,15 +280,17 @@ export class Pool implements ThreadListener, WatchedPool {
   }
 
   /** The thread to give the next tasks to, and how many. */
-  #choose(waiting: number): { thread: Thread; share: number } | undefined {
+  #choose(): { thread: Thread; share: number } | undefined {
     let best: { thread: Thread; share: number } | undefined;
     let bestRank = Infinity;
     const now = performance.now();
     for (const thread of this.#threads) {
       if (!thread.accepts) continue;
+      const waiting = this.#backlog.sizeOf(thread.profile);
       const micros = microsOf(thread);
       const held = thread.posted.length;
-      const share = shareOf({ micros, held, waiting });
+      if (waiting === 0 || held > 0 && this.#seating.isOwing) continue;
+      const share = thread.profile.isolate ? 1 : shareOf({ micros, held, waiting });
       if (share <= 0) continue;
       const load = loadOf({ micros, held, quietMicros: (now - thread.movedAt) * 1000 });
       // One that is awake and will be done in no time goes before one that would have to wake up.
@@ -264,6 +307,7 @@ export class Pool implements ThreadListener, WatchedPool {
     if (this.held === 0) return this.#stopWatch();
     const now = performance.now();
     const micros = [...this.#threads].map((thread) => this.#watch.look(thread, now));
+    if (this.#options.ops.hasSpecial) this.#seating.look(this.#threads, now);
     this.#dispatch();
     if (this.#closed) return;
     this.#tellCredit(creditFor(micros));

@@ -9,7 +9,7 @@ import { EXIT } from "../cli/exit.ts";
 import { say } from "../cli/talk.ts";
 import { formatTarget } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
-import type { PoolStart } from "../protocol/pool_start.ts";
+import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
 import {
   type PoolReport,
   type ServerOrder,
@@ -17,10 +17,11 @@ import {
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
-import { BUILTIN_OPS } from "./builtin.ts";
 import { Link } from "./link.ts";
+import { LoadFault } from "./load_fault.ts";
 import { ParentPipe } from "./parent_pipe.ts";
 import { Pool, type PoolListener } from "./pool.ts";
+import { TaskLibrary } from "./task_library.ts";
 import type { ResultSink } from "./thread.ts";
 
 const FIRST_RECONNECT_MS = 100;
@@ -38,16 +39,19 @@ export async function runPoolProcess(): Promise<number> {
   const parent = new ParentPipe();
   const start = await parent.readStart();
   if (!start) return EXIT.usage;
-  await giveUpPermissions();
+  await giveUpPermissions(start.permissions);
   return await new PoolProcess(start, parent).run();
 }
 
 class PoolProcess implements PoolListener, ResultSink {
   readonly #start: PoolStart;
   readonly #parent: ParentPipe;
+  readonly #library: TaskLibrary;
   readonly #pool: Pool;
   readonly #ended = Promise.withResolvers<number>();
   #link: Link | undefined;
+  #isLoaded = false;
+  #isRetiring = false;
   #leaving = false;
   #toldLoss = "";
   /** Tasks that do not stop. */
@@ -56,19 +60,39 @@ class PoolProcess implements PoolListener, ResultSink {
   constructor(start: PoolStart, parent: ParentPipe) {
     this.#start = start;
     this.#parent = parent;
-    this.#pool = new Pool({ workers: start.workers, sink: this, listener: this });
+    this.#library = new TaskLibrary(start);
+    this.#pool = new Pool({
+      workers: start.workers,
+      ops: this.#library,
+      sink: this,
+      listener: this,
+    });
   }
 
   async run(): Promise<number> {
-    this.#pool.start();
     // Ctrl-C reaches every process of the terminal: the parent decides what it means.
     Deno.addSignalListener("SIGINT", () => undefined);
     if (Deno.build.os !== "windows") {
       Deno.addSignalListener("SIGTERM", () => this.#stop(SIGTERM_GRACE_MS));
     }
     void this.#parent.listen((graceMs) => this.#stop(graceMs)).finally(endNow);
-    void this.#stayLinked().then(this.#ended.resolve, this.#ended.reject);
+    void this.#work().then(this.#ended.resolve, this.#ended.reject);
     return await this.#ended.promise;
+  }
+
+  /** Loads the task files, and stays linked to the server; resolves with the exit code. */
+  async #work(): Promise<number> {
+    try {
+      // They load as well while it looks at what there is.
+      this.#pool.start();
+      await this.#library.load();
+    } catch (error) {
+      if (!(error instanceof LoadFault)) throw error;
+      this.#parent.tell({ fault: error.message });
+      return EXIT.usage;
+    }
+    this.#isLoaded = true;
+    return await this.#stayLinked();
   }
 
   // What the pool puts out.
@@ -82,15 +106,22 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   broken(message: string): void {
+    // The library is about to say the same of all workers.
+    if (!this.#isLoaded) return;
     say(`[worker] a worker cannot start: ${message}`);
     this.#ended.resolve(EXIT.internal);
+  }
+
+  spoilt(): void {
+    this.line(JSON.stringify({ retire: [] } satisfies PoolReport));
+    void this.#retire();
   }
 
   stuck(lease: number, reason: StopReason): void {
     this.#doomed++;
     const report: PoolReport = { retire: [[lease, reason]] };
     this.line(JSON.stringify(report));
-    if (this.#doomed === 1) void this.#retire();
+    void this.#retire();
   }
 
   // Its ends.
@@ -102,7 +133,9 @@ class PoolProcess implements PoolListener, ResultSink {
 
   /** A task does not stop: the parent starts another process at once, this one ends. */
   async #retire(): Promise<void> {
-    this.#parent.retire();
+    if (this.#isRetiring) return;
+    this.#isRetiring = true;
+    this.#parent.tell({ retiring: true });
     await this.#leave(RETIRE_DRAIN_MS);
     // The server gives the doomed tasks their verdict when the link closes.
     endNow();
@@ -151,6 +184,7 @@ class PoolProcess implements PoolListener, ResultSink {
     });
     this.#link = link;
     this.#toldLoss = "";
+    this.#parent.tell({ ready: true });
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
     if (reconnect) say(`[worker] ${many} connected to ${formatTarget(server)}`);
     await link.run();
@@ -165,7 +199,7 @@ class PoolProcess implements PoolListener, ResultSink {
       secret,
       workers,
       credit: this.#pool.credit,
-      ops: [...BUILTIN_OPS.keys()].map((op) => ({ op })),
+      ops: this.#library.specs,
       pid: Deno.pid,
       ...(pool === undefined ? {} : { pool }),
     };
@@ -174,6 +208,12 @@ class PoolProcess implements PoolListener, ResultSink {
   #obey(order: ServerOrder): void {
     if ("cancel" in order) this.#pool.stopTasks(order.cancel, "cancel");
     else if ("lost" in order) this.#pool.stopTasks(order.lost, "lost");
+    else if ("check" in order) void this.#check(order.check, order.submits);
+  }
+
+  async #check(check: number, submits: [op: string, line: string][]): Promise<void> {
+    const faults = await this.#library.check(submits);
+    this.line(JSON.stringify({ checked: check, faults } satisfies PoolReport));
   }
 
   /** Says why there is no link, once for as long as the reason is the same. */
@@ -198,9 +238,9 @@ function endNow(): void {
   }
 }
 
-/** What only the server's side of the program needs; task code has none in any case. */
-async function giveUpPermissions(): Promise<void> {
+/** What neither this process needs nor its task code may do. A worker can be given what is here alone. */
+async function giveUpPermissions(allowed: TaskPermissions): Promise<void> {
   for (const name of ["write", "run", "env", "ffi", "sys"] as const) {
-    await Deno.permissions.revoke({ name });
+    if (allowed[name] === undefined) await Deno.permissions.revoke({ name });
   }
 }

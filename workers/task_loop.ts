@@ -217,7 +217,7 @@ export class TaskLoop implements TaskHost {
     } else {
       const line = typeof outcome === "string"
         ? resultLine(lease, outcome)
-        : stringify({ lease, error: outcome });
+        : stringify({ lease, ...outcome });
       if (this.#results.writeLine(line)) this.#row.finish(seq, this.#results.end);
       else return this.#sendLine(seq, line);
     }

@@ -6,10 +6,16 @@
  * which. After a take-back nothing is posted until the worker is through with what it had begun.
  */
 
+import { delay } from "@std/async/delay";
+import type { Profile } from "./profile.ts";
 import { ResultReader } from "./result_area.ts";
+import type { TaskModule } from "./task_modules.ts";
 import type { TaskRow, TaskTable } from "./task_table.ts";
 import type { ThreadOrder, ThreadReport, ThreadStart } from "./thread_message.ts";
 import type { StopReason } from "../protocol/work_message.ts";
+
+/** A worker whose event loop lives ends itself well within this. */
+const FAREWELL_MS = 1000;
 
 /** Results go here as they come: whole lines, as bytes that must be copied, or as text. */
 export interface ResultSink {
@@ -26,6 +32,8 @@ export interface ThreadListener {
   stopped(thread: Thread, line: string): void;
   /** The running task says how it is. */
   noted(thread: Thread, note: string): void;
+  /** The worker could not load. */
+  broken(message: string): void;
   /** The worker has ended by itself, for a reason that no handler caught. */
   crashed(thread: Thread, message: string): void;
 }
@@ -34,18 +42,14 @@ export interface ThreadOptions {
   readonly table: TaskTable;
   readonly workers: number;
   readonly index: number;
+  readonly profile: Profile;
+  readonly ops: {
+    readonly modules: readonly TaskModule[];
+    /** Starts a Web Worker, whose entry calls `serveTasks`. */
+    newWorker(profile: Profile): Worker;
+  };
   readonly sink: ResultSink;
   readonly listener: ThreadListener;
-  /** Starts the Web Worker, whose entry calls `serveTasks`. */
-  readonly newWorker: () => Worker;
-}
-
-/** A worker of the built-in ops. It may do nothing but compute. */
-export function newBuiltinWorker(): Worker {
-  return new Worker(new URL("./worker.ts", import.meta.url), {
-    type: "module",
-    deno: { permissions: "none" },
-  });
 }
 
 /** The task that runs on a thread. */
@@ -59,6 +63,7 @@ export interface CurrentTask {
 
 export class Thread {
   readonly row: TaskRow;
+  readonly profile: Profile;
   /** When something was heard of it last, or the first of its tasks was posted; in ms. */
   movedAt = 0;
   readonly #options: ThreadOptions;
@@ -77,16 +82,19 @@ export class Thread {
   #received = 0;
   #ready = false;
   #over = false;
+  /** It has run a task. */
+  #isUsed = false;
   /** The pool's clock minus the worker's, in ms. */
   #aheadMs = 0;
 
   constructor(options: ThreadOptions) {
-    const { table, workers, index } = options;
+    const { table, workers, index, profile, ops } = options;
     this.#options = options;
+    this.profile = profile;
     this.row = table.row(index);
     this.row.reset();
     this.#results = new ResultReader(table.resultArea(index), this.row);
-    this.#worker = options.newWorker();
+    this.#worker = ops.newWorker(profile);
     this.#worker.onerror = (event) => {
       // Without this an error that a task left behind would end the whole process.
       event.preventDefault();
@@ -96,7 +104,12 @@ export class Thread {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     port1.onmessage = ({ data }: MessageEvent<ThreadReport>) => this.#receive(data);
-    const start: ThreadStart = { table: table.buffer, workers, row: index };
+    const start: ThreadStart = {
+      table: table.buffer,
+      workers,
+      row: index,
+      modules: ops.modules,
+    };
     this.#worker.postMessage(start, [port2]);
   }
 
@@ -107,7 +120,12 @@ export class Thread {
 
   /** Whether tasks may be posted. */
   get accepts(): boolean {
-    return this.#ready && !this.#over && !this.#tookBack && !this.#muted && this.#stopping === 0;
+    return this.#ready && !this.#over && !this.#tookBack && !this.#muted && this.#stopping === 0 &&
+      !(this.profile.isolate && (this.#isUsed || this.#posted.length > 0));
+  }
+
+  get isIdle(): boolean {
+    return this.accepts && this.#posted.length === 0;
   }
 
   /** Lines posted and not reported, oldest first. */
@@ -166,6 +184,16 @@ export class Thread {
     this.#send({ die: true });
   }
 
+  /** Ends itself, if its event loop lives; resolves with whether it did. For one that has no task. */
+  async farewell(): Promise<boolean> {
+    this.#over = true;
+    this.die();
+    for (const end = performance.now() + FAREWELL_MS; performance.now() < end; await delay(1)) {
+      if (this.row.closed) return true;
+    }
+    return false;
+  }
+
   /** Drops the results of all that was posted so far; call it after `takeBack`. */
   mute(): void {
     this.#muted = this.#posted.length > 0;
@@ -215,6 +243,8 @@ export class Thread {
       // Late by the time that the message took, so a task may seem younger than it is, never older.
       this.#aheadMs = performance.now() - report.ready;
       this.#options.listener.ready(this);
+    } else if ("broken" in report) {
+      this.#options.listener.broken(report.broken);
     } else if (report.noted === this.current()?.seq) {
       this.#options.listener.noted(this, report.note);
     }
@@ -225,6 +255,7 @@ export class Thread {
     // The results were collected before this message came.
     if (count <= 0) return;
     this.#reported = done;
+    this.#isUsed = true;
     this.movedAt = performance.now();
     const lines = this.#posted.splice(0, count);
     const stopped = done === this.#stopping ? lines[count - 1] : undefined;

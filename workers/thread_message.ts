@@ -5,6 +5,7 @@
  */
 
 import type { StopReason } from "../protocol/work_message.ts";
+import type { TaskModule } from "./task_modules.ts";
 
 /** The first message to a worker, with the port beside it. */
 export interface ThreadStart {
@@ -12,6 +13,8 @@ export interface ThreadStart {
   /** Rows in the table, and which one is the worker's. */
   workers: number;
   row: number;
+  /** Task files to load first. */
+  modules: readonly TaskModule[];
 }
 
 /** Main thread to worker. */
@@ -27,6 +30,8 @@ export type ThreadOrder =
 export type ThreadReport =
   /** The worker has loaded; the time is that on its clock, in ms. */
   | { ready: number }
+  /** It could not load. */
+  | { broken: string }
   /** Done up to the task `done`; the results in the result area end at `end`; then comes `line`. */
   | { done: number; end: number; line?: string }
   /** What the running task `noted` says of its progress. */

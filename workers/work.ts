@@ -6,19 +6,22 @@
 import { ClientError } from "../cli/client_error.ts";
 import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
-import { type PoolEvent, PoolKeeper } from "../cli/pool_keeper.ts";
+import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { say } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
+import { WatchedPool } from "../cli/watched_pool.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
-import { BUILTIN_WORK } from "../protocol/pool_start.ts";
+import type { PoolWork } from "../protocol/pool_start.ts";
 
 const SECRET_VARIABLE = "SD_POOL_SECRET";
 
 export const work: Command = defineCommand({
   name: "work",
   summary: "run workers for a server, on this machine or another",
+  positional: TASK_FILE_ARGS,
+  maxArgs: Infinity,
   flags: {
     ...SERVER_FLAGS,
     workers: {
@@ -33,6 +36,7 @@ export const work: Command = defineCommand({
       help: `the file that holds the pool secret of the server; or set ${SECRET_VARIABLE}`,
       value: "FILE",
     },
+    ...POOL_FLAGS,
     grace: {
       type: "duration",
       help: "how long running tasks may go on after Ctrl-C",
@@ -43,14 +47,17 @@ export const work: Command = defineCommand({
   },
   examples: [
     ["sd work", "one worker per core, for the server on this machine"],
+    ["sd work tasks.ts", "with the functions of a file as ops"],
     ["sd work --server 10.0.0.5:5000 --workers 8 --secret-file pool.secret", "on another machine"],
   ],
-  async run({ flags }) {
+  async run({ flags, args }) {
     if (flags.pool) return await (await import("./pool_process.ts")).runPoolProcess();
     const server = targetOf(flags);
     const secret = await readSecret(server, flags.secretFile);
     const workers = flags.workers ?? navigator.hardwareConcurrency;
-    return await supervise({ server, secret, workers, graceMs: flags.grace });
+    const work = poolWork(args, flags);
+    const watch = flags.watch ? args : undefined;
+    return await supervise({ server, secret, workers, work, watch, graceMs: flags.grace });
   },
 });
 
@@ -58,42 +65,41 @@ interface Supervision {
   server: Target;
   secret: string;
   workers: number;
+  work: PoolWork;
+  watch: readonly string[] | undefined;
   graceMs: number;
 }
 
-async function supervise({ graceMs, ...start }: Supervision): Promise<number> {
+async function supervise(supervision: Supervision): Promise<number> {
+  const { server, secret, workers, work, watch, graceMs } = supervision;
   const ended = Promise.withResolvers<number>();
-  const keeper = new PoolKeeper({
-    start: { ...start, ...BUILTIN_WORK, reconnect: true },
+  const tell = (message: string) => say(`[worker] ${message}`);
+  const pool = new WatchedPool({
+    start: { server, secret, workers, ...work, reconnect: true },
+    watch,
+    warn: tell,
+    info: tell,
     onEvent(event) {
-      tell(event);
       // The process itself has said why.
       if (event.type === "exited" && event.code === EXIT.unauthorized) {
         ended.resolve(EXIT.unauthorized);
       }
     },
   });
+  pool.loaded.catch(ended.reject);
   let signals = 0;
   const onSignal = () => {
-    if (++signals === 1) say("[worker] finishing what runs; once more to end at once");
-    void keeper.stop(signals === 1 ? graceMs : 0).then(() => ended.resolve(EXIT.ok));
+    if (++signals === 1) tell("finishing what runs; once more to end at once");
+    void pool.stop(signals === 1 ? graceMs : 0).then(() => ended.resolve(EXIT.ok));
   };
   const names: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   for (const name of names) Deno.addSignalListener(name, onSignal);
   try {
-    keeper.start();
+    pool.start();
     return await ended.promise;
   } finally {
     for (const name of names) Deno.removeSignalListener(name, onSignal);
-  }
-}
-
-function tell(event: PoolEvent): void {
-  if (event.type === "retiring") {
-    say(`[worker] a task would not stop; worker process ${event.pid} is replaced`);
-  } else if (event.type === "exited" && event.unexpected && event.code !== EXIT.unauthorized) {
-    const how = event.signal ? `by ${event.signal}` : `with code ${event.code}`;
-    say(`[worker] worker process ${event.pid} ended ${how}; another is started`);
+    await pool.stop(0);
   }
 }
 

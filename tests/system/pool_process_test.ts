@@ -38,8 +38,10 @@ class Kept implements AsyncDisposable {
     return { link, hello: await link.welcome(leaseMs) };
   }
 
+  /** The kinds of events, but for the connections. */
+  /** What happened to processes, but for their connections. */
   types(): string[] {
-    return this.events.map(({ type }) => type);
+    return this.events.map(({ type }) => type).filter((type) => type !== "ready");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,8 +10,8 @@ import { readLeasedTask } from "../../workers/leased_task.ts";
 function refusal(value: unknown): string {
   const outcome = outcomeOf(value);
   assert(typeof outcome === "object", `${String(outcome)} was taken`);
-  assertEquals(outcome.code, "bad_result");
-  return outcome.message;
+  assertEquals(outcome.error.code, "bad_result");
+  return outcome.error.message;
 }
 
 Deno.test("what JSON can hold is the result", () => {
@@ -68,7 +68,7 @@ Deno.test("a thrown value becomes a message, whatever it is", () => {
     [{ a: 1 }, 'the handler threw {"a":1}'],
   ];
   for (const [thrown, message] of cases) {
-    assertEquals(errorOf(thrown), { code: "task_error", message });
+    assertEquals(errorOf(thrown), { error: { code: "task_error", message } });
   }
 });
 
@@ -82,14 +82,14 @@ Deno.test("a thrown value that cannot be read is answered as well", () => {
     new Proxy({}, { getPrototypeOf: () => refuse("proxy") }),
   ];
   for (const bomb of bombs) {
-    assertEquals(errorOf(bomb).message, "the handler threw a value that cannot be read");
+    assertEquals(errorOf(bomb).error.message, "the handler threw a value that cannot be read");
   }
 });
 
 Deno.test("a long error message is cut, and carries no stack", () => {
   const error = new Error("m".repeat(MAX_ERROR_MESSAGE_CHARS + 1));
-  assertEquals(errorOf(error).message.length, MAX_ERROR_MESSAGE_CHARS);
-  assertEquals(errorOf(new Error("short")).message, "short");
+  assertEquals(errorOf(error).error.message.length, MAX_ERROR_MESSAGE_CHARS);
+  assertEquals(errorOf(new Error("short")).error.message, "short");
 });
 
 Deno.test("a leased task is read as it was written, without op, ref and task", () => {

@@ -1,0 +1,23 @@
+/** What `sd serve` and `sd work` are told alike of the workers that they start. */
+
+import { BUILTIN_WORK, type PoolWork } from "../protocol/pool_start.ts";
+import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
+import { permissionsOf, SANDBOX_FLAGS } from "./sandbox_flags.ts";
+import { findTaskFiles } from "./task_files.ts";
+
+export const POOL_FLAGS = {
+  watch: { type: "boolean", help: "load task files again when they change" },
+  ...SANDBOX_FLAGS,
+} as const satisfies FlagSpecs;
+
+/** As usage shows the arguments. */
+export const TASK_FILE_ARGS = "[TASKS.ts …]";
+
+/** The work of a pool that was told `args` and `flags`. Throws `usage`. */
+export function poolWork(args: readonly string[], flags: FlagValues<typeof POOL_FLAGS>): PoolWork {
+  return {
+    ...BUILTIN_WORK,
+    taskFiles: findTaskFiles(args),
+    permissions: permissionsOf(flags),
+  };
+}

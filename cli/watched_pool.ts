@@ -1,0 +1,100 @@
+/**
+ * A kept worker process with its task files: started with what is there, given what changes where that is
+ * asked for, and what happens to it in words. The same for `sd serve` and `sd work`.
+ */
+
+import { ClientError } from "./client_error.ts";
+import { EXIT } from "./exit.ts";
+import { type PoolEvent, PoolKeeper, type PoolKeeperOptions } from "./pool_keeper.ts";
+import { TaskWatch } from "./task_watch.ts";
+
+const WATCH_HINT = "with --watch, sd waits until the file is mended";
+
+export interface WatchedPoolOptions extends PoolKeeperOptions {
+  /** The arguments that named the task files: they are watched. */
+  readonly watch?: readonly string[] | undefined;
+  readonly warn: (message: string) => void;
+  readonly info: (message: string) => void;
+}
+
+export class WatchedPool {
+  readonly #options: WatchedPoolOptions;
+  readonly #keeper: PoolKeeper;
+  readonly #watch: TaskWatch | undefined;
+  readonly #firstReady = Promise.withResolvers<void>();
+  #wasReady = false;
+  #toldFault = "";
+
+  constructor(options: WatchedPoolOptions) {
+    this.#options = options;
+    const { start, watch, warn } = options;
+    this.#firstReady.promise.catch(() => undefined);
+    this.#keeper = new PoolKeeper({ start, onEvent: (event) => this.#hear(event) });
+    if (watch) {
+      this.#watch = new TaskWatch({
+        args: watch,
+        changed: (taskFiles) => this.#keeper.reload({ ...start, taskFiles }),
+        fault: (message) => warn(`${message}; the version before it goes on`),
+      });
+    }
+  }
+
+  /** Resolves once a process is connected; rejects with a `ClientError` where its task files do not load. */
+  get loaded(): Promise<void> {
+    return this.#firstReady.promise;
+  }
+
+  start(): void {
+    this.#watch?.start();
+    this.#keeper.start();
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#watch?.stop();
+    await this.#keeper.stop(graceMs);
+  }
+
+  #hear(event: PoolEvent): void {
+    this.#options.onEvent?.(event);
+    const { warn, info } = this.#options;
+    switch (event.type) {
+      case "ready":
+        this.#toldFault = "";
+        this.#wasReady = true;
+        this.#firstReady.resolve();
+        if (event.reloaded) info("task files have changed; their new version is loaded");
+        break;
+      case "retiring":
+        warn(`a task would not stop; worker process ${event.pid} is replaced`);
+        break;
+      case "fault":
+        this.#fault(event);
+        break;
+      case "exited":
+        // Of these two the process itself has said why.
+        if (!event.unexpected || event.code === EXIT.unauthorized || event.code === EXIT.usage) {
+          break;
+        }
+        warn(
+          `worker process ${event.pid} ended ${
+            event.signal ? `by ${event.signal}` : `with code ${event.code}`
+          }; another is started`,
+        );
+    }
+  }
+
+  #fault({ message, kept }: { message: string; kept: boolean }): void {
+    const isWatched = this.#watch !== undefined;
+    if (!this.#wasReady && !isWatched) {
+      return this.#firstReady.reject(new ClientError("usage", message, { hint: WATCH_HINT }));
+    }
+    if (message === this.#toldFault) return;
+    this.#toldFault = message;
+    const next = kept
+      ? "the version before it goes on"
+      : isWatched
+      ? "waiting for a change"
+      : "trying again";
+    this.#options.warn(`${message}; ${next}`);
+  }
+}

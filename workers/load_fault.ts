@@ -1,0 +1,115 @@
+/**
+ * Why a task file could not be loaded, in words of the person who wrote it: the file as it was named on the
+ * command line, the line, what is wrong. A stack is only of use where the error is in another file.
+ */
+
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** A task file that was named, and where it is. */
+interface NamedFile {
+  readonly url: string;
+  readonly name: string;
+}
+
+const NOT_FOUND = /^Module not found "([^"]+)"/;
+const PLACE = /(file:\/\/[^\s()]+?):(\d+):(\d+)/;
+/** Deno's way to say that a module may not be read: it is not there, or its name is computed. */
+const DENIED = /^Requires (read|import) access to "([^"]+)"/;
+const NOT_TRANSPILED =
+  /Unexpected (strict mode reserved word|identifier|token)|Missing initializer/;
+
+export class LoadFault extends Error {
+  override readonly name = "LoadFault";
+
+  /** What `error` means, which was thrown when `file` was imported. */
+  static of(error: unknown, file: NamedFile): LoadFault {
+    try {
+      return new LoadFault(tell(error, file));
+    } catch {
+      return new LoadFault(`${file.name}: its top level threw something that cannot be read`);
+    }
+  }
+}
+
+/** `tasks.ts:12` of what `file` exports as `name`, or the file alone. */
+export function placeOf(file: NamedFile, name: string): string {
+  return placeOfLine(
+    file,
+    new RegExp(
+      `^\\s*export\\s+(default\\b|(async\\s+)?function\\s*\\*?\\s*${name}\\b|` +
+        `(const|let|var)\\s+${name}\\b|\\{[^}]*\\b${name}\\b)`,
+    ),
+  );
+}
+
+/** `tasks.ts:12` of the first line of `file` in which `text` is found, or the file alone. */
+export function placeOfLine(file: NamedFile, text: RegExp): string {
+  let lines: string[] = [];
+  try {
+    lines = Deno.readTextFileSync(new URL(file.url)).split("\n");
+  } catch {
+    // It was there a moment ago; the line is a service, not more.
+  }
+  const at = lines.findIndex((line) => text.test(line));
+  return at < 0 ? file.name : `${file.name}:${at + 1}`;
+}
+
+function tell(error: unknown, file: NamedFile): string {
+  if (!(error instanceof Error)) {
+    return `${file.name}: its top level threw ${Deno.inspect(error).slice(0, 200)}`;
+  }
+  const [first = ""] = error.message.split("\n");
+  const [, url, line] = PLACE.exec(`${error.message}\n${error.stack ?? ""}`) ?? [];
+  const place = url === undefined || isOurs(url)
+    ? placeOfQuoted(first, file)
+    : `${nameOf(url, file)}:${line}`;
+  const denied = error.name === "NotCapable" ? null : DENIED.exec(first);
+  if (denied) return `${place}: ${deniedText(denied, file)}`;
+  const [, missing] = NOT_FOUND.exec(first) ?? [];
+  if (missing) return `${place}: it imports ${nameOf(missing, file)}, which is not there`;
+  const said = first.replace(PLACE, "").replace(/\s+at\s*$/, "").trim()
+    .replace(/^The module's source code could not be parsed: /, "SyntaxError: ");
+  const isPlain = error.name === "Error" ||
+    error.name === "TypeError" && /^(SyntaxError|Import|Failed loading)/.test(said);
+  return `${place}: ${isPlain ? "" : `${error.name}: `}${said}${hintOf(said, file)}`;
+}
+
+/** The line that holds what `message` quotes, by its last name: an import that failed is told without a line. */
+function placeOfQuoted(message: string, file: NamedFile): string {
+  for (const [, quoted = ""] of message.matchAll(/"([^"]+)"/g)) {
+    const name = quoted.replace(/^.*\//, "").replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    const place = placeOfLine(file, new RegExp(`["'/:]${name}["'@/]`));
+    if (place !== file.name) return place;
+  }
+  return file.name;
+}
+
+function deniedText([, kind, what = ""]: RegExpExecArray, file: NamedFile): string {
+  if (kind === "import") return `it imports from ${what}, from where nothing may be imported`;
+  const name = nameOf(pathToFileURL(what).href, file);
+  return `it may not import ${name}: only relative paths that stand in its text can be imported`;
+}
+
+function hintOf(said: string, file: NamedFile): string {
+  if (!Deno.build.standalone) return "";
+  if (/npm:|jsr:|Relative import path|not.*(in|found in).*(lockfile|npm package)/i.test(said)) {
+    return "; this executable holds no packages: bundle the file first (deno bundle, esbuild), " +
+      "or run sd with Deno";
+  }
+  return /\.m?ts$/.test(file.name) && NOT_TRANSPILED.test(said)
+    ? `; this executable runs on Deno ${Deno.version.deno}, which takes no TypeScript from outside ` +
+      "(2.8.2 does): give it JavaScript"
+    : "";
+}
+
+function isOurs(url: string): boolean {
+  return url.startsWith(new URL(".", import.meta.url).href);
+}
+
+/** The file at `url` as the one who named `file` would call it. */
+function nameOf(url: string, file: NamedFile): string {
+  const folder = new URL(".", file.url).href;
+  if (url === file.url) return file.name;
+  const prefix = file.name.replace(/[^/\\]*$/, "");
+  return url.startsWith(folder) ? prefix + url.slice(folder.length) : fileURLToPath(url);
+}

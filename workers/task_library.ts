@@ -1,0 +1,144 @@
+/**
+ * The ops of one worker process: the built-in ones and those of its task files, as they were when it
+ * started, and on workers of which profile each runs.
+ */
+
+import { pathToFileURL } from "node:url";
+import { readTaskSource, type TaskSource } from "../cli/task_source.ts";
+import type { OpSpec } from "../protocol/op_spec.ts";
+import type { PoolWork } from "../protocol/pool_start.ts";
+import type { SchemaFault } from "../protocol/work_message.ts";
+import { BUILTIN_OPS } from "./builtin.ts";
+import type { FoundOp } from "./inspect_message.ts";
+import { Inspector } from "./inspector.ts";
+import { LoadFault } from "./load_fault.ts";
+import {
+  notAllowed,
+  type Profile,
+  Profiles,
+  tellPermissions,
+  workerPermissions,
+} from "./profile.ts";
+import type { TaskModule } from "./task_modules.ts";
+
+export class TaskLibrary {
+  readonly modules: readonly TaskModule[];
+  readonly #work: PoolWork;
+  readonly #profiles: Profiles;
+  readonly #sources: readonly TaskSource[];
+  readonly #specs = new Map<string, OpSpec>([...BUILTIN_OPS.keys()].map((op) => [op, { op }]));
+  /** Of ops with a profile of their own. */
+  readonly #special = new Map<string, Profile>();
+  #inspector: Inspector | undefined;
+  #reopening: Promise<void> | undefined;
+
+  /** Reads the text of the files; what is in them is known after `load`. */
+  constructor(work: PoolWork) {
+    this.#work = work;
+    this.modules = work.taskFiles.map(({ path, name }) => ({
+      url: pathToFileURL(path).href,
+      name,
+    }));
+    this.#sources = work.taskFiles.map(({ path }) => readTaskSource(path));
+    this.#profiles = new Profiles(work.permissions);
+  }
+
+  /** Loads the files. Throws a `LoadFault` for the first thing that is wrong with them. */
+  async load(): Promise<void> {
+    if (this.modules.length === 0) return;
+    const { inspector, ops } = await Inspector.open(this.#inspection());
+    this.#inspector = inspector;
+    for (const op of ops) this.#add(op);
+  }
+
+  close(): void {
+    this.#inspector?.close();
+  }
+
+  get specs(): OpSpec[] {
+    return [...this.#specs.values()];
+  }
+
+  /** That of all ops that ask for nothing else. */
+  get base(): Profile {
+    return this.#profiles.base;
+  }
+
+  /** Whether there is more than one profile. */
+  get hasSpecial(): boolean {
+    return this.#special.size > 0;
+  }
+
+  profileOf(op: string): Profile {
+    return this.#special.get(op) ?? this.base;
+  }
+
+  /** A worker that has loaded nothing yet, and may do what `profile` says. Throws a `LoadFault`. */
+  newWorker(profile: Profile): Worker {
+    const files = this.#sources.flatMap(({ files }) => files);
+    const hosts = this.#sources.flatMap(({ hosts }) => hosts);
+    try {
+      return new Worker(new URL("./worker.ts", import.meta.url), {
+        type: "module",
+        deno: { permissions: workerPermissions(profile.permissions, { files, hosts }) },
+      });
+    } catch (error) {
+      // This process itself may import from the hosts that Deno trusts, and from no others.
+      if (!(error instanceof Deno.errors.NotCapable) || hosts.length === 0) throw error;
+      throw new LoadFault(
+        `${this.#importer(hosts)}: it imports from ${
+          hosts.join(", ")
+        }; code may be imported from ` +
+          "jsr:, npm:, and the hosts that Deno trusts",
+      );
+    }
+  }
+
+  /** Of each submit what its op's schema finds wrong, or null. */
+  async check(submits: [op: string, line: string][]): Promise<(SchemaFault | null)[]> {
+    if (this.#inspector?.isGone) await (this.#reopening ??= this.#reopen());
+    return await this.#inspector?.check(submits) ?? submits.map(() => null);
+  }
+
+  async #reopen(): Promise<void> {
+    try {
+      this.#inspector = (await Inspector.open(this.#inspection())).inspector;
+    } catch (error) {
+      // The files have changed; who runs next tells of it. Until then nothing is checked.
+      if (!(error instanceof LoadFault)) throw error;
+    } finally {
+      this.#reopening = undefined;
+    }
+  }
+
+  #importer(hosts: readonly string[]): string {
+    const at = this.#sources.findIndex((source) =>
+      source.hosts.some((host) => hosts.includes(host))
+    );
+    return this.modules[at]?.name ?? "a task file";
+  }
+
+  #inspection() {
+    return { modules: this.modules, newWorker: () => this.newWorker(this.base) };
+  }
+
+  #add({ spec, place, permissions }: FoundOp): void {
+    const { op, file, isolate = false } = spec;
+    const allowed = this.#work.permissions;
+    const missing = permissions && notAllowed(permissions, allowed);
+    if (missing) {
+      throw new LoadFault(
+        `${place}: ${op} asks for more than is allowed; it needs ${missing}`,
+      );
+    }
+    const profile = this.#profiles.of({ permissions: permissions ?? allowed, isolate });
+    if (profile !== this.base) this.#special.set(op, profile);
+    const at = this.modules.findIndex(({ name }) => name === file);
+    const version = this.#sources[at]?.version;
+    this.#specs.set(op, {
+      ...spec,
+      ...(version && { version }),
+      ...(permissions && { permissions: tellPermissions(permissions) }),
+    });
+  }
+}
