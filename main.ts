@@ -151,4 +151,14 @@ function tellUnknown(name: string, json: boolean): number {
   }, { json });
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+/** The executable can do what task code may be allowed; only the process that runs task code needs to. */
+async function giveUpTaskPermissions(argv: readonly string[]): Promise<void> {
+  if (!Deno.build.standalone || argv.includes("--pool")) return;
+  await Deno.permissions.revoke({ name: "ffi" });
+  await Deno.permissions.revoke({ name: "sys" });
+}
+
+if (import.meta.main) {
+  await giveUpTaskPermissions(Deno.args);
+  Deno.exit(await main(Deno.args));
+}

@@ -6,7 +6,7 @@
 import { LineSplitter } from "../protocol/ndjson.ts";
 import type { PoolNews, PoolStart, PoolStop } from "../protocol/pool_start.ts";
 import { environmentFor } from "./sandbox_flags.ts";
-import { selfCommand, selfEnvironment, TASK_PERMISSIONS } from "./self_command.ts";
+import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
 const MAX_CONTROL_BYTES = 64 * 1024;
@@ -26,7 +26,7 @@ export class PoolChild {
 
   /** Starts the process; `hear` is called with what it says. */
   constructor(start: Omit<PoolStart, "nonce">, hear: (news: PoolNews) => void) {
-    const { path, args } = selfCommand(["work", "--pool"], TASK_PERMISSIONS);
+    const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO);
     this.#process = new Deno.Command(path, {
       args,
       clearEnv: true,

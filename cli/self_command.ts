@@ -17,16 +17,19 @@ export const ENTRY_PERMISSIONS: readonly string[] = [
 /** What task code may be allowed beside that: of worker processes alone, and of the compiled executable. */
 export const TASK_PERMISSIONS: readonly string[] = ["--allow-sys", "--allow-ffi"];
 
+/** Of worker processes: what task files import is no business of the lock file of sd. */
+export const POOL_FLAGS_OF_DENO: readonly string[] = [...TASK_PERMISSIONS, "--no-lock"];
+
 /** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
 export const COMPILE_INCLUDES: readonly string[] = [
   "workers/worker.ts",
   "server/engine/sqlite/store_thread.ts",
 ];
 
-/** The command that runs sd with `args`, as this process was run, and with `permissions` beside its own. */
+/** The command that runs sd with `args`, as this process was run, and with `flags` of `deno run` beside. */
 export function selfCommand(
   args: readonly string[],
-  permissions: readonly string[] = [],
+  flags: readonly string[] = [],
 ): { path: string; args: string[] } {
   const path = Deno.execPath();
   if (Deno.build.standalone) return { path, args: [...args] };
@@ -40,7 +43,7 @@ export function selfCommand(
       "run",
       "--quiet",
       ...ENTRY_PERMISSIONS,
-      ...permissions,
+      ...flags,
       ...configFlags,
       main.href,
       ...args,

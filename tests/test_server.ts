@@ -1,6 +1,6 @@
 /** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
 
-import { BUILTIN_WORK } from "../protocol/pool_start.ts";
+import { BUILTIN_WORK, type PoolWork } from "../protocol/pool_start.ts";
 import { systemClock } from "../server/clock.ts";
 import type { Engine } from "../server/engine/engine.ts";
 import { openEngine } from "../server/engine/open.ts";
@@ -20,6 +20,8 @@ export interface TestServerOptions {
   readonly tokens?: readonly string[];
   readonly tls?: TlsFiles;
   readonly limits?: Partial<ServerLimits>;
+  /** What the workers run beside the built-in ops. */
+  readonly work?: Partial<PoolWork>;
 }
 
 export class TestServer implements AsyncDisposable {
@@ -40,6 +42,7 @@ export class TestServer implements AsyncDisposable {
   static async start(options: TestServerOptions = {}): Promise<TestServer> {
     const { workers = 2, leaseMs, graceMs = 2000, tokens = [], tls } = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const work = { ...BUILTIN_WORK, ...options.work };
     const lines: string[] = [];
     const line = (room: string, message: string) => void lines.push(`[${room}] ${message}`);
     const log: Log = {
@@ -49,7 +52,7 @@ export class TestServer implements AsyncDisposable {
     };
     const secret = newPoolSecret();
     const server = startServer({
-      config: { hostname: "127.0.0.1", port: 0, workers, work: BUILTIN_WORK, tokens, tls },
+      config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls },
       engine: options.engine ?? await openEngine("memory:", limits),
       secret,
       limits,
@@ -58,7 +61,12 @@ export class TestServer implements AsyncDisposable {
       version: "0.0.0-test",
       ...(leaseMs === undefined ? {} : { leaseMs }),
     });
-    await server.workersStarted;
+    try {
+      await server.workersStarted;
+    } catch (error) {
+      await server.stop(0);
+      throw error;
+    }
     return new TestServer(server, secret, lines, graceMs);
   }
 
