@@ -21,8 +21,8 @@ export type PoolEvent =
   | { type: "started"; pid: number }
   /** Connected to the server; `reloaded`: it takes the place of one whose task files have changed. */
   | { type: "ready"; pid: number; reloaded: boolean }
-  /** A task would not stop; its process ends soon, and another is started. */
-  | { type: "retiring"; pid: number }
+  /** The process ends soon, for a reason of its own, and another is started. */
+  | { type: "retiring"; pid: number; why: string }
   /** The task files do not load; `kept`: the process that has loaded them before goes on. */
   | { type: "fault"; pid: number; message: string; kept: boolean }
   /** `unexpected`: nobody asked for it. */
@@ -89,7 +89,7 @@ export class PoolKeeper {
 
   #hear(child: PoolChild, news: PoolNews): void {
     if ("ready" in news) this.#promote(child);
-    else if ("retiring" in news) this.#retire(child);
+    else if ("retiring" in news) this.#retire(child, news.retiring);
     else {
       const kept = child !== this.#current && this.#current !== undefined;
       this.#onEvent({ type: "fault", pid: child.pid, message: news.fault, kept });
@@ -108,10 +108,10 @@ export class PoolKeeper {
   }
 
   /** The process says that it is about to end: its successor starts at once. */
-  #retire(child: PoolChild): void {
+  #retire(child: PoolChild, why: string): void {
     void child.killAfter(RETIRE_MS);
     if (this.#current !== child) return;
-    this.#onEvent({ type: "retiring", pid: child.pid });
+    this.#onEvent({ type: "retiring", pid: child.pid, why });
     this.#youngDeaths = 0;
     this.#current = undefined;
     this.#spawnAgain();

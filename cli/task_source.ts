@@ -5,7 +5,6 @@
  */
 
 import { createHash } from "node:crypto";
-import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** Beyond so many, a task file has not been written by hand. */
@@ -46,9 +45,16 @@ export function readTaskSource(path: string): TaskSource {
   return { files: [...found], hosts: [...hosts], version };
 }
 
-/** The folders in which `sources` lie. */
-export function foldersOf(sources: readonly TaskSource[]): string[] {
-  return [...new Set(sources.flatMap(({ files }) => files.map(dirname)))];
+/** Changes when one of `files` is written, comes or goes. */
+export function stampOf(files: readonly string[]): string {
+  return files.map((file) => {
+    try {
+      const { mtime, size, ino } = Deno.statSync(file);
+      return `${mtime?.getTime()} ${size} ${ino}`;
+    } catch {
+      return "";
+    }
+  }).join("\n");
 }
 
 function localOf(specifier: string, from: string): string | undefined {

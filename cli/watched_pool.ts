@@ -65,7 +65,7 @@ export class WatchedPool {
         if (event.reloaded) info("task files have changed; their new version is loaded");
         break;
       case "retiring":
-        warn(`a task would not stop; worker process ${event.pid} is replaced`);
+        warn(`${event.why}; worker process ${event.pid} is replaced`);
         break;
       case "fault":
         this.#fault(event);

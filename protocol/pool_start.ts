@@ -62,7 +62,7 @@ export interface PoolStop {
 export type PoolNews =
   /** Connected: the server hands it tasks from now on. */
   | { nonce: string; ready: true }
-  /** A worker would not stop, so this process ends soon; start another now. */
-  | { nonce: string; retiring: true }
+  /** This process ends soon, for the reason that is told; start another now. */
+  | { nonce: string; retiring: string }
   /** The task files do not load, and here is why; this process ends. */
   | { nonce: string; fault: string };

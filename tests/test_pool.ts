@@ -40,6 +40,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
         modules: [],
         base: BASE,
         hasSpecial: false,
+        isOutdated: false,
         profileOf: () => BASE,
         newWorker: () => {
           this.workersStarted++;

@@ -9,12 +9,17 @@ import type { CheckOrder, FoundOp, InspectReport, InspectStart } from "./inspect
 import { LoadFault } from "./load_fault.ts";
 import type { TaskModule } from "./task_modules.ts";
 
+/** Submits in one message to the worker; so many that take longer than this are never done. */
+const PIECE = 64;
+const PIECE_MS = 5000;
 /** A file whose top level takes longer waits for something that does not come. */
 const LOAD_MS = 10_000;
 
 export interface InspectorOptions {
   readonly modules: readonly TaskModule[];
   readonly newWorker: () => Worker;
+  /** A schema keeps the worker busy for ever; only the end of the process stops it. */
+  readonly stuck: () => void;
   readonly loadMs?: number;
 }
 
@@ -65,12 +70,24 @@ export class Inspector {
   }
 
   /** Of each submit what is wrong with it, or null. Where the worker ends meanwhile, nothing is. */
-  check(submits: [op: string, line: string][]): Promise<Faults> {
-    if (this.#isGone) return Promise.resolve(submits.map(() => null));
+  async check(submits: readonly [op: string, line: string][]): Promise<Faults> {
+    const faults: Faults = [];
+    for (let at = 0; at < submits.length; at += PIECE) {
+      faults.push(...await this.#checkPiece(submits.slice(at, at + PIECE)));
+    }
+    return faults;
+  }
+
+  async #checkPiece(submits: [op: string, line: string][]): Promise<Faults> {
+    if (this.#isGone) return submits.map(() => null);
     const check = ++this.#check;
     const order: CheckOrder = { check, submits };
+    const stuck = setTimeout(this.#options.stuck, PIECE_MS);
+    const checked = new Promise<Faults>((answer) => {
+      this.#checks.set(check, { count: submits.length, answer });
+    });
     this.#port.postMessage(order);
-    return new Promise((answer) => this.#checks.set(check, { count: submits.length, answer }));
+    return await checked.finally(() => clearTimeout(stuck));
   }
 
   close(): void {

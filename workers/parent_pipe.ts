@@ -31,7 +31,7 @@ export class ParentPipe {
   }
 
   /** Tells the parent how this process is. */
-  tell(news: { ready: true } | { retiring: true } | { fault: string }): void {
+  tell(news: { ready: true } | { retiring: string } | { fault: string }): void {
     const message: PoolNews = { nonce: this.#nonce, ...news };
     print(JSON.stringify(message));
   }

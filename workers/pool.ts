@@ -35,8 +35,8 @@ const MAX_WAIT_MICROS = 25_000;
 export interface PoolListener {
   /** This task does not stop; the process must end for it. */
   stuck(lease: number, reason: StopReason): void;
-  /** What a task has left behind keeps its worker busy for ever; the process must end for it. */
-  spoilt(): void;
+  /** No task is to blame, but the process must end, and another take its place: it says why. */
+  spoilt(why: string): void;
   /** A worker could not even load. */
   broken(message: string): void;
 }
@@ -44,7 +44,7 @@ export interface PoolListener {
 /** What the pool needs to know of its ops. */
 export type PoolOps = Pick<
   TaskLibrary,
-  "modules" | "base" | "hasSpecial" | "profileOf" | "newWorker"
+  "modules" | "base" | "hasSpecial" | "isOutdated" | "profileOf" | "newWorker"
 >;
 
 export interface PoolOptions {
@@ -211,13 +211,14 @@ export class Pool implements ThreadListener, WatchedPool {
     if (index < 0) return;
     this.#backlog.putBack(thread.end().filter((line) => line !== ended));
     this.#threads[index] = this.#newThread(index, profile);
+    if (this.#options.ops.isOutdated) this.#options.listener.spoilt("the task files have changed");
   }
 
   /** The worker has run what it is for: another takes its place. */
   async #retireThread(thread: Thread): Promise<void> {
     const hasEnded = await thread.farewell();
     if (this.#closed || !this.#threads.includes(thread)) return;
-    if (!hasEnded) this.#options.listener.spoilt();
+    if (!hasEnded) this.#options.listener.spoilt("a task has left something that never ends");
     this.replace(thread);
     this.#dispatch();
   }

@@ -60,7 +60,7 @@ class PoolProcess implements PoolListener, ResultSink {
   constructor(start: PoolStart, parent: ParentPipe) {
     this.#start = start;
     this.#parent = parent;
-    this.#library = new TaskLibrary(start);
+    this.#library = new TaskLibrary(start, () => this.spoilt("a schema checks without end"));
     this.#pool = new Pool({
       workers: start.workers,
       ops: this.#library,
@@ -112,16 +112,16 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#ended.resolve(EXIT.internal);
   }
 
-  spoilt(): void {
+  spoilt(why: string): void {
     this.line(JSON.stringify({ retire: [] } satisfies PoolReport));
-    void this.#retire();
+    void this.#retire(why);
   }
 
   stuck(lease: number, reason: StopReason): void {
     this.#doomed++;
     const report: PoolReport = { retire: [[lease, reason]] };
     this.line(JSON.stringify(report));
-    void this.#retire();
+    void this.#retire("a task would not stop");
   }
 
   // Its ends.
@@ -132,10 +132,10 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   /** A task does not stop: the parent starts another process at once, this one ends. */
-  async #retire(): Promise<void> {
+  async #retire(why: string): Promise<void> {
     if (this.#isRetiring) return;
     this.#isRetiring = true;
-    this.#parent.tell({ retiring: true });
+    this.#parent.tell({ retiring: why });
     await this.#leave(RETIRE_DRAIN_MS);
     // The server gives the doomed tasks their verdict when the link closes.
     endNow();

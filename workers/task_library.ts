@@ -4,7 +4,7 @@
  */
 
 import { pathToFileURL } from "node:url";
-import { readTaskSource, type TaskSource } from "../cli/task_source.ts";
+import { readTaskSource, stampOf, type TaskSource } from "../cli/task_source.ts";
 import type { OpSpec } from "../protocol/op_spec.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
 import type { SchemaFault } from "../protocol/work_message.ts";
@@ -24,22 +24,28 @@ import type { TaskModule } from "./task_modules.ts";
 export class TaskLibrary {
   readonly modules: readonly TaskModule[];
   readonly #work: PoolWork;
+  readonly #stuck: () => void;
   readonly #profiles: Profiles;
   readonly #sources: readonly TaskSource[];
+  readonly #files: readonly string[];
+  readonly #stamp: string;
   readonly #specs = new Map<string, OpSpec>([...BUILTIN_OPS.keys()].map((op) => [op, { op }]));
   /** Of ops with a profile of their own. */
   readonly #special = new Map<string, Profile>();
   #inspector: Inspector | undefined;
   #reopening: Promise<void> | undefined;
 
-  /** Reads the text of the files; what is in them is known after `load`. */
-  constructor(work: PoolWork) {
+  /** Reads the text of the files; what is in them is known after `load`. `stuck`: see `Inspector`. */
+  constructor(work: PoolWork, stuck: () => void) {
     this.#work = work;
+    this.#stuck = stuck;
     this.modules = work.taskFiles.map(({ path, name }) => ({
       url: pathToFileURL(path).href,
       name,
     }));
     this.#sources = work.taskFiles.map(({ path }) => readTaskSource(path));
+    this.#files = this.#sources.flatMap(({ files }) => files);
+    this.#stamp = stampOf(this.#files);
     this.#profiles = new Profiles(work.permissions);
   }
 
@@ -64,6 +70,11 @@ export class TaskLibrary {
     return this.#profiles.base;
   }
 
+  /** The files are not what was loaded: a worker that starts now would run something else. */
+  get isOutdated(): boolean {
+    return stampOf(this.#files) !== this.#stamp;
+  }
+
   /** Whether there is more than one profile. */
   get hasSpecial(): boolean {
     return this.#special.size > 0;
@@ -75,7 +86,7 @@ export class TaskLibrary {
 
   /** A worker that has loaded nothing yet, and may do what `profile` says. Throws a `LoadFault`. */
   newWorker(profile: Profile): Worker {
-    const files = this.#sources.flatMap(({ files }) => files);
+    const files = this.#files;
     const hosts = this.#sources.flatMap(({ hosts }) => hosts);
     try {
       return new Worker(new URL("./worker.ts", import.meta.url), {
@@ -119,7 +130,11 @@ export class TaskLibrary {
   }
 
   #inspection() {
-    return { modules: this.modules, newWorker: () => this.newWorker(this.base) };
+    return {
+      modules: this.modules,
+      newWorker: () => this.newWorker(this.base),
+      stuck: this.#stuck,
+    };
   }
 
   #add({ spec, place, permissions }: FoundOp): void {

@@ -123,3 +123,25 @@ Deno.test("a pool says of each op its file, the version of all its text, and its
   folder.write("lib/dep.ts", "export {}; // changed");
   assert((await specOf()).version !== version, "another text has the same version");
 });
+
+Deno.test("without --watch, a changed file is loaded as a whole once a worker is replaced", async () => {
+  using folder = new TaskFolder({
+    "tasks.js": "export const value = () => 1; export const wait = () => new Promise(() => {});",
+  });
+  await using server = await TestServer.start({ work: { taskFiles: folder.refs("tasks.js") } });
+  using client = await server.connect();
+  const ask = async (op: string, task = {}) => {
+    await client.ask({ op, task });
+    return await client.object();
+  };
+  assertEquals((await ask("value")).result, 1);
+  folder.write(
+    "tasks.js",
+    "export const value = () => 22; export const wait = () => new Promise(() => {});",
+  );
+  assertEquals((await ask("value")).result, 1);
+  assertEquals((await ask("wait", { timeout: 50 })).error.code, "timeout");
+  // Its worker is replaced for it, and with it the process, in which nothing of the old is left.
+  await ask("wait", { timeout: 50 });
+  for (let i = 0; i < 10; i++) assertEquals((await ask("value")).result, 22);
+});

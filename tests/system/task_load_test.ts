@@ -102,6 +102,7 @@ Deno.test("a top level that never ends is given up, and the line in which it wai
         type: "module",
         deno: { permissions: { read: [folder.path] } },
       }),
+    stuck: () => {},
     loadMs: 1500,
   }).then(() => undefined, (error) => error);
   assertEquals(fault instanceof LoadFault, true);
