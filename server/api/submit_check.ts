@@ -4,7 +4,7 @@
  * neither, and the engine says what it says of such.
  */
 
-import { closestString } from "@std/text/closest-string";
+import { nearest } from "../../cli/nearest.ts";
 import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_FAULT_MESSAGE_CHARS, MAX_FAULT_PATH_CHARS } from "../../protocol/limits.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
@@ -22,8 +22,14 @@ export interface KnownOps {
   readonly ready: Promise<void> | undefined;
   /** `undefined` where nobody has it, or ever had. */
   get(op: unknown): KnownOp | undefined;
+  names(): Iterable<string>;
   list(): (OpSpec & { workers: number })[];
 }
+
+/** A name that differs by more is another one. */
+const MAX_SLIPS = 3;
+/** Names that one that nobody has is held beside. */
+const MAX_LOOKS = 100;
 
 export interface SubmitCheckOptions {
   readonly engine: Pick<Engine, "get">;
@@ -89,13 +95,24 @@ export class SubmitCheck {
   }
 
   #unknownOp(op: string): SdError {
-    const names = this.#options.ops.list().map((entry) => entry.op);
+    const meant = nearest(op, likely(op, this.#options.ops.names()));
+    const hint = meant === undefined ? "" : `did you mean ${quote(meant)}? `;
     return new SdError(
       "unknown_op",
-      `no worker has an op ${quote(op)}; did you mean ${quote(closestString(op, names))}? ` +
-        '{"cmd":"ops"} lists them',
+      `no worker has an op ${quote(op)}; ${hint}{"cmd":"ops"} lists them`,
     );
   }
+}
+
+/** Those of `names` that may be near to `op`: there are up to thousands, and looking at one takes a while. */
+function likely(op: string, names: Iterable<string>): string[] {
+  const some: string[] = [];
+  for (const name of names) {
+    const isSimilar = Math.abs(name.length - op.length) <= MAX_SLIPS &&
+      (name[0] === op[0] || name.at(-1) === op.at(-1));
+    if (isSimilar && some.push(name) === MAX_LOOKS) break;
+  }
+  return some;
 }
 
 function faultError(op: string, { path, message }: SchemaFault): SdError {

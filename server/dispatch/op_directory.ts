@@ -118,6 +118,10 @@ export class OpDirectory {
     return this.#ops.get(op)?.runners.toReversed() ?? [];
   }
 
+  names(): Iterable<string> {
+    return this.#ops.keys();
+  }
+
   /** Every known op and how many workers run it now, by name. */
   list(): (OpSpec & { workers: number })[] {
     return [...this.#ops.values()].map(({ spec, workers }) => ({ ...spec, workers }))
