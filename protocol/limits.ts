@@ -41,6 +41,29 @@ export const MAX_WORK_LINE_BYTES = MAX_LINE_BYTES + 3 * MAX_AFTER_CHARS + 4096;
 export const MAX_RATE_STARTS = 10_000;
 export const MAX_RATE_WINDOW_MS = 24 * 3_600_000;
 
+/** Ops of one worker process. */
+export const MAX_OPS = 1000;
+/** A task file as it was named on a command line. */
+export const MAX_FILE_NAME_CHARS = 1024;
+export const MAX_VENDOR_CHARS = 64;
+/** What the task code of one op may do, and each thing of that. */
+export const MAX_OP_PERMISSIONS = 64;
+export const MAX_PERMISSION_CHARS = 512;
+/** The JSON Schema of one op, in JSON; a worker process does not tell a longer one. */
+export const MAX_SCHEMA_CHARS = 32_768;
+/** Those of all its ops together; it does not tell the others. */
+export const MAX_SCHEMAS_CHARS = 512 * 1024;
+/** JSON Schemas nest in the first line of a work link, and in the answer to `ops`. */
+export const MAX_SCHEMA_DEPTH = MAX_JSON_DEPTH - 8;
+/** The first line of a work link: what a worker process says of itself and its ops. */
+export const MAX_WORK_HELLO_BYTES = 8 * MAX_LINE_BYTES;
+
+/** Submits whose arguments one order asks a worker process to check; its answer fits a line. */
+export const MAX_CHECKED_TOGETHER = 128;
+/** Of a fault that it found; longer ones are cut. */
+export const MAX_FAULT_PATH_CHARS = 256;
+export const MAX_FAULT_MESSAGE_CHARS = 1024;
+
 /** Recurring tasks of one server; all of them fit in one answer of `crons`. */
 export const MAX_CRONS = 1000;
 /** A recurring task is kept in memory as it was submitted. */

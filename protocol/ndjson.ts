@@ -34,6 +34,19 @@ export class LineSplitter {
     return this.#restBytes;
   }
 
+  /** The first bytes of the line that has begun and not ended, `most` at most. */
+  partialHead(most: number): Uint8Array {
+    const head = new Uint8Array(Math.min(most, this.#restBytes));
+    let offset = 0;
+    for (const part of this.#rest) {
+      const taken = part.subarray(0, head.length - offset);
+      head.set(taken, offset);
+      offset += taken.length;
+      if (offset === head.length) break;
+    }
+    return head;
+  }
+
   /** The lines that `chunk` ends. The bytes are copied where they are kept. */
   push(chunk: Uint8Array): Line[] {
     if (this.overflowed) return [];

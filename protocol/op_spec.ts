@@ -3,6 +3,9 @@
  * what its `options` ask for. Read by the server; `ops` shows it to clients.
  */
 
+import { checkDepth } from "./json_guard.ts";
+import { MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH, MAX_SCHEMAS_CHARS } from "./limits.ts";
+
 /** How an op checks its arguments, as far as that can be told in JSON. */
 export interface SchemaSpec {
   /** The library that made it, as Standard Schema names it: `zod`, `valibot`, `arktype`. */
@@ -33,4 +36,29 @@ export interface OpSpec {
   permissions?: string[];
   /** Each run has a fresh worker. */
   isolate?: true;
+}
+
+/** `specs` as a worker process may tell them: JSON Schemas that are too long or too deep are left out. */
+export function tellable(specs: readonly OpSpec[]): OpSpec[] {
+  let chars = 0;
+  return specs.map((spec) => {
+    const { schema } = spec;
+    if (!schema?.json) return spec;
+    const text = JSON.stringify(schema.json);
+    if (isShallow(text) && text.length <= MAX_SCHEMA_CHARS) {
+      chars += text.length;
+      if (chars <= MAX_SCHEMAS_CHARS) return spec;
+    }
+    return { ...spec, schema: { vendor: schema.vendor } };
+  });
+}
+
+function isShallow(text: string): boolean {
+  try {
+    checkDepth(text, MAX_SCHEMA_DEPTH);
+    return true;
+  } catch {
+    // All that it throws is that.
+    return false;
+  }
 }

@@ -108,6 +108,7 @@ export const WHY_CODES = [
   "after",
   "key_limit",
   "key_rate",
+  "op_limit",
   "op_rate",
   "suspect",
   "next",

@@ -8,6 +8,7 @@ import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
 import { cronTakers } from "./api/cron_transfer.ts";
 import { Pausing } from "./api/pausing.ts";
+import { SubmitCheck } from "./api/submit_check.ts";
 import { TaskApi } from "./api/task_api.ts";
 import { TaskEntry } from "./api/task_entry.ts";
 import { Transfer } from "./api/transfer.ts";
@@ -20,6 +21,7 @@ import { OpDirectory } from "./dispatch/op_directory.ts";
 import { Pauses } from "./dispatch/pauses.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
+import { SchemaChecks } from "./dispatch/schema_checks.ts";
 import { Settlement } from "./dispatch/settlement.ts";
 import { CronBook } from "./engine/cron_book.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -66,7 +68,15 @@ export function startServer(options: ServerOptions): Server {
   const events = new TaskEvents(metrics, clock);
   const ops = new OpDirectory(config.workers > 0);
   const pauses = new Pauses(engine.settings, () => dispatcher.kick());
-  const dispatcher: Dispatcher = new Dispatcher({ engine, events, clock, log, leaseMs, pauses });
+  const dispatcher: Dispatcher = new Dispatcher({
+    engine,
+    events,
+    clock,
+    log,
+    leaseMs,
+    pauses,
+    bounds: ops,
+  });
   const settlement = new Settlement({ engine, events, dispatcher, clock, log, leaseMs });
   const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
   const janitor = createJanitor({ engine, events, clock, log });
@@ -77,7 +87,9 @@ export function startServer(options: ServerOptions): Server {
     clock,
     log,
     submit: (tasks) => api.submit(tasks),
+    defaultsOf: (op) => ops.get(op)?.defaults,
   });
+  const schemas = new SchemaChecks({ ops, clock });
   const takers = [pauses, ...cronTakers({ settings: engine.settings, book, scheduler })];
   const api = new TaskApi({
     engine,
@@ -85,6 +97,7 @@ export function startServer(options: ServerOptions): Server {
     dispatch: dispatcher,
     ops,
     pauses,
+    check: new SubmitCheck({ engine, ops, schemas }),
     entry,
     pausing: new Pausing({ pauses, leased: () => dispatcher.leased() }),
     transfer: new Transfer({ engine, entry, takers }),
@@ -94,7 +107,7 @@ export function startServer(options: ServerOptions): Server {
     protocol: PROTOCOL_VERSION,
     limits,
   });
-  const crons = new CronApi({ book, tasks: api, scheduler });
+  const crons = new CronApi({ book, tasks: api, check: api.check, scheduler });
 
   const address = listeners.open.addr as Deno.NetAddr;
   const started = Promise.withResolvers<void>();
@@ -109,7 +122,15 @@ export function startServer(options: ServerOptions): Server {
     version,
     log,
     metrics,
-    links: linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool: started.resolve }),
+    links: linkEvents({
+      settlement,
+      events,
+      dispatcher,
+      ops,
+      schemas,
+      log,
+      onOwnPool: started.resolve,
+    }),
   });
   const own = listeners.own?.addr as Deno.NetAddr | undefined;
   const pool = own && openLocalPool({
@@ -135,6 +156,7 @@ export function startServer(options: ServerOptions): Server {
   const stop = async (graceMs: number) => {
     const deadline = clock.now() + graceMs;
     api.stopSubmits();
+    schemas.stop();
     ops.giveUpWaiting();
     await door.stopAccepting();
     await scheduler.stop();
@@ -156,11 +178,12 @@ export function startServer(options: ServerOptions): Server {
 }
 
 /** What work links tell the loops. */
-function linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool }: {
+function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPool }: {
   readonly settlement: Settlement;
   readonly events: TaskEvents;
   readonly dispatcher: Dispatcher;
   readonly ops: OpDirectory;
+  readonly schemas: SchemaChecks;
   readonly log: Log;
   readonly onOwnPool: () => void;
 }): TcpDoorOptions["links"] {
@@ -177,6 +200,7 @@ function linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool }: {
     hasRoom: () => dispatcher.kick(),
     attached(link: WorkLink) {
       ops.add(link);
+      schemas.joined(link);
       dispatcher.attach(link);
       if (link.pool === LOCAL_POOL) onOwnPool();
       else log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
@@ -184,6 +208,7 @@ function linkEvents({ settlement, events, dispatcher, ops, log, onOwnPool }: {
     detached(link: WorkLink) {
       dispatcher.detach(link);
       ops.remove(link);
+      schemas.left(link);
       if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
     },
   };

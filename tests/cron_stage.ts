@@ -59,11 +59,15 @@ export class CronStage {
       get now() {
         return clock.now();
       },
+      checkOpen() {},
+    };
+    const check = {
       checkOp(op: string) {
         if (op === "nope") throw new SdError("unknown_op", "no worker has it");
       },
+      checkArguments: () => Promise.resolve(),
     };
-    this.api = new CronApi({ book, tasks, scheduler: this.scheduler });
+    this.api = new CronApi({ book, tasks, check, scheduler: this.scheduler });
     if (start ?? true) this.scheduler.start();
   }
 

@@ -9,17 +9,13 @@ import type { JsonObject } from "../../protocol/message.ts";
 import type { CronAnswer, CronView } from "../../protocol/task.ts";
 import type { CronBook, CronEntry } from "../engine/cron_book.ts";
 import { cronRunId, type CronTask, isSameCron, newCronTask } from "../task/cron_task.ts";
-
-/** What it needs of the use cases of tasks. */
-export interface OpCheck {
-  readonly now: number;
-  /** Throws when a task of this op cannot be taken. */
-  checkOp(op: string): void;
-}
+import type { SubmitCheck } from "./submit_check.ts";
+import type { TaskApi } from "./task_api.ts";
 
 export interface CronApiOptions {
   readonly book: CronBook;
-  readonly tasks: OpCheck;
+  readonly tasks: Pick<TaskApi, "now" | "checkOpen">;
+  readonly check: Pick<SubmitCheck, "checkOp" | "checkArguments">;
   /** To be told of every change. */
   readonly scheduler: { wake(): void };
 }
@@ -34,9 +30,13 @@ export class CronApi {
 
   /** Makes the recurring task that a submitted line asks for; resolves once it is safe. */
   async create(message: JsonObject, line: string): Promise<CronAnswer> {
-    const { book, tasks } = this.#options;
+    const { book, tasks, check } = this.#options;
     const task = newCronTask(message, line, tasks.now);
-    tasks.checkOp(task.op);
+    tasks.checkOpen();
+    if (!book.get(task.id)) {
+      check.checkOp(task.op);
+      await check.checkArguments(task.op, line);
+    }
     return await this.#inTurn(async () => {
       const known = book.get(task.id);
       if (known) {

@@ -3,7 +3,6 @@
  * for every door are here or below; what a door has of its own (framing, refs, connections) is not.
  */
 
-import { closestString } from "@std/text/closest-string";
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { OpView, Progress, ServerStats, Status, TaskView, Why } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
@@ -13,6 +12,7 @@ import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { Pausing } from "./pausing.ts";
+import type { KnownOps, SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
 import { taskSummary, taskView } from "./task_view.ts";
 import type { Transfer } from "./transfer.ts";
@@ -38,18 +38,13 @@ export interface PausedOps {
   has(op: string): boolean;
 }
 
-export interface KnownOps {
-  readonly ready: Promise<void> | undefined;
-  has(op: string): boolean;
-  list(): { op: string; workers: number }[];
-}
-
 export interface TaskApiOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
   readonly dispatch: Dispatch;
   readonly ops: KnownOps;
   readonly pauses: PausedOps;
+  readonly check: SubmitCheck;
   readonly entry: TaskEntry;
   readonly pausing: Pausing;
   readonly transfer: Transfer;
@@ -68,6 +63,7 @@ export interface Caller {
 
 export class TaskApi {
   readonly events: TaskEvents;
+  readonly check: SubmitCheck;
   readonly pausing: Pausing;
   readonly transfer: Transfer;
   readonly #options: TaskApiOptions;
@@ -77,12 +73,13 @@ export class TaskApi {
   constructor(options: TaskApiOptions) {
     this.#options = options;
     this.events = options.events;
+    this.check = options.check;
     this.pausing = options.pausing;
     this.transfer = options.transfer;
     this.#startedAt = options.clock.now();
   }
 
-  /** Pending while nobody can know which ops there are; await it before `checkOp`. */
+  /** Pending while nobody can know which ops there are; await it before `check`. */
   get ready(): Promise<void> | undefined {
     return this.#options.ops.ready;
   }
@@ -102,18 +99,6 @@ export class TaskApi {
     throw new SdError("shutting_down", "the server is stopping and takes no more tasks");
   }
 
-  /** Throws when a task of this op cannot be taken. */
-  checkOp(op: string): void {
-    this.checkOpen();
-    if (this.#options.ops.has(op)) return;
-    const names = this.#options.ops.list().map((entry) => entry.op);
-    throw new SdError(
-      "unknown_op",
-      `no worker has an op ${quote(op)}; did you mean ${quote(closestString(op, names))}? ` +
-        '{"cmd":"ops"} lists them',
-    );
-  }
-
   /** Why a task was refused that the engine found to be one too many. */
   queueFull(): SdError {
     const { maxQueued, maxQueuedBytes } = this.#options.limits;
@@ -125,7 +110,7 @@ export class TaskApi {
     );
   }
 
-  /** Keeps `tasks`, each with an op that `checkOp` let through; resolves once they are safe. */
+  /** Keeps `tasks`, each of which `check` let through; resolves once they are safe. */
   async submit(tasks: readonly NewTask[]): Promise<Enqueued[]> {
     const enqueued = await this.#options.entry.enter(tasks);
     this.#options.metrics.submitted += tasks.length;

@@ -118,7 +118,15 @@ function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | u
 
 /** What keeps it from running in its turn. */
 function heldOf({ op, bond }: TaskRecord, standing: Standing): Reason | undefined {
-  const { heldBy, until, ahead } = standing;
+  const { heldBy, until, limit, ahead } = standing;
+  if (heldBy === "op_limit" && limit !== undefined) {
+    const verb = limit === 1 ? "is" : "are";
+    return [
+      "op_limit",
+      `${count(limit, "task")} of the op ${quote(op)} ${verb} running, its limit`,
+      ahead,
+    ];
+  }
   if (heldBy === "op_rate" && until !== undefined) {
     const next = `the next may start at ${time(until)}`;
     return [

@@ -9,6 +9,7 @@ import type { Clock } from "../clock.ts";
 import type { Engine, Leased } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import type { OpDirectory } from "./op_directory.ts";
 import type { Pauses } from "./pauses.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Runner } from "./runner.ts";
@@ -20,6 +21,8 @@ export interface DispatcherOptions {
   readonly log: Log;
   readonly leaseMs: number;
   readonly pauses: Pick<Pauses, "leasable">;
+  /** What the options of ops bound. */
+  readonly bounds: Pick<OpDirectory, "rates" | "limits">;
 }
 
 /** Tasks leased for one runner before the next has its turn. */
@@ -121,10 +124,10 @@ export class Dispatcher {
     const suspects = allowed === "suspect";
     const limit = suspects ? 1 : Math.min(runner.room, TURN_TASKS);
     if (allowed === "nothing" || limit <= 0 || !this.#started) return;
-    const { engine, events, clock, leaseMs, pauses } = this.#options;
+    const { engine, events, clock, leaseMs, pauses, bounds } = this.#options;
     const ops = pauses.leasable(runner.ops);
     const lease = engine.lease(
-      { ops, rates: runner.rates, limit, leaseMs, suspects },
+      { ops, rates: bounds.rates, limits: bounds.limits, limit, leaseMs, suspects },
       clock.now(),
     );
     this.#lease = lease;

@@ -3,14 +3,20 @@
  * door makes one of each work link.
  */
 
+import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Progress } from "../../protocol/task.ts";
+import type { SchemaFault } from "../../protocol/work_message.ts";
 import type { LeasedTask } from "../engine/engine.ts";
-import type { Rate } from "../task/rate.ts";
+
+/** What is to be checked by the schema of its op: the line as it was submitted. */
+export type UncheckedSubmit = readonly [op: string, line: string];
 
 export interface Runner {
   readonly ops: ReadonlySet<string>;
-  /** Of the ops that have one. */
-  readonly rates: ReadonlyMap<string, Rate>;
+  /** By the names of the ops. */
+  readonly specs: ReadonlyMap<string, OpSpec>;
+  /** Which of the pools with a name it is of. */
+  readonly pool: string | undefined;
   readonly workers: number;
   /** How many more tasks it will take now. */
   readonly room: number;
@@ -21,4 +27,6 @@ export interface Runner {
   progressOf(lease: number): Progress | undefined;
   /** `cancel`: stop these tasks and say so. `lost`: they are not yours any more. */
   stop(leases: readonly number[], reason: "cancel" | "lost"): void;
+  /** Of each submit its fault, or null; nothing where the process ended, or answered something else. */
+  check(submits: readonly UncheckedSubmit[]): Promise<readonly (SchemaFault | null)[] | undefined>;
 }

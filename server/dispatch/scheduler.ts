@@ -11,7 +11,7 @@ import type { CronBook, CronEntry } from "../engine/cron_book.ts";
 import type { Enqueued } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import { cronRun, cronRunId } from "../task/cron_task.ts";
-import type { NewTask } from "../task/new_task.ts";
+import type { NewTask, TaskDefaults } from "../task/new_task.ts";
 
 export interface SchedulerOptions {
   readonly book: CronBook;
@@ -19,6 +19,8 @@ export interface SchedulerOptions {
   readonly log: Log;
   /** Keeps tasks and has them handed out. */
   readonly submit: (tasks: readonly NewTask[]) => Promise<Enqueued[]>;
+  /** What tasks of an op have that say nothing else, where it is known. */
+  readonly defaultsOf?: (op: string) => TaskDefaults | undefined;
 }
 
 /** What is known of a recurring task between two looks. */
@@ -189,11 +191,13 @@ export class Scheduler {
       });
       batch = [];
     };
-    for (const { task } of this.#options.book.list()) {
+    const { book, defaultsOf } = this.#options;
+    for (const { task } of book.list()) {
       const plan = this.#plans.get(task.id);
       if (!plan || task.record.paused) continue;
+      const defaults = defaultsOf?.(task.op);
       for (const at of plan.owed) {
-        batch.push({ id: task.id, plan, at, run: cronRun(task, at, now) });
+        batch.push({ id: task.id, plan, at, run: cronRun(task, at, now, defaults) });
       }
       if (batch.length >= MAX_CATCH_UP) await flush();
     }

@@ -40,8 +40,10 @@ export interface Enqueued {
 export interface LeaseRequest {
   /** The ops that the worker has. */
   readonly ops: ReadonlySet<string>;
-  /** Of those of them that have one: how many of their tasks may start in a time, whoever runs them. */
+  /** Of ops that have one: how many of their tasks may start in a time, whoever runs them. */
   readonly rates?: ReadonlyMap<string, Rate>;
+  /** Of ops that have one: how many of their tasks may run at a time. A map is not changed, but replaced. */
+  readonly limits?: ReadonlyMap<string, number>;
   /** Most tasks to lease. */
   readonly limit: number;
   /** The lease runs out so many ms after `now`, unless it is renewed. */
@@ -72,7 +74,7 @@ export interface Leased {
   readonly expired: readonly FinishedTask[];
   /** When the next delayed task becomes due; `Infinity` when there is none. */
   readonly nextDueAt: number;
-  /** Suspects are queued. */
+  /** Suspects are queued that may start now. */
   readonly hasSuspects: boolean;
 }
 
@@ -132,11 +134,14 @@ export interface Standing {
     | "after"
     | "key_limit"
     | "key_rate"
+    | "op_limit"
     | "op_rate"
     | "suspect"
     | "running";
   /** Of `time`, `key_rate` and `op_rate`: when that ends. */
   readonly until?: number;
+  /** Of `op_limit`: how many may run. */
+  readonly limit?: number;
   /** Of `after`: the tasks that have not completed. */
   readonly after?: readonly string[];
   /** Queued tasks that are handed out before it; counted up to `MAX_AHEAD`. */

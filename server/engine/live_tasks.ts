@@ -13,11 +13,10 @@ import { newSerial } from "../task/task_id.ts";
 import { type TaskEvent, transition } from "../task/transition.ts";
 import { DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "./engine.ts";
-import { KeyGate } from "./key_gate.ts";
 import { Kin, type Parent } from "./kin.ts";
 import type { LiveTask } from "./live_task.ts";
-import { OpRates } from "./op_rates.ts";
 import { type Lane, ReadyQueue } from "./ready_queue.ts";
+import { StartGate } from "./start_gate.ts";
 import { TaskIndex } from "./task_index.ts";
 
 /** What an engine does beside this with its tasks. */
@@ -50,8 +49,7 @@ export class LiveTasks {
   readonly index = new TaskIndex();
   readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
   readonly running = new SerialMap<LiveTask>();
-  readonly gate = new KeyGate();
-  readonly opRates = new OpRates();
+  readonly gate = new StartGate(() => this.#runningOps());
   readonly delayed = new DueQueue(({ state, runAt, unmet }, at) =>
     state.status === "delayed" && runAt === at && unmet === 0
   );
@@ -131,7 +129,7 @@ export class LiveTasks {
     task.isGone = true;
     if (status === "running") {
       this.running.take(lease);
-      this.#leaveKey(task, now);
+      this.#leaveGate(task, now);
     }
     if (!isFinal(status)) this.#close(task);
     this.counts[status]--;
@@ -145,9 +143,8 @@ export class LiveTasks {
     this.wake(now);
     const tasks: LeasedTask[] = [];
     const queue = request.suspects ? this.#suspects : this.ready;
-    const { rates } = request;
-    let ops = this.opRates.open(request.ops, rates, now);
-    const holds = (task: LiveTask) => task.task.bond ? this.gate.holds(task.task.bond, now) : false;
+    let ops = this.gate.openOps(request, now);
+    const holds = (task: LiveTask) => this.gate.holds(task, now);
     while (tasks.length < request.limit) {
       const task = queue.take(ops, holds);
       if (!task) break;
@@ -160,19 +157,17 @@ export class LiveTasks {
       task.startedAt = now;
       task.leaseUntil = now + request.leaseMs;
       this.running.set(lease, task);
-      if (task.task.bond) this.gate.started(task.task.bond, now);
-      const rate = rates?.get(task.op);
-      if (rate) {
-        this.opRates.started(task.op, rate, now);
-        ops = this.opRates.open(request.ops, rates, now);
-      }
+      const rate = request.rates?.get(task.op);
+      if (this.gate.started(task, rate, now)) ops = this.gate.openOps(request, now);
       tasks.push(task);
     }
     return tasks;
   }
 
-  hasSuspects(ops: ReadonlySet<string>): boolean {
-    return this.#suspects.has(ops);
+  /** Suspects are queued that may start now. */
+  hasSuspects(request: LeaseRequest, now: number): boolean {
+    return this.#suspects.has(request.ops) &&
+      this.#suspects.has(this.gate.openOps(request, now));
   }
 
   renew(leases: readonly number[], leaseMs: number, now: number): number[] {
@@ -189,7 +184,7 @@ export class LiveTasks {
       const task = this.running.take(lease);
       if (!task) continue;
       task.result = result;
-      this.#leaveKey(task, now);
+      this.#leaveGate(task, now);
       this.#end(task, { type: "complete", lease }, now, finished);
     }
     return finished;
@@ -279,21 +274,21 @@ export class LiveTasks {
 
   /** Queues what was waiting for a time that has come. */
   wake(now: number): void {
-    for (const key of this.gate.due(now)) this.#unpark(key);
+    for (const key of this.gate.keys.due(now)) this.#unpark(key);
     // Delayed tasks whose time has come stand at the end of the queue, in the order of their times.
     for (let task = this.delayed.take(now); task; task = this.delayed.take(now)) this.#queue(task);
   }
 
   /** When something that waits for a time is next to be looked at. */
   get nextAt(): number {
-    return Math.min(this.delayed.nextAt, this.gate.nextAt, this.opRates.nextAt);
+    return Math.min(this.delayed.nextAt, this.gate.nextAt);
   }
 
   #nack(nack: Nack, now: number, finished: FinishedTask[]): void {
     const { lease, reason } = nack;
     const task = this.running.take(lease);
     if (!task) return;
-    this.#leaveKey(task, now);
+    this.#leaveGate(task, now);
     switch (reason) {
       case "released":
         return this.#end(task, { type: "release", lease }, now, finished);
@@ -375,13 +370,17 @@ export class LiveTasks {
     this.kin.remove(task);
   }
 
-  #leaveKey(task: LiveTask, now: number): void {
-    const { bond } = task.task;
-    if (bond && this.gate.ended(bond, now)) this.#unpark(bond.key);
+  #leaveGate(task: LiveTask, now: number): void {
+    const key = this.gate.ended(task, now);
+    if (key !== undefined) this.#unpark(key);
   }
 
   #unpark(key: string): void {
     this.ready.unpark(key);
     this.#suspects.unpark(key);
+  }
+
+  *#runningOps(): Generator<string> {
+    for (const [, { op }] of this.running.entries()) yield op;
   }
 }

@@ -94,7 +94,7 @@ class MemoryEngine implements Engine, Keeper {
     return settle(() => {
       const expired: FinishedTask[] = [];
       const tasks = this.#live.lease(request, now, expired);
-      const hasSuspects = this.#live.hasSuspects(request.ops);
+      const hasSuspects = this.#live.hasSuspects(request, now);
       return { tasks, expired, nextDueAt: this.#live.nextAt, hasSuspects };
     });
   }
@@ -174,7 +174,6 @@ class MemoryEngine implements Engine, Keeper {
       const expired: FinishedTask[] = [];
       this.#live.expire(now, expired);
       this.#live.gate.prune(now);
-      this.#live.opRates.prune(now);
       return {
         removed: this.#shelf.prune(now),
         expired,

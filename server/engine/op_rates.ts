@@ -1,4 +1,4 @@
-/** When the tasks of ops with a rate have started, and which ops may start something now. */
+/** When the tasks of ops with a rate have started, and which ops may start nothing now. */
 
 import { type Rate, RateWindow } from "../task/rate.ts";
 
@@ -12,30 +12,30 @@ export class OpRates {
   readonly #ops = new Map<string, OpWindow>();
   #nextAt = Infinity;
 
-  /** When an op that `open` left out may start something. */
+  /** When one of the ops that `full` last told of may start something. */
   get nextAt(): number {
     return this.#nextAt;
   }
 
-  /** Those of `ops` that may start something now; `rates` are those that workers named. */
-  open(
+  /** Those of `ops` that may start nothing now; `rates` are those that hold. */
+  full(
     ops: ReadonlySet<string>,
     rates: ReadonlyMap<string, Rate> | undefined,
     now: number,
-  ): ReadonlySet<string> {
+  ): readonly string[] {
     this.#nextAt = Infinity;
-    if (!rates || rates.size === 0) return ops;
-    const open = new Set(ops);
+    if (!rates || rates.size === 0) return NONE;
+    const full: string[] = [];
     for (const [op, rate] of rates) {
-      const known = this.#ops.get(op);
+      const known = ops.has(op) ? this.#ops.get(op) : undefined;
       if (!known) continue;
       known.rate = rate;
       const at = known.window.nextAt(rate, now);
       if (at <= now) continue;
-      open.delete(op);
+      full.push(op);
       this.#nextAt = Math.min(this.#nextAt, at);
     }
-    return open;
+    return full;
   }
 
   started(op: string, rate: Rate, now: number): void {
@@ -66,3 +66,5 @@ export class OpRates {
     }
   }
 }
+
+const NONE: readonly string[] = [];

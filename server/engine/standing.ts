@@ -10,13 +10,7 @@ export function standingOf(live: LiveTasks, task: LiveTask, now: number): Standi
   if (status === "running") return { heldBy: "running" };
   if (task.unmet > 0) return { heldBy: "after", after: live.kin.unmetOf(task) };
   if (status === "delayed" && task.runAt > now) return { heldBy: "time", until: task.runAt };
-  const held = task.task.bond && live.gate.look(task.task.bond, now);
-  if (held) {
-    return { heldBy: held.by, ...(held.until === undefined ? {} : { until: held.until }) };
-  }
-  const until = live.opRates.nextOf(task.op, now);
-  if (until > now) return { heldBy: "op_rate", until };
-  return { heldBy: task.isSuspect ? "suspect" : "turn" };
+  return live.gate.look(task, now) ?? { heldBy: task.isSuspect ? "suspect" : "turn" };
 }
 
 /** Whether it matters how many are before it. */

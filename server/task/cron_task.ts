@@ -10,7 +10,7 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_CRON_ID_CHARS, MAX_CRON_LINE_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { type CronRule, readCronRule } from "./cron_rule.ts";
-import { type NewTask, newTask } from "./new_task.ts";
+import { type NewTask, newTask, type TaskDefaults } from "./new_task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 
 /** As it is kept, in JSON. Times are ms since 1970. */
@@ -95,11 +95,16 @@ export function cronRunId(cronId: string, at: number): string {
 }
 
 /** The task for the time `at`, as it is submitted at `now`. */
-export function cronRun({ id, record }: CronTask, at: number, now: number): NewTask {
+export function cronRun(
+  { id, record }: CronTask,
+  at: number,
+  now: number,
+  defaults?: TaskDefaults,
+): NewTask {
   const { ref: _ref, task, ...rest } = JSON.parse(record.line) as JsonObject;
   const { cron: _cron, tz: _tz, catch_up: _catchUp, ...options } = task as JsonObject;
   const message = { ...rest, task: { ...options, id: cronRunId(id, at) } };
-  return { ...newTask(message, JSON.stringify(message), now), wait: false };
+  return { ...newTask(message, JSON.stringify(message), now, defaults), wait: false };
 }
 
 /** True when op, arguments and options are equal; `ref` and the order of members do not count. */

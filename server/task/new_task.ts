@@ -17,6 +17,7 @@ import {
   MAX_TIMEOUT_MS,
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
+import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Status } from "../../protocol/task.ts";
 import { type Rate, readRate } from "./rate.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
@@ -85,9 +86,23 @@ export const DEFAULT_RULES: TaskRules = {
   keepMs: 86_400_000,
 };
 
+/** What a task has that says nothing else. */
+export interface TaskDefaults {
+  /** Shared by all that name no option. */
+  readonly rules: TaskRules;
+  readonly expiresMs: number;
+}
+
+/** Of ops whose workers ask for nothing. */
+export const DEFAULTS: TaskDefaults = { rules: DEFAULT_RULES, expiresMs: Infinity };
+
 const NO_TASKS: readonly string[] = [];
 const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
+
+const TIMEOUT_RANGE = { min: 1, max: MAX_TIMEOUT_MS };
+const ATTEMPTS_RANGE = { min: 1, max: MAX_ATTEMPTS };
+const BACKOFF_RANGE = { min: 0, max: MAX_BACKOFF_MS };
 
 const OPTION_NAMES = [
   "id",
@@ -109,8 +124,31 @@ const OPTION_NAMES = [
 /** Of recurring tasks, which are no tasks: see `cron_task.ts`. */
 const CRON_OPTION_NAMES = ["cron", "tz", "catch_up"];
 
+/** What tasks of an op have that say nothing else. */
+export function defaultsOf({ timeout, attempts, backoff, expires }: OpSpec): TaskDefaults {
+  if (timeout === undefined && attempts === undefined && backoff === undefined) {
+    return expires === undefined ? DEFAULTS : { ...DEFAULTS, expiresMs: expires };
+  }
+  const { priority, timeoutMs, attempts: most, backoffMs, keepMs } = DEFAULT_RULES;
+  return {
+    rules: {
+      priority,
+      timeoutMs: timeout ?? timeoutMs,
+      attempts: attempts ?? most,
+      backoffMs: backoff ?? backoffMs,
+      keepMs,
+    },
+    expiresMs: expires ?? Infinity,
+  };
+}
+
 /** The task that `message` asks for; `line` is its text. Throws `bad_request`. */
-export function newTask(message: JsonObject, line: string, now: number): NewTask {
+export function newTask(
+  message: JsonObject,
+  line: string,
+  now: number,
+  defaults = DEFAULTS,
+): NewTask {
   const op = message.op;
   if (typeof op !== "string" || op === "" || op.length > MAX_OP_CHARS) {
     throw new SdError(
@@ -129,10 +167,10 @@ export function newTask(message: JsonObject, line: string, now: number): NewTask
       idGiven: false,
       op,
       payload: line,
-      rules: DEFAULT_RULES,
+      rules: defaults.rules,
       createdAt: now,
       runAt: now,
-      expiresAt: Infinity,
+      expiresAt: now + defaults.expiresMs,
       wait: true,
       bond: undefined,
       after: NO_TASKS,
@@ -144,15 +182,19 @@ export function newTask(message: JsonObject, line: string, now: number): NewTask
       `task holds the options of the task, like {"timeout":5000}; this is ${quote(options)}`,
     );
   }
-  return withOptions(op, line, options as JsonObject, now);
+  return withOptions({ op, line, options: options as JsonObject }, now, defaults);
 }
 
-function withOptions(op: string, line: string, options: JsonObject, now: number): NewTask {
+function withOptions(
+  { op, line, options }: { op: string; line: string; options: JsonObject },
+  now: number,
+  { rules, expiresMs }: TaskDefaults,
+): NewTask {
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.includes(name)) throw unknownOption(name);
   }
   const id = readId(options.id);
-  const expires = readInteger(options, "expires", { min: 1, max: MAX_DELAY_MS }, Infinity);
+  const expires = readInteger(options, "expires", { min: 1, max: MAX_DELAY_MS }, expiresMs);
   const serial = newSerial();
   return {
     id: id ?? newTaskId(now, serial),
@@ -162,20 +204,10 @@ function withOptions(op: string, line: string, options: JsonObject, now: number)
     payload: line,
     rules: {
       priority: readInteger(options, "priority", { min: -MAX_PRIORITY, max: MAX_PRIORITY }, 0),
-      timeoutMs: readInteger(
-        options,
-        "timeout",
-        { min: 1, max: MAX_TIMEOUT_MS },
-        DEFAULT_RULES.timeoutMs,
-      ),
-      attempts: readInteger(options, "attempts", { min: 1, max: MAX_ATTEMPTS }, 1),
-      backoffMs: readInteger(
-        options,
-        "backoff",
-        { min: 0, max: MAX_BACKOFF_MS },
-        DEFAULT_RULES.backoffMs,
-      ),
-      keepMs: readInteger(options, "keep", { min: 0, max: MAX_DELAY_MS }, DEFAULT_RULES.keepMs),
+      timeoutMs: readInteger(options, "timeout", TIMEOUT_RANGE, rules.timeoutMs),
+      attempts: readInteger(options, "attempts", ATTEMPTS_RANGE, rules.attempts),
+      backoffMs: readInteger(options, "backoff", BACKOFF_RANGE, rules.backoffMs),
+      keepMs: readInteger(options, "keep", { min: 0, max: MAX_DELAY_MS }, rules.keepMs),
     },
     createdAt: now,
     runAt: readRunAt(options, now),

@@ -31,11 +31,20 @@ export interface Newcomer {
   readonly dismiss: () => void;
 }
 
+/** As a worker process writes it, before its ops. */
+const SECRET_IN_HEAD = /^\{"cmd":"work","version":\d+,"secret":"([^"\\]*)"/;
+
 export class Admission {
   readonly #options: AdmissionOptions;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+  }
+
+  /** Whether a first line that begins so is that of a worker process, which knows the secret of the pool. */
+  mayBeLink(head: Uint8Array): boolean {
+    const [, secret] = SECRET_IN_HEAD.exec(new TextDecoder().decode(head)) ?? [];
+    return secret !== undefined && isSameSecret(secret, this.#options.secret);
   }
 
   /** Who reads the connection from now on; nothing when its session does, the first line included. */

@@ -5,7 +5,7 @@
  */
 
 import { formatDuration } from "../../protocol/duration.ts";
-import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
+import { MAX_LINE_BYTES, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { LineHandler } from "./line_handler.ts";
@@ -16,6 +16,8 @@ const NEWLINE = 10;
 /** Until a client has once sent as much at a time: most never do, and there may be thousands. */
 const FIRST_READ_BYTES = 4 * 1024;
 const READ_BYTES = 64 * 1024;
+/** In so many bytes a worker process has told who it is. */
+const HEAD_BYTES = 1024;
 
 export interface ConnectionOptions {
   readonly conn: Deno.Conn;
@@ -26,6 +28,8 @@ export interface ConnectionOptions {
   readonly handOver: (firstLine: Line) => LineHandler | undefined;
   readonly limits: ServerLimits;
   readonly maxFirstLineBytes: number;
+  /** Whether a first line that begins so may be as long as that of a work link. */
+  readonly mayBeLonger: (head: Uint8Array) => boolean;
   readonly firstLineMs: number;
   /** What is written reaches the system at once, whatever the other side does. */
   readonly canTellNewcomer: boolean;
@@ -42,6 +46,7 @@ export class Connection implements Swept {
   readonly #ending = Promise.withResolvers<void>();
   #handler: LineHandler;
   #isFirst = true;
+  #maxFirstLineBytes: number;
   #hungUp = false;
   /** Waits for bytes of the client: only then is time running against it. */
   #isReading = false;
@@ -53,6 +58,7 @@ export class Connection implements Swept {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#handler = options.handler;
+    this.#maxFirstLineBytes = options.maxFirstLineBytes;
     this.#splitter = new LineSplitter(options.maxFirstLineBytes);
     this.#openedAt = options.clock.now;
   }
@@ -152,7 +158,7 @@ export class Connection implements Swept {
   }
 
   get #maxLineBytes(): number {
-    return this.#isFirst ? this.#options.maxFirstLineBytes : MAX_LINE_BYTES;
+    return this.#isFirst ? this.#maxFirstLineBytes : MAX_LINE_BYTES;
   }
 
   /** The lines that `chunk` ends, for the handler; `null` is the end of the stream. */
@@ -161,11 +167,22 @@ export class Connection implements Swept {
     if (chunk === null) return this.#admitted(splitter.end());
     while (this.#isFirst && chunk.length > 0 && !splitter.overflowed) {
       const next = chunk.indexOf(NEWLINE) + 1 || chunk.length;
-      const first = this.#admitted(splitter.push(chunk.subarray(0, next)));
+      const piece = chunk.subarray(0, next);
+      if (splitter.partialBytes + next > this.#maxFirstLineBytes) this.#stretch(piece);
+      const first = this.#admitted(splitter.push(piece));
       chunk = chunk.subarray(next);
       if (!this.#isFirst) return [...first, ...splitter.push(chunk)];
     }
     return this.#isFirst ? [] : splitter.push(chunk);
+  }
+
+  /** The first line is about to be too long: that of a worker process may be longer than others. */
+  #stretch(piece: Uint8Array): void {
+    if (this.#maxFirstLineBytes >= MAX_WORK_HELLO_BYTES) return;
+    const head = [...this.#splitter.partialHead(HEAD_BYTES), ...piece.subarray(0, HEAD_BYTES)];
+    if (!this.#options.mayBeLonger(new Uint8Array(head))) return;
+    this.#maxFirstLineBytes = MAX_WORK_HELLO_BYTES;
+    this.#splitter.maxBytes = MAX_WORK_HELLO_BYTES;
   }
 
   /** `lines` without the first of all when that was meant for the door. */

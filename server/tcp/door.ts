@@ -148,6 +148,7 @@ export class TcpDoor {
       conn,
       outbox,
       handler: session,
+      mayBeLonger: (head) => this.#admission.mayBeLink(head),
       handOver: (line) => this.#admission.admit(line, newcomer),
       limits,
       maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,

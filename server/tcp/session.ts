@@ -1,6 +1,6 @@
 /**
- * One client's connection: lines to tasks and commands, and everything it waits for back to it. The
- * submits of one read go to the engine together; a command is only begun after the submits before it.
+ * One client's connection: lines to tasks and commands, and everything it waits for back to it. A command
+ * is only begun once the engine has the submits before it.
  */
 
 import { setImmediate } from "node:timers";
@@ -25,10 +25,8 @@ import { Desk } from "./desk.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine, objectLine } from "./replies.ts";
-import { type BatchOwner, SubmitBatch } from "./submit_batch.ts";
-
-/** More of one connection is not read before the engine has made some of it safe. */
-const MAX_UNSAFE_CHARS = 1024 * 1024;
+import type { BatchOwner } from "./submit_batch.ts";
+import { SubmitLane } from "./submit_lane.ts";
 
 export interface SessionOptions {
   readonly api: TaskApi;
@@ -51,9 +49,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Of those, answers to commands. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
-  /** Characters of submitted tasks that the engine has not made safe yet. */
-  #unsafeChars = 0;
-  #onSafer: (() => void) | undefined;
+  readonly #submits = new SubmitLane(this);
   /** Made with the first command: most connections only submit. */
   #desk: Desk | undefined;
 
@@ -68,8 +64,9 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   async handle(lines: readonly Line[]): Promise<void> {
     if (this.api.ready) await this.api.ready;
-    const now = this.api.now;
-    let batch = new SubmitBatch(this);
+    const { check } = this.api;
+    const submits = this.#submits;
+    let now = this.api.now;
     for (const line of lines) {
       if (line === "" || this.#closed) continue;
       const message = this.#parse(line);
@@ -79,15 +76,20 @@ export class Session implements LineHandler, BatchOwner, Caller {
         ref = readRef(message);
         checkMessage(line as string, message);
         if (message.cmd === undefined && !isCronMessage(message)) {
-          const task = newTask(message, line as string, now);
-          this.api.checkOp(task.op);
-          if (this.#owed - this.#commands + batch.size >= this.#options.maxInFlight) {
+          const known = check.knownOp(message.op);
+          const task = newTask(message, line as string, now, known?.defaults);
+          this.api.checkOpen();
+          const isDoubtful = check.isDoubtful(task, known);
+          if (this.#owed - this.#commands + submits.size >= this.#options.maxInFlight) {
             throw this.#tooMany("tasks are in flight");
           }
-          batch.add(task, ref);
+          submits.add(task, ref, isDoubtful);
         } else {
-          this.#submit(batch);
-          batch = new SubmitBatch(this);
+          submits.submit();
+          if (submits.checked) {
+            await submits.checked;
+            now = this.api.now;
+          }
           if (this.#commands >= this.#options.maxInFlight) {
             throw this.#tooMany("commands are not answered yet");
           }
@@ -100,12 +102,9 @@ export class Session implements LineHandler, BatchOwner, Caller {
         this.refuse(error, ref);
       }
     }
-    this.#submit(batch);
+    submits.submit();
     await this.#options.outbox.room();
-    // One that sends faster than the engine can make it safe waits; the others go on.
-    while (this.#unsafeChars > MAX_UNSAFE_CHARS && !this.#closed) {
-      await new Promise<void>((resolve) => this.#onSafer = resolve);
-    }
+    await submits.room();
   }
 
   overflow(maxBytes: number): void {
@@ -134,7 +133,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   cut(): void {
     this.#closed = true;
-    this.#onSafer?.();
+    this.#submits.cut();
     this.#desk?.close();
     this.api.events.forget(this.#owed);
     this.#onSettled?.();
@@ -166,15 +165,6 @@ export class Session implements LineHandler, BatchOwner, Caller {
   owe(replies: number): void {
     this.#owed += replies;
     if (this.#owed === 0) this.#onSettled?.();
-  }
-
-  #submit(batch: SubmitBatch): void {
-    const { chars } = batch;
-    this.#unsafeChars += chars;
-    void batch.submit().then(() => {
-      this.#unsafeChars -= chars;
-      this.#onSafer?.();
-    });
   }
 
   /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */

@@ -34,8 +34,8 @@ interface EarlyNews {
 
 export class SubmitBatch implements Waiter {
   readonly #owner: BatchOwner;
-  readonly #tasks: NewTask[] = [];
-  readonly #refs: (Ref | undefined)[] = [];
+  #tasks: NewTask[] = [];
+  #refs: (Ref | undefined)[] = [];
   /** Final lines of tasks that ended before they were acknowledged. */
   #early: EarlyNews[] = [];
   #acknowledged = false;
@@ -47,6 +47,10 @@ export class SubmitBatch implements Waiter {
 
   get closed(): boolean {
     return this.#owner.closed;
+  }
+
+  get tasks(): readonly NewTask[] {
+    return this.#tasks;
   }
 
   get size(): number {
@@ -64,6 +68,19 @@ export class SubmitBatch implements Waiter {
     this.#refs.push(ref);
   }
 
+  /** Refuses the tasks for which there is a reason, by their places, before any is handed over. */
+  refuse(reasons: readonly unknown[]): void {
+    const tasks = this.#tasks;
+    const refs = this.#refs;
+    this.#tasks = [];
+    this.#refs = [];
+    this.#chars = 0;
+    tasks.forEach((task, i) => {
+      if (reasons[i] === undefined) this.add(task, refs[i]);
+      else this.#owner.refuse(reasons[i], refs[i]);
+    });
+  }
+
   /** Hands the tasks to the engine; never throws, every task is answered. */
   async submit(): Promise<void> {
     const owner = this.#owner;
@@ -72,7 +89,7 @@ export class SubmitBatch implements Waiter {
     const { events } = owner.api;
     for (let i = 0; i < this.#tasks.length; i++) {
       const task = this.#tasks[i]!;
-      if (task.wait) events.waitForNew(task, this, this.#refs[i]);
+      if (task.wait && !owner.closed) events.waitForNew(task, this, this.#refs[i]);
     }
     try {
       this.#acknowledge(await owner.api.submit(this.#tasks));

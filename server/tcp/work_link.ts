@@ -6,6 +6,7 @@
 
 import { MAX_CREDIT } from "../../protocol/limits.ts";
 import type { Line } from "../../protocol/ndjson.ts";
+import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Progress } from "../../protocol/task.ts";
 import {
   leasedTaskLine,
@@ -16,14 +17,13 @@ import {
   type ServerOrder,
   type WorkHello,
 } from "../../protocol/work_message.ts";
-import type { Runner } from "../dispatch/runner.ts";
+import type { Runner, UncheckedSubmit } from "../dispatch/runner.ts";
 import type { BrokenRun } from "../dispatch/settlement.ts";
 import type { Ack, LeasedTask, Nack } from "../engine/engine.ts";
-import type { Rate } from "../task/rate.ts";
 import { SerialMap } from "../task/serial_map.ts";
 import type { LineHandler } from "./line_handler.ts";
+import { LinkChecks } from "./link_checks.ts";
 import type { Outbox } from "./outbox.ts";
-import { ratesOf } from "./work_hello.ts";
 
 /** A batch of so many tasks is worth a write of its own. */
 const EAGER_TASKS = 32;
@@ -52,7 +52,7 @@ export interface WorkLinkOptions {
 
 export class WorkLink implements LineHandler, Runner {
   readonly ops: ReadonlySet<string>;
-  readonly rates: ReadonlyMap<string, Rate>;
+  readonly specs: ReadonlyMap<string, OpSpec>;
   readonly workers: number;
   /** The name of the server's own pool that this is. */
   readonly pool: string | undefined;
@@ -65,14 +65,15 @@ export class WorkLink implements LineHandler, Runner {
   /** Of those that are held, the ones that are not written yet. */
   readonly #unwritten = new Map<number, LeasedTask>();
   readonly #doomed = new Map<number, RetireReason>();
+  readonly #checks = new LinkChecks((order) => this.#order(order));
   #credit: number;
   #retiring = false;
 
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
     this.#options = options;
-    this.ops = new Set(hello.ops.map(({ op }) => op));
-    this.rates = ratesOf(hello);
+    this.specs = new Map(hello.ops.map((spec) => [spec.op, spec]));
+    this.ops = new Set(this.specs.keys());
     this.workers = hello.workers;
     this.pool = hello.pool;
     this.pid = hello.pid;
@@ -127,6 +128,10 @@ export class WorkLink implements LineHandler, Runner {
     }
   }
 
+  check(submits: readonly UncheckedSubmit[]) {
+    return this.#checks.ask(submits);
+  }
+
   async handle(lines: readonly Line[]): Promise<void> {
     const acks: Ack[] = [];
     const broken: BrokenRun[] = [];
@@ -160,6 +165,7 @@ export class WorkLink implements LineHandler, Runner {
     this.#progress.clear();
     this.#unwritten.clear();
     listener.detached(this);
+    this.#checks.cut();
     if (broken.length > 0) listener.nack(broken);
   }
 
@@ -219,6 +225,8 @@ export class WorkLink implements LineHandler, Runner {
       const grown = report.credit > this.#credit;
       this.#credit = Math.min(report.credit, MAX_CREDIT);
       if (grown) this.#options.listener.hasRoom();
+    } else if ("checked" in report) {
+      this.#checks.take(report);
     } else if ("retire" in report) {
       this.#retiring = true;
       for (const [lease, reason] of report.retire) this.#doomed.set(lease, reason);

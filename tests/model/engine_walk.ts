@@ -165,13 +165,17 @@ export class EngineWalk {
 
   async #lease(): Promise<void> {
     const limit = this.#random.int(1, 3);
-    this.#log(`lease ${limit}`);
+    // Of the op; workers of another version may name another one.
+    const most = this.#random.pick([1, 2, Infinity, Infinity]);
+    const limits = new Map(most === Infinity ? [] : [["square", most]]);
+    this.#log(`lease ${limit}, ${most} may run`);
     for (const known of this.#known.values()) {
       if (known.state.status === "delayed" && known.runAt <= this.#now) {
         this.#move(known, { type: "due" });
       }
     }
-    const request = { ops: OPS, limit, leaseMs: LEASE_MS };
+    const request = { ops: OPS, limits, limit, leaseMs: LEASE_MS };
+    const ran = this.#running;
     // What an engine has to fetch first is there then.
     await this.#engine.lease({ ...request, ops: new Set() }, this.#now);
     for (const suspects of [false, true]) {
@@ -195,8 +199,13 @@ export class EngineWalk {
       const due = [...this.#known.values()].filter(({ state }) => state.status === "delayed")
         .map(({ runAt }) => runAt);
       assert(nextDueAt <= Math.min(Infinity, ...due), "no delayed task is overslept");
-      if (tasks.length < limit) this.#assertDrained(suspects);
+      assert(this.#running <= Math.max(ran, most), "no more than the limit of the op");
+      if (tasks.length < limit && this.#running < most) this.#assertDrained(suspects);
     }
+  }
+
+  get #running(): number {
+    return [...this.#known.values()].filter(({ state }) => state.status === "running").length;
   }
 
   /** Whatever was queued and may run has been leased, or was too late. */

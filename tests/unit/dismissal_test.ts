@@ -61,6 +61,7 @@ function refusing(conn: Deno.Conn) {
       cut: () => {},
     },
     handOver: () => undefined,
+    mayBeLonger: () => false,
     limits: DEFAULT_LIMITS,
     maxFirstLineBytes: 2,
     firstLineMs: DEFAULT_LIMITS.firstLineMs,

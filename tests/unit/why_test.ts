@@ -111,6 +111,21 @@ Deno.test("a key at its limit or its rate says which, and when that ends", () =>
   ]);
 });
 
+Deno.test("an op at its limit says how many run, and one at its rate when the next may start", () => {
+  assertEquals(say({ heldBy: "op_limit", limit: 2, ahead: 4 }), [
+    "op_limit",
+    '2 tasks of the op "resize" are running, its limit',
+  ]);
+  assertEquals(
+    say({ heldBy: "op_limit", limit: 1 })[1],
+    '1 task of the op "resize" is running, its limit',
+  );
+  assertEquals(say({ heldBy: "op_rate", until: AT }), [
+    "op_rate",
+    `as many tasks of the op "resize" have started as its rate allows; the next may start at ${AT_TEXT}`,
+  ]);
+});
+
 Deno.test("a task that comes after others names a few of them", () => {
   assertEquals(say({ heldBy: "after", after: ["a", "b"] }, { paused: "all" }), [
     "after",

@@ -5,7 +5,7 @@
 
 import type { LeasedTask } from "../engine.ts";
 import type { LiveTask } from "../live_task.ts";
-import type { LiveTasks } from "../live_tasks.ts";
+import type { StartGate } from "../start_gate.ts";
 import type { Rate } from "../../task/rate.ts";
 
 /** A shorter window is over before a server is up again. */
@@ -29,8 +29,8 @@ export class RateKeeper {
   readonly #keys: KeptStarts;
   readonly #ops: KeptStarts;
 
-  constructor({ gate, opRates }: Pick<LiveTasks, "gate" | "opRates">, save: Save) {
-    this.#keys = new KeptStarts("rate/key/", gate, save);
+  constructor({ keys, opRates }: StartGate, save: Save) {
+    this.#keys = new KeptStarts("rate/key/", keys, save);
     this.#ops = new KeptStarts("rate/op/", opRates, save);
   }
 

@@ -116,7 +116,7 @@ class SqliteEngine implements Engine, Keeper {
       onFault: (error) => report(error instanceof Error ? error.message : String(error)),
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
-    this.#rates = new RateKeeper(this.#live, (name, value) => {
+    this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
       this.#journal.setting(name, value);
     });
     this.#finder = new TaskFinder(store, this.#live);
@@ -216,7 +216,7 @@ class SqliteEngine implements Engine, Keeper {
       tasks,
       expired: await this.#ends.whenCommittable(expired),
       nextDueAt: isMoreComing ? now : Math.min(this.#live.nextAt, this.#pager.nextAt),
-      hasSuspects: this.#live.hasSuspects(request.ops),
+      hasSuspects: this.#live.hasSuspects(request, now),
     };
   }
 

@@ -1,0 +1,127 @@
+/**
+ * Which submits are refused for their op: nobody has it, or its schema does not have these arguments. A submit
+ * that the client gave an id may be the second of a task that is there already; then it is refused for
+ * neither, and the engine says what it says of such.
+ */
+
+import { nearest } from "../../cli/nearest.ts";
+import { quote, SdError } from "../../protocol/errors.ts";
+import { MAX_FAULT_MESSAGE_CHARS, MAX_FAULT_PATH_CHARS } from "../../protocol/limits.ts";
+import type { OpSpec } from "../../protocol/op_spec.ts";
+import type { SchemaFault } from "../../protocol/work_message.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { NewTask, TaskDefaults } from "../task/new_task.ts";
+
+/** What a submit has to know of its op. */
+export interface KnownOp {
+  readonly defaults: TaskDefaults;
+  readonly hasSchema: boolean;
+}
+
+export interface KnownOps {
+  readonly ready: Promise<void> | undefined;
+  /** `undefined` where nobody has it, or ever had. */
+  get(op: unknown): KnownOp | undefined;
+  names(): Iterable<string>;
+  list(): (OpSpec & { workers: number })[];
+}
+
+/** A name that differs by more is another one. */
+const MAX_SLIPS = 3;
+/** Names that one that nobody has is held beside. */
+const MAX_LOOKS = 100;
+
+export interface SubmitCheckOptions {
+  readonly engine: Pick<Engine, "get">;
+  readonly ops: KnownOps;
+  readonly schemas: {
+    /** Of each submit its fault; null where it has none, or nobody could tell. */
+    check(submits: readonly (readonly [string, string])[]): Promise<(SchemaFault | null)[]>;
+  };
+}
+
+export class SubmitCheck {
+  readonly #options: SubmitCheckOptions;
+
+  constructor(options: SubmitCheckOptions) {
+    this.#options = options;
+  }
+
+  /** What is known of the op of a message. */
+  knownOp(op: unknown): KnownOp | undefined {
+    return this.#options.ops.get(op);
+  }
+
+  /** Throws `unknown_op` when nobody has the op. */
+  checkOp(op: string): void {
+    if (!this.#options.ops.get(op)) throw this.#unknownOp(op);
+  }
+
+  /** Throws `bad_request` where the arguments of a submitted line are not what the schema of its op wants. */
+  async checkArguments(op: string, line: string): Promise<void> {
+    if (!this.#options.ops.get(op)?.hasSchema) return;
+    const [fault] = await this.#options.schemas.check([[op, line]]);
+    if (fault) throw faultError(op, fault);
+  }
+
+  /** Whether `refusals` must be asked before a task is taken. Throws where it is refused in any case. */
+  isDoubtful({ op, idGiven }: NewTask, known: KnownOp | undefined): boolean {
+    if (known) return known.hasSchema;
+    if (idGiven) return true;
+    throw this.#unknownOp(op);
+  }
+
+  /** Why each of `tasks` is refused, where it is. */
+  async refusals(tasks: readonly NewTask[]): Promise<(SdError | undefined)[]> {
+    const { ops, schemas, engine } = this.#options;
+    const known = tasks.map(({ op }) => ops.get(op));
+    const refusals = tasks.map(({ op }, i) => known[i] ? undefined : this.#unknownOp(op));
+    const toCheck = tasks.flatMap((_, i) => known[i]?.hasSchema ? [i] : []);
+    const faults = await schemas.check(
+      toCheck.map((i) => [tasks[i]!.op, tasks[i]!.payload] as const),
+    );
+    toCheck.forEach((i, at) => {
+      const fault = faults[at];
+      if (fault) refusals[i] = faultError(tasks[i]!.op, fault);
+    });
+    const named = tasks.flatMap(({ idGiven }, i) => idGiven && refusals[i] ? [i] : []);
+    if (named.length > 0) {
+      const records = await engine.get(named.map((i) => tasks[i]!.id));
+      named.forEach((i, at) => {
+        if (records[at]) refusals[i] = undefined;
+      });
+    }
+    return refusals;
+  }
+
+  #unknownOp(op: string): SdError {
+    const meant = nearest(op, likely(op, this.#options.ops.names()));
+    const hint = meant === undefined ? "" : `did you mean ${quote(meant)}? `;
+    return new SdError(
+      "unknown_op",
+      `no worker has an op ${quote(op)}; ${hint}{"cmd":"ops"} lists them`,
+    );
+  }
+}
+
+/** Those of `names` that may be near to `op`: there are up to thousands, and looking at one takes a while. */
+function likely(op: string, names: Iterable<string>): string[] {
+  const some: string[] = [];
+  for (const name of names) {
+    const isSimilar = Math.abs(name.length - op.length) <= MAX_SLIPS &&
+      (name[0] === op[0] || name.at(-1) === op.at(-1));
+    if (isSimilar && some.push(name) === MAX_LOOKS) break;
+  }
+  return some;
+}
+
+function faultError(op: string, { path, message }: SchemaFault): SdError {
+  const where = path === "" ? "its arguments" : `argument ${quoteAll(path)}`;
+  const what = message.slice(0, MAX_FAULT_MESSAGE_CHARS);
+  return new SdError("bad_request", `cannot submit ${quote(op)}: ${where}: ${what}`);
+}
+
+/** Where a path is cut, nobody finds what it names. */
+function quoteAll(path: string): string {
+  return JSON.stringify(path.slice(0, MAX_FAULT_PATH_CHARS));
+}
