@@ -1,7 +1,7 @@
 /** From the arguments of `sd serve` and `sd work` to task files: files as they are named, and folders. */
 
 import { quote } from "../protocol/errors.ts";
-import { MAX_TASK_FILES } from "../protocol/limits.ts";
+import { MAX_FILE_NAME_CHARS, MAX_TASK_FILES } from "../protocol/limits.ts";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
 import { ClientError } from "./client_error.ts";
 
@@ -17,6 +17,14 @@ export function findTaskFiles(args: readonly string[]): TaskFileRef[] {
   const refs = new Map<string, TaskFileRef>();
   for (const arg of args) {
     for (const name of modulesOf(arg)) {
+      if (name.length > MAX_FILE_NAME_CHARS) {
+        throw new ClientError(
+          "usage",
+          `the name of a task file has ${MAX_FILE_NAME_CHARS} characters at most; this is ${
+            quote(name)
+          }`,
+        );
+      }
       const path = Deno.realPathSync(name);
       // A file that is named twice, maybe by way of its folder, is one file.
       if (!refs.has(path)) refs.set(path, { path, name });

@@ -93,9 +93,6 @@ export const MAX_IMPORT_CHARS = 4 * 1024 * 1024;
 export const MAX_CREDIT = 4096;
 export const MAX_WORKERS = 1024;
 
-/** A JSON Schema of the arguments of one op; a larger one is not shown. */
-export const MAX_SCHEMA_CHARS = 65_536;
-
 /** Named on one command line, those in folders included. */
 export const MAX_TASK_FILES = 1000;
 

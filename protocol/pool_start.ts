@@ -44,7 +44,7 @@ export interface PoolStart extends PoolWork {
   server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
   secret: string;
   workers: number;
-  /** Name of the pool among its server's own; absent for `sd work`. */
+  /** A process with the name of another takes its place. */
   pool?: string;
   /** Connect again when the link is lost (`sd work`), or leave at once (the server's own pool). */
   reconnect: boolean;

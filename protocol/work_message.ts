@@ -35,7 +35,7 @@ export interface WorkHello {
   credit: number;
   ops: OpSpec[];
   pid: number;
-  /** Which of the server's own pools this is; absent for one that came by itself. */
+  /** Which pool this is: `local` is the server's own; another process of the same name takes its place. */
   pool?: string;
 }
 

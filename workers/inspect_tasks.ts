@@ -3,6 +3,7 @@
 import type { SchemaFault } from "../protocol/work_message.ts";
 import type { CheckOrder, InspectReport, InspectStart } from "./inspect_message.ts";
 import { LoadFault } from "./load_fault.ts";
+import { faultOf } from "./schema.ts";
 import { type LoadedOp, loadTaskModules } from "./task_modules.ts";
 
 /** Loads the task files, tells of their ops, and checks arguments from then on. */
@@ -36,6 +37,6 @@ async function check(op: LoadedOp | undefined, line: string): Promise<SchemaFaul
     const checked = await op.schema.check(args);
     return "fault" in checked ? checked.fault : null;
   } catch (error) {
-    return { path: "", message: `its schema threw ${String(error)}` };
+    return faultOf("", `its schema threw ${String(error)}`);
   }
 }

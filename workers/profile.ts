@@ -4,6 +4,7 @@
  */
 
 import { pathToFileURL } from "node:url";
+import { MAX_PERMISSION_CHARS } from "../protocol/limits.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
 
 export interface Profile {
@@ -84,7 +85,7 @@ function covers(name: string, given: string, wanted: string): boolean {
 /** Like `net=example.com`, for people; `none` where nothing is allowed. */
 export function tellPermissions(permissions: TaskPermissions): string[] {
   const told = Object.entries(permissions).map(([name, grant]) =>
-    grant === true ? name : `${name}=${grant.join(",")}`
+    (grant === true ? name : `${name}=${grant.join(",")}`).slice(0, MAX_PERMISSION_CHARS)
   );
   return told.length > 0 ? told : ["none"];
 }

@@ -4,7 +4,11 @@
  * what the schema made of them.
  */
 
-import { MAX_SCHEMA_CHARS } from "../protocol/limits.ts";
+import {
+  MAX_FAULT_MESSAGE_CHARS,
+  MAX_FAULT_PATH_CHARS,
+  MAX_VENDOR_CHARS,
+} from "../protocol/limits.ts";
 import type { SchemaSpec } from "../protocol/op_spec.ts";
 import type { SchemaFault } from "../protocol/work_message.ts";
 import { NativePromise, promiseThen } from "./primordials.ts";
@@ -61,9 +65,17 @@ export function readSchema(op: string, value: unknown): Schema {
 
 function checkedOf({ issues, value }: StandardResult): Checked {
   const [issue] = issues ?? [];
-  if (issue) return { fault: { path: pathOf(issue), message: String(issue.message) } };
+  if (issue) return { fault: faultOf(pathOf(issue), String(issue.message)) };
   if (isObject(value)) return { args: value };
-  return { fault: { path: "", message: "the schema made something of it that is no object" } };
+  return { fault: faultOf("", "the schema made something of it that is no object") };
+}
+
+/** No longer than it may travel. */
+export function faultOf(path: string, message: string): SchemaFault {
+  return {
+    path: path.slice(0, MAX_FAULT_PATH_CHARS),
+    message: message.slice(0, MAX_FAULT_MESSAGE_CHARS),
+  };
 }
 
 /** `user.emails[2]`. */
@@ -78,11 +90,9 @@ function pathOf({ path = [] }: Issue): string {
 }
 
 function specOf(schema: StandardSchema): SchemaSpec {
-  const { vendor } = schema["~standard"];
+  const vendor = String(schema["~standard"].vendor).slice(0, MAX_VENDOR_CHARS);
   const json = jsonSchemaOf(schema);
-  const spec = { vendor: String(vendor).slice(0, 64) };
-  if (!isObject(json) || JSON.stringify(json).length > MAX_SCHEMA_CHARS) return spec;
-  return { ...spec, json };
+  return isObject(json) ? { vendor, json } : { vendor };
 }
 
 /** As Standard JSON Schema has it, or as the older releases of the libraries do. */
@@ -90,8 +100,13 @@ function jsonSchemaOf(schema: StandardSchema): unknown {
   const { toJsonSchema } = schema as { toJsonSchema?: unknown };
   try {
     const { jsonSchema } = schema["~standard"];
-    if (jsonSchema?.input) return jsonSchema.input({ target: "draft-2020-12" });
-    if (typeof toJsonSchema === "function") return toJsonSchema.call(schema);
+    const json = jsonSchema?.input
+      ? jsonSchema.input({ target: "draft-2020-12" })
+      : typeof toJsonSchema === "function"
+      ? toJsonSchema.call(schema)
+      : undefined;
+    // A copy, since it travels: as a message, and then as JSON.
+    return json && JSON.parse(JSON.stringify(json));
   } catch {
     // Not everything that a schema can check can be said in JSON Schema.
   }

@@ -5,7 +5,8 @@
 
 import { pathToFileURL } from "node:url";
 import { readTaskSource, stampOf, type TaskSource } from "../cli/task_source.ts";
-import type { OpSpec } from "../protocol/op_spec.ts";
+import { MAX_OPS } from "../protocol/limits.ts";
+import { type OpSpec, tellable } from "../protocol/op_spec.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
 import type { SchemaFault } from "../protocol/work_message.ts";
 import { BUILTIN_OPS } from "./builtin.ts";
@@ -55,6 +56,11 @@ export class TaskLibrary {
     const { inspector, ops } = await Inspector.open(this.#inspection());
     this.#inspector = inspector;
     for (const op of ops) this.#add(op);
+    if (this.#specs.size > MAX_OPS) {
+      throw new LoadFault(
+        `these are ${this.#specs.size} ops, the most of one server is ${MAX_OPS}`,
+      );
+    }
   }
 
   close(): void {
@@ -62,7 +68,7 @@ export class TaskLibrary {
   }
 
   get specs(): OpSpec[] {
-    return [...this.#specs.values()];
+    return tellable([...this.#specs.values()]);
   }
 
   /** That of all ops that ask for nothing else. */

@@ -75,7 +75,8 @@ async function supervise(supervision: Supervision): Promise<number> {
   const ended = Promise.withResolvers<number>();
   const tell = (message: string) => say(`[worker] ${message}`);
   const pool = new WatchedPool({
-    start: { server, secret, workers, ...work, reconnect: true },
+    // By its name the server knows a process that takes another's place.
+    start: { server, secret, workers, ...work, pool: crypto.randomUUID(), reconnect: true },
     watch,
     warn: tell,
     info: tell,

@@ -8,7 +8,7 @@ import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
-import type { Rate } from "../task/rate.ts";
+import type { Rate } from "../../protocol/rate.ts";
 
 /** In what engines differ, for those who must know. */
 export interface EngineTraits {

@@ -5,7 +5,7 @@
 
 import { BinaryHeap } from "@std/data-structures/binary-heap";
 import type { KeyBond } from "../task/new_task.ts";
-import { RateWindow } from "../task/rate.ts";
+import { RateWindow } from "../task/rate_window.ts";
 
 interface KeyState {
   running: number;

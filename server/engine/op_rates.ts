@@ -1,6 +1,7 @@
 /** When the tasks of ops with a rate have started, and which ops may start nothing now. */
 
-import { type Rate, RateWindow } from "../task/rate.ts";
+import type { Rate } from "../../protocol/rate.ts";
+import { RateWindow } from "../task/rate_window.ts";
 
 interface OpWindow {
   readonly window: RateWindow;

@@ -3,7 +3,7 @@
  * their workers name. The live tasks ask here before they hand a task out, and tell of every start and end.
  */
 
-import type { Rate } from "../task/rate.ts";
+import type { Rate } from "../../protocol/rate.ts";
 import type { LeaseRequest, Standing } from "./engine.ts";
 import { KeyGate } from "./key_gate.ts";
 import type { LiveTask } from "./live_task.ts";

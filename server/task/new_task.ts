@@ -19,7 +19,7 @@ import {
 import type { JsonObject } from "../../protocol/message.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Status } from "../../protocol/task.ts";
-import { type Rate, readRate } from "./rate.ts";
+import { type Rate, readRate } from "../../protocol/rate.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */

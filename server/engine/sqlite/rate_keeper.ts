@@ -6,7 +6,7 @@
 import type { LeasedTask } from "../engine.ts";
 import type { LiveTask } from "../live_task.ts";
 import type { StartGate } from "../start_gate.ts";
-import type { Rate } from "../../task/rate.ts";
+import type { Rate } from "../../../protocol/rate.ts";
 
 /** A shorter window is over before a server is up again. */
 const MIN_WINDOW_MS = 100;

@@ -5,7 +5,7 @@
 
 import { isFinal } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
-import type { Rate } from "../../task/rate.ts";
+import type { Rate } from "../../../protocol/rate.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
 import { LiveTask, NOT_STORED } from "../live_task.ts";

@@ -6,8 +6,6 @@
 import { MAX_RATE_STARTS } from "../../protocol/limits.ts";
 import type { Rate } from "../../protocol/rate.ts";
 
-export { formatRate, type Rate, readRate } from "../../protocol/rate.ts";
-
 /** The starts that still count. */
 export class RateWindow {
   /** Times of starts, the oldest first. */
