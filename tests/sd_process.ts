@@ -96,8 +96,12 @@ export class SdServe implements AsyncDisposable {
       }
       ready.reject(new NotStarted((await child.status).code, lines));
     })();
-    ready.promise.catch(() => undefined);
-    await deadline(ready.promise, PATIENCE_MS);
+    try {
+      await deadline(ready.promise, PATIENCE_MS);
+    } catch (error) {
+      if (folder) await Deno.remove(folder, { recursive: true });
+      throw error;
+    }
     const [, hostname = "", port] = /listening on (.*):(\d+)$/.exec(lines[0] ?? "") ?? [];
     return new SdServe(child, { hostname, port: Number(port) }, lines, talk, folder);
   }
