@@ -20,6 +20,8 @@ import type { JsonObject } from "../../protocol/message.ts";
 import type { Status } from "../../protocol/task.ts";
 import { type Rate, readRate } from "./rate.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
+import type { TaskLog } from "./task_log.ts";
+import type { Trail } from "./trail.ts";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */
 export interface TaskRules {
@@ -50,6 +52,8 @@ export interface Past {
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
   readonly cancelledFor: string | undefined;
+  readonly trail: Trail | undefined;
+  readonly log: TaskLog | undefined;
 }
 
 /** A task as it enters an engine. Times are ms since 1970. */

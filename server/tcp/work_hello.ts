@@ -39,3 +39,8 @@ export function ratesOf({ ops }: WorkHello): ReadonlyMap<string, Rate> {
   }
   return read;
 }
+
+/** The versions of the ops that have one. */
+export function versionsOf({ ops }: WorkHello): ReadonlyMap<string, string> {
+  return new Map(ops.flatMap(({ op, version }) => version === undefined ? [] : [[op, version]]));
+}
