@@ -25,6 +25,7 @@ import {
 } from "./contract_steps.ts";
 import { KEY_TESTS } from "./key_contract.ts";
 import { OP_TESTS } from "./op_contract.ts";
+import { LOG_TESTS } from "./log_contract.ts";
 
 export interface EngineContract {
   /** Opens an empty engine whose backoff has no jitter. */
@@ -353,7 +354,7 @@ const LIFE: Tests = {
   },
 };
 
-const TESTS: Tests = { ...LIFE, ...KEY_TESTS, ...OP_TESTS, ...AFTER_TESTS };
+const TESTS: Tests = { ...LIFE, ...KEY_TESTS, ...OP_TESTS, ...AFTER_TESTS, ...LOG_TESTS };
 
 /** Runs the contract, each test on an engine of its own. */
 export async function testEngine(t: Deno.TestContext, contract: EngineContract): Promise<void> {
