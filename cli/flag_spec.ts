@@ -24,7 +24,9 @@ export type FlagSpec =
   /** Several values: the flag may be given again, and each may hold more than one, between commas. */
   | ValueSpecBase & { type: "list" }
   /** In milliseconds once read. */
-  | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number };
+  | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number }
+  /** In bytes once read. */
+  | ValueSpecBase & { type: "size"; min: number; max: number; default?: number };
 
 export type FlagSpecs = Record<string, FlagSpec>;
 

@@ -5,7 +5,7 @@
 
 import { LineSplitter } from "../protocol/ndjson.ts";
 import type { PoolRetiring, PoolStart, PoolStop } from "../protocol/pool_start.ts";
-import { selfCommand, selfEnvironment } from "./self_command.ts";
+import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
 const MAX_CONTROL_BYTES = 4096;
@@ -25,7 +25,7 @@ export class PoolChild {
 
   /** Starts the process. `retiring` is called when it says that it is about to end. */
   constructor(start: Omit<PoolStart, "nonce">, retiring: () => void) {
-    const { path, args } = selfCommand(["work", "--pool"]);
+    const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO);
     this.#process = new Deno.Command(path, {
       args,
       clearEnv: true,

@@ -14,14 +14,27 @@ export const ENTRY_PERMISSIONS: readonly string[] = [
   "--unstable-worker-options",
 ];
 
+/**
+ * V8's own limit, a quarter of the machine's memory, ends the whole process, all tasks with it. What a
+ * task may take is for the pool to watch, so it has to come first. No flag can be set later, nor in the
+ * environment of the compiled executable.
+ */
+export const HEAP_FLAG = "--v8-flags=--max-old-space-size=65536";
+
+/** Of worker processes. */
+export const POOL_FLAGS_OF_DENO: readonly string[] = [HEAP_FLAG];
+
 /** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
 export const COMPILE_INCLUDES: readonly string[] = [
   "workers/worker.ts",
   "server/engine/sqlite/store_thread.ts",
 ];
 
-/** The command that runs sd with `args`, as this process was run. */
-export function selfCommand(args: readonly string[]): { path: string; args: string[] } {
+/** The command that runs sd with `args`, as this process was run, and with `flags` of `deno run` beside. */
+export function selfCommand(
+  args: readonly string[],
+  flags: readonly string[] = [],
+): { path: string; args: string[] } {
   const path = Deno.execPath();
   if (Deno.build.standalone) return { path, args: [...args] };
   const main = new URL("../main.ts", import.meta.url);
@@ -30,7 +43,15 @@ export function selfCommand(args: readonly string[]): { path: string; args: stri
   const configFlags = config.protocol === "file:" ? ["--config", pathOf(config)] : [];
   return {
     path,
-    args: ["run", "--quiet", ...ENTRY_PERMISSIONS, ...configFlags, main.href, ...args],
+    args: [
+      "run",
+      "--quiet",
+      ...ENTRY_PERMISSIONS,
+      ...flags,
+      ...configFlags,
+      main.href,
+      ...args,
+    ],
   };
 }
 

@@ -70,5 +70,9 @@ export const MAX_IMPORT_CHARS = 4 * 1024 * 1024;
 export const MAX_CREDIT = 4096;
 export const MAX_WORKERS = 1024;
 
+/** A worker's share of memory: what a task file and a runtime need before they do anything, and a terabyte. */
+export const MIN_SHARE_BYTES = 32 * 1024 ** 2;
+export const MAX_SHARE_BYTES = 1024 ** 4;
+
 /** Deaths of worker processes that one task may be running in before it is failed. */
 export const MAX_DEATHS = 3;

@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { COMPILE_INCLUDES, ENTRY_PERMISSIONS } from "../cli/self_command.ts";
+import { COMPILE_INCLUDES, ENTRY_PERMISSIONS, HEAP_FLAG } from "../cli/self_command.ts";
 
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -23,6 +23,7 @@ async function compile(output: string, target: readonly string[]): Promise<void>
     args: [
       "compile",
       ...ENTRY_PERMISSIONS,
+      HEAP_FLAG,
       ...COMPILE_INCLUDES.flatMap((path) => ["--include", path]),
       ...target,
       "--output",

@@ -3,10 +3,10 @@
 import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
+import { POOL_FLAGS, poolWork } from "../cli/pool_flags.ts";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
 import { VERSION } from "../cli/version.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
-import { BUILTIN_WORK } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
 import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
 import { DURABILITIES } from "./engine/engine_options.ts";
@@ -81,6 +81,7 @@ export const serve = defineCommand({
       max: 16 * 1024 * 1024,
       default: 4096,
     },
+    ...POOL_FLAGS,
     grace: {
       type: "duration",
       help: "how long running tasks may go on when the server stops",
@@ -178,7 +179,14 @@ export const serve = defineCommand({
       maxUnreadBytes: flags.maxUnread * MIB,
     };
     const server = listen({
-      config: { hostname: flags.host, port: flags.port, workers, work: BUILTIN_WORK, tokens, tls },
+      config: {
+        hostname: flags.host,
+        port: flags.port,
+        workers,
+        work: poolWork(flags),
+        tokens,
+        tls,
+      },
       engine: await openEngine(flags.engine, {
         ...limits,
         dataDir: flags.data,

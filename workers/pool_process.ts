@@ -12,8 +12,8 @@ import { SdError } from "../protocol/errors.ts";
 import type { PoolStart } from "../protocol/pool_start.ts";
 import {
   type PoolReport,
+  type RetireReason,
   type ServerOrder,
-  type StopReason,
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
@@ -49,6 +49,7 @@ class PoolProcess implements PoolListener, ResultSink {
   readonly #ended = Promise.withResolvers<number>();
   #link: Link | undefined;
   #leaving = false;
+  #isRetiring = false;
   #toldLoss = "";
   /** Tasks that do not stop. */
   #doomed = 0;
@@ -56,7 +57,8 @@ class PoolProcess implements PoolListener, ResultSink {
   constructor(start: PoolStart, parent: ParentPipe) {
     this.#start = start;
     this.#parent = parent;
-    this.#pool = new Pool({ workers: start.workers, sink: this, listener: this });
+    const { workers, maxMemoryBytes } = start;
+    this.#pool = new Pool({ workers, maxMemoryBytes, sink: this, listener: this });
   }
 
   async run(): Promise<number> {
@@ -86,11 +88,14 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#ended.resolve(EXIT.internal);
   }
 
-  stuck(lease: number, reason: StopReason): void {
-    this.#doomed++;
+  stuck(lease: number, reason: RetireReason): void {
+    // A suspect that ends in time has taken nothing that it should not.
+    if (reason !== "suspect") this.#doomed++;
     const report: PoolReport = { retire: [[lease, reason]] };
     this.line(JSON.stringify(report));
-    if (this.#doomed === 1) void this.#retire();
+    if (this.#isRetiring) return;
+    this.#isRetiring = true;
+    void this.#retire();
   }
 
   // Its ends.
@@ -113,7 +118,11 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#leaving = true;
     this.#pool.close();
     const end = performance.now() + waitMs;
-    while (this.#pool.held > this.#doomed && performance.now() < end) await delay(POLL_MS);
+    while (this.#pool.held > this.#doomed && performance.now() < end) {
+      // The others run again elsewhere; the machine may not have the time.
+      if (this.#isRetiring && this.#pool.isRunningAway) break;
+      await delay(POLL_MS);
+    }
     await this.#link?.finish(FINISH_MS);
     this.#ended.resolve(EXIT.ok);
   }

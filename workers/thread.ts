@@ -73,6 +73,7 @@ export class Thread {
   #tookBack = false;
   #muted = false;
   #stopping = 0;
+  #isDying = false;
   /** Results that came by message. */
   #received = 0;
   #ready = false;
@@ -107,7 +108,13 @@ export class Thread {
 
   /** Whether tasks may be posted. */
   get accepts(): boolean {
-    return this.#ready && !this.#over && !this.#tookBack && !this.#muted && this.#stopping === 0;
+    return this.#ready && !this.#over && !this.#tookBack && !this.#muted && this.#stopping === 0 &&
+      !this.#isDying;
+  }
+
+  /** It was asked to end itself. */
+  get isDying(): boolean {
+    return this.#isDying;
   }
 
   /** Lines posted and not reported, oldest first. */
@@ -163,6 +170,7 @@ export class Thread {
 
   /** Asks the worker to end itself. */
   die(): void {
+    this.#isDying = true;
     this.#send({ die: true });
   }
 

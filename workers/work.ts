@@ -7,12 +7,13 @@ import { ClientError } from "../cli/client_error.ts";
 import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
 import { type PoolEvent, PoolKeeper } from "../cli/pool_keeper.ts";
+import { POOL_FLAGS, poolWork } from "../cli/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { say } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
-import { BUILTIN_WORK } from "../protocol/pool_start.ts";
+import type { PoolWork } from "../protocol/pool_start.ts";
 
 const SECRET_VARIABLE = "SD_POOL_SECRET";
 
@@ -33,6 +34,7 @@ export const work: Command = defineCommand({
       help: `the file that holds the pool secret of the server; or set ${SECRET_VARIABLE}`,
       value: "FILE",
     },
+    ...POOL_FLAGS,
     grace: {
       type: "duration",
       help: "how long running tasks may go on after Ctrl-C",
@@ -50,7 +52,13 @@ export const work: Command = defineCommand({
     const server = targetOf(flags);
     const secret = await readSecret(server, flags.secretFile);
     const workers = flags.workers ?? navigator.hardwareConcurrency;
-    return await supervise({ server, secret, workers, graceMs: flags.grace });
+    return await supervise({
+      server,
+      secret,
+      workers,
+      work: poolWork(flags),
+      graceMs: flags.grace,
+    });
   },
 });
 
@@ -58,13 +66,14 @@ interface Supervision {
   server: Target;
   secret: string;
   workers: number;
+  work: PoolWork;
   graceMs: number;
 }
 
-async function supervise({ graceMs, ...start }: Supervision): Promise<number> {
+async function supervise({ graceMs, work, ...start }: Supervision): Promise<number> {
   const ended = Promise.withResolvers<number>();
   const keeper = new PoolKeeper({
-    start: { ...start, ...BUILTIN_WORK, reconnect: true },
+    start: { ...start, ...work, reconnect: true },
     onEvent(event) {
       tell(event);
       // The process itself has said why.
