@@ -1,0 +1,9 @@
+/** A bare thread for `dispatch.ts`: computes so many hashes one after another and says how long that took, in ms. */
+
+import { hash } from "../workers/ops/hash.ts";
+
+addEventListener("message", ({ data: { rounds, count } }) => {
+  const start = performance.now();
+  for (let i = 0; i < count; i++) hash({ data: `task ${i}`, rounds });
+  (globalThis as unknown as Worker).postMessage(performance.now() - start);
+});
