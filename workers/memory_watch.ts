@@ -19,7 +19,10 @@ const MIB = 1024 * 1024;
 const SILENT_MS = 100;
 /** The system has had the memory of a worker that ended back within this. */
 const LEAVING_MS = 500;
-/** What a worker takes outside of what it tells of when it loads, and what comes and goes in any process. */
+/**
+ * What a worker takes outside of what it tells of when it loads, or has and gives back between two beats;
+ * and what comes and goes in any process.
+ */
 const LOADING_BYTES = 16 * MIB;
 const NOISE_BYTES = 16 * MIB;
 
@@ -52,14 +55,16 @@ interface Seat {
   readonly madeAt: number;
   /** What the worker told when it had loaded; `undefined` until it has. */
   loaded: number | undefined;
-  /** How often it has told, and when it was seen to last. */
+  /** How often it has told. */
   told: number;
-  toldAt: number;
   /** The task that runs, since when, and what there was when it began. */
   seq: number | undefined;
   since: number;
   ownBefore: number;
   untoldBefore: number;
+  /** When the worker told last, or the task began, whichever came later; and the untold then. */
+  spokeAt: number;
+  untoldThen: number;
 }
 
 /** What of the process no worker has told of: without, and with what workers that ended may still have. */
@@ -71,8 +76,13 @@ interface Untold {
 interface Run<T> {
   readonly task: WeighedTask<T>;
   readonly seat: Seat;
-  /** How much of the untold it can have taken. */
+  /** How much its worker has told of it. */
+  readonly told: number;
+  /** How much of the untold it can have taken, since its worker told last, and in all. */
   readonly grown: number;
+  readonly grownInAll: number;
+  /** It has had the time to tell, and has not. */
+  readonly isSilent: boolean;
 }
 
 export class MemoryWatch<T extends WeighedThread> {
@@ -113,11 +123,15 @@ export class MemoryWatch<T extends WeighedThread> {
     const runs = threads.flatMap((thread) => this.#runOn(thread, untold, now) ?? []);
     this.#untold = untold;
     if (this.#isUndecided) return undefined;
-    const guilty = runs.filter(({ task: { thread }, seat }) =>
-      !isSilent(seat, now) && thread.row.memoryBytes - seat.ownBefore > this.#shareBytes
-    );
+    const guilty = runs.filter(({ told }) => told > this.#shareBytes);
     if (guilty.length > 0) return { guilty: guilty.map(({ task }) => task), suspects: [] };
-    return this.#judgeSilent(runs, threads, now);
+    return runs.some(({ isSilent }) => isSilent)
+      ? this.#judge(runs, { by: "grown", isRipe: ({ isSilent }) => isSilent, threads })
+      : this.#judge(runs, {
+        by: "grownInAll",
+        isRipe: ({ seat }) => now - seat.since >= SILENT_MS,
+        threads,
+      });
   }
 
   /** Between two tasks `thread` kept so much that the next would have too little, and is not to blame. */
@@ -140,25 +154,27 @@ export class MemoryWatch<T extends WeighedThread> {
     return this.#read().rss - this.#closedAt > this.#shareBytes / 2;
   }
 
-  #judgeSilent(
+  /** Who must have taken too much of the untold: more than all that run may have of it. */
+  #judge(
     runs: readonly Run<T>[],
-    threads: readonly T[],
-    now: number,
+    { by, isRipe, threads }: {
+      by: "grown" | "grownInAll";
+      isRipe: (run: Run<T>) => boolean;
+      threads: readonly T[];
+    },
   ): MemoryVerdict<T> | undefined {
-    const share = this.#shareBytes;
-    const isYoung = ({ seat }: Run<T>) => now - seat.since < SILENT_MS;
-    const silent = runs.filter((run) => !isYoung(run) && isSilent(run.seat, now));
-    const held = silent.length > 0 ? [...silent, ...runs.filter(isYoung)] : runs;
-    const [most] = held.toSorted((a, b) => b.grown - a.grown);
-    if (!most || isYoung(most)) return undefined;
-    const newer = threads.filter((thread) => this.#seatOf(thread, now).madeAt > most.seat.since);
-    const allowed = NOISE_BYTES + newer.length * LOADING_BYTES +
-      held.reduce((sum, { grown }) => sum + Math.min(share, Math.max(0, grown)), 0);
-    if (most.grown <= allowed) return undefined;
-    const able = held.filter(({ grown }) => grown > share);
-    // What has only begun will soon tell, or be silent; where tasks come and go, that is no excuse for ever.
-    if (able.some(isYoung) && most.grown < 2 * allowed) return undefined;
-    return this.#verdictOn(able.filter((run) => !isYoung(run)));
+    const [most] = runs.filter(isRipe).toSorted((a, b) => b[by] - a[by]);
+    if (!most) return undefined;
+    const room = ({ told }: Run<T>) => this.#shareBytes - told;
+    const newer = threads.filter((thread) => this.#seatOf(thread, 0).madeAt > most.seat.since);
+    const busy = runs.filter(({ isSilent }) => !isSilent);
+    const allowed = NOISE_BYTES + (newer.length + busy.length) * LOADING_BYTES +
+      runs.reduce((sum, run) => sum + Math.min(room(run), Math.max(0, run[by])), 0);
+    if (most[by] <= allowed) return undefined;
+    const able = runs.filter((run) => run[by] > room(run));
+    // One that has only begun will soon tell, or be silent; where tasks come and go, that is no excuse for ever.
+    if (!able.every(isRipe) && most[by] < 2 * allowed) return undefined;
+    return this.#verdictOn(able.filter(isRipe));
   }
 
   #verdictOn(able: readonly Run<T>[]): MemoryVerdict<T> {
@@ -172,31 +188,39 @@ export class MemoryWatch<T extends WeighedThread> {
   #runOn(thread: T, untold: Untold, now: number): Run<T> | undefined {
     const seat = this.#seatOf(thread, now);
     const { memoryTold, memoryBytes } = thread.row;
-    if (seat.told !== memoryTold) {
-      seat.told = memoryTold;
-      seat.toldAt = now;
-    }
     const task = thread.current();
-    if (task && task.seq !== seat.seq) {
+    const isNew = task !== undefined && task.seq !== seat.seq;
+    seat.seq = task?.seq;
+    // What was between two looks: the lower one, so that nothing that it has taken is forgotten.
+    const then = Math.min(this.#untold.most, untold.most);
+    if (isNew || seat.told !== memoryTold) {
+      seat.told = memoryTold;
+      seat.spokeAt = now;
+      seat.untoldThen = then;
+    }
+    if (isNew) {
       seat.since = now;
       seat.ownBefore = memoryBytes;
-      // It began between two looks: the lower one, so that nothing that it has taken is forgotten.
-      seat.untoldBefore = Math.min(this.#untold.most, untold.most);
+      seat.untoldBefore = then;
     }
-    seat.seq = task?.seq;
     if (!task) return undefined;
-    return { task: { thread, line: task.line }, seat, grown: untold.least - seat.untoldBefore };
+    return {
+      task: { thread, line: task.line },
+      seat,
+      told: Math.max(0, memoryBytes - seat.ownBefore),
+      grown: untold.least - seat.untoldThen,
+      grownInAll: untold.least - seat.untoldBefore,
+      isSilent: now - seat.spokeAt >= SILENT_MS,
+    };
   }
 
   #readUntold(threads: readonly T[], now: number): Untold {
     const { rss, heapTotal, external } = this.#read();
     this.#leaving = this.#leaving.filter(({ until }) => until > now);
     const leaving = this.#leaving.reduce((sum, { bytes }) => sum + bytes, 0);
-    // What a worker has reserved and never touched is not in the process, so no more than its share counts.
-    const told = threads.reduce(
-      (sum, { row }) => sum + Math.min(row.memoryBytes, this.#shareBytes),
-      0,
-    );
+    // What a worker has reserved and never touched is not in the process: it counts for no more than it may have.
+    const maxTold = 2 * this.#shareBytes;
+    const told = threads.reduce((sum, { row }) => sum + Math.min(row.memoryBytes, maxTold), 0);
     const most = rss - heapTotal - external - told;
     return { least: most - leaving, most };
   }
@@ -204,15 +228,19 @@ export class MemoryWatch<T extends WeighedThread> {
   #seatOf(thread: T, now: number): Seat {
     let seat = this.#seats.get(thread);
     if (!seat) {
-      const { memoryBytes: ownBefore, memoryTold: told } = thread.row;
-      const nothing = { seq: undefined, since: now, untoldBefore: 0, loaded: undefined };
-      seat = { madeAt: now, told, toldAt: now, ownBefore, ...nothing };
+      seat = {
+        madeAt: now,
+        loaded: undefined,
+        told: thread.row.memoryTold,
+        seq: undefined,
+        since: now,
+        ownBefore: 0,
+        untoldBefore: 0,
+        spokeAt: now,
+        untoldThen: 0,
+      };
       this.#seats.set(thread, seat);
     }
     return seat;
   }
-}
-
-function isSilent({ since, toldAt }: Seat, now: number): boolean {
-  return now - Math.max(since, toldAt) >= SILENT_MS;
 }

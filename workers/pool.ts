@@ -301,8 +301,8 @@ export class Pool implements ThreadListener, WatchedPool {
     const verdict = this.#memory.look(this.#threads, now);
     for (const thread of [...this.#threads]) {
       if (!this.#memory.isSpent(thread)) continue;
-      if (thread.posted.length > 0) this.takeBack(thread);
-      else this.replace(thread);
+      this.takeBack(thread);
+      if (thread.posted.length === 0) this.replace(thread);
     }
     // What one takes that is being stopped must not be laid to another.
     if (!verdict || this.#threads.some((thread) => this.#stopper.isStopping(thread))) return;

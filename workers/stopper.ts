@@ -86,7 +86,8 @@ export class Stopper {
   watch(thread: Thread, now: number): void {
     const stop = this.#stops.get(thread);
     if (!stop) return;
-    if (stop.phase === "dying" && thread.row.closed) {
+    // Also one that was slower to end than it should: then the process need not end for it.
+    if (stop.phase !== "asked" && thread.row.closed) {
       this.ended(thread);
       this.#listener.closed(thread, stop.task.line);
     } else if (stop.phase === "asked" && now - stop.since >= GRACE_MS) {

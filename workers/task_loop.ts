@@ -37,7 +37,7 @@ const SMOOTHING = 1 / 8;
 const PARK_TURNS = 6;
 const HEARTBEAT_MS = 50;
 /** Weighing costs as much as a few small tasks: between tasks, at most so often. */
-const WEIGH_MS = 10;
+const WEIGH_MS = 2;
 /** Progress notes go to the main thread at most so often. */
 const NOTE_MS = 100;
 
