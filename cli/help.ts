@@ -1,5 +1,6 @@
 /** What `--help` prints: of one command, and of sd as a whole. Text in, text out. */
 
+import { formatByteSize } from "../protocol/byte_size.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { FlagSpec, FlagSpecs } from "./flag_spec.ts";
 import { kebab } from "./flags.ts";
@@ -70,11 +71,22 @@ function aside(spec: FlagSpec): string {
     facts.push(`${spec.min} to ${spec.max}`);
   }
   if (spec.default !== undefined) {
-    const shown = spec.type === "duration" ? formatDuration(spec.default) : String(spec.default);
-    facts.push(`default ${shown}`);
+    facts.push(`default ${defaultText(spec)}`);
   }
   if (spec.env !== undefined) facts.push(`env ${spec.env}`);
   return facts.length > 0 ? ` (${facts.join("; ")})` : "";
+}
+
+function defaultText(spec: Exclude<FlagSpec, { type: "boolean" | "list" | "grant" }>): string {
+  if (spec.default === undefined) return "";
+  switch (spec.type) {
+    case "duration":
+      return formatDuration(spec.default);
+    case "size":
+      return formatByteSize(spec.default);
+    default:
+      return String(spec.default);
+  }
 }
 
 /** Two columns; the right one wraps, a left one that is too wide stands on a line of its own. */

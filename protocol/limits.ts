@@ -102,6 +102,9 @@ export const MAX_WORKERS = 1024;
 
 /** Named on one command line, those in folders included. */
 export const MAX_TASK_FILES = 1000;
+/** A worker's share of memory: what a task file and a runtime need before they do anything, and a terabyte. */
+export const MIN_SHARE_BYTES = 32 * 1024 ** 2;
+export const MAX_SHARE_BYTES = 1024 ** 4;
 
 /** Deaths of worker processes that one task may be running in before it is failed. */
 export const MAX_DEATHS = 3;

@@ -4,7 +4,8 @@
  */
 
 import { delay } from "@std/async/delay";
-import { leasedTaskLine, leaseOf, type StopReason } from "../protocol/work_message.ts";
+import { BUILTIN_WORK } from "../protocol/pool_start.ts";
+import { leasedTaskLine, leaseOf, type RetireReason } from "../protocol/work_message.ts";
 import { Pool, type PoolListener } from "../workers/pool.ts";
 import type { Profile } from "../workers/profile.ts";
 import type { ResultSink } from "../workers/thread.ts";
@@ -20,7 +21,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly pool: Pool;
   /** Every line for the server, parsed, in order. */
   readonly reports: Report[] = [];
-  readonly stuckTasks: [number, StopReason][] = [];
+  readonly stuckTasks: [number, RetireReason][] = [];
   workersStarted = 0;
   spoiltTimes = 0;
   /** When false, every task goes to the pool at once, and what it releases does not come back. */
@@ -33,7 +34,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #queue: string[] = [];
   #held = 0;
 
-  constructor(workers: number) {
+  constructor(workers: number, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes) {
     this.pool = new Pool({
       workers,
       ops: {
@@ -50,6 +51,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
           });
         },
       },
+      maxMemoryBytes,
       sink: this,
       listener: this,
     });
@@ -144,7 +146,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     if (lines.length > 0) this.pool.accept(lines);
   }
 
-  stuck(lease: number, reason: StopReason): void {
+  stuck(lease: number, reason: RetireReason): void {
     this.stuckTasks.push([lease, reason]);
   }
 

@@ -8,8 +8,14 @@
  */
 
 import { MAX_ERROR_MESSAGE_CHARS } from "../protocol/limits.ts";
-import { leaseOf, type PoolReport, type StopReason } from "../protocol/work_message.ts";
+import {
+  leaseOf,
+  type PoolReport,
+  type RetireReason,
+  type StopReason,
+} from "../protocol/work_message.ts";
 import { Backlogs } from "./backlogs.ts";
+import { MemoryWatch } from "./memory_watch.ts";
 import {
   creditFor,
   FETCH_MICROS,
@@ -34,7 +40,7 @@ const MAX_WAIT_MICROS = 25_000;
 
 export interface PoolListener {
   /** This task does not stop; the process must end for it. */
-  stuck(lease: number, reason: StopReason): void;
+  stuck(lease: number, reason: RetireReason): void;
   /** No task is to blame, but the process must end, and another take its place: it says why. */
   spoilt(why: string): void;
   /** A worker could not even load. */
@@ -50,6 +56,8 @@ export type PoolOps = Pick<
 export interface PoolOptions {
   readonly workers: number;
   readonly ops: PoolOps;
+  /** A worker's share. */
+  readonly maxMemoryBytes: number;
   readonly sink: ResultSink;
   readonly listener: PoolListener;
 }
@@ -61,6 +69,7 @@ export class Pool implements ThreadListener, WatchedPool {
   readonly #stopper: Stopper;
   readonly #progress: ProgressReporter;
   readonly #watch: ThreadWatch;
+  readonly #memory: MemoryWatch<Thread>;
   readonly #threads: Thread[] = [];
   readonly #backlog: Backlogs;
   readonly #seating: Seating;
@@ -70,7 +79,7 @@ export class Pool implements ThreadListener, WatchedPool {
   #closed = false;
 
   constructor(options: PoolOptions) {
-    const { workers, ops, sink, listener } = options;
+    const { workers, ops, maxMemoryBytes, sink, listener } = options;
     this.#options = options;
     this.#backlog = new Backlogs(ops);
     this.#seating = new Seating(this.#backlog);
@@ -82,6 +91,7 @@ export class Pool implements ThreadListener, WatchedPool {
       stuck: (lease, reason) => listener.stuck(lease, reason),
     });
     this.#watch = new ThreadWatch(this, { stopper: this.#stopper, progress: this.#progress });
+    this.#memory = new MemoryWatch({ shareBytes: maxMemoryBytes });
     this.#credit = creditFor(Array(workers).fill(UNKNOWN_MICROS));
   }
 
@@ -109,6 +119,11 @@ export class Pool implements ThreadListener, WatchedPool {
     return this.#threads.reduce((sum, { posted }) => sum + posted.length, this.#backlog.size);
   }
 
+  /** Since it was closed, the process has gone on taking memory. */
+  get isRunningAway(): boolean {
+    return this.#memory.isRunningAway;
+  }
+
   /** The leases of all tasks held. */
   leases(): number[] {
     return [this.#backlog.lines(), ...this.#threads.map(({ posted }) => posted)]
@@ -119,8 +134,8 @@ export class Pool implements ThreadListener, WatchedPool {
   accept(lines: string[]): void {
     if (this.#closed) return this.#release(lines);
     this.#backlog.push(lines);
+    if (this.#timer === undefined) this.#startWatch();
     this.#dispatch();
-    this.#timer ??= setInterval(() => this.#look(), WATCH_MS);
   }
 
   /** Stops these tasks wherever they are; a cancelled one is reported, a lost one is not. */
@@ -157,6 +172,7 @@ export class Pool implements ThreadListener, WatchedPool {
   close(): void {
     this.#closed = true;
     this.#credit = 0;
+    this.#memory.close();
     this.#report({ credit: 0 });
     for (const thread of this.#threads) this.takeBack(thread);
     this.#release(this.#backlog.takeAll());
@@ -164,18 +180,24 @@ export class Pool implements ThreadListener, WatchedPool {
 
   // What threads tell.
 
-  ready(): void {
+  ready(thread: Thread): void {
+    this.#memory.ready(thread, performance.now());
     this.#dispatch();
   }
 
   progressed(thread: Thread): void {
-    if (thread.profile.isolate && thread.posted.length === 0) void this.#retireThread(thread);
+    if (thread.posted.length === 0) {
+      if (thread.profile.isolate) void this.#retireThread(thread);
+      else if (this.#memory.isSpent(thread)) this.replace(thread);
+    }
     if (thread.posted.length === 0 && this.#backlog.size === 0) this.#fetchWork();
     this.#dispatch();
   }
 
   stopped(thread: Thread): void {
     this.#stopper.ended(thread);
+    // Too late to let it live.
+    if (thread.isDying) this.replace(thread);
   }
 
   noted(thread: Thread, note: string): void {
@@ -209,6 +231,7 @@ export class Pool implements ThreadListener, WatchedPool {
   replace(thread: Thread, ended?: string, profile = thread.profile): void {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
+    this.#memory.left(thread, performance.now());
     this.#backlog.putBack(thread.end().filter((line) => line !== ended));
     this.#threads[index] = this.#newThread(index, profile);
     if (this.#options.ops.isOutdated) this.#options.listener.spoilt("the task files have changed");
@@ -309,6 +332,7 @@ export class Pool implements ThreadListener, WatchedPool {
     const now = performance.now();
     const micros = [...this.#threads].map((thread) => this.#watch.look(thread, now));
     if (this.#options.ops.hasSpecial) this.#seating.look(this.#threads, now);
+    if (!this.#closed) this.#weigh(now);
     this.#dispatch();
     if (this.#closed) return;
     this.#tellCredit(creditFor(micros));
@@ -316,6 +340,24 @@ export class Pool implements ThreadListener, WatchedPool {
     const excess = Math.min(this.held - this.#credit, this.#backlog.size);
     if (wait > MAX_WAIT_MICROS && excess > 0 && this.#threads.every(({ isReady }) => isReady)) {
       this.#release(this.#backlog.takeLast(excess));
+    }
+  }
+
+  /** Stops what takes more memory than its share, and lets no worker begin that has too little left. */
+  #weigh(now: number): void {
+    const verdict = this.#memory.look(this.#threads, now);
+    for (const thread of [...this.#threads]) {
+      if (!this.#memory.isSpent(thread)) continue;
+      this.takeBack(thread);
+      if (thread.posted.length === 0) this.replace(thread);
+    }
+    // What one takes that is being stopped must not be laid to another.
+    if (!verdict || this.#threads.some((thread) => this.#stopper.isStopping(thread))) return;
+    for (const { thread, line } of verdict.guilty) {
+      this.stopRunning(thread, leaseOf(line), "memory");
+    }
+    for (const { line } of verdict.suspects) {
+      this.#options.listener.stuck(leaseOf(line), "suspect");
     }
   }
 
@@ -331,6 +373,11 @@ export class Pool implements ThreadListener, WatchedPool {
 
   #report(report: PoolReport): void {
     this.#sink.line(JSON.stringify(report));
+  }
+
+  #startWatch(): void {
+    this.#memory.begin(this.#threads, performance.now());
+    this.#timer = setInterval(() => this.#look(), WATCH_MS);
   }
 
   #stopWatch(): void {

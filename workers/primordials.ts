@@ -50,6 +50,9 @@ export const startInterval = setInterval;
 export const stopInterval = clearInterval;
 export const closeWorker = globalThis.close.bind(globalThis);
 
+/** What this worker's isolate takes, and the process as a whole; in bytes. */
+export const { memoryUsage } = Deno;
+
 const encoder = new TextEncoder();
 export const encode = encoder.encode.bind(encoder);
 export const encodeInto = encoder.encodeInto.bind(encoder);

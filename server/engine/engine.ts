@@ -101,7 +101,7 @@ export interface Nack {
    * `released`: it was never started. `died`: its worker process did; not the task's fault.
    */
   readonly reason: "failed" | "stopped" | "released" | "died";
-  /** Of `failed`. */
+  /** Of `failed`. Of `died`: what the process died of; the task's error where this death is its last. */
   readonly error?: ErrorBody<FailureCode>;
   /** Of `failed`: no further attempt, whatever the task's options say. */
   readonly last?: boolean;

@@ -297,7 +297,7 @@ export class LiveTasks {
         return this.#end(task, { type: "stop", lease }, now, finished);
       case "died":
         if (task.state.deaths + 1 === MAX_DEATHS) {
-          task.error = {
+          task.error = nack.error ?? {
             code: "worker_crashed",
             message: `its worker process died ${MAX_DEATHS} times while it was running`,
           };

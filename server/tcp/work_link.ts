@@ -33,6 +33,13 @@ const EAGER_TASKS = 32;
 /** Tasks beyond so many characters wait until the process has read those before them. */
 const FEED_CHARS = 4 * 1024 * 1024;
 
+/** Of a task that did not even give way when it was to be stopped. */
+const OUT_OF_MEMORY = {
+  code: "out_of_memory",
+  message:
+    "it took more memory than a worker's share (--max-memory), and its worker process was ended",
+} as const;
+
 /** What a link tells the loops. */
 export interface LinkListener {
   ack(acks: readonly Ack[]): void;
@@ -275,6 +282,10 @@ export class WorkLink implements LineHandler, Runner {
         };
       case "cancel":
         return { lease, reason: "stopped" };
+      case "memory":
+        return { lease, reason: "failed", error: OUT_OF_MEMORY, last: true };
+      case "suspect":
+        return { lease, reason: "died", error: OUT_OF_MEMORY };
       default:
         // A process that ends for another task's sake has not died of this one.
         return { lease, reason: this.#retiring ? "released" : "died" };

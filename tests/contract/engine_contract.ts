@@ -158,6 +158,18 @@ const LIFE: Tests = {
     assertEquals(await statusOf(engine, id!), "failed");
   },
 
+  async "a task whose last death has a cause is failed with that"(engine) {
+    const error = { code: "out_of_memory", message: "too much" } as const;
+    await submit(engine, task());
+    for (let death = 1; death < MAX_DEATHS; death++) {
+      const { lease } = await leaseOne(engine);
+      assertEquals(await engine.nack([{ lease, reason: "died", error }], NOW), []);
+    }
+    const lease = await leaseSuspect(engine);
+    const news = await engine.nack([{ lease, reason: "died", error }], NOW);
+    assertEquals(news.map(({ status, error }) => [status, error]), [["failed", error]]);
+  },
+
   async "a task whose next death is its last is leased only to who asks for suspects"(engine) {
     const [suspect, other] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
     for (let death = 1; death < MAX_DEATHS; death++) {
