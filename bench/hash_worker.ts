@@ -2,7 +2,8 @@
 
 import { hash } from "../workers/ops/hash.ts";
 
-addEventListener("message", ({ data: { rounds, count } }) => {
+addEventListener("message", (event) => {
+  const { rounds, count } = (event as MessageEvent<{ rounds: number; count: number }>).data;
   const start = performance.now();
   for (let i = 0; i < count; i++) hash({ data: `task ${i}`, rounds });
   (globalThis as unknown as Worker).postMessage(performance.now() - start);
