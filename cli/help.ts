@@ -71,22 +71,16 @@ function aside(spec: FlagSpec): string {
     facts.push(`${spec.min} to ${spec.max}`);
   }
   if (spec.default !== undefined) {
-    facts.push(`default ${defaultText(spec)}`);
+    facts.push(`default ${valueText(spec.type, spec.default)}`);
   }
   if (spec.env !== undefined) facts.push(`env ${spec.env}`);
   return facts.length > 0 ? ` (${facts.join("; ")})` : "";
 }
 
-function defaultText(spec: Exclude<FlagSpec, { type: "boolean" | "list" | "grant" }>): string {
-  if (spec.default === undefined) return "";
-  switch (spec.type) {
-    case "duration":
-      return formatDuration(spec.default);
-    case "size":
-      return formatByteSize(spec.default);
-    default:
-      return String(spec.default);
-  }
+function valueText(type: FlagSpec["type"], value: string | number): string {
+  if (typeof value === "string") return value;
+  if (type === "duration") return formatDuration(value);
+  return type === "size" ? formatByteSize(value) : String(value);
 }
 
 /** Two columns; the right one wraps, a left one that is too wide stands on a line of its own. */
