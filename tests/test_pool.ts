@@ -7,7 +7,7 @@ import { delay } from "@std/async/delay";
 import { leasedTaskLine, leaseOf, type StopReason } from "../protocol/work_message.ts";
 import { Pool, type PoolListener } from "../workers/pool.ts";
 import type { Profile } from "../workers/profile.ts";
-import type { ResultSink } from "../workers/thread.ts";
+import type { ResultSink } from "../workers/result_intake.ts";
 
 const BASE: Profile = { permissions: {}, isolate: false };
 /** Longer than anything here takes on the slowest machine. */
@@ -23,6 +23,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly stuckTasks: [number, StopReason][] = [];
   workersStarted = 0;
   spoiltTimes = 0;
+  readonly strayLines: string[] = [];
   /** When false, every task goes to the pool at once, and what it releases does not come back. */
   obeysCredit = true;
   readonly #decoder = new TextDecoder();
@@ -146,6 +147,10 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
 
   stuck(lease: number, reason: StopReason): void {
     this.stuckTasks.push([lease, reason]);
+  }
+
+  strayed(text: string): void {
+    this.strayLines.push(text);
   }
 
   spoilt(): void {

@@ -23,14 +23,15 @@ import type { Profile } from "./profile.ts";
 import { ProgressReporter } from "./progress.ts";
 import { Seating } from "./seating.ts";
 import { Stopper } from "./stopper.ts";
-import { TaskTable } from "./task_table.ts";
 import type { TaskLibrary } from "./task_library.ts";
-import { type ResultSink, Thread, type ThreadListener } from "./thread.ts";
+import type { ResultSink } from "./result_intake.ts";
+import { Thread, type ThreadListener } from "./thread.ts";
 import { microsOf, ThreadWatch, type WatchedPool } from "./thread_watch.ts";
 
 const WATCH_MS = 20;
 /** Tasks that would wait longer than this go back to the server. */
 const MAX_WAIT_MICROS = 25_000;
+const FORGED = "something in the worker spoke for it; the worker was replaced";
 
 export interface PoolListener {
   /** This task does not stop; the process must end for it. */
@@ -39,6 +40,8 @@ export interface PoolListener {
   spoilt(why: string): void;
   /** A worker could not even load. */
   broken(message: string): void;
+  /** Something failed for which no task answers: a line for the operator. */
+  strayed(text: string): void;
 }
 
 /** What the pool needs to know of its ops. */
@@ -56,7 +59,6 @@ export interface PoolOptions {
 
 export class Pool implements ThreadListener, WatchedPool {
   readonly #options: PoolOptions;
-  readonly #table: TaskTable;
   readonly #sink: ResultSink;
   readonly #stopper: Stopper;
   readonly #progress: ProgressReporter;
@@ -74,7 +76,6 @@ export class Pool implements ThreadListener, WatchedPool {
     this.#options = options;
     this.#backlog = new Backlogs(ops);
     this.#seating = new Seating(this.#backlog);
-    this.#table = new TaskTable(workers);
     this.#sink = sink;
     this.#progress = new ProgressReporter(sink);
     this.#stopper = new Stopper(sink, {
@@ -88,7 +89,7 @@ export class Pool implements ThreadListener, WatchedPool {
   /** Starts the workers; tasks may come before they have loaded. */
   start(): void {
     while (this.#threads.length < this.#options.workers) {
-      this.#threads.push(this.#newThread(this.#threads.length, this.#options.ops.base));
+      this.#threads.push(this.#newThread(this.#options.ops.base));
     }
   }
 
@@ -192,6 +193,24 @@ export class Pool implements ThreadListener, WatchedPool {
     this.replace(thread, this.#stopper.ended(thread) ?? this.#failCurrent(thread, message));
   }
 
+  forged(thread: Thread): void {
+    const lease = leaseOf(thread.current()?.line ?? thread.posted[0] ?? "");
+    const error = { code: "worker_crashed", message: FORGED } as const;
+    if (lease > 0) this.#report({ lease, error, retry: false });
+    this.#options.listener.strayed(FORGED);
+    this.replace(thread, thread.posted.find((line) => leaseOf(line) === lease));
+    this.#dispatch();
+  }
+
+  worn(thread: Thread): void {
+    this.replace(thread);
+    this.#dispatch();
+  }
+
+  strayed(text: string): void {
+    this.#options.listener.strayed(text);
+  }
+
   // What the watch does.
 
   takeBack(thread: Thread): void {
@@ -210,7 +229,7 @@ export class Pool implements ThreadListener, WatchedPool {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
     this.#backlog.putBack(thread.end().filter((line) => line !== ended));
-    this.#threads[index] = this.#newThread(index, profile);
+    this.#threads[index] = this.#newThread(profile);
     if (this.#options.ops.isOutdated) this.#options.listener.spoilt("the task files have changed");
   }
 
@@ -235,17 +254,9 @@ export class Pool implements ThreadListener, WatchedPool {
     return task.line;
   }
 
-  #newThread(index: number, profile: Profile): Thread {
-    const { workers, ops } = this.#options;
-    return new Thread({
-      table: this.#table,
-      workers,
-      index,
-      profile,
-      ops,
-      sink: this.#sink,
-      listener: this,
-    });
+  #newThread(profile: Profile): Thread {
+    const { ops } = this.#options;
+    return new Thread({ profile, ops, sink: this.#sink, listener: this });
   }
 
   #dispatch(): void {
