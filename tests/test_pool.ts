@@ -7,6 +7,7 @@ import { delay } from "@std/async/delay";
 import { leasedTaskLine, leaseOf, type StopReason } from "../protocol/work_message.ts";
 import { Pool, type PoolListener } from "../workers/pool.ts";
 import type { Profile } from "../workers/profile.ts";
+import type { TaskModule } from "../workers/task_modules.ts";
 import type { ResultSink } from "../workers/result_intake.ts";
 
 const BASE: Profile = { permissions: {}, isolate: false };
@@ -34,20 +35,23 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #queue: string[] = [];
   #held = 0;
 
-  constructor(workers: number) {
+  /** Its workers run the built-in ops and the odd ones, or those of `modules` in place of these. */
+  constructor(workers: number, modules: readonly TaskModule[] = []) {
+    const entry = modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts";
+    const folders = modules.map(({ url }) => new URL(".", url));
     this.pool = new Pool({
       workers,
       ops: {
-        modules: [],
+        modules,
         base: BASE,
         hasSpecial: false,
         isOutdated: false,
         profileOf: () => BASE,
         newWorker: () => {
           this.workersStarted++;
-          return new Worker(new URL("./odd_worker.ts", import.meta.url), {
+          return new Worker(new URL(entry, import.meta.url), {
             type: "module",
-            deno: { permissions: "none" },
+            deno: { permissions: folders.length > 0 ? { read: folders } : "none" },
           });
         },
       },

@@ -10,6 +10,7 @@
 import { MAX_ERROR_MESSAGE_CHARS } from "../protocol/limits.ts";
 import { leaseOf, type PoolReport, type StopReason } from "../protocol/work_message.ts";
 import { Backlogs } from "./backlogs.ts";
+import { LifeWatch } from "./life_watch.ts";
 import {
   creditFor,
   FETCH_MICROS,
@@ -31,6 +32,7 @@ import { microsOf, ThreadWatch, type WatchedPool } from "./thread_watch.ts";
 const WATCH_MS = 20;
 /** Tasks that would wait longer than this go back to the server. */
 const MAX_WAIT_MICROS = 25_000;
+const NEVER_ENDS = "a task has left something that never ends";
 const FORGED = "something in the worker spoke for it; the worker was replaced";
 
 export interface PoolListener {
@@ -63,6 +65,7 @@ export class Pool implements ThreadListener, WatchedPool {
   readonly #stopper: Stopper;
   readonly #progress: ProgressReporter;
   readonly #watch: ThreadWatch;
+  readonly #lives: LifeWatch;
   readonly #threads: Thread[] = [];
   readonly #backlog: Backlogs;
   readonly #seating: Seating;
@@ -83,6 +86,7 @@ export class Pool implements ThreadListener, WatchedPool {
       stuck: (lease, reason) => listener.stuck(lease, reason),
     });
     this.#watch = new ThreadWatch(this, { stopper: this.#stopper, progress: this.#progress });
+    this.#lives = new LifeWatch(this.#threads, (thread) => this.giveUp(thread));
     this.#credit = creditFor(Array(workers).fill(UNKNOWN_MICROS));
   }
 
@@ -91,11 +95,14 @@ export class Pool implements ThreadListener, WatchedPool {
     while (this.#threads.length < this.#options.workers) {
       this.#threads.push(this.#newThread(this.#options.ops.base));
     }
+    // The built-in ops leave nothing behind.
+    if (this.#options.ops.modules.length > 0) this.#lives.start();
   }
 
   /** Ends the workers. Only a process's end stops one that spins. */
   stop(): void {
     this.#closed = true;
+    this.#lives.stop();
     this.#stopWatch();
     for (const thread of this.#threads.splice(0)) thread.end();
   }
@@ -224,11 +231,19 @@ export class Pool implements ThreadListener, WatchedPool {
     if (task && leaseOf(task.line) === lease) this.#stopper.stop(thread, task, reason);
   }
 
+  /** What it runs belongs to no task, and never ends: only the end of the process stops it. */
+  giveUp(thread: Thread): void {
+    this.replace(thread);
+    this.#options.listener.spoilt(NEVER_ENDS);
+  }
+
   /** Puts a fresh worker in the place of `thread`; what that one held, but for `ended`, runs again. */
   replace(thread: Thread, ended?: string, profile = thread.profile): void {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
-    this.#backlog.putBack(thread.end().filter((line) => line !== ended));
+    const left = thread.end().filter((line) => line !== ended);
+    if (this.#closed) this.#release(left);
+    else this.#backlog.putBack(left);
     this.#threads[index] = this.#newThread(profile);
     if (this.#options.ops.isOutdated) this.#options.listener.spoilt("the task files have changed");
   }
@@ -237,7 +252,7 @@ export class Pool implements ThreadListener, WatchedPool {
   async #retireThread(thread: Thread): Promise<void> {
     const hasEnded = await thread.farewell();
     if (this.#closed || !this.#threads.includes(thread)) return;
-    if (!hasEnded) this.#options.listener.spoilt("a task has left something that never ends");
+    if (!hasEnded) this.#options.listener.spoilt(NEVER_ENDS);
     this.replace(thread);
     this.#dispatch();
   }

@@ -68,15 +68,14 @@ export class Realm {
 
 function sealAll({ fixed, prototypes }: Intrinsics): void {
   for (const prototype of prototypes) sealPrototype(prototype);
-  for (const object of fixed) {
-    if (object === Error) sealError();
-    else freeze(object);
-  }
+  for (const object of fixed) freeze(object);
 }
 
 function sealPrototype(prototype: object): void {
   // Regular expressions are ten times slower once any attribute of it is another.
   if (prototype === RegExp.prototype) return;
+  // `TypeError` and its like inherit from it.
+  if (prototype === Error) return sealError();
   makeOverridable(prototype);
   freeze(prototype);
 }

@@ -86,7 +86,6 @@ export class Thread {
   #ready = false;
   #over = false;
   #isForged = false;
-  /** It has run a task. */
   #isUsed = false;
   /** The pool's clock minus the worker's, in ms. */
   #aheadMs = 0;
@@ -136,6 +135,11 @@ export class Thread {
 
   get isIdle(): boolean {
     return this.accepts && this.#posted.length === 0;
+  }
+
+  /** It has run a task. */
+  get isUsed(): boolean {
+    return this.#isUsed;
   }
 
   /** Lines posted and not reported, oldest first. */
@@ -189,6 +193,11 @@ export class Thread {
     this.#send({ stop: task.seq, reason });
   }
 
+  /** Asks the worker to let its heart beat once. */
+  askForSign(): void {
+    this.#send({ live: true });
+  }
+
   /** Asks the worker to end itself. */
   die(): void {
     this.#send({ die: true });
@@ -225,8 +234,8 @@ export class Thread {
   }
 
   /**
-   * Whether the worker has begun nothing of what it was given `ms` ago. It may have ended without a
-   * word: task code can do that.
+   * Whether the worker has begun nothing of what it was given `ms` ago: something that a task has left
+   * behind keeps it busy, or it has ended without a word.
    */
   isSilent(ms: number): boolean {
     const { running, done, sent } = this.row;
