@@ -63,6 +63,8 @@ export class SdServe implements AsyncDisposable {
       before?: string;
       through?: readonly string[];
       port?: number;
+      /** What it says last of all that the test waits for. */
+      started?: string;
     } = {},
   ): Promise<SdServe> {
     const self = selfCommand(["serve", "--port", String(options.port ?? 0), ...args]);
@@ -92,7 +94,7 @@ export class SdServe implements AsyncDisposable {
         .pipeThrough(new TextLineStream());
       for await (const line of text) {
         lines.push(line);
-        if (line === "[dispatcher] started") ready.resolve();
+        if (line.includes(options.started ?? "[dispatcher] started")) ready.resolve();
       }
       ready.reject(new NotStarted((await child.status).code, lines));
     })();

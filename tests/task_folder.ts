@@ -1,6 +1,8 @@
 /** A folder of task files for a test, gone with it. */
 
+import { pathToFileURL } from "node:url";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
+import type { TaskModule } from "../workers/task_modules.ts";
 
 export class TaskFolder implements Disposable {
   readonly path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "sd-tasks-" }));
@@ -22,6 +24,11 @@ export class TaskFolder implements Disposable {
   /** As a pool is told of them. */
   refs(...names: string[]): TaskFileRef[] {
     return names.map((name) => ({ path: this.file(name), name }));
+  }
+
+  /** As a worker is told of them. */
+  modules(...names: string[]): TaskModule[] {
+    return names.map((name) => ({ url: pathToFileURL(this.file(name)).href, name }));
   }
 
   [Symbol.dispose](): void {

@@ -8,7 +8,8 @@ import { BUILTIN_WORK } from "../protocol/pool_start.ts";
 import { leasedTaskLine, leaseOf, type RetireReason } from "../protocol/work_message.ts";
 import { Pool, type PoolListener } from "../workers/pool.ts";
 import type { Profile } from "../workers/profile.ts";
-import type { ResultSink } from "../workers/thread.ts";
+import type { TaskModule } from "../workers/task_modules.ts";
+import type { ResultSink } from "../workers/result_intake.ts";
 
 const BASE: Profile = { permissions: {}, isolate: false };
 /** Longer than anything here takes on the slowest machine. */
@@ -24,6 +25,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly stuckTasks: [number, RetireReason][] = [];
   workersStarted = 0;
   spoiltTimes = 0;
+  readonly strayLines: string[] = [];
   /** When false, every task goes to the pool at once, and what it releases does not come back. */
   obeysCredit = true;
   readonly #decoder = new TextDecoder();
@@ -34,20 +36,29 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #queue: string[] = [];
   #held = 0;
 
-  constructor(workers: number, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes) {
+  /** Its workers run the built-in ops and the odd ones, or those of `modules` in place of these. */
+  constructor(
+    workers: number,
+    { modules = [], maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }: {
+      modules?: readonly TaskModule[];
+      maxMemoryBytes?: number;
+    } = {},
+  ) {
+    const entry = modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts";
+    const folders = modules.map(({ url }) => new URL(".", url));
     this.pool = new Pool({
       workers,
       ops: {
-        modules: [],
+        modules,
         base: BASE,
         hasSpecial: false,
         isOutdated: false,
         profileOf: () => BASE,
         newWorker: () => {
           this.workersStarted++;
-          return new Worker(new URL("./odd_worker.ts", import.meta.url), {
+          return new Worker(new URL(entry, import.meta.url), {
             type: "module",
-            deno: { permissions: "none" },
+            deno: { permissions: folders.length > 0 ? { read: folders } : "none" },
           });
         },
       },
@@ -148,6 +159,10 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
 
   stuck(lease: number, reason: RetireReason): void {
     this.stuckTasks.push([lease, reason]);
+  }
+
+  strayed(text: string): void {
+    this.strayLines.push(text);
   }
 
   spoilt(): void {

@@ -8,7 +8,16 @@ import { MAX_PROGRESS_NOTE_CHARS } from "../protocol/limits.ts";
 import { stopMessage } from "./stop_message.ts";
 import type { StopReason } from "../protocol/work_message.ts";
 import type { LeasedTask } from "./leased_task.ts";
-import { AbortSource, parse, slice, toText } from "./primordials.ts";
+import {
+  abort,
+  AbortSource,
+  NativeException,
+  NativeTypeError,
+  parse,
+  signalOf,
+  slice,
+  toText,
+} from "./primordials.ts";
 
 /** What the context needs of the worker's loop. Nothing happens for a task that has ended. */
 export interface TaskHost {
@@ -55,9 +64,9 @@ export class TaskContext {
   get signal(): AbortSignal {
     if (!this.#abort) {
       this.#abort = new AbortSource();
-      if (this.cancelled) this.#abort.abort(stopError("cancel", this.#task));
+      if (this.#host.isCancelled(this.#seq)) abort(this.#abort, stopError("cancel", this.#task));
     }
-    return this.#abort.signal;
+    return signalOf(this.#abort);
   }
 
   /**
@@ -66,7 +75,9 @@ export class TaskContext {
    */
   progress(fraction: number, note?: string): void {
     if (typeof fraction !== "number" || fraction !== fraction) {
-      throw new TypeError(`progress needs a fraction from 0 to 1; got ${quote(toText(fraction))}`);
+      throw new NativeTypeError(
+        `progress needs a fraction from 0 to 1; got ${quote(toText(fraction))}`,
+      );
     }
     this.#host.progress(this.#seq, fraction < 0 ? 0 : fraction > 1 ? 1 : fraction);
     if (note !== undefined) {
@@ -76,12 +87,12 @@ export class TaskContext {
 
   /** Aborts the signal of `context`, where anything asked for one. Called by the worker's loop. */
   static stop(context: TaskContext, reason: StopReason): void {
-    context.#abort?.abort(stopError(reason, context.#task));
+    if (context.#abort) abort(context.#abort, stopError(reason, context.#task));
   }
 }
 
 function stopError(reason: StopReason, task: LeasedTask): DOMException {
-  return new DOMException(
+  return new NativeException(
     stopMessage(reason, task.timeout),
     reason === "timeout" ? "TimeoutError" : "AbortError",
   );

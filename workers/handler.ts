@@ -6,7 +6,15 @@
 import type { ErrorBody, FailureCode } from "../protocol/errors.ts";
 import { MAX_ERROR_MESSAGE_CHARS, MAX_RESULT_BYTES } from "../protocol/limits.ts";
 import type { TaskContext } from "./context.ts";
-import { encode, isFinite, NativeError, slice, stringify, toText } from "./primordials.ts";
+import {
+  encode,
+  isFinite,
+  lengthOf,
+  NativeError,
+  slice,
+  stringify,
+  toText,
+} from "./primordials.ts";
 
 /** Does what an op asks for. `args` are the members that the client sent; a promise is awaited. */
 export type Handler = (args: Record<string, unknown>, ctx: TaskContext) => unknown;
@@ -50,7 +58,7 @@ export function outcomeOf(value: unknown): Outcome {
 
 function boundedResult(json: string): Outcome {
   // A character is at least a byte: what is surely too long is not copied, it may be half a gigabyte.
-  const bytes = json.length > MAX_RESULT_BYTES ? json.length : encode(json).length;
+  const bytes = json.length > MAX_RESULT_BYTES ? json.length : lengthOf(encode(json));
   if (bytes <= MAX_RESULT_BYTES) return json;
   return badResult(
     `${bytes} bytes of JSON or more, the limit is ${MAX_RESULT_BYTES}; return where it is kept instead`,

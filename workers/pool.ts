@@ -15,28 +15,24 @@ import {
   type StopReason,
 } from "../protocol/work_message.ts";
 import { Backlogs } from "./backlogs.ts";
+import { LifeWatch } from "./life_watch.ts";
 import { MemoryWatch } from "./memory_watch.ts";
-import {
-  creditFor,
-  FETCH_MICROS,
-  isWorthTelling,
-  loadOf,
-  shareOf,
-  UNKNOWN_MICROS,
-  WAKE_MICROS,
-} from "./pace.ts";
+import { creditFor, isWorthTelling, UNKNOWN_MICROS } from "./pace.ts";
 import type { Profile } from "./profile.ts";
 import { ProgressReporter } from "./progress.ts";
 import { Seating } from "./seating.ts";
 import { Stopper } from "./stopper.ts";
-import { TaskTable } from "./task_table.ts";
 import type { TaskLibrary } from "./task_library.ts";
-import { type ResultSink, Thread, type ThreadListener } from "./thread.ts";
+import type { ResultSink } from "./result_intake.ts";
+import { Thread, type ThreadListener } from "./thread.ts";
+import { busiestThread, chooseThread } from "./thread_choice.ts";
 import { microsOf, ThreadWatch, type WatchedPool } from "./thread_watch.ts";
 
 const WATCH_MS = 20;
 /** Tasks that would wait longer than this go back to the server. */
 const MAX_WAIT_MICROS = 25_000;
+const NEVER_ENDS = "a task has left something that never ends";
+const FORGED = "something in the worker spoke for it; the worker was replaced";
 
 export interface PoolListener {
   /** This task does not stop; the process must end for it. */
@@ -45,6 +41,8 @@ export interface PoolListener {
   spoilt(why: string): void;
   /** A worker could not even load. */
   broken(message: string): void;
+  /** Something failed for which no task answers: a line for the operator. */
+  strayed(text: string): void;
 }
 
 /** What the pool needs to know of its ops. */
@@ -64,12 +62,12 @@ export interface PoolOptions {
 
 export class Pool implements ThreadListener, WatchedPool {
   readonly #options: PoolOptions;
-  readonly #table: TaskTable;
   readonly #sink: ResultSink;
   readonly #stopper: Stopper;
   readonly #progress: ProgressReporter;
   readonly #watch: ThreadWatch;
   readonly #memory: MemoryWatch<Thread>;
+  readonly #lives: LifeWatch;
   readonly #threads: Thread[] = [];
   readonly #backlog: Backlogs;
   readonly #seating: Seating;
@@ -83,7 +81,6 @@ export class Pool implements ThreadListener, WatchedPool {
     this.#options = options;
     this.#backlog = new Backlogs(ops);
     this.#seating = new Seating(this.#backlog);
-    this.#table = new TaskTable(workers);
     this.#sink = sink;
     this.#progress = new ProgressReporter(sink);
     this.#stopper = new Stopper(sink, {
@@ -92,19 +89,23 @@ export class Pool implements ThreadListener, WatchedPool {
     });
     this.#watch = new ThreadWatch(this, { stopper: this.#stopper, progress: this.#progress });
     this.#memory = new MemoryWatch({ shareBytes: maxMemoryBytes });
+    this.#lives = new LifeWatch(this.#threads, (thread) => this.giveUp(thread));
     this.#credit = creditFor(Array(workers).fill(UNKNOWN_MICROS));
   }
 
   /** Starts the workers; tasks may come before they have loaded. */
   start(): void {
     while (this.#threads.length < this.#options.workers) {
-      this.#threads.push(this.#newThread(this.#threads.length, this.#options.ops.base));
+      this.#threads.push(this.#newThread(this.#options.ops.base));
     }
+    // The built-in ops leave nothing behind.
+    if (this.#options.ops.modules.length > 0) this.#lives.start();
   }
 
   /** Ends the workers. Only a process's end stops one that spins. */
   stop(): void {
     this.#closed = true;
+    this.#lives.stop();
     this.#stopWatch();
     for (const thread of this.#threads.splice(0)) thread.end();
   }
@@ -190,7 +191,11 @@ export class Pool implements ThreadListener, WatchedPool {
       if (thread.profile.isolate) void this.#retireThread(thread);
       else if (this.#memory.isSpent(thread)) this.replace(thread);
     }
-    if (thread.posted.length === 0 && this.#backlog.size === 0) this.#fetchWork();
+    if (thread.posted.length === 0 && this.#backlog.size === 0) {
+      // It has nothing to do: what waits longest behind another's task is for it.
+      const busiest = busiestThread(this.#threads);
+      if (busiest) this.takeBack(busiest);
+    }
     this.#dispatch();
   }
 
@@ -214,6 +219,24 @@ export class Pool implements ThreadListener, WatchedPool {
     this.replace(thread, this.#stopper.ended(thread) ?? this.#failCurrent(thread, message));
   }
 
+  forged(thread: Thread): void {
+    const lease = leaseOf(thread.current()?.line ?? thread.posted[0] ?? "");
+    const error = { code: "worker_crashed", message: FORGED } as const;
+    if (lease > 0) this.#report({ lease, error, retry: false });
+    this.#options.listener.strayed(FORGED);
+    this.replace(thread, thread.posted.find((line) => leaseOf(line) === lease));
+    this.#dispatch();
+  }
+
+  worn(thread: Thread): void {
+    this.replace(thread);
+    this.#dispatch();
+  }
+
+  strayed(text: string): void {
+    this.#options.listener.strayed(text);
+  }
+
   // What the watch does.
 
   takeBack(thread: Thread): void {
@@ -227,13 +250,21 @@ export class Pool implements ThreadListener, WatchedPool {
     if (task && leaseOf(task.line) === lease) this.#stopper.stop(thread, task, reason);
   }
 
+  /** What it runs belongs to no task, and never ends: only the end of the process stops it. */
+  giveUp(thread: Thread): void {
+    this.replace(thread);
+    this.#options.listener.spoilt(NEVER_ENDS);
+  }
+
   /** Puts a fresh worker in the place of `thread`; what that one held, but for `ended`, runs again. */
   replace(thread: Thread, ended?: string, profile = thread.profile): void {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
     this.#memory.left(thread, performance.now());
-    this.#backlog.putBack(thread.end().filter((line) => line !== ended));
-    this.#threads[index] = this.#newThread(index, profile);
+    const left = thread.end().filter((line) => line !== ended);
+    if (this.#closed) this.#release(left);
+    else this.#backlog.putBack(left);
+    this.#threads[index] = this.#newThread(profile);
     if (this.#options.ops.isOutdated) this.#options.listener.spoilt("the task files have changed");
   }
 
@@ -241,7 +272,7 @@ export class Pool implements ThreadListener, WatchedPool {
   async #retireThread(thread: Thread): Promise<void> {
     const hasEnded = await thread.farewell();
     if (this.#closed || !this.#threads.includes(thread)) return;
-    if (!hasEnded) this.#options.listener.spoilt("a task has left something that never ends");
+    if (!hasEnded) this.#options.listener.spoilt(NEVER_ENDS);
     this.replace(thread);
     this.#dispatch();
   }
@@ -258,23 +289,15 @@ export class Pool implements ThreadListener, WatchedPool {
     return task.line;
   }
 
-  #newThread(index: number, profile: Profile): Thread {
-    const { workers, ops } = this.#options;
-    return new Thread({
-      table: this.#table,
-      workers,
-      index,
-      profile,
-      ops,
-      sink: this.#sink,
-      listener: this,
-    });
+  #newThread(profile: Profile): Thread {
+    const { ops } = this.#options;
+    return new Thread({ profile, ops, sink: this.#sink, listener: this });
   }
 
   #dispatch(): void {
     if (this.#options.ops.hasSpecial) this.#seat();
     while (this.#backlog.size > 0) {
-      const choice = this.#choose();
+      const choice = chooseThread(this.#threads, this.#backlog, this.#seating.isOwing);
       if (!choice) return;
       const { thread, share } = choice;
       thread.post(this.#backlog.take(thread.profile, share));
@@ -288,43 +311,6 @@ export class Pool implements ThreadListener, WatchedPool {
       if (!move) return;
       this.replace(move.seat, undefined, move.profile);
     }
-  }
-
-  /** A worker has nothing to do: takes back what waits longest behind another's task. */
-  #fetchWork(): void {
-    let busiest: Thread | undefined;
-    let most = FETCH_MICROS;
-    for (const thread of this.#threads) {
-      const waiting = (thread.posted.length - 1) * microsOf(thread);
-      if (waiting < most) continue;
-      busiest = thread;
-      most = waiting;
-    }
-    if (busiest) this.takeBack(busiest);
-  }
-
-  /** The thread to give the next tasks to, and how many. */
-  #choose(): { thread: Thread; share: number } | undefined {
-    let best: { thread: Thread; share: number } | undefined;
-    let bestRank = Infinity;
-    const now = performance.now();
-    for (const thread of this.#threads) {
-      if (!thread.accepts) continue;
-      const waiting = this.#backlog.sizeOf(thread.profile);
-      const micros = microsOf(thread);
-      const held = thread.posted.length;
-      if (waiting === 0 || held > 0 && this.#seating.isOwing) continue;
-      const share = thread.profile.isolate ? 1 : shareOf({ micros, held, waiting });
-      if (share <= 0) continue;
-      const load = loadOf({ micros, held, quietMicros: (now - thread.movedAt) * 1000 });
-      // One that is awake and will be done in no time goes before one that would have to wake up.
-      const rank = held > 0 && load < WAKE_MICROS ? -1 : load;
-      if (rank < bestRank) {
-        best = { thread, share };
-        bestRank = rank;
-      }
-    }
-    return best;
   }
 
   #look(): void {

@@ -6,7 +6,7 @@
 
 import { delay } from "@std/async/delay";
 import { EXIT } from "../cli/exit.ts";
-import { say } from "../cli/talk.ts";
+import { escapeControls, say } from "../cli/talk.ts";
 import { formatTarget } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
@@ -22,7 +22,7 @@ import { LoadFault } from "./load_fault.ts";
 import { ParentPipe } from "./parent_pipe.ts";
 import { Pool, type PoolListener } from "./pool.ts";
 import { TaskLibrary } from "./task_library.ts";
-import type { ResultSink } from "./thread.ts";
+import type { ResultSink } from "./result_intake.ts";
 
 const FIRST_RECONNECT_MS = 100;
 const MAX_RECONNECT_MS = 5000;
@@ -111,6 +111,10 @@ class PoolProcess implements PoolListener, ResultSink {
     if (!this.#isLoaded) return;
     say(`[worker] a worker cannot start: ${message}`);
     this.#ended.resolve(EXIT.internal);
+  }
+
+  strayed(text: string): void {
+    say(`[worker] ${escapeControls(text)}`);
   }
 
   spoilt(why: string): void {

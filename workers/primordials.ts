@@ -4,24 +4,55 @@
  * the loop. Imported first by the worker's entry.
  */
 
+import { setImmediate } from "node:timers";
+
 type Method<T, A extends unknown[], R> = (this: T, ...args: A) => R;
 
 const { bind, call } = Function.prototype;
 
 /** `method` as a function that takes its `this` first, and that no later change can reach. */
-const uncurryThis = bind.bind(call) as <T, A extends unknown[], R>(
+export const uncurryThis = bind.bind(call) as <T, A extends unknown[], R>(
   method: Method<T, A, R>,
 ) => (self: T, ...args: A) => R;
 
+/** The getter of `prototype[name]` as a function of the object that it is asked of. */
+export function uncurryGetter<T, R>(prototype: T, name: keyof T): (self: T) => R {
+  const { get } = Object.getOwnPropertyDescriptor(prototype, name) ?? {};
+  if (!get) throw new TypeError(`${String(name)} is no getter`);
+  return uncurryThis(get as Method<T, [], R>);
+}
+
 export const { parse, stringify } = JSON;
 export const { isFinite } = Number;
-export const { getPrototypeOf } = Object;
+export const { floor, max, round } = Math;
+export const {
+  defineProperty,
+  freeze,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  hasOwn,
+  preventExtensions,
+  setPrototypeOf,
+} = Object;
+export const { apply, deleteProperty, ownKeys } = Reflect;
 export const NativePromise = Promise;
 const plainPromise = Promise.prototype;
 export const NativeError = Error;
+export const NativeTypeError = TypeError;
+export const NativeException = DOMException;
 export const Bytes = Uint8Array;
-export const AbortSource = AbortController;
+export const lengthOf = uncurryGetter<Uint8Array, number>(
+  getPrototypeOf(Uint8Array.prototype),
+  "length",
+);
 export const toText = String;
+
+export const AbortSource = AbortController;
+export const abort = uncurryThis(AbortController.prototype.abort);
+export const signalOf = uncurryGetter<AbortController, AbortSignal>(
+  AbortController.prototype,
+  "signal",
+);
 
 export const promiseThen = uncurryThis(
   Promise.prototype.then as Method<
@@ -45,9 +76,24 @@ export const mapGet = uncurryThis(
   Map.prototype.get as Method<ReadonlyMap<string, unknown>, [string], unknown>,
 );
 
+export const mapForEach = uncurryThis(
+  Map.prototype.forEach as Method<
+    ReadonlyMap<unknown, unknown>,
+    [(value: unknown, key: unknown) => void],
+    void
+  >,
+);
+export const NativeMap = Map;
+export const setHas = uncurryThis(
+  Set.prototype.has as Method<ReadonlySet<unknown>, [unknown], boolean>,
+);
+
 export const microtask = queueMicrotask;
+/** Calls back once everything that is due now, microtasks included, has had its turn. */
+export const nextTurn: (callback: () => void) => unknown = setImmediate;
 export const startInterval = setInterval;
 export const stopInterval = clearInterval;
+export const preventDefault = uncurryThis(Event.prototype.preventDefault);
 export const closeWorker = globalThis.close.bind(globalThis);
 
 /** What this worker's isolate takes, and the process as a whole; in bytes. */

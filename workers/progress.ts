@@ -1,7 +1,8 @@
 /** Tells the server how far running tasks are: what changed, at most ten times a second for each. */
 
 import { leaseOf, type PoolReport } from "../protocol/work_message.ts";
-import type { CurrentTask, ResultSink, Thread } from "./thread.ts";
+import type { ResultSink } from "./result_intake.ts";
+import type { CurrentTask, Thread } from "./thread.ts";
 
 const REPORT_MS = 100;
 

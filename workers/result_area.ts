@@ -7,7 +7,7 @@
  * Positions count bytes and wrap at 32 bits; the ring's size is a power of two.
  */
 
-import { Bytes, charCodeAt, encode, encodeInto } from "./primordials.ts";
+import { Bytes, charCodeAt, encode, encodeInto, floor } from "./primordials.ts";
 import { RESULT_AREA_BYTES, type TaskRow } from "./task_table.ts";
 
 const MASK = RESULT_AREA_BYTES - 1;
@@ -21,17 +21,25 @@ const NEWLINE = 10, ZERO = 48, CLOSE_BRACE = 125;
 // The same text as `resultLine` in protocol/work_message.ts makes.
 const BEFORE_LEASE = encode('{"lease":');
 const BEFORE_RESULT = encode(',"result":');
+// The length of an array of bytes is a getter, which task code can replace.
+const LEASE_BYTES = BEFORE_LEASE.length;
+const RESULT_BYTES = BEFORE_RESULT.length;
 
 /** The worker's end. Its methods answer false, and have written nothing, where there is no room. */
 export class ResultWriter {
   /** Where the last result ends. */
   end = 0;
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  // Of `#bytes`; to ask it for them would be to show it to whoever has replaced their getters.
+  readonly #buffer: SharedArrayBuffer;
+  readonly #start: number;
   readonly #row: TaskRow;
   #taken = 0;
 
   constructor(bytes: Uint8Array<SharedArrayBuffer>, row: TaskRow) {
     this.#bytes = bytes;
+    this.#buffer = bytes.buffer;
+    this.#start = bytes.byteOffset;
     this.#row = row;
   }
 
@@ -41,9 +49,9 @@ export class ResultWriter {
     if (length > SHORT_CHARS || !this.#hasRoom(length + ENVELOPE_CHARS)) return false;
     const bytes = this.#bytes;
     let at = this.end;
-    for (let i = 0; i < BEFORE_LEASE.length; i++) bytes[at++ & MASK] = BEFORE_LEASE[i]!;
+    for (let i = 0; i < LEASE_BYTES; i++) bytes[at++ & MASK] = BEFORE_LEASE[i]!;
     at = this.#writeDigits(at, lease);
-    for (let i = 0; i < BEFORE_RESULT.length; i++) bytes[at++ & MASK] = BEFORE_RESULT[i]!;
+    for (let i = 0; i < RESULT_BYTES; i++) bytes[at++ & MASK] = BEFORE_RESULT[i]!;
     for (let i = 0; i < length; i++) {
       const code = charCodeAt(json, i);
       if (code > 127) return false;
@@ -63,7 +71,7 @@ export class ResultWriter {
     if (start + most > RESULT_AREA_BYTES || !this.#hasRoom(most)) return false;
     const { written } = encodeInto(
       line,
-      new Bytes(this.#bytes.buffer, this.#bytes.byteOffset + start, most),
+      new Bytes(this.#buffer, this.#start + start, most),
     );
     this.#bytes[start + written] = NEWLINE;
     this.end = (this.end + written + 1) | 0;
@@ -76,7 +84,7 @@ export class ResultWriter {
     for (let limit = 10; limit <= value; limit *= 10) end++;
     let at = end;
     let rest = value;
-    for (; rest >= 2 ** 31; rest = Math.floor(rest / 10)) {
+    for (; rest >= 2 ** 31; rest = floor(rest / 10)) {
       this.#bytes[--at & MASK] = ZERO + rest % 10;
     }
     // The usual case, in 32 bits.
@@ -93,6 +101,10 @@ export class ResultWriter {
   }
 }
 
+interface ByteSink {
+  write(bytes: Uint8Array): void;
+}
+
 /** The main thread's end. */
 export class ResultReader {
   readonly #bytes: Uint8Array<SharedArrayBuffer>;
@@ -105,18 +117,36 @@ export class ResultReader {
   }
 
   /** Gives the lines up to `end` to `sink`, in one piece or two; only copies of them may be kept. */
-  take(end: number, sink: { write(bytes: Uint8Array): void }): void {
+  take(end: number, sink: ByteSink): void {
     this.#give(end, sink);
     this.skip(end);
   }
 
   /** As `take`, but drops the last line. */
-  takeButLast(end: number, sink: { write(bytes: Uint8Array): void }): void {
+  takeButLast(end: number, sink: ByteSink): void {
     if (((end - this.#taken) | 0) <= 0) return;
     let cut = (end - 1) | 0;
     while (cut !== this.#taken && this.#bytes[(cut - 1) & MASK] !== NEWLINE) cut = (cut - 1) | 0;
     this.#give(cut, sink);
     this.skip(end);
+  }
+
+  /**
+   * A copy of the lines up to `end`, which stays as it is whatever the worker does; `undefined` where that
+   * is no place in the area.
+   */
+  copy(end: number): Uint8Array | undefined {
+    const length = (end - this.#taken) | 0;
+    if (length < 0 || length > RESULT_AREA_BYTES) return undefined;
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    this.#give(end, {
+      write(piece) {
+        bytes.set(piece, at);
+        at += piece.length;
+      },
+    });
+    return bytes;
   }
 
   /** Drops the lines up to `end`. */
@@ -126,7 +156,7 @@ export class ResultReader {
     this.#row.setResultTaken(end);
   }
 
-  #give(end: number, sink: { write(bytes: Uint8Array): void }): void {
+  #give(end: number, sink: ByteSink): void {
     const length = (end - this.#taken) | 0;
     if (length <= 0) return;
     const start = this.#taken & MASK;

@@ -13,7 +13,8 @@
 
 import { leaseOf, type PoolReport, type StopReason } from "../protocol/work_message.ts";
 import { stopMessage } from "./stop_message.ts";
-import type { CurrentTask, ResultSink, Thread } from "./thread.ts";
+import type { ResultSink } from "./result_intake.ts";
+import type { CurrentTask, Thread } from "./thread.ts";
 
 /** A handler that was asked to stop has so long to end. */
 const GRACE_MS = 250;

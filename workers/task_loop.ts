@@ -11,11 +11,15 @@ import {
   indexOf,
   isPlainPromise,
   mapGet,
+  max,
   memoryUsage,
   microtask,
+  NativeError,
   NativePromise,
+  nextTurn,
   now,
   promiseThen,
+  round,
   slice,
   startInterval,
   stopInterval,
@@ -23,6 +27,7 @@ import {
 } from "./primordials.ts";
 import { resultLine, type StopReason } from "../protocol/work_message.ts";
 import type { ResultWriter } from "./result_area.ts";
+import type { TaskScope } from "./task_scope.ts";
 import type { TaskRow } from "./task_table.ts";
 import type { ThreadReport } from "./thread_message.ts";
 
@@ -54,6 +59,8 @@ export interface TaskLoopOptions {
   readonly results: ResultWriter;
   readonly ops: ReadonlyMap<string, Handler>;
   readonly report: (report: ThreadReport) => void;
+  /** Keeps tasks apart, where they run code of task files. */
+  readonly scope?: TaskScope | undefined;
 }
 
 export class TaskLoop implements TaskHost {
@@ -61,6 +68,7 @@ export class TaskLoop implements TaskHost {
   readonly #results: ResultWriter;
   readonly #ops: ReadonlyMap<string, Handler>;
   readonly #report: (report: ThreadReport) => void;
+  readonly #scope: TaskScope | undefined;
 
   #first: Batch | undefined = undefined;
   #last: Batch | undefined = undefined;
@@ -69,6 +77,8 @@ export class TaskLoop implements TaskHost {
   /** The task that runs, 0 between two. */
   #seq = 0;
   #context: TaskContext | undefined = undefined;
+  /** Ends it, where it is awaited. */
+  #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
   #clock = 0;
   #unread = 0;
@@ -86,12 +96,17 @@ export class TaskLoop implements TaskHost {
   #notedAt = -NOTE_MS;
   #weighedAt = 0;
 
-  constructor({ row, results, ops, report }: TaskLoopOptions) {
+  constructor({ row, results, ops, report, scope }: TaskLoopOptions) {
     this.#row = row;
     this.#results = results;
     this.#ops = ops;
     this.#report = report;
     this.#weigh(now());
+    this.#scope = scope;
+    scope?.open({
+      failed: (thrown) => this.#fail(errorOf(thrown)),
+      strayed: (text) => report({ strayed: text }),
+    });
   }
 
   /** Takes leased-task lines, joined by newlines; the first is task `seq`. */
@@ -102,12 +117,15 @@ export class TaskLoop implements TaskHost {
     this.#last = batch;
     if (this.#busy) return;
     this.#clock = now();
-    this.#run();
+    if (this.#hasRested()) this.#run();
   }
 
   /** Asks task `seq` to stop, if it is the one that runs. */
   stop(seq: number, reason: StopReason): void {
-    if (seq === this.#seq && this.#context) TaskContext.stop(this.#context, reason);
+    const context = this.#context;
+    if (seq !== this.#seq || !context) return;
+    if (this.#scope) this.#scope.stop(context, reason);
+    else TaskContext.stop(context, reason);
   }
 
   isCancelled(seq: number): boolean {
@@ -138,23 +156,47 @@ export class TaskLoop implements TaskHost {
     this.#first = this.#last = undefined;
     this.#row.setRunning(false);
     this.#busy = false;
+    // Now rather than when the next task waits for it.
+    if (this.#scope) nextTurn(() => this.#busy || this.#hasRested());
+  }
+
+  /** Lets go of the thread before a task that must not begin among what the last have left. */
+  #rest(): void {
+    if (this.#done !== this.#told) this.#tell();
+    this.#row.setRunning(false);
+    nextTurn(() => {
+      this.#readClock();
+      if (this.#hasRested()) this.#run();
+    });
+  }
+
+  /** False: the worker has run its last task. */
+  #hasRested(): boolean {
+    if (!this.#scope || this.#scope.rest(this.#clock)) return true;
+    this.#busy = true;
+    this.#report({ worn: true });
+    return false;
   }
 
   #runBatch(batch: Batch): boolean {
     const { lines } = batch;
     while (batch.at < lines.length) {
       const seq = batch.seq;
+      const newline = indexOf(lines, "\n", batch.at);
+      const end = newline < 0 ? lines.length : newline;
+      const task = readLeasedTask(slice(lines, batch.at, end));
+      if (this.#scope?.needsRest(task.op, this.#clock)) {
+        this.#rest();
+        return false;
+      }
       if (!this.#row.claim(seq, this.#clock | 0)) {
         // Taken back, and with it all that was posted behind it until then.
         batch.at = lines.length;
         return true;
       }
-      const newline = indexOf(lines, "\n", batch.at);
-      const end = newline < 0 ? lines.length : newline;
-      const line = slice(lines, batch.at, end);
       batch.at = end + 1;
       batch.seq = (seq + 1) | 0;
-      if (!this.#runTask(seq, readLeasedTask(line))) return false;
+      if (!this.#runTask(seq, task)) return false;
     }
     return true;
   }
@@ -167,8 +209,10 @@ export class TaskLoop implements TaskHost {
     let outcome: Outcome;
     try {
       const handler = mapGet(this.#ops, task.op) as Handler | undefined;
-      if (!handler) throw new Error(`this worker has no op ${task.op}`);
-      const value = handler(task.args, context);
+      if (!handler) throw new NativeError(`this worker has no op ${task.op}`);
+      const value = this.#scope
+        ? this.#scope.run(handler, task, { seq, context })
+        : handler(task.args, context);
       if (isThenable(value)) {
         this.#await(value, seq, task.lease);
         return false;
@@ -181,6 +225,11 @@ export class TaskLoop implements TaskHost {
     return true;
   }
 
+  /** The task that runs has failed outside of what it returned. */
+  #fail(outcome: Outcome): void {
+    this.#settle?.(outcome);
+  }
+
   #await(value: unknown, seq: number, lease: number): void {
     const settle = (outcome: Outcome) => {
       if (this.#seq !== seq) return;
@@ -189,6 +238,7 @@ export class TaskLoop implements TaskHost {
       this.#finish(seq, lease, outcome);
       this.#run();
     };
+    this.#settle = settle;
     promiseThen(
       // Any other thenable is asked by a promise of our own: once, in a turn of its own.
       isPlainPromise(value) ? value : new NativePromise((resolve) => resolve(value)),
@@ -212,6 +262,8 @@ export class TaskLoop implements TaskHost {
   #finish(seq: number, lease: number, outcome: Outcome): void {
     this.#seq = 0;
     this.#context = undefined;
+    this.#settle = undefined;
+    this.#scope?.end();
     if (this.#progressed) {
       this.#progressed = false;
       this.#row.clearProgress();
@@ -266,7 +318,7 @@ export class TaskLoop implements TaskHost {
 
   #publish(): void {
     if (this.#clock - this.#weighedAt >= WEIGH_MS) this.#weigh(this.#clock);
-    this.#row.setMicros(Math.max(1, Math.round(this.#averageMs * 1000)));
+    this.#row.setMicros(max(1, round(this.#averageMs * 1000)));
   }
 
   /** Tells what the isolate takes, what it has not thrown away yet included. */

@@ -1,13 +1,16 @@
 /**
- * The shared task table: one `SharedArrayBuffer` per worker process, a row per worker. A worker writes
+ * The shared task table: a row per worker, and the area of its results behind it. A worker writes
  * what it does with `Atomics` and no message, even in the middle of a loop that never yields; the
  * pool's main thread reads it, takes tasks back through it and asks through it for a task to stop.
+ * Each row is a `SharedArrayBuffer` of its own: no worker can reach that of another, nor a worker that
+ * was given up that of the one in its place.
  *
  * Invariant: a task runs only on the worker that moved `CURSOR` to the task's sequence number, so a
  * task that was taken back never starts there. Sequence numbers count the tasks posted to one worker
- * from 1 and wrap at 32 bits; they are compared by their difference only. A row of a worker that was
- * replaced starts again from zeros.
+ * from 1 and wrap at 32 bits; they are compared by their difference only.
  */
+
+import { round } from "./primordials.ts";
 
 /** Results of one worker that are not taken yet; a batch of 128 small ones takes about 5 KiB. */
 export const RESULT_AREA_BYTES = 64 * 1024;
@@ -58,25 +61,18 @@ export interface RunningTask {
   timeout: number;
 }
 
-/** The table of one worker process. */
-export class TaskTable {
+/** What the main thread shares with one worker. */
+export class TaskShare {
   readonly buffer: SharedArrayBuffer;
-  readonly #workers: number;
+  readonly row: TaskRow;
+  /** The bytes in which the worker leaves its results. */
+  readonly resultArea: Uint8Array<SharedArrayBuffer>;
 
-  /** A new table for so many workers, or one made elsewhere. */
-  constructor(workers: number, buffer?: SharedArrayBuffer) {
-    this.#workers = workers;
-    this.buffer = buffer ?? new SharedArrayBuffer(workers * (ROW_BYTES + RESULT_AREA_BYTES));
-  }
-
-  row(index: number): TaskRow {
-    return new TaskRow(new Int32Array(this.buffer, index * ROW_BYTES, ROW_INTS));
-  }
-
-  /** The bytes in which worker `index` leaves its results. */
-  resultArea(index: number): Uint8Array<SharedArrayBuffer> {
-    const start = this.#workers * ROW_BYTES + index * RESULT_AREA_BYTES;
-    return new Uint8Array(this.buffer, start, RESULT_AREA_BYTES);
+  /** A new one, or one made elsewhere. */
+  constructor(buffer = new SharedArrayBuffer(ROW_BYTES + RESULT_AREA_BYTES)) {
+    this.buffer = buffer;
+    this.row = new TaskRow(new Int32Array(buffer, 0, ROW_INTS));
+    this.resultArea = new Uint8Array(buffer, ROW_BYTES, RESULT_AREA_BYTES);
   }
 }
 
@@ -126,7 +122,7 @@ export class TaskRow {
   }
 
   setProgress(fraction: number): void {
-    store(this.#ints, PROGRESS, Math.round(fraction * MILLION) + 1);
+    store(this.#ints, PROGRESS, round(fraction * MILLION) + 1);
   }
 
   clearProgress(): void {
@@ -156,11 +152,6 @@ export class TaskRow {
   }
 
   // The main thread's side.
-
-  /** For a fresh worker in the place of another. */
-  reset(): void {
-    for (let i = 0; i < ROW_INTS; i++) store(this.#ints, i, 0);
-  }
 
   /** Takes back every task up to `last` that was not claimed; returns the last that was. */
   takeBack(last: number): number {

@@ -9,19 +9,19 @@
 import { delay } from "@std/async/delay";
 import type { Profile } from "./profile.ts";
 import { ResultReader } from "./result_area.ts";
+import { ResultIntake, type ResultSink } from "./result_intake.ts";
 import type { TaskModule } from "./task_modules.ts";
-import type { TaskRow, TaskTable } from "./task_table.ts";
-import type { ThreadOrder, ThreadReport, ThreadStart } from "./thread_message.ts";
+import { type TaskRow, TaskShare } from "./task_table.ts";
+import {
+  isThreadReport,
+  type ThreadOrder,
+  type ThreadReport,
+  type ThreadStart,
+} from "./thread_message.ts";
 import type { StopReason } from "../protocol/work_message.ts";
 
 /** A worker whose event loop lives ends itself well within this. */
 const FAREWELL_MS = 1000;
-
-/** Results go here as they come: whole lines, as bytes that must be copied, or as text. */
-export interface ResultSink {
-  write(bytes: Uint8Array): void;
-  line(text: string): void;
-}
 
 export interface ThreadListener {
   /** The worker has loaded and takes tasks. */
@@ -36,12 +36,15 @@ export interface ThreadListener {
   broken(message: string): void;
   /** The worker has ended by itself, for a reason that no handler caught. */
   crashed(thread: Thread, message: string): void;
+  /** What the worker says cannot be: something in it speaks that is not ours. None of it is believed. */
+  forged(thread: Thread): void;
+  /** The worker has run its last task, and some of what was posted to it was not begun. */
+  worn(thread: Thread): void;
+  /** Something that no running task has begun has failed: a line for the operator. */
+  strayed(text: string): void;
 }
 
 export interface ThreadOptions {
-  readonly table: TaskTable;
-  readonly workers: number;
-  readonly index: number;
   readonly profile: Profile;
   readonly ops: {
     readonly modules: readonly TaskModule[];
@@ -69,7 +72,7 @@ export class Thread {
   readonly #options: ThreadOptions;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #results: ResultReader;
+  readonly #results: ResultIntake;
   #posted: string[] = [];
   /** Sequence number of the last task posted, and of the last one reported. */
   #last = 0;
@@ -83,18 +86,22 @@ export class Thread {
   #received = 0;
   #ready = false;
   #over = false;
-  /** It has run a task. */
+  #isForged = false;
   #isUsed = false;
   /** The pool's clock minus the worker's, in ms. */
   #aheadMs = 0;
 
   constructor(options: ThreadOptions) {
-    const { table, workers, index, profile, ops } = options;
+    const { profile, ops } = options;
     this.#options = options;
     this.profile = profile;
-    this.row = table.row(index);
-    this.row.reset();
-    this.#results = new ResultReader(table.resultArea(index), this.row);
+    const { buffer, row, resultArea } = new TaskShare();
+    this.row = row;
+    this.#results = new ResultIntake(new ResultReader(resultArea, row), {
+      sink: options.sink,
+      // It runs code of others.
+      isChecked: ops.modules.length > 0,
+    });
     this.#worker = ops.newWorker(profile);
     this.#worker.onerror = (event) => {
       // Without this an error that a task left behind would end the whole process.
@@ -104,12 +111,14 @@ export class Thread {
     };
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    port1.onmessage = ({ data }: MessageEvent<ThreadReport>) => this.#receive(data);
+    port1.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (isThreadReport(data)) this.#receive(data);
+      else this.#distrust();
+    };
     const start: ThreadStart = {
-      table: table.buffer,
-      workers,
-      row: index,
+      share: buffer,
       modules: ops.modules,
+      isolate: profile.isolate,
     };
     this.#worker.postMessage(start, [port2]);
   }
@@ -132,6 +141,11 @@ export class Thread {
   /** It was asked to end itself. */
   get isDying(): boolean {
     return this.#isDying;
+  }
+
+  /** It has run a task. */
+  get isUsed(): boolean {
+    return this.#isUsed;
   }
 
   /** Lines posted and not reported, oldest first. */
@@ -185,6 +199,11 @@ export class Thread {
     this.#send({ stop: task.seq, reason });
   }
 
+  /** Asks the worker to let its heart beat once. */
+  askForSign(): void {
+    this.#send({ live: true });
+  }
+
   /** Asks the worker to end itself. */
   die(): void {
     this.#isDying = true;
@@ -209,6 +228,7 @@ export class Thread {
   /** Collects the results that lie there while task `seq` keeps the worker from telling of them. */
   collectBefore(seq: number): void {
     const before = (seq - 1) | 0;
+    if (this.#isForged) return;
     // One that is on its way by message comes before those that lie there.
     if (this.row.sent !== this.#received) return;
     if (this.row.done === before) this.#collect(before, this.row.resultEnd);
@@ -216,12 +236,13 @@ export class Thread {
 
   /** Collects all that lies there, of a worker that runs nothing any more. */
   collectRest(): void {
-    if (this.row.sent === this.#received) this.#collect(this.row.done, this.row.resultEnd);
+    if (this.row.sent !== this.#received || this.#isForged) return;
+    this.#collect(this.row.done, this.row.resultEnd);
   }
 
   /**
-   * Whether the worker has begun nothing of what it was given `ms` ago. It may have ended without a
-   * word: task code can do that.
+   * Whether the worker has begun nothing of what it was given `ms` ago: something that a task has left
+   * behind keeps it busy, or it has ended without a word.
    */
   isSilent(ms: number): boolean {
     const { running, done, sent } = this.row;
@@ -252,6 +273,11 @@ export class Thread {
       this.#options.listener.ready(this);
     } else if ("broken" in report) {
       this.#options.listener.broken(report.broken);
+    } else if ("strayed" in report) {
+      this.#options.listener.strayed(report.strayed);
+    } else if ("worn" in report) {
+      this.#over = true;
+      this.#options.listener.worn(this);
     } else if (report.noted === this.current()?.seq) {
       this.#options.listener.noted(this, report.note);
     }
@@ -261,12 +287,17 @@ export class Thread {
     const count = (done - this.#reported) | 0;
     // The results were collected before this message came.
     if (count <= 0) return;
+    const lines = this.#posted.slice(0, count);
+    const stopped = done === this.#stopping ? lines[count - 1] : undefined;
+    if (lines.length < count) return this.#distrust();
+    if (this.#muted) this.#results.skip(end);
+    else if (!this.#results.take(end, { lines, line, dropLast: stopped !== undefined })) {
+      return this.#distrust();
+    }
+    this.#posted.splice(0, count);
     this.#reported = done;
     this.#isUsed = true;
     this.movedAt = performance.now();
-    const lines = this.#posted.splice(0, count);
-    const stopped = done === this.#stopping ? lines[count - 1] : undefined;
-    this.#pass(end, { line, dropLast: stopped !== undefined });
     this.#caughtUp();
     const { listener } = this.#options;
     if (stopped !== undefined) {
@@ -276,12 +307,10 @@ export class Thread {
     listener.progressed(this);
   }
 
-  #pass(end: number, { line, dropLast }: { line: string | undefined; dropLast: boolean }): void {
-    const { sink } = this.#options;
-    if (this.#muted) return this.#results.skip(end);
-    if (dropLast && line === undefined) return this.#results.takeButLast(end, sink);
-    this.#results.take(end, sink);
-    if (line !== undefined && !dropLast) sink.line(line);
+  #distrust(): void {
+    if (this.#isForged) return;
+    this.#over = this.#isForged = true;
+    this.#options.listener.forged(this);
   }
 
   /** Once all that was begun is reported, the next task follows on the last one posted. */

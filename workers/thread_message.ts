@@ -4,17 +4,22 @@
  * message only says how far they go.
  */
 
+import {
+  MAX_ERROR_MESSAGE_CHARS,
+  MAX_PROGRESS_NOTE_CHARS,
+  MAX_RESULT_BYTES,
+} from "../protocol/limits.ts";
 import type { StopReason } from "../protocol/work_message.ts";
 import type { TaskModule } from "./task_modules.ts";
 
 /** The first message to a worker, with the port beside it. */
 export interface ThreadStart {
-  table: SharedArrayBuffer;
-  /** Rows in the table, and which one is the worker's. */
-  workers: number;
-  row: number;
+  /** Its row of the task table, and the area of its results. */
+  share: SharedArrayBuffer;
   /** Task files to load first. */
   modules: readonly TaskModule[];
+  /** It will run one task, and no other after it. */
+  isolate: boolean;
 }
 
 /** Main thread to worker. */
@@ -23,6 +28,8 @@ export type ThreadOrder =
   | { seq: number; lines: string }
   /** Ask the task `stop`, if it is running, to stop. */
   | { stop: number; reason: StopReason }
+  /** Let the heart beat once. */
+  | { live: true }
   /** End the worker now. */
   | { die: true };
 
@@ -35,4 +42,36 @@ export type ThreadReport =
   /** Done up to the task `done`; the results in the result area end at `end`; then comes `line`. */
   | { done: number; end: number; line?: string }
   /** What the running task `noted` says of its progress. */
-  | { noted: number; note: string };
+  | { noted: number; note: string }
+  /** An error of something that no running task has begun: for the operator. */
+  | { strayed: string }
+  /** A task has spoilt the worker for all that come after it: it runs no more. */
+  | { worn: true };
+
+/** The characters of a result's envelope, and of a failure's beside its message, are fewer. */
+const ENVELOPE_CHARS = 1024;
+
+/** Whether `data` is what a worker may say: what came over a port may be anything. */
+export function isThreadReport(data: unknown): data is ThreadReport {
+  if (typeof data !== "object" || data === null) return false;
+  const { ready, broken, done, end, line, noted, note, strayed, worn } = data as Record<
+    string,
+    unknown
+  >;
+  if (done !== undefined) {
+    return isInt32(done) && isInt32(end) &&
+      (line === undefined || isText(line, MAX_RESULT_BYTES + ENVELOPE_CHARS));
+  }
+  if (noted !== undefined) return isInt32(noted) && isText(note, MAX_PROGRESS_NOTE_CHARS);
+  if (ready !== undefined) return typeof ready === "number" && Number.isFinite(ready);
+  if (broken !== undefined) return typeof broken === "string";
+  return worn === true || isText(strayed, MAX_ERROR_MESSAGE_CHARS);
+}
+
+function isInt32(value: unknown): value is number {
+  return typeof value === "number" && (value | 0) === value;
+}
+
+function isText(value: unknown, maxChars: number): value is string {
+  return typeof value === "string" && value.length <= maxChars;
+}

@@ -1,7 +1,7 @@
 /**
  * Looks at one worker now and then, and does what no event would tell: tasks that wait behind a long
- * one are taken back, a task that reached its time limit is stopped, a worker that has vanished is
- * replaced.
+ * one are taken back, a task that reached its time limit is stopped, a worker that begins nothing any
+ * more is given up.
  */
 
 import { leaseOf, type StopReason } from "../protocol/work_message.ts";
@@ -10,14 +10,14 @@ import type { ProgressReporter } from "./progress.ts";
 import type { Stopper } from "./stopper.ts";
 import type { CurrentTask, Thread } from "./thread.ts";
 
-/** A worker that does not begin what was posted to it in this time has ended unseen. */
+/** A worker that does not begin what was posted to it in this time never will. */
 const SILENT_MS = 1000;
 
 /** What the watch asks of the pool. */
 export interface WatchedPool {
   takeBack(thread: Thread): void;
   stopRunning(thread: Thread, lease: number, reason: StopReason): void;
-  replace(thread: Thread): void;
+  giveUp(thread: Thread): void;
 }
 
 /** Run time of a task on `thread` in µs, as far as is known. */
@@ -46,7 +46,7 @@ export class ThreadWatch {
     const task = thread.current();
     if (this.#stopper.isStopping(thread)) this.#stopper.watch(thread, now);
     else if (task) this.#lookAt(thread, task, now);
-    else if (thread.isSilent(SILENT_MS)) this.#pool.replace(thread);
+    else if (thread.isSilent(SILENT_MS)) this.#pool.giveUp(thread);
     return Math.max(microsOf(thread), (task?.elapsedMs ?? 0) * 1000);
   }
 

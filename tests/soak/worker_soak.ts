@@ -19,7 +19,7 @@ function taskOf(n: number): { op: string; timeout?: number; [arg: string]: unkno
 
 /** The footprint of this process after every so many replacements, up to `replacements` of them. */
 export async function soakWorkers(replacements: number): Promise<Footprint[]> {
-  using test = new TestPool(WORKERS, 32 * MIB);
+  using test = new TestPool(WORKERS, { maxMemoryBytes: 32 * MIB });
   const samples: Footprint[] = [];
   const every = Math.max(1, Math.floor(replacements / 40));
   for (let n = 0; test.workersStarted - WORKERS < replacements;) {

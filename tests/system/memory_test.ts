@@ -7,7 +7,7 @@ const MIB = 1024 * 1024;
 const SHARE_MIB = 96;
 
 function poolOf(workers: number): TestPool {
-  return new TestPool(workers, SHARE_MIB * MIB);
+  return new TestPool(workers, { maxMemoryBytes: SHARE_MIB * MIB });
 }
 
 /** A pool whose workers have loaded. */

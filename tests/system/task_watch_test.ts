@@ -64,12 +64,11 @@ Deno.test("a changed file is loaded, a broken one is told, and running tasks fin
 
 Deno.test("a file that does not load at first is waited for, and a folder's new file is an op", async () => {
   using folder = new TaskFolder({ "ops/tasks.js": "export const f = () => {" });
-  const starting = SdServe.start([`${folder.path}/ops`, "--workers", "1", "--watch"]);
-  // It says so on stderr, which only a started server lets a test read: it is mended blindly.
-  await delay(1000);
+  await using serve = await SdServe.start([`${folder.path}/ops`, "--workers", "1", "--watch"], {
+    started: "waiting for a change",
+  });
   folder.write("ops/tasks.js", "export const f = () => 'mended';");
-  await using serve = await starting;
-  assertEquals(serve.lines.some((line) => line.includes("waiting for a change")), true);
+  await until(serve, "[dispatcher] started");
   using client = await RawClient.connect(serve.address);
   assertEquals(await resultOf(client, "f"), "mended");
   folder.write("ops/more.js", "export const g = () => 'more';");

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { leaseOf, resultLine } from "../../protocol/work_message.ts";
 import { ResultReader, ResultWriter } from "../../workers/result_area.ts";
-import { RESULT_AREA_BYTES, TaskTable } from "../../workers/task_table.ts";
+import { RESULT_AREA_BYTES, TaskShare } from "../../workers/task_table.ts";
 
 class Collected {
   text = "";
@@ -15,11 +15,10 @@ class Collected {
 }
 
 function newRing() {
-  const table = new TaskTable(1);
-  const row = table.row(0);
+  const { row, resultArea } = new TaskShare();
   return {
-    writer: new ResultWriter(table.resultArea(0), row),
-    reader: new ResultReader(table.resultArea(0), row),
+    writer: new ResultWriter(resultArea, row),
+    reader: new ResultReader(resultArea, row),
   };
 }
 

@@ -25,8 +25,13 @@ function lineOf(op: string, lease = 1): string {
   return leasedTaskLine({ lease, attempt: 1, timeoutMs: 1, id: "i", payload: `{"op":"${op}"}` });
 }
 
-function seat(profile: Profile, state: "idle" | "busy" | "loading"): Seat {
-  return { profile, isReady: state !== "loading", isIdle: state === "idle" };
+function seat(profile: Profile, state: "idle" | "busy" | "loading" | "fresh"): Seat {
+  return {
+    profile,
+    isReady: state !== "loading",
+    isIdle: state === "idle" || state === "fresh",
+    isUsed: state === "idle" || state === "busy",
+  };
 }
 
 Deno.test("lines wait by the profiles of their ops, each in the order in which they came", () => {
@@ -67,6 +72,8 @@ Deno.test("after a while a profile without any worker is owed the first that is 
   assertEquals(seating.isOwing, false);
   seating.look(seats, now + 1000);
   assertEquals(seating.isOwing, true);
+  // It was started for the tasks of its own profile, and has done none of them.
+  assertEquals(seating.next([seats[0]!, seat(BASE, "fresh")]), undefined);
   const idle = seat(BASE, "idle");
   assertEquals(seating.next([seats[0]!, idle]), { seat: idle, profile: NARROW });
   assertEquals(seating.isOwing, false);

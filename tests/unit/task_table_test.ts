@@ -1,10 +1,10 @@
 /** The shared task table: who may claim what, what a take-back leaves, what a reading tells. */
 
 import { assert, assertEquals } from "@std/assert";
-import { TaskTable } from "../../workers/task_table.ts";
+import { TaskShare } from "../../workers/task_table.ts";
 
 Deno.test("tasks are claimed in order, each once", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   assert(row.claim(1, 0));
   assert(!row.claim(1, 0));
   assert(!row.claim(3, 0));
@@ -13,7 +13,7 @@ Deno.test("tasks are claimed in order, each once", () => {
 });
 
 Deno.test("what was taken back is never claimed, what is posted after it is", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   assert(row.claim(1, 0));
   assertEquals(row.takeBack(5), 1);
   for (const seq of [2, 3, 4, 5]) assert(!row.claim(seq, 0));
@@ -21,28 +21,25 @@ Deno.test("what was taken back is never claimed, what is posted after it is", ()
 });
 
 Deno.test("sequence numbers wrap at 32 bits", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   row.takeBack(2 ** 31 - 1);
   assert(row.claim(-(2 ** 31), 0));
   assertEquals(row.takeBack(-(2 ** 31) + 4), -(2 ** 31));
   assert(!row.claim(-(2 ** 31) + 1, 0));
 });
 
-Deno.test("rows and result areas do not touch each other", () => {
-  const table = new TaskTable(3);
-  const other = new TaskTable(3, table.buffer);
-  table.resultArea(1).fill(7);
-  table.row(1).claim(1, 0);
-  assertEquals(other.row(1).cursor, 1);
-  for (const index of [0, 2]) {
-    assertEquals(other.row(index).cursor, 0);
-    assert(other.resultArea(index).every((byte) => byte === 0));
-  }
-  assert(other.resultArea(1).every((byte) => byte === 7));
+Deno.test("both sides of a share see the same row and results, which do not touch each other", () => {
+  const share = new TaskShare();
+  const other = new TaskShare(share.buffer);
+  share.resultArea.fill(7);
+  assertEquals(other.row.cursor, 0);
+  share.row.claim(1, 0);
+  assertEquals(other.row.cursor, 1);
+  assert(other.resultArea.every((byte) => byte === 7));
 });
 
 Deno.test("the running task is told with its start and its limit", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   assertEquals(row.runningTask(), undefined);
   row.setRunning(true);
   row.claim(1, 1234);
@@ -55,7 +52,7 @@ Deno.test("the running task is told with its start and its limit", () => {
 });
 
 Deno.test("the running task is told also when those behind it were taken back", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   row.setRunning(true);
   row.claim(1, 7);
   row.describe(1, 500);
@@ -64,7 +61,7 @@ Deno.test("the running task is told also when those behind it were taken back", 
 });
 
 Deno.test("the wish to stop is for one task only", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   row.cancel(5);
   assert(!row.isCancelled(4));
   assert(row.isCancelled(5));
@@ -72,7 +69,7 @@ Deno.test("the wish to stop is for one task only", () => {
 });
 
 Deno.test("progress is told to a millionth, and nothing where nothing was said", () => {
-  const row = new TaskTable(1).row(0);
+  const row = new TaskShare().row;
   assertEquals(row.progress, undefined);
   for (const fraction of [0, 0.25, 1 / 3, 1]) {
     row.setProgress(fraction);
@@ -80,17 +77,4 @@ Deno.test("progress is told to a millionth, and nothing where nothing was said",
   }
   row.clearProgress();
   assertEquals(row.progress, undefined);
-});
-
-Deno.test("a row that is reset is as new", () => {
-  const table = new TaskTable(1);
-  const row = table.row(0);
-  row.setRunning(true);
-  row.claim(1, 5);
-  row.describe(3, 900);
-  row.beat();
-  row.setClosed();
-  row.cancel(1);
-  row.reset();
-  assert(new Int32Array(table.buffer, 0, 32).every((value) => value === 0));
 });

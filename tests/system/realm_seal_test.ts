@@ -1,0 +1,245 @@
+/** No task leaves the language or the platform changed to the next; and all that is usual still works. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { TaskFolder } from "../task_folder.ts";
+import { TestPool } from "../test_pool.ts";
+
+const TASKS = `
+const evil = () => { throw new Error("spoilt"); };
+/** What a task may try to change, and what the next one sees of it. */
+const THINGS = {
+  "Array.prototype.push": () => Array.prototype,
+  "Array.prototype.map": () => Array.prototype,
+  "Object.keys": () => Object,
+  "Object.prototype.toString": () => Object.prototype,
+  "Function.prototype.call": () => Function.prototype,
+  "String.prototype.slice": () => String.prototype,
+  "JSON.stringify": () => JSON,
+  "Math.floor": () => Math,
+  "Reflect.get": () => Reflect,
+  "Promise.prototype.then": () => Promise.prototype,
+  "Promise.all": () => Promise,
+  "Map.prototype.get": () => Map.prototype,
+  "WeakMap.prototype.set": () => WeakMap.prototype,
+  "RegExp.prototype.exec": () => RegExp.prototype,
+  "RegExp.prototype.flags": () => RegExp.prototype,
+  "Date.now": () => Date,
+  "Error.prototype.toString": () => Error.prototype,
+  "Error.prepareStackTrace": () => Error,
+  "Error.captureStackTrace": () => Error,
+  "Symbol.prototype.toString": () => Symbol.prototype,
+  "BigInt.prototype.toString": () => BigInt.prototype,
+  "Uint8Array.prototype.buffer": () => Object.getPrototypeOf(Uint8Array.prototype),
+  "DataView.prototype.getInt8": () => DataView.prototype,
+  "Atomics.load": () => Atomics,
+  "Intl.NumberFormat": () => Intl,
+  "ArrayIterator.prototype.next": () => Object.getPrototypeOf([].values()),
+  "Generator.prototype.next": () => Object.getPrototypeOf(function* () {}).prototype,
+  "AsyncFunction.prototype.constructor": () => Object.getPrototypeOf(async () => {}),
+  "EventTarget.prototype.dispatchEvent": () => EventTarget.prototype,
+  "Event.prototype.preventDefault": () => Event.prototype,
+  "AbortController.prototype.abort": () => AbortController.prototype,
+  "URL.prototype.toString": () => URL.prototype,
+  "Headers.prototype.get": () => Headers.prototype,
+  "HeadersIterator.prototype.next": () => Object.getPrototypeOf(new Headers().values()),
+  "Response.prototype.json": () => Response.prototype,
+  "Request.prototype.clone": () => Request.prototype,
+  "ReadableStream.prototype.getReader": () => ReadableStream.prototype,
+  "TextEncoder.prototype.encode": () => TextEncoder.prototype,
+  "WebSocket.prototype.send": () => WebSocket.prototype,
+  "Buffer.from": () => Buffer,
+  "Timeout.prototype.unref": () => Object.getPrototypeOf(process.getBuiltinModule("node:timers").setTimeout(() => {}, 0)),
+  "console.log": () => console,
+  "performance.now": () => performance,
+  "crypto.randomUUID": () => crypto,
+  "process.nextTick": () => process,
+  "Deno.readTextFile": () => Deno,
+  "Deno.errors.NotFound": () => Deno.errors,
+  "globalThis.fetch": () => globalThis,
+  "globalThis.setTimeout": () => globalThis,
+  "globalThis.structuredClone": () => globalThis,
+  "globalThis.Array": () => globalThis,
+  "globalThis.TaskError": () => globalThis,
+  "TaskError.prototype.toString": () => TaskError.prototype,
+  "TaskContext.prototype.progress": (ctx) => Object.getPrototypeOf(ctx),
+};
+const nameOf = (thing) => thing.slice(thing.lastIndexOf(".") + 1);
+const WAYS = {
+  assign: (owner, name) => { owner[name] = evil; },
+  define: (owner, name) => Object.defineProperty(owner, name, { value: evil, configurable: true }),
+  getter: (owner, name) => Object.defineProperty(owner, name, { get: evil, configurable: true }),
+  remove: (owner, name) => { delete owner[name]; },
+  method: (owner, name) => { owner[name].call = evil; owner[name].constructor = evil; },
+};
+const describe = (owner, name) => {
+  const { value, get } = Object.getOwnPropertyDescriptor(owner, name) ?? {};
+  return value === evil || get === evil || value?.call === evil || get?.call === evil ? "spoilt"
+    : Object.hasOwn(owner, name) ? "there" : name in owner ? "inherited" : "none";
+};
+export const things = () => Object.keys(THINGS);
+export function spoil({ thing }, ctx) {
+  const owner = THINGS[thing](ctx);
+  for (const way of Object.values(WAYS)) {
+    try { way(owner, nameOf(thing)); } catch { /* refused */ }
+  }
+  return "tried";
+}
+export const look = ({ thing }, ctx) => describe(THINGS[thing](ctx), nameOf(thing));
+
+export const add_global = () => {
+  globalThis.added = 1;
+  globalThis[Symbol.for("added")] = 1;
+  Object.defineProperty(globalThis, "defined", { value: 1, configurable: true });
+};
+export const see_globals = () => [typeof added, typeof defined, Symbol.for("added") in globalThis];
+export const stay_global = () => void Object.defineProperty(globalThis, "stays", { value: 1 });
+export const see_stay = () => typeof stays;
+
+globalThis.cache = { hits: 0 };
+export const hit_cache = () => ++globalThis.cache.hits;
+export const replace_cache = () => { globalThis.cache = { hits: 100 }; return 100; };
+
+/** Assignments that a property which is merely read-only would refuse. */
+const USUAL = {
+  error_name: () => { "use strict"; const e = new Error("a"); e.name = "N"; e.message = "m"; return String(e); },
+  own_to_string: () => { const o = {}; o.toString = () => "mine"; return String(o); },
+  own_method: () => { const list = []; list.push = (...of) => of.length; return list.push(1, 2); },
+  own_then: async () => { const p = Promise.resolve(1); p.then = (done) => done("mine"); return await { then: p.then }; },
+  old_class: () => {
+    function Base() {}
+    Base.prototype.toString = function () { return "base"; };
+    function Sub() {}
+    Sub.prototype = Object.create(Error.prototype);
+    Sub.prototype.constructor = Sub;
+    Sub.prototype.name = "Sub";
+    return [String(new Base()), new Sub() instanceof Error, new Sub().constructor === Sub];
+  },
+  map_class: () => {
+    function Sub() {}
+    Sub.prototype = Object.create(Map.prototype);
+    Sub.prototype.constructor = Sub;
+    Sub.prototype.get = () => "mine";
+    return new Sub().get();
+  },
+  function_property: () => { const f = () => 1; f.toString = () => "f"; f.call = 5; return [String(f), f.call]; },
+  response: async () => { const r = new Response("{}"); r.json = () => Promise.resolve("mine"); return await r.json(); },
+  keys: () => { const o = {}; o.constructor = 1; o.valueOf = 2; o.hasOwnProperty = 3; return Object.keys(o); },
+  assigned: () => Object.assign({}, { toString: 1, constructor: 2 }).constructor,
+  parsed: () => JSON.parse('{"toString":1,"__proto__":{"x":1}}').toString,
+  stack_trace: () => {
+    const before = Error.prepareStackTrace;
+    Error.prepareStackTrace = (_error, sites) => sites;
+    const sites = new Error().stack;
+    Error.prepareStackTrace = before;
+    return Array.isArray(sites) && typeof new Error().stack === "string";
+  },
+  stack_limit: () => { Error.stackTraceLimit = 1; return new Error().stack.split("\\n").length <= 3; },
+  symbol: () => { const o = {}; o[Symbol.toStringTag] = "T"; return String(o); },
+  emitter: () => {
+    const { EventEmitter } = process.getBuiltinModule("node:events");
+    const emitter = new EventEmitter();
+    let heard = 0;
+    emitter.on("x", () => heard++);
+    emitter.emit("x");
+    emitter.emit = () => "mine";
+    return [heard, emitter.emit()];
+  },
+  console_patch: () => { const { log } = console; console.log = () => {}; console.log("unheard"); console.log = log; return true; },
+};
+export const usual = async ({ what }) => await USUAL[what]();
+export const usual_names = () => Object.keys(USUAL);
+`;
+
+const USUAL_RESULTS: Record<string, unknown> = {
+  error_name: "N: m",
+  own_to_string: "mine",
+  own_method: 2,
+  own_then: "mine",
+  old_class: ["base", true, true],
+  map_class: "mine",
+  function_property: ["f", 5],
+  response: "mine",
+  keys: ["constructor", "valueOf", "hasOwnProperty"],
+  assigned: 2,
+  parsed: 1,
+  stack_trace: true,
+  stack_limit: true,
+  symbol: "[object T]",
+  emitter: [1, "mine"],
+  console_patch: true,
+};
+
+function newPool(folder: TaskFolder): TestPool {
+  return new TestPool(1, { modules: folder.modules("tasks.js") });
+}
+
+Deno.test("what a task tries to change is for the next one as it was", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  const { result: things } = await test.result({ op: "things" });
+  for (const thing of things) {
+    const before = await test.result({ op: "look", thing });
+    assertMatch(before.result, /there|inherited|none/, thing);
+    assertEquals((await test.result({ op: "spoil", thing })).result, "tried", thing);
+    assertEquals((await test.result({ op: "look", thing })).result, before.result, thing);
+    assertEquals((await test.result({ op: "square", n: 5 })).result, 25, thing);
+  }
+  assertEquals(test.workersStarted, 1);
+});
+
+Deno.test("tasks of one batch are kept apart like others", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  const thing = "RegExp.prototype.exec";
+  const tasks = Array.from({ length: 50 }, () => [{ op: "spoil", thing }, { op: "look", thing }]);
+  const leases = test.run(...tasks.flat());
+  const results = await Promise.all(leases.map((lease) => test.endOf(lease)));
+  assertEquals(new Set(results.map(({ result }) => result)), new Set(["tried", "there"]));
+});
+
+Deno.test("globals that a task adds are gone after it; those of the files are theirs", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  await test.result({ op: "add_global" });
+  const seen = await test.result({ op: "see_globals" });
+  assertEquals(seen.result, ["undefined", "undefined", false]);
+  const hits: unknown[] = [];
+  for (const op of ["hit_cache", "hit_cache", "replace_cache", "hit_cache"]) {
+    hits.push((await test.result({ op })).result);
+  }
+  assertEquals(hits, [1, 2, 100, 101]);
+});
+
+Deno.test("a worker that cannot be mended is replaced", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  const leases = test.run({ op: "stay_global" }, { op: "see_stay" }, { op: "see_stay" });
+  const ends = await Promise.all(leases.map((lease) => test.endOf(lease)));
+  assertEquals(ends.map(({ result }) => result), [null, "undefined", "undefined"]);
+  assertEquals([test.workersStarted, test.spoiltTimes], [2, 0]);
+});
+
+Deno.test("assignments to what inherits from sealed things work as ever", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  const { result: names } = await test.result({ op: "usual_names" });
+  const results: Record<string, unknown> = {};
+  for (const what of names) {
+    const { result, error } = await test.result({ op: "usual", what });
+    results[what] = error ?? result;
+  }
+  assertEquals(results, USUAL_RESULTS);
+});
+
+Deno.test("files may add to the language as they load", async () => {
+  using folder = new TaskFolder({
+    "tasks.js": `
+      Array.prototype.last = function () { return this[this.length - 1]; };
+      globalThis.fetch = () => "mine";
+      Promise.mine = 1;
+      export const last = () => [[1, 2, 3].last(), fetch(), Promise.mine];
+    `,
+  });
+  using test = newPool(folder);
+  assertEquals((await test.result({ op: "last" })).result, [3, "mine", 1]);
+});

@@ -1,0 +1,128 @@
+/**
+ * Finds what the language and the platform bring: everything that can be reached from the global names,
+ * and what has no name, such as the prototypes of iterators. Looks at properties without calling getters,
+ * but for the globals that are made when they are first asked for.
+ */
+
+import { getOwnPropertyDescriptor, getPrototypeOf, hasOwn, ownKeys } from "./primordials.ts";
+
+/** Globals that few tasks ever ask for, and that take time to make. */
+const SELDOM =
+  /^(GPU|DOM(Matrix|Point|Quad|Rect)|Image|Offscreen|WebSocket|EventSource|Cache|caches|FileReader|Lock|on)/;
+
+/** Not looked into: `process` and `console` are meant to be assigned to; an environment is not ours. */
+const NOT_OURS: readonly PropertyKey[] = ["process", "console", "global", "globalThis", "self"];
+
+export interface Intrinsics {
+  /** Functions, and objects that are names for some, like `Math`. */
+  readonly fixed: ReadonlySet<object>;
+  /** What others inherit from. */
+  readonly prototypes: ReadonlySet<object>;
+  /** Objects of a class, like `performance`. */
+  readonly instances: ReadonlySet<object>;
+}
+
+/** Those of the globals with these names. */
+export function findIntrinsics(names: readonly PropertyKey[]): Intrinsics {
+  const search = new Search();
+  for (const name of names) {
+    if (NOT_OURS.includes(name)) continue;
+    const descriptor = getOwnPropertyDescriptor(globalThis, name)!;
+    search.visit(name, descriptor);
+    if (descriptor.get && !isSeldom(name)) search.find(valueOf(name));
+  }
+  for (const object of nameless()) search.findPrototype(getPrototypeOf(object));
+  search.findPrototype(getPrototypeOf(globalThis));
+  return search.run();
+}
+
+/** What belongs to `value` alone, which has been made just now. */
+export function intrinsicsOf(value: unknown): Intrinsics {
+  const search = new Search();
+  search.find(value);
+  return search.run();
+}
+
+export function isSeldom(name: PropertyKey): boolean {
+  return typeof name === "string" && SELDOM.test(name);
+}
+
+function valueOf(name: PropertyKey): unknown {
+  try {
+    return (globalThis as unknown as Record<PropertyKey, unknown>)[name];
+  } catch {
+    return undefined;
+  }
+}
+
+function nameless(): object[] {
+  const helpers = Iterator.from({ next: () => ({ done: true, value: undefined }) });
+  return [
+    [].values(),
+    new Map().values(),
+    new Set().values(),
+    ""[Symbol.iterator](),
+    "".matchAll(/x/g),
+    helpers,
+    helpers.map(() => undefined),
+    function* () {},
+    async function () {},
+    async function* () {},
+    new Headers().values(),
+    new URLSearchParams().values(),
+    new FormData().values(),
+    new ReadableStream().values(),
+  ];
+}
+
+class Search {
+  readonly fixed = new Set<object>();
+  readonly prototypes = new Set<object>();
+  readonly instances = new Set<object>();
+  readonly #found = new Set<object>([globalThis]);
+  readonly #waiting: object[] = [];
+
+  find(value: unknown): void {
+    if (!isObject(value) || this.#found.has(value)) return;
+    this.#found.add(value);
+    this.#waiting.push(value);
+  }
+
+  findPrototype(value: unknown): void {
+    if (isObject(value)) this.prototypes.add(value);
+    this.find(value);
+  }
+
+  visit(name: PropertyKey, { value, get, set }: PropertyDescriptor): void {
+    // What lies under a symbol and is no method is the insides of an object.
+    if (typeof name === "string" || typeof value === "function") this.find(value);
+    this.find(get);
+    this.find(set);
+  }
+
+  run(): Intrinsics {
+    for (let object = this.#waiting.pop(); object; object = this.#waiting.pop()) this.#look(object);
+    return this;
+  }
+
+  #look(object: object): void {
+    const prototype = getPrototypeOf(object);
+    this.findPrototype(prototype);
+    if (typeof object === "function") {
+      if (!this.prototypes.has(object)) this.fixed.add(object);
+      // A method has nothing of its own but its name and length.
+      if (!hasOwn(object, "prototype") && !this.prototypes.has(object)) return;
+      this.findPrototype((object as { prototype?: unknown }).prototype);
+    } else if (!this.prototypes.has(object)) {
+      // One of no class is a name for what is in it.
+      const isNamespace = prototype === null || prototype === Object.prototype;
+      (isNamespace ? this.fixed : this.instances).add(object);
+      if (!isNamespace) return;
+    }
+    for (const name of ownKeys(object)) this.visit(name, getOwnPropertyDescriptor(object, name)!);
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "function" || typeof value === "object" && value !== null;
+}

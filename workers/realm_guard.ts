@@ -1,0 +1,127 @@
+/**
+ * Takes from a worker, before it loads any task file, what would end it, hurt its process or reach what is
+ * the pool's: a refusal stands in its place. Where code can come to a function by a named import of a
+ * `node:` module, it is what that function is made of that refuses.
+ *
+ * This is for code that does not know better, and makes it hard for code that does. What no task gets
+ * round is elsewhere: permissions, a process of its own, and that the pool checks what a worker says.
+ */
+
+import { makeOverridable } from "./overridable.ts";
+import { apply, defineProperty, freeze, preventExtensions, setPrototypeOf } from "./primordials.ts";
+import { closeInput, standInStreams } from "./realm_streams.ts";
+
+type Namespace = Record<PropertyKey, unknown>;
+// deno-lint-ignore no-explicit-any
+type Class = { readonly prototype: any };
+
+const NO_END = "a task cannot end its worker; return or throw instead";
+const NO_SIGNAL =
+  "a task cannot send signals; to stop a program that it started, kill its ChildProcess";
+const NO_CHANGE = "a task cannot change this for the whole process";
+const NO_WORKER = "a task cannot start workers; submit another task, or start a program";
+const NO_CHANNEL =
+  "tasks cannot talk to each other by BroadcastChannel; their workers share nothing";
+const NO_MESSAGE = "a task cannot post messages; what it returns is its result";
+const NO_FLAGS = "a task cannot set flags of the engine";
+
+/** For every worker that is about to load task files. Once, and not where tests run. */
+export function guardRealm(): void {
+  closeInput();
+  standInStreams();
+  guardDeno();
+  guardProcess();
+  guardGlobals();
+  guardMessages();
+}
+
+function guardDeno(): void {
+  const deno = Deno as unknown as Namespace;
+  // The runtime's own insides: every op, also those of ports.
+  delete deno[Deno[INTERNAL] as unknown as symbol];
+  refuse(deno, ["exit"], NO_END);
+  refuse(deno, ["kill"], NO_SIGNAL);
+  refuse(deno, ["chdir"], NO_CHANGE);
+  refuseArguments(deno, "umask");
+  const permissions = Deno.Permissions.prototype as unknown as Namespace;
+  refuse(permissions, ["revoke", "revokeSync"], NO_CHANGE);
+  // Signals are the pool's. Libraries that listen for them as they load shall load.
+  for (const name of ["addSignalListener", "removeSignalListener"]) place(deno, name, () => {});
+}
+
+const INTERNAL = "internal" as keyof typeof Deno;
+
+function guardProcess(): void {
+  const namespace = process as unknown as Namespace;
+  refuse(namespace, ["exit", "reallyExit", "abort"], NO_END);
+  refuse(namespace, ["kill", "_kill"], NO_SIGNAL);
+  refuse(namespace, ["chdir"], NO_CHANGE);
+  refuseArguments(namespace, "umask");
+  const v8 = process.getBuiltinModule("node:v8") as unknown as Namespace;
+  refuse(v8, ["setFlagsFromString"], NO_FLAGS);
+}
+
+function guardGlobals(): void {
+  const global = globalThis as unknown as Namespace;
+  refuse(global, ["close"], NO_END);
+  refuse(global, ["postMessage"], NO_MESSAGE);
+  const { Worker: NodeWorker } = process.getBuiltinModule("node:worker_threads");
+  refuseNew(Worker, NO_WORKER);
+  refuseNew(NodeWorker, NO_WORKER);
+  refuseNew(BroadcastChannel, NO_CHANNEL);
+}
+
+/**
+ * Nothing that code adds or changes shall stand between the pool's port and what the worker makes of it:
+ * neither a property that every object inherits, nor the classes of which its events are made, nor a
+ * `constructor` of promises, which `await` would look at.
+ */
+function guardMessages(): void {
+  preventExtensions(Object.prototype);
+  for (const { prototype } of [Event, MessageEvent, MessagePort] as Class[]) {
+    makeOverridable(prototype);
+    freeze(prototype);
+  }
+  for (const made of [Event, MessageEvent, MessagePort]) freeze(made);
+  makeOverridable(Promise.prototype);
+  freeze(Promise.prototype);
+}
+
+/** Calls of these methods throw. Who puts another in their place is not heard, and not hindered. */
+function refuse(target: Namespace, names: readonly string[], message: string): void {
+  for (const name of names) {
+    if (name in target) {
+      place(target, name, () => {
+        throw new Error(message);
+      });
+    }
+  }
+}
+
+/** Without an argument it only asks. */
+function refuseArguments(target: Namespace, name: string): void {
+  const original = target[name];
+  if (typeof original !== "function") return;
+  place(target, name, (...args: unknown[]) => {
+    if (args.length > 0) throw new Error(NO_CHANGE);
+    return apply(original, target, []);
+  });
+}
+
+function place(target: Namespace, name: string, value: unknown): void {
+  defineProperty(target, name, {
+    get: () => value,
+    // Libraries that wrap such a function as they load shall load, in strict code too.
+    set: () => undefined,
+    enumerable: true,
+    configurable: false,
+  });
+}
+
+/** Makes `new` of this class throw, however code came to it: its constructor calls this one first. */
+function refuseNew(made: Class, message: string): void {
+  setPrototypeOf(made, function () {
+    throw new Error(message);
+  });
+  preventExtensions(made);
+}

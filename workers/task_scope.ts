@@ -1,0 +1,130 @@
+/**
+ * Keeps tasks of task files apart that run one after the other in one worker: whose code runs, what a task
+ * leaves behind, what it has changed. Between two tasks the worker rests: everything that the first has
+ * set going gets its turn before the second begins, so that a loop without end is not taken for another's.
+ *
+ * A rest costs some 20 µs. Quick tasks of one op share one: code that spoils things for its own op alone
+ * could do so with a variable as well.
+ */
+
+import { TaskContext } from "./context.ts";
+import { errorOf, type Handler } from "./handler.ts";
+import { watchListeners } from "./left_listeners.ts";
+import { watchTimers } from "./left_timers.ts";
+import { microtask, now, slice } from "./primordials.ts";
+import { guardRealm } from "./realm_guard.ts";
+import { Realm } from "./realm_seal.ts";
+import { catchErrors } from "./stray_errors.ts";
+import { TaskError } from "./task_error.ts";
+import { runAs, TaskOwner } from "./task_owner.ts";
+import type { LeasedTask } from "./leased_task.ts";
+import type { StopReason } from "../protocol/work_message.ts";
+
+/** Tasks of one op share a rest for so long. */
+const SHARED_REST_MS = 1;
+/** What is told of things left behind: so many lines in so long, each so long. */
+const STRAY_LINES = 10;
+const STRAY_MS = 1000;
+const STRAY_CHARS = 1000;
+
+export interface ScopeListener {
+  /** Something of the task that runs has thrown where no handler catches it. */
+  failed(thrown: unknown): void;
+  /** Something that belongs to no task that runs has: for the operator. */
+  strayed(text: string): void;
+}
+
+/** What it needs to know of a worker. */
+export interface ScopeOptions {
+  /** The worker runs one task after the other, and not just one. */
+  readonly isShared: boolean;
+}
+
+export class TaskScope {
+  readonly #realm: Realm | undefined;
+  readonly #timerClasses: readonly object[];
+  #listener: ScopeListener | undefined = undefined;
+  #owner: TaskOwner | undefined = undefined;
+  /** The op of the last task, while the worker has not rested since; and when it rested. */
+  #lastOp: string | undefined = undefined;
+  #restedAt = 0;
+  #strays = 0;
+  #straysSince = -STRAY_MS;
+
+  /** Once, before any task file loads. */
+  constructor({ isShared }: ScopeOptions) {
+    guardRealm();
+    this.#timerClasses = watchTimers();
+    watchListeners();
+    if (isShared) this.#realm = new Realm();
+  }
+
+  /** Tells `listener` from now on. Once, when the task files have loaded. */
+  open(listener: ScopeListener): void {
+    this.#listener = listener;
+    catchErrors((owner, thrown) => this.#caught(owner, thrown));
+    const ours = [TaskContext, TaskError].flatMap((made) => [made, made.prototype]);
+    this.#realm?.seal([...ours, ...this.#timerClasses]);
+  }
+
+  /** Calls `handler` for a task, as its code. */
+  run(
+    handler: Handler,
+    { args, op, id }: LeasedTask,
+    { seq, context }: { seq: number; context: TaskContext },
+  ): unknown {
+    this.#owner = new TaskOwner(seq, op, id);
+    return runAs(this.#owner, handler, args, context);
+  }
+
+  /** Asks the task that runs to stop; who listens for it does so as the task's code. */
+  stop(context: TaskContext, reason: StopReason): void {
+    runAs(this.#owner, TaskContext.stop, context, reason);
+  }
+
+  /** The task that runs has ended. */
+  end(): void {
+    if (!this.#owner) return;
+    this.#owner.end();
+    this.#lastOp = this.#owner.op;
+    this.#owner = undefined;
+  }
+
+  /** Whether the worker shall rest before a task of `op`; `clock` is the time, in ms. */
+  needsRest(op: string, clock: number): boolean {
+    return this.#lastOp !== undefined &&
+      (this.#lastOp !== op || clock - this.#restedAt >= SHARED_REST_MS);
+  }
+
+  /** Call it in a turn of its own. False: the last tasks have left something that cannot be mended. */
+  rest(clock: number): boolean {
+    if (this.#lastOp === undefined) return true;
+    this.#lastOp = undefined;
+    this.#restedAt = clock;
+    return this.#realm?.mend() ?? true;
+  }
+
+  #caught(owner: TaskOwner | undefined, thrown: unknown): void {
+    if (!owner || owner.isOver) return this.#strayed(owner, thrown);
+    // In a turn of its own, since code of the task may be what is running now; and as nobody's.
+    runAs(undefined, microtask, () => {
+      if (owner.isOver) this.#strayed(owner, thrown);
+      else this.#listener?.failed(thrown);
+    }, undefined);
+  }
+
+  #strayed(owner: TaskOwner | undefined, thrown: unknown): void {
+    const { message } = errorOf(thrown).error;
+    const what = owner
+      ? `something that the task ${owner.id} (${owner.op}) has left behind`
+      : "something that belongs to no task";
+    const clock = now();
+    if (clock - this.#straysSince >= STRAY_MS) {
+      this.#straysSince = clock;
+      this.#strays = 0;
+    }
+    if (++this.#strays > STRAY_LINES) return;
+    const rest = this.#strays === STRAY_LINES ? "; no more is told for a second" : "";
+    this.#listener?.strayed(`${what} failed: ${slice(message, 0, STRAY_CHARS)}${rest}`);
+  }
+}
