@@ -90,7 +90,7 @@ export const square = ({ n }) => n * n;
 
 Deno.test("what would end or hurt a task's worker is refused, and the worker goes on", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
-  using test = new TestPool(1, folder.modules("tasks.js"));
+  using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { result: names } = await test.result({ op: "names" });
   assert(names.length > 20);
   for (const what of names) {
@@ -104,13 +104,13 @@ Deno.test("what would end or hurt a task's worker is refused, and the worker goe
 
 Deno.test("the insides of the runtime are out of reach", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
-  using test = new TestPool(1, folder.modules("tasks.js"));
+  using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   assertEquals((await test.result({ op: "insides" })).result, ["undefined", 0]);
 });
 
 Deno.test("listening for signals does nothing, and does no harm", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
-  using test = new TestPool(1, folder.modules("tasks.js"));
+  using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   assertEquals((await test.result({ op: "listen_for_signals" })).result, "no harm");
 });
 

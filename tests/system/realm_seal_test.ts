@@ -170,7 +170,7 @@ const USUAL_RESULTS: Record<string, unknown> = {
 };
 
 function newPool(folder: TaskFolder): TestPool {
-  return new TestPool(1, folder.modules("tasks.js"));
+  return new TestPool(1, { modules: folder.modules("tasks.js") });
 }
 
 Deno.test("what a task tries to change is for the next one as it was", async () => {
