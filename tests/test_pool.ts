@@ -18,6 +18,12 @@ const PATIENCE_MS = 20_000;
 // deno-lint-ignore no-explicit-any
 export type Report = any;
 
+export interface TestPoolOptions {
+  readonly modules?: readonly TaskModule[];
+  readonly entry?: string;
+  readonly maxMemoryBytes?: number;
+}
+
 export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly pool: Pool;
   /** Every line for the server, parsed, in order. */
@@ -36,27 +42,25 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #queue: string[] = [];
   #held = 0;
 
-  /** Its workers run the built-in ops and the odd ones, or those of `modules` in place of these. */
+  /** Its workers run the built-in ops and the odd ones, those of `modules`, or what is in `entry`. */
   constructor(
     workers: number,
-    { modules = [], maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }: {
-      modules?: readonly TaskModule[];
-      maxMemoryBytes?: number;
-    } = {},
+    { modules = [], entry, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }: TestPoolOptions = {},
   ) {
-    const entry = modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts";
+    const source = entry ?? (modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts");
     const folders = modules.map(({ url }) => new URL(".", url));
     this.pool = new Pool({
       workers,
       ops: {
-        modules,
+        // Code of others runs in it, whoever it is.
+        modules: entry === undefined ? modules : [{ url: entry, name: entry }],
         base: BASE,
         hasSpecial: false,
         isOutdated: false,
         profileOf: () => BASE,
         newWorker: () => {
           this.workersStarted++;
-          return new Worker(new URL(entry, import.meta.url), {
+          return new Worker(new URL(source, import.meta.url), {
             type: "module",
             deno: { permissions: folders.length > 0 ? { read: folders } : "none" },
           });

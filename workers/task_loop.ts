@@ -117,7 +117,9 @@ export class TaskLoop implements TaskHost {
     this.#last = batch;
     if (this.#busy) return;
     this.#clock = now();
-    if (this.#hasRested()) this.#run();
+    // Messages that wait already come one after the other, with no turn in between.
+    if (this.#scope?.isTired) this.#rest();
+    else this.#run();
   }
 
   /** Asks task `seq` to stop, if it is the one that runs. */
@@ -162,6 +164,7 @@ export class TaskLoop implements TaskHost {
 
   /** Lets go of the thread before a task that must not begin among what the last have left. */
   #rest(): void {
+    this.#busy = true;
     if (this.#done !== this.#told) this.#tell();
     this.#row.setRunning(false);
     nextTurn(() => {

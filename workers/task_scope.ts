@@ -90,15 +90,20 @@ export class TaskScope {
     this.#owner = undefined;
   }
 
+  /** Whether a task has run since the worker rested. */
+  get isTired(): boolean {
+    return this.#lastOp !== undefined;
+  }
+
   /** Whether the worker shall rest before a task of `op`; `clock` is the time, in ms. */
   needsRest(op: string, clock: number): boolean {
-    return this.#lastOp !== undefined &&
+    return this.isTired &&
       (this.#lastOp !== op || clock - this.#restedAt >= SHARED_REST_MS);
   }
 
   /** Call it in a turn of its own. False: the last tasks have left something that cannot be mended. */
   rest(clock: number): boolean {
-    if (this.#lastOp === undefined) return true;
+    if (!this.isTired) return true;
     this.#lastOp = undefined;
     this.#restedAt = clock;
     return this.#realm?.mend() ?? true;

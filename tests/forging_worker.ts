@@ -1,0 +1,90 @@
+/** A worker that something has got hold of: it does its tasks, and says of the op `forge` what cannot be. */
+
+import { readLeasedTask } from "../workers/leased_task.ts";
+import { ResultWriter } from "../workers/result_area.ts";
+import { TaskShare } from "../workers/task_table.ts";
+import type { ThreadOrder, ThreadStart } from "../workers/thread_message.ts";
+
+export const FORGERIES = [
+  "another's result",
+  "another's result beside its own",
+  "another's result by message",
+  "two lines by message",
+  "more results than it has tasks",
+  "results that are not there",
+  "results beyond the area",
+  "no number",
+  "no report",
+  "a huge note",
+  "nothing at all",
+];
+
+interface Means {
+  readonly port: MessagePort;
+  readonly results: ResultWriter;
+  readonly seq: number;
+  readonly lease: number;
+}
+
+function forge(how: string, { port, results, seq, lease }: Means): void {
+  const forged = `{"lease":${lease + 1},"result":"forged"}`;
+  const own = `{"lease":${lease},"result":"own"}`;
+  const done = (end: unknown = results.end) => port.postMessage({ done: seq, end });
+  switch (how) {
+    case "another's result":
+      results.writeLine(forged);
+      return done();
+    case "another's result beside its own":
+      results.writeLine(own);
+      results.writeLine(forged);
+      return done();
+    case "another's result by message":
+      return port.postMessage({ done: seq, end: results.end, line: forged });
+    case "two lines by message":
+      return port.postMessage({ done: seq, end: results.end, line: `${own}\n${forged}` });
+    case "more results than it has tasks":
+      results.writeLine(own);
+      return port.postMessage({ done: seq + 1000, end: results.end });
+    case "results that are not there":
+      return done();
+    case "results beyond the area":
+      return done(results.end + 10_000_000);
+    case "no number":
+      return done("1");
+    case "no report":
+      return port.postMessage({ forged });
+    case "a huge note":
+      return port.postMessage({ noted: seq, note: "x".repeat(1_000_000) });
+    case "nothing at all":
+      return port.postMessage(null);
+  }
+}
+
+function serve({ share }: ThreadStart, port: MessagePort): void {
+  const { row, resultArea } = new TaskShare(share);
+  const results = new ResultWriter(resultArea, row);
+  const run = (seq: number, line: string): boolean => {
+    if (!row.claim(seq, performance.now() | 0)) return false;
+    row.setRunning(true);
+    const { op, args, lease } = readLeasedTask(line);
+    if (op === "forge") {
+      forge(String(args.how), { port, results, seq, lease });
+      return false;
+    }
+    results.writeResult(lease, JSON.stringify(args.n));
+    row.finish(seq, results.end);
+    row.setRunning(false);
+    port.postMessage({ done: seq, end: results.end });
+    return true;
+  };
+  port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => {
+    if (!("lines" in data)) return;
+    data.lines.split("\n").every((line, i) => run(data.seq + i, line));
+  };
+  port.postMessage({ ready: performance.now() });
+}
+
+globalThis.addEventListener("message", (event) => {
+  const { data, ports: [port] } = event as MessageEvent<ThreadStart>;
+  if (port) serve(data, port);
+});
