@@ -172,16 +172,12 @@ export class MemoryWatch<T extends WeighedThread> {
       runs.reduce((sum, run) => sum + Math.min(room(run), Math.max(0, run[by])), 0);
     if (most[by] <= allowed) return undefined;
     const able = runs.filter((run) => run[by] > room(run));
+    const ripe = able.filter(isRipe).map(({ task }) => task);
+    if (able.length === 1) return { guilty: ripe, suspects: [] };
     // One that has only begun will soon tell, or be silent; where tasks come and go, that is no excuse for ever.
-    if (!able.every(isRipe) && most[by] < 2 * allowed) return undefined;
-    return this.#verdictOn(able.filter(isRipe));
-  }
-
-  #verdictOn(able: readonly Run<T>[]): MemoryVerdict<T> {
-    const tasks = able.map(({ task }) => task);
-    if (tasks.length === 1) return { guilty: tasks, suspects: [] };
+    if (ripe.length < able.length && most[by] < 2 * allowed) return undefined;
     this.#isUndecided = true;
-    return { guilty: [], suspects: tasks };
+    return { guilty: [], suspects: ripe };
   }
 
   /** The task that runs on `thread`, and what it is to be held to. */

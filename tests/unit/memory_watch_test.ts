@@ -1,6 +1,6 @@
 /** Who is found to take too much memory, and who is not: by figures alone. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { MemoryWatch } from "../../workers/memory_watch.ts";
 
 const MIB = 1024 * 1024;
@@ -134,6 +134,19 @@ Deno.test("what has only begun is waited for: it may have taken it", () => {
   const telling = () => a.tell(5);
   assertEquals(stage.look(60, telling), undefined);
   assertEquals(stage.look(60, telling), { guilty: ["b"], suspects: [] });
+});
+
+Deno.test("beside tasks that come and go, one that may have taken it is a suspect at last", () => {
+  const stage = new Stage(2);
+  const [a, b] = stage.threads as [FakeThread, FakeThread];
+  a.begin("a");
+  const comingAndGoing = () => {
+    b.begin("b");
+    a.untold += 120;
+  };
+  const { guilty, suspects } = stage.look(1000, comingAndGoing) ?? {};
+  assertEquals([guilty, suspects], [[], ["a"]]);
+  assert(a.untold > 2 * SHARE);
 });
 
 Deno.test("what others have not told of yet is not laid to one that is silent", () => {
