@@ -18,6 +18,9 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly pool: Pool;
   /** Every line for the server, parsed, in order. */
   readonly reports: Report[] = [];
+  /** What was printed when no task ran. */
+  readonly prints: string[] = [];
+  isFull = false;
   readonly stuckTasks: [number, StopReason][] = [];
   workersStarted = 0;
   /** When false, every task goes to the pool at once, and what it releases does not come back. */
@@ -30,14 +33,14 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #queue: string[] = [];
   #held = 0;
 
-  constructor(workers: number) {
+  constructor(workers: number, entry = "odd_worker.ts") {
     this.pool = new Pool({
       workers,
       sink: this,
       listener: this,
       newWorker: () => {
         this.workersStarted++;
-        return new Worker(new URL("./odd_worker.ts", import.meta.url), {
+        return new Worker(new URL(entry, import.meta.url), {
           type: "module",
           deno: { permissions: "none" },
         });
@@ -91,7 +94,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   /** What the server was told of the end of `lease`, once it was. */
   async endOf(lease: number): Promise<Report> {
     return await this.until(() =>
-      this.reports.find((report) => report.lease === lease && report.progress === undefined)
+      this.reports.find((report) => report.lease === lease && isEnd(report))
     );
   }
 
@@ -119,7 +122,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     const report = JSON.parse(text);
     this.reports.push(report);
     if (report.credit !== undefined) this.#credit = report.credit;
-    if (report.lease !== undefined && report.progress === undefined) this.#held--;
+    if (report.lease !== undefined && isEnd(report)) this.#held--;
     if (report.release && this.obeysCredit) {
       this.#held -= report.release.length;
       this.#queue.unshift(...report.release.map((lease: number) => this.#lines.get(lease)!));
@@ -138,7 +141,16 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     this.stuckTasks.push([lease, reason]);
   }
 
+  printed(text: string): void {
+    this.prints.push(text);
+  }
+
   broken(message: string): void {
     throw new Error(message);
   }
+}
+
+/** Of a report with a lease: its task goes on after the others. */
+function isEnd(report: Report): boolean {
+  return report.progress === undefined && report.log === undefined;
 }

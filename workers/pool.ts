@@ -34,6 +34,8 @@ export interface PoolListener {
   stuck(lease: number, reason: StopReason): void;
   /** A worker could not even load. */
   broken(message: string): void;
+  /** Task code has printed something when no task ran. */
+  printed(text: string): void;
 }
 
 export interface PoolOptions {
@@ -165,6 +167,10 @@ export class Pool implements ThreadListener, WatchedPool {
 
   noted(thread: Thread, note: string): void {
     this.#progress.noted(thread, note);
+  }
+
+  printed(text: string): void {
+    this.#options.listener.printed(text);
   }
 
   crashed(thread: Thread, message: string): void {

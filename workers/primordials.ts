@@ -15,6 +15,7 @@ const uncurryThis = bind.bind(call) as <T, A extends unknown[], R>(
 
 export const { parse, stringify } = JSON;
 export const { isFinite } = Number;
+export const { max, min, round } = Math;
 export const { getPrototypeOf } = Object;
 export const NativePromise = Promise;
 const plainPromise = Promise.prototype;
@@ -56,3 +57,11 @@ export const encodeInto = encoder.encodeInto.bind(encoder);
 
 /** ms since the thread started, with a fraction. */
 export const now = performance.now.bind(performance);
+
+/** ms since 1970. */
+export const wallClock = Date.now;
+/** A value as Deno shows it. */
+export const { inspect } = Deno;
+const { create } = Object;
+/** An object that inherits nothing. */
+export const newDictionary = <T>(): Record<string, T> => create(null);

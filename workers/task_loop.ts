@@ -7,6 +7,8 @@
 import { TaskContext, type TaskHost } from "./context.ts";
 import { errorOf, type Handler, type Outcome, outcomeOf } from "./handler.ts";
 import { type LeasedTask, readLeasedTask } from "./leased_task.ts";
+import type { LogOutlet } from "./log_outlet.ts";
+import { logText } from "./log_text.ts";
 import {
   indexOf,
   isPlainPromise,
@@ -20,6 +22,7 @@ import {
   stopInterval,
   stringify,
 } from "./primordials.ts";
+import type { LogLevel } from "../protocol/task.ts";
 import { resultLine, type StopReason } from "../protocol/work_message.ts";
 import type { ResultWriter } from "./result_area.ts";
 import type { TaskRow } from "./task_table.ts";
@@ -49,6 +52,9 @@ interface Batch {
 export interface TaskLoopOptions {
   readonly row: TaskRow;
   readonly results: ResultWriter;
+  readonly outlet: LogOutlet;
+  /** Takes what is said when no task runs that could have said it. */
+  readonly stray: (text: string) => void;
   readonly ops: ReadonlyMap<string, Handler>;
   readonly report: (report: ThreadReport) => void;
 }
@@ -56,6 +62,8 @@ export interface TaskLoopOptions {
 export class TaskLoop implements TaskHost {
   readonly #row: TaskRow;
   readonly #results: ResultWriter;
+  readonly #outlet: LogOutlet;
+  readonly #stray: (text: string) => void;
   readonly #ops: ReadonlyMap<string, Handler>;
   readonly #report: (report: ThreadReport) => void;
 
@@ -65,6 +73,7 @@ export class TaskLoop implements TaskHost {
 
   /** The task that runs, 0 between two. */
   #seq = 0;
+  #lease = 0;
   #context: TaskContext | undefined = undefined;
 
   #clock = 0;
@@ -82,9 +91,11 @@ export class TaskLoop implements TaskHost {
   #note: { noted: number; note: string } | undefined = undefined;
   #notedAt = -NOTE_MS;
 
-  constructor({ row, results, ops, report }: TaskLoopOptions) {
+  constructor({ row, results, outlet, stray, ops, report }: TaskLoopOptions) {
     this.#row = row;
     this.#results = results;
+    this.#outlet = outlet;
+    this.#stray = stray;
     this.#ops = ops;
     this.#report = report;
   }
@@ -119,6 +130,23 @@ export class TaskLoop implements TaskHost {
     if (seq !== this.#seq) return;
     this.#note = { noted: seq, note };
     if (now() - this.#notedAt >= NOTE_MS) this.#sendNote();
+  }
+
+  log(seq: number, values: readonly unknown[]): void {
+    const text = logText(values);
+    if (seq === this.#seq) this.#outlet.say(this.#lease, "info", text);
+    else this.#stray(text);
+  }
+
+  /** The task that runs, 0 between two. */
+  get run(): number {
+    return this.#seq;
+  }
+
+  /** What `console` prints: by the task that runs, as far as anyone can tell. */
+  print(level: LogLevel, text: string): void {
+    if (this.#seq !== 0) this.#outlet.say(this.#lease, level, text);
+    else this.#stray(text);
   }
 
   /** Runs until nothing is left or a task has to be awaited; that one's end calls it again. */
@@ -158,6 +186,7 @@ export class TaskLoop implements TaskHost {
   #runTask(seq: number, task: LeasedTask): boolean {
     this.#row.describe(task.attempt, task.timeout);
     this.#seq = seq;
+    this.#lease = task.lease;
     const context = this.#context = new TaskContext(this, task, seq);
     let outcome: Outcome;
     try {
@@ -212,6 +241,8 @@ export class TaskLoop implements TaskHost {
       this.#row.clearProgress();
     }
     this.#note = undefined;
+    // Before its end, behind which nobody would look for it.
+    if (this.#outlet.hasRest) this.#outlet.finish(lease);
     if (typeof outcome === "string" && this.#results.writeResult(lease, outcome)) {
       this.#row.finish(seq, this.#results.end);
     } else {
@@ -232,7 +263,7 @@ export class TaskLoop implements TaskHost {
     if (this.#unread > 0) this.#readClock();
     this.#publishAverage();
     this.#told = this.#done;
-    this.#report({ done: this.#done, end: this.#results.end });
+    this.#report({ done: this.#done, end: this.#results.end, logEnd: this.#row.logEnd });
   }
 
   /** For a line that the result area has no room for. */
@@ -242,7 +273,7 @@ export class TaskLoop implements TaskHost {
     this.#publishAverage();
     this.#done = this.#told = seq;
     this.#row.countSent();
-    this.#report({ done: seq, end: this.#results.end, line });
+    this.#report({ done: seq, end: this.#results.end, logEnd: this.#row.logEnd, line });
   }
 
   /** Reads the clock and shares what has passed among the tasks since the last reading. */
@@ -265,6 +296,7 @@ export class TaskLoop implements TaskHost {
 
   #beat(): void {
     this.#row.beat();
+    if (this.#seq !== 0 && this.#outlet.hasRest) this.#outlet.flush(this.#lease);
     if (this.#note && now() - this.#notedAt >= NOTE_MS) this.#sendNote();
     if (this.#busy) return;
     stopInterval(this.#heart);

@@ -11,6 +11,9 @@
 
 /** Results of one worker that are not taken yet; a batch of 128 small ones takes about 5 KiB. */
 export const RESULT_AREA_BYTES = 64 * 1024;
+/** What the tasks of one worker have said and is not taken yet; the longest entry takes 48 KiB at worst. */
+export const LOG_AREA_BYTES = 64 * 1024;
+const AREA_BYTES = RESULT_AREA_BYTES + LOG_AREA_BYTES;
 
 /** Two cache lines: the worker writes to the first, the main thread to the second. */
 const ROW_BYTES = 128;
@@ -37,12 +40,16 @@ const RESULT_END = 8;
 const MICROS = 9;
 /** 1 once the worker has ended itself because it was asked to. */
 const CLOSED = 10;
-/** How many results were too large for the result area and were sent by message. */
+/** How many lines were too large for their area and were sent by message. */
 const SENT = 11;
+/** Where what tasks have said ends in the log area. */
+const LOG_END = 12;
 /** Sequence number of the task that shall stop. Written by the main thread, like all below. */
 const CANCEL = 16;
 /** Up to where the main thread has taken results from the result area. */
 const RESULT_TAKEN = 17;
+/** Up to where the main thread has taken lines from the log area. */
+const LOG_TAKEN = 18;
 
 const MILLION = 1_000_000;
 
@@ -63,7 +70,7 @@ export class TaskTable {
   /** A new table for so many workers, or one made elsewhere. */
   constructor(workers: number, buffer?: SharedArrayBuffer) {
     this.#workers = workers;
-    this.buffer = buffer ?? new SharedArrayBuffer(workers * (ROW_BYTES + RESULT_AREA_BYTES));
+    this.buffer = buffer ?? new SharedArrayBuffer(workers * (ROW_BYTES + AREA_BYTES));
   }
 
   row(index: number): TaskRow {
@@ -72,8 +79,14 @@ export class TaskTable {
 
   /** The bytes in which worker `index` leaves its results. */
   resultArea(index: number): Uint8Array<SharedArrayBuffer> {
-    const start = this.#workers * ROW_BYTES + index * RESULT_AREA_BYTES;
+    const start = this.#workers * ROW_BYTES + index * AREA_BYTES;
     return new Uint8Array(this.buffer, start, RESULT_AREA_BYTES);
+  }
+
+  /** The bytes in which worker `index` leaves what its tasks say. */
+  logArea(index: number): Uint8Array<SharedArrayBuffer> {
+    const start = this.#workers * ROW_BYTES + index * AREA_BYTES + RESULT_AREA_BYTES;
+    return new Uint8Array(this.buffer, start, LOG_AREA_BYTES);
   }
 }
 
@@ -109,9 +122,14 @@ export class TaskRow {
     this.#ints[DONE] = seq;
   }
 
-  /** A result goes by message: until it is there, the main thread leaves the result area alone. */
+  /** A line goes by message: until it is there, the main thread leaves the areas alone. */
   countSent(): void {
     add(this.#ints, SENT, 1);
+  }
+
+  /** What tasks have said lies in the log area up to `end`. */
+  setLogEnd(end: number): void {
+    store(this.#ints, LOG_END, end);
   }
 
   setRunning(running: boolean): void {
@@ -147,6 +165,10 @@ export class TaskRow {
     return load(this.#ints, RESULT_TAKEN);
   }
 
+  get logTaken(): number {
+    return load(this.#ints, LOG_TAKEN);
+  }
+
   // The main thread's side.
 
   /** For a fresh worker in the place of another. */
@@ -169,6 +191,14 @@ export class TaskRow {
 
   setResultTaken(end: number): void {
     store(this.#ints, RESULT_TAKEN, end);
+  }
+
+  setLogTaken(end: number): void {
+    store(this.#ints, LOG_TAKEN, end);
+  }
+
+  get logEnd(): number {
+    return load(this.#ints, LOG_END);
   }
 
   get cursor(): number {

@@ -6,6 +6,7 @@
  * which. After a take-back nothing is posted until the worker is through with what it had begun.
  */
 
+import { LogReader } from "./log_area.ts";
 import { ResultReader } from "./result_area.ts";
 import type { TaskRow, TaskTable } from "./task_table.ts";
 import type { ThreadOrder, ThreadReport, ThreadStart } from "./thread_message.ts";
@@ -15,6 +16,8 @@ import type { StopReason } from "../protocol/work_message.ts";
 export interface ResultSink {
   write(bytes: Uint8Array): void;
   line(text: string): void;
+  /** So much waits to be sent that what tasks say has to wait where it is. */
+  readonly isFull: boolean;
 }
 
 export interface ThreadListener {
@@ -26,6 +29,8 @@ export interface ThreadListener {
   stopped(thread: Thread, line: string): void;
   /** The running task says how it is. */
   noted(thread: Thread, note: string): void;
+  /** Task code has printed something when no task ran. */
+  printed(text: string): void;
   /** The worker has ended by itself, for a reason that no handler caught. */
   crashed(thread: Thread, message: string): void;
 }
@@ -57,6 +62,8 @@ export interface CurrentTask {
   readonly timeoutMs: number;
 }
 
+type DoneReport = Extract<ThreadReport, { done: number }>;
+
 export class Thread {
   readonly row: TaskRow;
   /** When something was heard of it last, or the first of its tasks was posted; in ms. */
@@ -65,6 +72,7 @@ export class Thread {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #results: ResultReader;
+  readonly #log: LogReader;
   #posted: string[] = [];
   /** Sequence number of the last task posted, and of the last one reported. */
   #last = 0;
@@ -73,7 +81,7 @@ export class Thread {
   #tookBack = false;
   #muted = false;
   #stopping = 0;
-  /** Results that came by message. */
+  /** Lines that came by message. */
   #received = 0;
   #ready = false;
   #over = false;
@@ -86,6 +94,7 @@ export class Thread {
     this.row = table.row(index);
     this.row.reset();
     this.#results = new ResultReader(table.resultArea(index), this.row);
+    this.#log = new LogReader(table.logArea(index), this.row);
     this.#worker = options.newWorker();
     this.#worker.onerror = (event) => {
       // Without this an error that a task left behind would end the whole process.
@@ -171,17 +180,24 @@ export class Thread {
     this.#muted = this.#posted.length > 0;
   }
 
+  /** Passes on what tasks have said so far. */
+  collectLog(): void {
+    const unsaid = this.#unsaid();
+    if (unsaid && !this.#options.sink.isFull) this.#passLog(unsaid.logEnd);
+  }
+
   /** Collects the results that lie there while task `seq` keeps the worker from telling of them. */
   collectBefore(seq: number): void {
-    const before = (seq - 1) | 0;
-    // One that is on its way by message comes before those that lie there.
-    if (this.row.sent !== this.#received) return;
-    if (this.row.done === before) this.#collect(before, this.row.resultEnd);
+    const unsaid = this.#unsaid();
+    if (unsaid?.done === ((seq - 1) | 0)) this.#collect(unsaid);
   }
 
   /** Collects all that lies there, of a worker that runs nothing any more. */
   collectRest(): void {
-    if (this.row.sent === this.#received) this.#collect(this.row.done, this.row.resultEnd);
+    const unsaid = this.#unsaid();
+    if (!unsaid) return;
+    this.#passLog(unsaid.logEnd);
+    this.#collect(unsaid);
   }
 
   /**
@@ -209,7 +225,13 @@ export class Thread {
   #receive(report: ThreadReport): void {
     if ("done" in report) {
       if (report.line !== undefined) this.#received = (this.#received + 1) | 0;
-      this.#collect(report.done, report.end, report.line);
+      this.#collect(report);
+    } else if ("said" in report) {
+      this.#received = (this.#received + 1) | 0;
+      this.#passLog(report.logEnd);
+      if (!this.#muted) this.#options.sink.line(report.said);
+    } else if ("stray" in report) {
+      this.#options.listener.printed(report.stray);
     } else if ("ready" in report) {
       this.#ready = true;
       // Late by the time that the message took, so a task may seem younger than it is, never older.
@@ -220,7 +242,14 @@ export class Thread {
     }
   }
 
-  #collect(done: number, end: number, line?: string): void {
+  /** What lies there without a word of the worker; nothing while a line is on its way that comes before some of it. */
+  #unsaid(): DoneReport | undefined {
+    const { done, resultEnd, logEnd } = this.row;
+    // Read last: what was sent before any of that counts.
+    return this.row.sent === this.#received ? { done, end: resultEnd, logEnd } : undefined;
+  }
+
+  #collect({ done, end, logEnd, line }: DoneReport): void {
     const count = (done - this.#reported) | 0;
     // The results were collected before this message came.
     if (count <= 0) return;
@@ -228,6 +257,7 @@ export class Thread {
     this.movedAt = performance.now();
     const lines = this.#posted.splice(0, count);
     const stopped = done === this.#stopping ? lines[count - 1] : undefined;
+    this.#passLog(logEnd);
     this.#pass(end, { line, dropLast: stopped !== undefined });
     this.#caughtUp();
     const { listener } = this.#options;
@@ -236,6 +266,11 @@ export class Thread {
       listener.stopped(this, stopped);
     }
     listener.progressed(this);
+  }
+
+  #passLog(end: number): void {
+    if (this.#muted) this.#log.skip(end);
+    else this.#log.take(end, this.#options.sink);
   }
 
   #pass(end: number, { line, dropLast }: { line: string | undefined; dropLast: boolean }): void {

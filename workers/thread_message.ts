@@ -27,7 +27,14 @@ export type ThreadOrder =
 export type ThreadReport =
   /** The worker has loaded; the time is that on its clock, in ms. */
   | { ready: number }
-  /** Done up to the task `done`; the results in the result area end at `end`; then comes `line`. */
-  | { done: number; end: number; line?: string }
+  /**
+   * Done up to the task `done`; the results in the result area end at `end`, what those tasks have said in the log
+   * area at `logEnd`; then comes `line`.
+   */
+  | { done: number; end: number; logEnd: number; line?: string }
+  /** What the task that ends now has said and the log area has no room for, behind what lies there up to `logEnd`. */
+  | { said: string; logEnd: number }
+  /** What was printed when no task ran. */
+  | { stray: string }
   /** What the running task `noted` says of its progress. */
   | { noted: number; note: string };
