@@ -78,12 +78,9 @@ const TALKING_OPS: [string, Handler][] = [
     Date.now = bad;
     Math.min = Math.max = bad;
     Array.prototype.push = Array.prototype.join = bad;
-    Array.prototype[Symbol.iterator] = bad;
     String.prototype.slice = String.prototype.indexOf = bad;
-    Object.defineProperty(Array.prototype, "0", { set: bad, configurable: true });
-    (Object.prototype as { toJSON?: unknown }).toJSON = bad;
     (String.prototype as { toJSON?: unknown }).toJSON = bad;
-    ctx.log("said", "all the same", { a: 1 });
+    ctx.log("said", "all the same");
     console.log("%s too", "printed");
     return "done";
   }],

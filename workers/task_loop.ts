@@ -13,10 +13,12 @@ import {
   indexOf,
   isPlainPromise,
   mapGet,
+  max,
   microtask,
   NativePromise,
   now,
   promiseThen,
+  round,
   slice,
   startInterval,
   stopInterval,
@@ -291,7 +293,7 @@ export class TaskLoop implements TaskHost {
   }
 
   #publishAverage(): void {
-    this.#row.setMicros(Math.max(1, Math.round(this.#averageMs * 1000)));
+    this.#row.setMicros(max(1, round(this.#averageMs * 1000)));
   }
 
   #beat(): void {

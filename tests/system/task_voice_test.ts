@@ -71,8 +71,8 @@ Deno.test("console speaks for the task that runs, with the level of its method",
       "info c: 1",
       "warn no timer is called never begun",
       "info taken",
-      "info [object Array]",
-    ].with(10, "info undefined"),
+      'info "taken"',
+    ],
   );
   assertMatch(said.at(-1)!, /^info Trace: traced\n\s+at .*talking_worker\.ts/);
   // What one task leaves open is not the next one's.
@@ -97,7 +97,7 @@ Deno.test("no value harms the worker, and no sabotage silences the next task", a
   ]);
   const [sabotaged, done] = await pool.talk("sabotage");
   assertEquals([sabotaged, done.result], [
-    ["info said all the same { a: 1 }", "info printed too"],
+    ["info said all the same", "info printed too"],
     "done",
   ]);
   assertEquals((await pool.talk("say", { texts: ["still here"] }))[0], ["info still here"]);
