@@ -2,6 +2,8 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { selfCommand } from "../../cli/self_command.ts";
 import { connect } from "../../client/client.ts";
 import { followLog } from "../../client/follow_log.ts";
 import { progressText } from "../../client/progress_line.ts";
@@ -22,6 +24,26 @@ interface Stage extends AsyncDisposable {
   worker: LogLink;
   submit(options: object): Promise<number>;
   sd(...args: string[]): Promise<Finished>;
+  /** Starts one that goes on for a while. */
+  start(...args: string[]): Deno.ChildProcess;
+}
+
+/** The lines that a process prints, as they come. */
+class Reading {
+  readonly lines: string[] = [];
+  /** Resolves when it has ended and all of it is read. */
+  readonly code: Promise<number>;
+
+  constructor(child: Deno.ChildProcess) {
+    this.code = this.#read(child);
+  }
+
+  async #read(child: Deno.ChildProcess): Promise<number> {
+    const lines = child.stdout.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream());
+    for await (const line of lines) this.lines.push(line);
+    return (await child.status).code;
+  }
 }
 
 async function newStage(): Promise<Stage> {
@@ -37,6 +59,12 @@ async function newStage(): Promise<Stage> {
       return await worker.nextLease("t");
     },
     sd: (...args) => runSd(args, env),
+    start(...args) {
+      const { path, args: all } = selfCommand(args);
+      const streams = { stdin: "null", stdout: "piped", stderr: "null" } as const;
+      return new Deno.Command(path, { args: all, env: { NO_COLOR: "1", ...env }, ...streams })
+        .spawn();
+    },
     async [Symbol.asyncDispose]() {
       worker[Symbol.dispose]();
       client[Symbol.dispose]();
@@ -107,28 +135,21 @@ Deno.test("sd logs -f tells everything once, from before and from after, and end
   const { worker } = stage;
   const lease = await stage.submit({});
   await worker.say(lease, [entry("before")]);
-  const following = stage.sd("logs", "--follow", "t");
-  const watching = stage.sd("watch", "t");
-  const stop = new AbortController();
+  const following = new Reading(stage.start("logs", "--follow", "t"));
+  const watching = new Reading(stage.start("watch", "t"));
   let said = 0;
-  const talking = (async () => {
-    // So long as the commands start, something is said.
-    while (!stop.signal.aborted) {
-      await worker.say(lease, [entry(`${++said}`, said)]);
-      await delay(5);
-    }
-  })();
-  await delay(1500);
-  stop.abort();
-  await talking;
+  // Until both have something of what is said meanwhile.
+  while (!(following.lines.length > 1 && watching.lines.some((line) => line.includes(" log ")))) {
+    await worker.say(lease, [entry(`${++said}`, said)]);
+    await delay(20);
+  }
+  await worker.say(lease, [entry("after", said + 1)]);
   await worker.end(lease, { result: 1 });
-  const { code, stdout } = await following;
-  assertEquals(code, 0);
-  const texts = stdout.trimEnd().split("\n").map((line) => line.split("info  ")[1]);
-  assertEquals(texts, ["before", ...Array.from({ length: said }, (_, i) => `${i + 1}`)]);
-  const watched = await watching;
-  assertEquals(watched.code, 0);
-  assertStringIncludes(watched.stdout, " log       t x attempt 1 info ");
+  assertEquals([await following.code, await watching.code], [0, 0]);
+  const texts = following.lines.map((line) => line.split("info  ")[1]);
+  const between = Array.from({ length: said }, (_, i) => `${i + 1}`);
+  assertEquals(texts, ["before", ...between, "after"]);
+  assertStringIncludes(watching.lines.at(-2) ?? "", " log       t x attempt 1 info after");
 });
 
 Deno.test("a follower whose connection is cut again and again is told everything, once and in order", async () => {
