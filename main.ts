@@ -95,6 +95,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
       summary: "list the ops that can be submitted, and how many workers have each",
       load: async () => (await import("./client/commands/ops.ts")).ops,
     },
+    logs: {
+      summary: "print what a task has said, and what it says",
+      load: async () => (await import("./client/commands/logs.ts")).logs,
+    },
     watch: {
       summary: "tell what happens to tasks, as it happens",
       load: async () => (await import("./client/commands/watch.ts")).watchCommand,

@@ -10,6 +10,7 @@ import type { Submitted } from "./client.ts";
 import { outOfTime, withHint } from "./lost_tasks.ts";
 import { goesOn, talk, tellEnd } from "./output.ts";
 import type { Payload } from "./payload.ts";
+import { withProgress } from "./progress_line.ts";
 import { withClient } from "./with_client.ts";
 import { within } from "./within.ts";
 
@@ -36,10 +37,14 @@ export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<Ex
     waiting = task;
     talk("waiting for the result…");
     const hint = goesOn([task.id]);
-    const end = await within(task.end, {
+    const patience = {
       ms: Math.max(0, waitMs - (performance.now() - startedAt)),
       late: () => outOfTime(client, { waitMs, what: "no result", hint }),
-    }).catch((error) => {
+    };
+    const end = await withProgress(
+      { client, id: task.id, json: flags.json },
+      () => within(task.end, patience),
+    ).catch((error) => {
       throw withHint(error, hint);
     });
     waiting = undefined;
