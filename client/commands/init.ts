@@ -16,7 +16,7 @@ export const init = defineCommand({
   positional: "[DIR]",
   maxArgs: 1,
   flags: {
-    js: { type: "boolean", help: "JavaScript: tasks.js instead of tasks.ts" },
+    js: { type: "boolean", help: "write tasks.js instead of tasks.ts" },
     force: { type: "boolean", help: "write over files that are there already" },
   },
   examples: [
