@@ -26,7 +26,7 @@ Deno.test("examples/thumbnails: pictures are made small, and no other file is re
 });
 
 Deno.test("examples/fetch: what may get better is tried again, what will not is not", async () => {
-  await using example = session("fetch", [8123]);
+  await using example = session("fetch", [8123, 8124]);
   await example.run();
 });
 
