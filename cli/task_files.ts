@@ -17,7 +17,7 @@ export function findTaskFiles(args: readonly string[]): TaskFileRef[] {
   const refs = new Map<string, TaskFileRef>();
   for (const arg of args) {
     for (const name of modulesOf(arg)) {
-      const path = Deno.realPathSync(name);
+      const path = realPath(name);
       // A file that is named twice, maybe by way of its folder, is one file.
       if (!refs.has(path)) refs.set(path, { path, name });
     }
@@ -48,6 +48,12 @@ function modulesOf(arg: string): string[] {
   throw new ClientError("usage", `the folder ${quote(arg)} holds no task file`, {
     hint: "task files end in .ts or .js and lie in the folder itself",
   });
+}
+
+/** Throws `usage` where a folder holds a link to what is not there. */
+function realPath(name: string): string {
+  stat(name);
+  return Deno.realPathSync(name);
 }
 
 function stat(arg: string): Deno.FileInfo {
