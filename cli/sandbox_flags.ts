@@ -55,12 +55,12 @@ export function environmentFor({ env }: TaskPermissions): Record<string, string>
   return Object.fromEntries(seen);
 }
 
-/** `given` is a name, or begins one: `AWS_*`. */
-function isNamedBy(name: string, given: string): boolean {
-  return given.endsWith("*") ? name.startsWith(given.slice(0, -1)) : name === given;
-}
-
 /** Relative ones are from where the command was typed. */
 function pathsOf(grant: true | string[] | undefined): true | string[] | undefined {
   return Array.isArray(grant) ? grant.map((path) => resolve(path)) : grant;
+}
+
+/** `given` is a name, or begins one: `AWS_*`. */
+function isNamedBy(name: string, given: string): boolean {
+  return given.endsWith("*") ? name.startsWith(given.slice(0, -1)) : name === given;
 }

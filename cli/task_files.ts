@@ -17,7 +17,7 @@ export function findTaskFiles(args: readonly string[]): TaskFileRef[] {
   const refs = new Map<string, TaskFileRef>();
   for (const arg of args) {
     for (const name of modulesOf(arg)) {
-      const path = realPath(name);
+      const path = Deno.realPathSync(name);
       // A file that is named twice, maybe by way of its folder, is one file.
       if (!refs.has(path)) refs.set(path, { path, name });
     }
@@ -44,16 +44,12 @@ function modulesOf(arg: string): string[] {
     )
     .map(({ name }) => `${folder}/${name}`)
     .sort();
+  // One of them may be a link to what is not there.
+  for (const name of names) stat(name);
   if (names.length > 0) return names;
   throw new ClientError("usage", `the folder ${quote(arg)} holds no task file`, {
     hint: "task files end in .ts or .js and lie in the folder itself",
   });
-}
-
-/** Throws `usage` where a folder holds a link to what is not there. */
-function realPath(name: string): string {
-  stat(name);
-  return Deno.realPathSync(name);
 }
 
 function stat(arg: string): Deno.FileInfo {

@@ -206,7 +206,10 @@ Deno.test({
     for (const name of ["npm.js", "jsr.js", "bare.js"]) {
       const { code, stderr } = await sd.run(["serve", "--port", "0", name]);
       assertEquals(code, 2);
-      assertMatch(stderr, new RegExp(`^sd: ${name}.*holds no packages: bundle the file first`));
+      assertMatch(
+        stderr,
+        new RegExp(`^sd: ${name}.*holds no packages: bundle the file first`, "m"),
+      );
     }
     if (await takesTypeScript(sd)) {
       const { child, talk, server } = await serve(sd, ["typed.ts"]);
@@ -218,7 +221,7 @@ Deno.test({
     } else {
       const { code, stderr } = await sd.run(["serve", "--port", "0", "typed.ts"]);
       assertEquals(code, 2);
-      assertMatch(stderr, /^sd: typed\.ts:1: .*takes no TypeScript from outside/);
+      assertMatch(stderr, /^sd: typed\.ts:1: .*takes no TypeScript from outside/m);
     }
   },
 });
