@@ -68,7 +68,7 @@ Deno.test("what is not there, or is no module, is told", () => {
   );
   Deno.symlinkSync(gone, folder.file("empty/broken.ts"));
   assertEquals(refusal(folder.file("empty")).includes("is not there"), true);
-  assertEquals(refusal("").startsWith('the task file "" is not there'), true);
+  assertEquals(refusal("").startsWith('the task file "" cannot be read'), true);
 });
 
 Deno.test("so many task files, and not one more", () => {
