@@ -29,6 +29,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
       summary: "run workers for a server, on this machine or another",
       load: async () => (await import("./workers/work.ts")).work,
     },
+    init: {
+      summary: "write a task file to start from, and its types",
+      load: async () => (await import("./client/commands/init.ts")).init,
+    },
   }],
   ["Tasks", {
     submit: {

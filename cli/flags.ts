@@ -129,7 +129,9 @@ function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
       ) {
         throw new ClientError(
           "usage",
-          `${head} needs a value: --${token.flag} ${token.spec.value}`,
+          `${head} needs a value: --${token.flag}${
+            token.spec.type === "grant" ? "=" : " "
+          }${token.spec.value}`,
         );
       }
       joined.push(`--${token.flag}=${value}`);
