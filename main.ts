@@ -3,13 +3,12 @@
  * `sd submit` does not need is never loaded, so that it starts in no time.
  */
 
-import { bold } from "@std/fmt/colors";
-import type { Command } from "./cli/command.ts";
+import { type Command, helpStyle } from "./cli/command.ts";
 import { EXIT } from "./cli/exit.ts";
 import { overview } from "./cli/help.ts";
 import { nearest } from "./cli/nearest.ts";
 import { tellBug, tellError } from "./cli/report.ts";
-import { paint, print } from "./cli/talk.ts";
+import { print } from "./cli/talk.ts";
 import { VERSION } from "./cli/version.ts";
 
 interface Entry {
@@ -137,7 +136,7 @@ function tellOverview(): number {
     const rows = Object.entries(entries).map(([name, { summary }]) => [name, summary] as const);
     return [title, rows] as const;
   });
-  print(overview(groups, (text) => paint("stdout", bold, text)));
+  print(overview(groups, helpStyle()));
   return EXIT.ok;
 }
 

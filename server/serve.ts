@@ -3,6 +3,7 @@
 import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
+import { inLanguage, speak } from "../cli/language.ts";
 import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
 import { VERSION } from "../cli/version.ts";
@@ -14,6 +15,7 @@ import { ENGINE_URLS, openEngine } from "./engine/open.ts";
 import { untilStopSignal } from "./lifecycle.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { LOG_FORMATS, LOG_LEVELS, openLog } from "./log.ts";
+import { MESSAGES } from "./messages.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
 import { type Server, type ServerOptions, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";
@@ -168,6 +170,8 @@ export const serve = defineCommand({
     ["sd serve --workers 0", "no workers here: they come by sd work"],
   ],
   async run({ flags, args }) {
+    if (flags.logFormat === "json") speak("en");
+    const messages = inLanguage(MESSAGES);
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
     const tls = readTlsFiles({ cert: flags.tlsCert, key: flags.tlsKey });
     const tokens = readTokens({ file: flags.tokenFile, variable: Deno.env.get("SD_TOKEN") });
@@ -209,8 +213,8 @@ export const serve = defineCommand({
     const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
     const stopSignal = untilStopSignal(forgetSecret);
     const started = server.workersStarted.then(() => {
-      log.info("server", `${workers} worker${workers === 1 ? "" : "s"} started`);
-      log.info("dispatcher", "started");
+      log.info("server", messages.workersStarted(workers));
+      log.info("dispatcher", messages.dispatcherStarted);
       return stopSignal;
     });
     let signal: Deno.Signal;
@@ -222,10 +226,10 @@ export const serve = defineCommand({
       forgetSecret();
       throw error;
     }
-    log.info("server", `${signal}: stopping; running tasks have ${flags.grace / 1000} s to finish`);
+    log.info("server", messages.stopping(signal, flags.grace / 1000));
     await server.stop(flags.grace);
     forgetSecret();
-    log.info("server", "stopped");
+    log.info("server", messages.stopped);
     return EXIT.ok;
   },
 });
