@@ -51,6 +51,13 @@ export interface Command extends CommandFace {
   main(argv: readonly string[]): Promise<number>;
 }
 
+/** A command that is loaded only when it is wanted. */
+export interface CommandEntry {
+  /** That of the command, told here so that the overview loads none; a test holds the two equal. */
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
 export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): Command {
   const flags = { ...spec.flags, ...COMMON_FLAGS };
   return {

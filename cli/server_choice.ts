@@ -39,6 +39,8 @@ export interface ServerChoice {
     readonly token: string | undefined;
     readonly tls: string | undefined;
   };
+  /** The file that the token is from, where it is from one. */
+  readonly tokenFile: string | undefined;
 }
 
 export interface ServerSources {
@@ -65,6 +67,7 @@ export function chooseServer(
     },
     context: place.name,
     from: { server: place.from, token: token?.from, tls: tls?.from },
+    tokenFile: token?.file,
   };
 }
 
@@ -97,12 +100,12 @@ function placeOf({ flags, variable, contexts }: Lookup & { contexts(): Contexts 
   return DEFAULT_PLACE;
 }
 
-const DEFAULT_PLACE: Place = { server: `${DEFAULT_HOST}:${DEFAULT_PORT}`, from: "the default" };
+const DEFAULT_PLACE: Place = { server: `${DEFAULT_HOST}:${DEFAULT_PORT}`, from: "default" };
 
 function placeNamed(contexts: Contexts, name: string, from: string): Place {
   const context = contextNamed(contexts, { name, from });
   if (!context) return { ...DEFAULT_PLACE, name: DEFAULT_CONTEXT, from };
-  return { server: context.server, name, context, from: `context ${quote(name)}, by ${from}` };
+  return { server: context.server, name, context, from: `context ${quote(name)} (${from})` };
 }
 
 function tlsOf(
@@ -121,16 +124,15 @@ function tlsOf(
 function tokenOf(
   { name, context }: Place,
   { flags, variable }: Lookup,
-): { text: string; from: string } | undefined {
-  if (flags.tokenFile !== undefined) {
-    return { text: tokenIn(flags.tokenFile), from: `--token-file ${flags.tokenFile}` };
-  }
+): { text: string; from: string; file?: string } | undefined {
+  const file = flags.tokenFile;
+  if (file !== undefined) return { text: tokenIn(file), from: "--token-file", file };
   if (flags.token !== undefined) return { text: flags.token.trim(), from: "--token" };
   const given = variable("SD_TOKEN");
   if (given !== undefined) return { text: given.trim(), from: "SD_TOKEN" };
   const from = `context ${quote(name)}`;
   if (context?.token_file !== undefined) {
-    return { text: tokenIn(context.token_file), from: `${from}, ${context.token_file}` };
+    return { text: tokenIn(context.token_file), from, file: context.token_file };
   }
   if (context?.token_env === undefined) return undefined;
   const held = variable(context.token_env);
