@@ -41,7 +41,7 @@ export function commandHelp(face: CommandFace, style: HelpStyle): string {
     parts.push(`${heading("Examples:")}\n${columns(face.examples, { room })}`);
   }
   const rows = flags.map(([name, spec]) => flagRow(name, spec));
-  parts.push(`${heading("Flags:")}\n${columns(rows, { room })}`);
+  if (rows.length > 0) parts.push(`${heading("Flags:")}\n${columns(rows, { room })}`);
   for (const note of face.notes ?? []) parts.push(wrap(note, room).join("\n"));
   return parts.join("\n\n");
 }

@@ -66,7 +66,7 @@ export const context = defineCommand({
   examples: [
     ["sd context add prod --server 10.0.0.5:5000 --tls --token-file prod.token", "give it a name"],
     ["sd context use prod", "commands speak to it now; back with: sd context use default"],
-    ["sd ls --context prod", "this one command alone; or set SD_CONTEXT"],
+    ["sd context show prod", "how it is reached; for one command alone: --context prod"],
     ["sd context", "which there are, and which is in use"],
   ],
   notes: [
