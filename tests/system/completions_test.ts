@@ -60,7 +60,8 @@ class Stage implements AsyncDisposable {
       columns: 200,
       env: this.env,
     });
-    return [...text.matchAll(/^(?:\x1b\[\?2004l)?GOT (.*)$/gm)]
+    // bash says before each output that what is pasted is no longer told apart.
+    return [...text.replaceAll("\x1b[?2004l", "").matchAll(/^GOT (.*)$/gm)]
       .map(([, line = ""]) => line.trimEnd().replace(this.folder, "FOLDER"));
   }
 
