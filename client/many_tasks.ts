@@ -92,11 +92,14 @@ class Run {
   async readAll(tasks: Tasks): Promise<void> {
     let index = 0;
     try {
+      // Room first: nothing is read that would have to wait here.
+      await this.#slots.take();
       for await (const task of tasks) {
-        await this.#slots.take();
         if (this.#stopping.signal.aborted) break;
         this.#unfinished++;
         void this.#one(index++, task);
+        await this.#slots.take();
+        if (this.#stopping.signal.aborted) break;
       }
     } catch (reason) {
       // The tasks before the one that could not be read are told first.
@@ -143,7 +146,8 @@ class Run {
       id = submitted.id;
       this.#running.add(id);
       if (this.#isAborted) this.#cancel(id);
-      this.#ends.push({ index, ...await submitted.end });
+      const end = await submitted.end;
+      this.#ends.push({ index, ...end });
     } catch (error) {
       if (error instanceof SdError) {
         const status = id === undefined ? "refused" : "lost";

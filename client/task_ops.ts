@@ -62,9 +62,10 @@ export type ResultOf<Tasks extends object, Op extends OpName<Tasks>> = HandlerOf
   (...parameters: never[]) => infer Result ? AsJson<Awaited<Result>> : never;
 
 /** What a call of an op is given; arguments may be left away where the op needs none. */
-export type CallOf<Tasks extends object, Op extends OpName<Tasks>> = object extends
-  ArgsOf<Tasks, Op> ? [args?: ArgsOf<Tasks, Op>, options?: CallOptions]
-  : [args: ArgsOf<Tasks, Op>, options?: CallOptions];
+export type CallOf<Tasks extends object, Op extends OpName<Tasks>> =
+  Pick<ArgsOf<Tasks, Op>, never> extends ArgsOf<Tasks, Op>
+    ? [args?: ArgsOf<Tasks, Op>, options?: CallOptions]
+    : [args: ArgsOf<Tasks, Op>, options?: CallOptions];
 
 /** Names that are looked for on any object, and so are no calls of ops: `run` reaches such ops. */
 type TakenName = keyof typeof Object.prototype | "toJSON" | "then" | "default" | "constructor";
