@@ -1,4 +1,4 @@
-/** A promise and the means to settle it: `Promise.withResolvers`, which Node 20 has not. */
+/** A promise and the means to settle it: `Promise.withResolvers`, and the same for Node 20, which has it not. */
 
 export interface Deferred<T> {
   readonly promise: Promise<T>;
@@ -6,12 +6,15 @@ export interface Deferred<T> {
   reject(reason: unknown): void;
 }
 
-export function deferred<T>(): Deferred<T> {
+/** That of the runtime is the quicker one. */
+export const deferred: <T>() => Deferred<T> = typeof Promise.withResolvers === "function"
+  ? <T>() => Promise.withResolvers<T>()
+  : withResolvers;
+
+function withResolvers<T>(): Deferred<T> {
   let resolve!: Deferred<T>["resolve"];
   let reject!: Deferred<T>["reject"];
-  const promise = new Promise<T>((...settle) => {
-    [resolve, reject] = settle;
-  });
+  const promise = new Promise<T>((...settle) => [resolve, reject] = settle);
   return { promise, resolve, reject };
 }
 

@@ -8,7 +8,6 @@ import { delay } from "@std/async/delay";
 import { ClientError } from "../cli/client_error.ts";
 import { type ErrorBody, errorBody, SdError } from "../protocol/errors.ts";
 import type { Abortable, CallOptions } from "./call_options.ts";
-import { deferred } from "./deferred.ts";
 import { Slots } from "./slots.ts";
 import type { Submitted } from "./submitted.ts";
 import type { TaskEnd } from "./task_end.ts";
@@ -56,7 +55,13 @@ export async function* submitMany(
   // It may wait for a task that never comes, so nobody waits for its end.
   void run.readAll(tasks);
   try {
-    yield* run.ends();
+    for (let ends = await run.next(); ends !== undefined; ends = await run.next()) {
+      for (const end of ends) {
+        run.told();
+        yield end;
+        if (run.isOver) break;
+      }
+    }
   } finally {
     signal?.removeEventListener("abort", abort);
     run.stop();
@@ -70,10 +75,9 @@ class Run {
   /** Acknowledged and not final. */
   readonly #running = new Set<string>();
   #ends: ManyEnd[] = [];
-  #news = deferred<void>();
+  #wakeReader: (() => void) | undefined;
   #unfinished = 0;
   #isRead = false;
-  /** Nothing more is told. */
   #isOver = false;
   #isAborted = false;
   #fault: { reason: unknown } | undefined;
@@ -109,20 +113,28 @@ class Run {
     this.#wake();
   }
 
-  async *ends(): AsyncGenerator<ManyEnd, void, undefined> {
+  /** Nothing more is to be told. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** The ends that there are, once there are some; `undefined` after the last. Throws what ended the run. */
+  async next(): Promise<ManyEnd[] | undefined> {
     while (!this.#isOver) {
-      const ends = this.#ends;
-      this.#ends = [];
-      for (const end of ends) {
-        this.#slots.release();
-        yield end;
-        if (this.#isOver) break;
+      if (this.#ends.length > 0) {
+        const ends = this.#ends;
+        this.#ends = [];
+        return ends;
       }
-      if (this.#isOver || this.#ends.length > 0) continue;
       if (this.#isRead && this.#unfinished === 0) break;
-      await this.#news.promise;
+      await new Promise<void>((resolve) => this.#wakeReader = resolve);
     }
     if (this.#fault) throw this.#fault.reason;
+  }
+
+  /** An end has been read, and there is room for another task. */
+  told(): void {
+    this.#slots.release();
   }
 
   /** Submits nothing more; what is in flight goes on. */
@@ -190,7 +202,7 @@ class Run {
   }
 
   #wake(): void {
-    this.#news.resolve();
-    this.#news = deferred();
+    this.#wakeReader?.();
+    this.#wakeReader = undefined;
   }
 }
