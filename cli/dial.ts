@@ -1,47 +1,17 @@
-/** Opens the connection to a server, plain or TLS. Used by the client library and by worker processes. */
+/**
+ * Opens the connection to a server, plain or TLS: the one place where the client library asks which runtime
+ * it is on. Used by it and by worker processes.
+ */
 
-import { PromptWire, type Wire } from "./prompt_wire.ts";
+import { dialDeno } from "./deno_dial.ts";
+import type { Address, Wire } from "./wire.ts";
 
-export type { Wire } from "./prompt_wire.ts";
-
-/** Where to, and whom to trust. */
-export interface Address {
-  readonly hostname: string;
-  readonly port: number;
-  /** Speak TLS; `caCerts` in PEM are trusted besides those of the system. */
-  readonly tls?: { readonly caCerts: readonly string[] };
-}
+export type { Address, Wire } from "./wire.ts";
 
 /** Throws what the system says. `signal` gives it up. */
 export async function dial(address: Address, signal?: AbortSignal): Promise<Wire> {
-  const { hostname, port, tls } = address;
-  const conn = await Deno.connect({ hostname, port, ...(signal ? { signal } : {}) });
-  // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
-  conn.setNoDelay(true);
-  // A task may take hours, in which nothing travels: a vanished server must still be noticed.
-  conn.setKeepAlive(true);
-  return tls ? await secure(conn, { hostname, caCerts: tls.caCerts, signal }) : conn;
-}
-
-interface Trust {
-  readonly hostname: string;
-  readonly caCerts: readonly string[];
-  readonly signal: AbortSignal | undefined;
-}
-
-async function secure(conn: Deno.TcpConn, { hostname, caCerts, signal }: Trust): Promise<Wire> {
-  const secured = await Deno.startTls(conn, { hostname, caCerts: [...caCerts] });
-  // What listens may accept and say nothing for ever.
-  const giveUp = () => secured.close();
-  signal?.addEventListener("abort", giveUp);
-  try {
-    signal?.throwIfAborted();
-    await secured.handshake();
-    return new PromptWire(secured);
-  } catch (error) {
-    if (!signal?.aborted) secured.close();
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", giveUp);
-  }
+  // Deno has node:net as well, and its own sockets are quicker.
+  if (typeof Deno === "object") return await dialDeno(address, signal);
+  const { dialNode } = await import("./node_dial.ts");
+  return await dialNode(address, signal);
 }

@@ -5,8 +5,7 @@
  * whatever is read is answered by an empty line, which means nothing, and carries the acknowledgement.
  */
 
-/** What there is of a connection to a server. */
-export type Wire = Pick<Deno.Conn, "read" | "write" | "close" | "closeWrite">;
+import type { Wire } from "./wire.ts";
 
 const NEWLINE = 10;
 const EMPTY_LINE = new Uint8Array([NEWLINE]);

@@ -2,14 +2,17 @@
 
 import { Buffer } from "node:buffer";
 import { ClientError } from "../cli/client_error.ts";
-import type { Client } from "./client.ts";
+import type { Commander } from "./commander.ts";
 
 /**
  * Calls `write` with everything that the server keeps, from the beginning to the end; answers how many
  * bytes that were. `write` is synchronous, so that a slow disk slows the server's sending down. Throws
  * `bad_request` where the engine keeps no file, `conflict` where another backup is under way.
  */
-export async function backup(client: Client, write: (bytes: Uint8Array) => void): Promise<number> {
+export async function backup(
+  client: Commander,
+  write: (bytes: Uint8Array) => void,
+): Promise<number> {
   let expected: unknown;
   let written = 0;
   await client.replies({ cmd: "backup" }, (reply) => {

@@ -1,10 +1,12 @@
 /**
- * The client of sd for TypeScript and JavaScript.
+ * The client of sd for TypeScript and JavaScript, on Deno, Node and Bun.
  *
  * ```ts
  * import { connect } from "@sd/sd";
  *
- * await using client = await connect({ hostname: "127.0.0.1", port: 5000 });
+ * await using client = await connect<typeof import("./tasks.ts")>("127.0.0.1:5000");
+ * await client.square({ n: 7 }); // 49: an op of the task file, with its types
+ *
  * const task = await client.submit("square", { n: 7 }, { timeout: 5000, attempts: 3 });
  * await task.result; // 49
  * ```
@@ -13,20 +15,25 @@
  *
  * Errors: `SdError` where the server refuses, `ClientError` where there is no connection,
  * `TaskFailedError` and `TaskEndedError` where a task has no result. Each has a `code` or a `status`
- * out of a closed list. Sources: `docs/protocol.md`, `protocol/errors.ts`.
+ * out of a closed list. Sources: `docs/clients.md`, `docs/protocol.md`, `protocol/errors.ts`.
  *
  * @module
  */
 
 export {
-  Client,
+  type Client,
   connect,
   type ConnectOptions,
   type ListFilter,
+  type ServerAddress,
   type ServerHello,
   type Submitted,
   type TaskPage,
 } from "./client.ts";
+export type { Abortable, CallOptions } from "./call_options.ts";
+export type { ManyEnd, ManyOptions, ManyTask } from "./many_tasks.ts";
+export type { AnyTasks, ArgsOf, BuiltinTasks, OpName, ResultOf } from "./task_ops.ts";
+export type { AsJson } from "./as_json.ts";
 export { backup } from "./backup.ts";
 export { type ExportFilter, exportRecords, importText, type SdRecord } from "./transfer.ts";
 export { followLog } from "./follow_log.ts";

@@ -4,6 +4,7 @@
  */
 
 import type { JsonObject } from "../protocol/message.ts";
+import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
 import { refusalOf } from "./refusal.ts";
 
@@ -18,7 +19,7 @@ export interface Patience {
 export class Question implements Exchange {
   readonly json: string;
   readonly #patience: Patience;
-  readonly #answer = Promise.withResolvers<JsonObject>();
+  readonly #answer = deferred<JsonObject>();
   #askedAt = performance.now();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isSettled = false;

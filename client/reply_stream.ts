@@ -1,16 +1,28 @@
-/** A command and its many replies. What was begun on one connection is not gone on with on another. */
+/**
+ * A command and its many replies. What was begun on one connection is gone on with on another only where
+ * asking anew does that.
+ */
 
 import type { JsonObject } from "../protocol/message.ts";
+import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
 import { refusalOf } from "./refusal.ts";
 
-export class ReplyStream implements Exchange {
-  readonly #take: (reply: JsonObject) => boolean;
-  readonly #ended = Promise.withResolvers<void>();
+/** What is asked, and of whom the replies are. */
+export interface ManyReplies {
+  readonly json: string;
+  /** Is given every reply, and says which is the last; what it throws ends the stream. */
+  readonly take: (reply: JsonObject) => boolean;
+  /** Asked when the connection is lost: whether to ask anew on the next one. Else that is the end. */
+  readonly resumes: () => boolean;
+}
 
-  /** `take` is given every reply, and says which is the last; what it throws ends the stream. */
-  constructor(take: (reply: JsonObject) => boolean) {
-    this.#take = take;
+export class ReplyStream implements Exchange {
+  readonly #asked: ManyReplies;
+  readonly #ended = deferred<void>();
+
+  constructor(asked: ManyReplies) {
+    this.#asked = asked;
   }
 
   /** Resolves after the last reply; rejects where the server refused, or the connection was lost. */
@@ -22,7 +34,7 @@ export class ReplyStream implements Exchange {
     try {
       // An event has an error too, of the task that it tells of.
       if (reply.error !== undefined && reply.event === undefined) throw refusalOf(reply);
-      if (!this.#take(reply)) return false;
+      if (!this.#asked.take(reply)) return false;
       this.#ended.resolve();
     } catch (error) {
       this.#ended.reject(error);
@@ -34,7 +46,7 @@ export class ReplyStream implements Exchange {
     this.#ended.reject(error);
   }
 
-  again(): undefined {
-    return undefined;
+  again(): string | undefined {
+    return this.#asked.resumes() ? this.#asked.json : undefined;
   }
 }

@@ -15,7 +15,9 @@ import { formatTarget, type Target } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import type { JsonObject } from "../protocol/message.ts";
+import { abortable } from "./abortable.ts";
 import { Connection } from "./connection.ts";
+import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
 import { reconnectPauseMs } from "./reconnect_pause.ts";
 import { refusalOf } from "./refusal.ts";
@@ -32,6 +34,8 @@ const MAX_WAITING_CHARS = 4 * 1024 * 1024;
 
 export interface SteadyOptions {
   readonly target: Target;
+  /** Gives the first try up. */
+  readonly signal?: AbortSignal | undefined;
   /** How long to try after a loss; 0: not at all, the first loss is the end. */
   readonly reconnectMs: number;
   /** Called at each loss, before the first try. */
@@ -73,8 +77,10 @@ export class SteadyConnection {
 
   /** Connects for the first time: one try. Throws `unreachable`, or `unauthorized`. */
   static async open(options: SteadyOptions): Promise<SteadyConnection> {
+    const { target, signal } = options;
     const steady = new SteadyConnection(options);
-    await steady.#open({ greet: options.target.token !== undefined, ms: HELLO_MS });
+    const opening = steady.#open({ greet: target.token !== undefined, ms: HELLO_MS });
+    await abortable(opening, signal, () => void steady.close());
     steady.#markReady();
     return steady;
   }
@@ -94,17 +100,33 @@ export class SteadyConnection {
     this.#token = token;
   }
 
-  /** Sends `json`, the text of an object with at least one member, on one line. */
-  send(json: string, exchange: Exchange): void {
-    if (this.#over) return exchange.fail(this.#over);
+  /** Sends `json`, the text of an object with at least one member, on one line. Answers its `ref`. */
+  send(json: string, exchange: Exchange): number {
     const ref = ++this.#lastRef;
-    const refused = checkLength(json, ref);
-    if (refused) return exchange.fail(refused);
+    const refused = this.#over ?? checkLength(json, ref);
+    if (refused) {
+      exchange.fail(refused);
+      return ref;
+    }
     const entry: Entry = { exchange, json };
     this.#entries.set(ref, entry);
-    if (this.#isReady && this.#connection) return write(this.#connection, { ref, entry, json });
-    this.#waitingChars += json.length;
-    this.#startReconnecting();
+    if (this.#isReady && this.#connection) write(this.#connection, { ref, entry, json });
+    else {
+      this.#waitingChars += json.length;
+      this.#startReconnecting();
+    }
+    return ref;
+  }
+
+  /** Takes back a message that has not left yet; false where it has. */
+  withdraw(ref: number): boolean {
+    const hasLeft = this.#entries.get(ref)?.json === undefined;
+    return !hasLeft && this.#entries.delete(ref);
+  }
+
+  /** Nobody wants its replies any more. */
+  forget(ref: number): void {
+    this.#entries.delete(ref);
   }
 
   /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
@@ -126,7 +148,7 @@ export class SteadyConnection {
   async #open({ greet, ms }: { greet: boolean; ms: number }): Promise<void> {
     const { signal } = this.#closing;
     const connection = await Connection.open(this.#options.target, { signal, ms });
-    const greeted = Promise.withResolvers<void>();
+    const greeted = deferred<void>();
     // It may be lost when nobody waits any more.
     greeted.promise.catch(() => undefined);
     let isGreeted = false;

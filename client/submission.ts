@@ -10,6 +10,7 @@ import { ClientError } from "../cli/client_error.ts";
 import { SdError } from "../protocol/errors.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { Status } from "../protocol/task.ts";
+import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
 import { refusalOf } from "./refusal.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
@@ -30,8 +31,8 @@ export interface SubmittedLine {
 
 /** Takes the replies to one submitted line. */
 export class Submission implements Exchange {
-  readonly #acknowledged = Promise.withResolvers<Acknowledged>();
-  readonly #end = Promise.withResolvers<TaskEnd>();
+  readonly #acknowledged = deferred<Acknowledged>();
+  readonly #end = deferred<TaskEnd>();
   readonly #wait: boolean;
   #id: string | undefined;
   /** The line, until it is acknowledged. */

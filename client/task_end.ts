@@ -5,8 +5,8 @@ import type { JsonObject } from "../protocol/message.ts";
 import type { Status, TaskView } from "../protocol/task.ts";
 
 /** The last that there is to know of a task. Named as on the wire. */
-export type TaskEnd =
-  | { task_id: string; status: "completed"; result: unknown }
+export type TaskEnd<Result = unknown> =
+  | { task_id: string; status: "completed"; result: Result }
   | { task_id: string; status: "failed"; error: ErrorBody<FailureCode>; attempt: number }
   | { task_id: string; status: "cancelled" | "expired" };
 
@@ -54,7 +54,7 @@ export function endOf(message: JsonObject | TaskView): TaskEnd | undefined {
 }
 
 /** The result of a task that completed; throws the error that tells of any other end. */
-export function resultOf(end: TaskEnd): unknown {
+export function resultOf<Result>(end: TaskEnd<Result>): Result {
   if (end.status === "completed") return end.result;
   if (end.status !== "failed") throw new TaskEndedError(end.task_id, end.status);
   const { code, message } = end.error;

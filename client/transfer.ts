@@ -3,7 +3,7 @@
 import type { ImportAnswer } from "../protocol/transfer.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { Status } from "../protocol/task.ts";
-import type { Client } from "./client.ts";
+import type { Commander } from "./commander.ts";
 
 /** Which tasks to export; without either, all of them, and the settings too. */
 export interface ExportFilter {
@@ -19,7 +19,7 @@ const PART_CHARS = 160 * 1024;
 
 /** The records of the server, settings first, then tasks, the oldest first. */
 export async function* exportRecords(
-  client: Client,
+  client: Commander,
   filter: ExportFilter = {},
 ): AsyncGenerator<SdRecord> {
   let cursor: string | null = null;
@@ -38,7 +38,7 @@ export async function* exportRecords(
  * Takes in `text`, lines of records of 4 MiB together at most. The same record again changes nothing. Call
  * it again only once it has answered: the parts of two texts would be mixed up.
  */
-export async function importText(client: Client, text: string): Promise<ImportAnswer> {
+export async function importText(client: Commander, text: string): Promise<ImportAnswer> {
   let at = 0;
   for (; at + PART_CHARS < text.length; at += PART_CHARS) {
     await client.command({ cmd: "import", part: text.slice(at, at + PART_CHARS), at, last: false });

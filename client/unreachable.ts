@@ -3,10 +3,16 @@
 import { ClientError } from "../cli/client_error.ts";
 import { formatDuration } from "../protocol/duration.ts";
 
-/** What to do about the ways in which a TLS handshake fails. */
+/** What to do about the ways in which a TLS handshake fails, as Deno and as Node tell them. */
 const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
-  [/UnknownIssuer/, "name the certificate to trust with: --tls-ca FILE"],
-  [/not valid for name|NotValidForName/i, "use the server by a name that its certificate is for"],
+  [
+    /UnknownIssuer|self-signed|unable to (?:get|verify)/,
+    "name the certificate to trust with: --tls-ca FILE",
+  ],
+  [
+    /not valid for name|NotValidForName|altnames/i,
+    "use the server by a name that its certificate is for",
+  ],
   [
     /CaUsedAsEndEntity/,
     "its certificate is made for an authority; make one with basicConstraints=CA:FALSE",

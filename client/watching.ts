@@ -1,7 +1,8 @@
 /** Watching a server: every turn in the life of its tasks, as it happens. */
 
 import type { WatchEvent } from "../protocol/task.ts";
-import type { Client } from "./client.ts";
+import type { Commander } from "./commander.ts";
+import { deferred, handled } from "./deferred.ts";
 
 /** Which tasks to be told of; all, where nothing is named. */
 export interface WatchFilter {
@@ -17,29 +18,43 @@ export interface Watching {
 }
 
 /** Watches that are open: the server ends all of a connection together. */
-const open = new WeakMap<Client, number>();
+const open = new WeakMap<Commander, number>();
 
 /**
  * Calls `onEvent` for everything that happens to the tasks of `filter` from now on. Resolves once the
- * server watches. Who is too slow to read loses events, and is told so by one of `dropped`.
+ * server watches. Who is too slow to read loses events, and is told so by one of `dropped`. With `resumes`
+ * a connection that is lost and made again is no end: another `dropped`, without a count, stands for what
+ * happened meanwhile.
  */
 export async function watch(
-  client: Client,
+  client: Commander,
   { taskId, op }: WatchFilter,
   onEvent: (event: WatchEvent) => void,
+  { resumes = false }: { resumes?: boolean } = {},
 ): Promise<Watching> {
-  const on = Promise.withResolvers<void>();
-  const stopped = Promise.withResolvers<void>();
+  const on = deferred<void>();
+  const stopped = deferred<void>();
+  let isOn = false;
   let isStopped = false;
-  const replies = client.replies({
-    cmd: "watch",
-    ...(taskId === undefined ? {} : { task_id: taskId }),
-    ...(op === undefined ? {} : { op }),
-  }, (reply) => {
-    if (reply.watch === "on") on.resolve();
-    else if (!isStopped) onEvent(reply as unknown as WatchEvent);
-    return isStopped;
-  });
+  const replies = client.replies(
+    {
+      cmd: "watch",
+      ...(taskId === undefined ? {} : { task_id: taskId }),
+      ...(op === undefined ? {} : { op }),
+    },
+    (reply) => {
+      const isAgain = reply.watch === "on" && isOn;
+      if (isStopped) return true;
+      if (isAgain) onEvent({ event: "dropped", at: new Date().toISOString() });
+      else if (reply.watch !== "on") onEvent(reply as unknown as WatchEvent);
+      if (reply.watch === "on") {
+        isOn = true;
+        on.resolve();
+      }
+      return false;
+    },
+    { resumes: () => resumes && !isStopped },
+  );
   // Whoever wants to know of the end awaits it.
   replies.catch(() => undefined);
   await Promise.race([on.promise, replies]);
@@ -55,10 +70,4 @@ export async function watch(
       if (left === 0) await client.command({ cmd: "unwatch" });
     },
   };
-}
-
-/** `promise`, whose rejection counts as seen even where nobody awaits it. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }

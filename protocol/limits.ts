@@ -89,6 +89,8 @@ export const MAX_PAUSED_OPS = 1000;
 
 /** Watches of one connection. */
 export const MAX_WATCHES = 16;
+/** Events that wait in a client for whoever reads its watch. */
+export const MAX_UNREAD_EVENTS = 10_000;
 
 /** One piece of a backup, before it is base64. A third more is 512 KiB. */
 export const BACKUP_PIECE_BYTES = 384 * 1024;

@@ -105,12 +105,12 @@ Deno.test("the library refuses to submit a recurring task as if it had a result"
   await using server = await TestServer.start({ workers: 1 });
   await using client = await connect(server.address);
   await assertRejects(
-    () => client.submit("echo", {}, { cron: NEVER_SOON }),
+    () => client.submit("echo", {}, { cron: NEVER_SOON } as object),
     ClientError,
     "no result to wait for",
   );
   await assertRejects(
-    () => client.schedule("echo", { ref: 1 }, { cron: NEVER_SOON }),
+    () => client.schedule("echo", { ref: 1 } as object, { cron: NEVER_SOON }),
     ClientError,
     "cannot be called ref",
   );

@@ -3,43 +3,13 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ClientError, connect } from "../../client/mod.ts";
 import { selfCommand } from "../../cli/self_command.ts";
-import { runSd, SdServe, shell } from "../sd_process.ts";
+import { Certificate, HAS_OPENSSL } from "../certificate.ts";
+import { runSd, SdServe } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
 
-const HAS_OPENSSL = (await shell("command -v openssl")) !== "";
 const IN_CI = Deno.env.get("CI") === "true";
 const skip = !HAS_OPENSSL && !IN_CI;
 const nameOf = (claim: string) => skip ? `${claim}: skipped, there is no openssl` : claim;
-
-/** A self-signed certificate for `name`, in files of a folder of its own. */
-class Certificate implements Disposable {
-  readonly folder = Deno.makeTempDirSync();
-  readonly certFile = `${this.folder}/cert.pem`;
-  readonly keyFile = `${this.folder}/key.pem`;
-
-  static async make(name: string): Promise<Certificate> {
-    const made = new Certificate();
-    await shell(
-      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 " +
-        `-subj /CN=${name} -addext subjectAltName=DNS:${name} ` +
-        "-addext basicConstraints=critical,CA:FALSE " +
-        `-keyout ${made.keyFile} -out ${made.certFile}`,
-    );
-    return made;
-  }
-
-  get cert(): string {
-    return Deno.readTextFileSync(this.certFile);
-  }
-
-  get key(): string {
-    return Deno.readTextFileSync(this.keyFile);
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.folder, { recursive: true });
-  }
-}
 
 Deno.test({
   name: nameOf("tasks go over TLS, for a client that trusts the certificate and for no other"),

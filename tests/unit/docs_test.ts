@@ -2,11 +2,17 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { FAILURE_CODES, REFUSAL_CODES } from "../../protocol/errors.ts";
+import { readClients, withClients } from "../../scripts/client_docs.ts";
 import { readDocument, withTranscripts } from "../../scripts/protocol_docs.ts";
 
 Deno.test("docs/protocol.md prints the transcripts that the tests replay", () => {
   const document = readDocument();
   assertEquals(document, withTranscripts(document), "run: deno task docs");
+});
+
+Deno.test("docs/clients.md prints the clients that the tests run", () => {
+  const document = readClients();
+  assertEquals(document, withClients(document), "run: deno task docs");
 });
 
 Deno.test("docs/protocol.md tells every error code", () => {

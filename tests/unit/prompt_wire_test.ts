@@ -1,7 +1,8 @@
 /** The empty lines that keep TLS prompt: one for each read, never inside a line, never beside a write. */
 
 import { assertEquals } from "@std/assert";
-import { PromptWire, type Wire } from "../../cli/prompt_wire.ts";
+import { PromptWire } from "../../cli/prompt_wire.ts";
+import type { Wire } from "../../cli/wire.ts";
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();

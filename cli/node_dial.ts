@@ -1,0 +1,115 @@
+/** Connections by `node:net` and `node:tls`: the sockets of Node and Bun. */
+
+import { connect, type Socket } from "node:net";
+import { connect as connectTls, rootCertificates } from "node:tls";
+import { PromptWire } from "./prompt_wire.ts";
+import type { Address, Wire } from "./wire.ts";
+
+/** In the words of the system, which Node keeps to itself. */
+const REASONS: ReadonlyMap<unknown, string> = new Map([
+  ["ECONNREFUSED", "connection refused"],
+  ["ECONNRESET", "connection reset by peer"],
+  ["EPIPE", "broken pipe"],
+  ["ETIMEDOUT", "connection timed out"],
+  ["EHOSTUNREACH", "no route to host"],
+  ["ENETUNREACH", "network is unreachable"],
+]);
+
+/** Throws what the system says. `signal` gives it up. */
+export async function dialNode(address: Address, signal?: AbortSignal): Promise<Wire> {
+  const { hostname: host, port, tls } = address;
+  const socket = tls ? connectTls({ host, port, ...trust(address) }) : connect({ host, port });
+  // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
+  socket.setNoDelay(true);
+  // A task may take hours, in which nothing travels: a vanished server must still be noticed.
+  socket.setKeepAlive(true);
+  const giveUp = () => socket.destroy(new Error("given up"));
+  signal?.addEventListener("abort", giveUp);
+  try {
+    if (signal?.aborted) giveUp();
+    await new Promise<void>((resolve, reject) => {
+      socket.once(tls ? "secureConnect" : "connect", resolve);
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("the server closed it")));
+    });
+  } catch (error) {
+    socket.destroy();
+    throw inWords(error);
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
+  }
+  const wire = new SocketWire(socket);
+  return tls ? new PromptWire(wire) : wire;
+}
+
+function trust({ hostname, tls }: Address): { servername?: string; ca?: string[] } {
+  const ca = tls?.caCerts ?? [];
+  return {
+    // No server has a name by its address alone; the certificate is then checked against the address.
+    ...(/^[\d.]+$|:/.test(hostname) ? {} : { servername: hostname }),
+    ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
+  };
+}
+
+/** A socket that is read when somebody wants to, and not before. */
+class SocketWire implements Wire {
+  readonly #socket: Socket;
+  #chunks: Uint8Array[] = [];
+  #error: unknown;
+  #hasEnded = false;
+  #wake: (() => void) | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk: Uint8Array) => {
+      this.#chunks.push(chunk);
+      socket.pause();
+      this.#wake?.();
+    });
+    socket.on("error", (error) => {
+      this.#error = inWords(error);
+    });
+    for (const end of ["end", "close"]) {
+      socket.on(end, () => {
+        this.#hasEnded = true;
+        this.#wake?.();
+      });
+    }
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    while (this.#chunks.length === 0) {
+      if (this.#error !== undefined) throw this.#error;
+      if (this.#hasEnded) return null;
+      this.#socket.resume();
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    const [chunk = buffer.subarray(0, 0), ...rest] = this.#chunks;
+    const count = Math.min(chunk.length, buffer.length);
+    buffer.set(chunk.subarray(0, count));
+    this.#chunks = count < chunk.length ? [chunk.subarray(count), ...rest] : rest;
+    return count;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#socket.write(bytes, (error) => error ? reject(inWords(error)) : resolve());
+    });
+    return bytes.length;
+  }
+
+  async closeWrite(): Promise<void> {
+    await new Promise<void>((resolve) => this.#socket.end(resolve));
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** `error` with the reason that people know. Of several addresses of one name, that of the first. */
+function inWords(error: unknown): unknown {
+  const first = error instanceof AggregateError ? error.errors[0] : error;
+  const reason = REASONS.get((first as { code?: unknown } | undefined)?.code);
+  return reason === undefined ? first : new Error(reason, { cause: first });
+}
