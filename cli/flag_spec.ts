@@ -26,7 +26,9 @@ export type FlagSpec =
   /** Alone it is `true`; a value comes behind `=` only, and is a list as above. */
   | ValueSpecBase & { type: "grant" }
   /** In milliseconds once read. */
-  | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number };
+  | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number }
+  /** In bytes once read. */
+  | ValueSpecBase & { type: "size"; min: number; max: number; default?: number };
 
 export type FlagSpecs = Record<string, FlagSpec>;
 

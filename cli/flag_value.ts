@@ -1,5 +1,6 @@
-/** One flag's text to its value: integers, durations and choices, each refused in its own words. */
+/** One flag's text to its value: integers, durations, sizes and choices, each refused in its own words. */
 
+import { formatByteSize, parseByteSize } from "../protocol/byte_size.ts";
 import { formatDuration, parseDuration } from "../protocol/duration.ts";
 import { quote, SdError } from "../protocol/errors.ts";
 import { ClientError } from "./client_error.ts";
@@ -20,6 +21,8 @@ export function readFlagValue(
       return readInteger(spec, label, text);
     case "duration":
       return readDuration(spec, label, text);
+    case "size":
+      return readSize(spec, label, text);
   }
 }
 
@@ -52,13 +55,7 @@ function readInteger(spec: FlagSpec & { type: "integer" }, label: string, text: 
 
 function readDuration(spec: FlagSpec & { type: "duration" }, label: string, text: string): number {
   const { min = 0, max = Number.MAX_SAFE_INTEGER } = spec;
-  let ms: number;
-  try {
-    ms = parseDuration(text);
-  } catch (error) {
-    if (!(error instanceof SdError)) throw error;
-    throw new ClientError("usage", `${label} is ${error.message}`, { cause: error });
-  }
+  const ms = parsed(parseDuration, label, text);
   if (ms < min) {
     throw new ClientError(
       "usage",
@@ -72,4 +69,22 @@ function readDuration(spec: FlagSpec & { type: "duration" }, label: string, text
     );
   }
   return ms;
+}
+
+function readSize(spec: FlagSpec & { type: "size" }, label: string, text: string): number {
+  const { min, max } = spec;
+  const bytes = parsed(parseByteSize, label, text);
+  if (bytes >= min && bytes <= max) return bytes;
+  const bound = bytes < min ? `least ${formatByteSize(min)}` : `most ${formatByteSize(max)}`;
+  throw new ClientError("usage", `${label} is at ${bound}; this is ${quote(text)}`);
+}
+
+/** What `parse` makes of `text`; what it refuses is the user's to mend. */
+function parsed(parse: (text: string) => number, label: string, text: string): number {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof SdError)) throw error;
+    throw new ClientError("usage", `${label} is ${error.message}`, { cause: error });
+  }
 }

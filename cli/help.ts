@@ -1,5 +1,6 @@
 /** What `--help` prints: of one command, and of sd as a whole. Text in, text out. */
 
+import { formatByteSize } from "../protocol/byte_size.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { FlagSpec, FlagSpecs } from "./flag_spec.ts";
 import { kebab } from "./flags.ts";
@@ -70,11 +71,16 @@ function aside(spec: FlagSpec): string {
     facts.push(`${spec.min} to ${spec.max}`);
   }
   if (spec.default !== undefined) {
-    const shown = spec.type === "duration" ? formatDuration(spec.default) : String(spec.default);
-    facts.push(`default ${shown}`);
+    facts.push(`default ${valueText(spec.type, spec.default)}`);
   }
   if (spec.env !== undefined) facts.push(`env ${spec.env}`);
   return facts.length > 0 ? ` (${facts.join("; ")})` : "";
+}
+
+function valueText(type: FlagSpec["type"], value: string | number): string {
+  if (typeof value === "string") return value;
+  if (type === "duration") return formatDuration(value);
+  return type === "size" ? formatByteSize(value) : String(value);
 }
 
 /** Two columns; the right one wraps, a left one that is too wide stands on a line of its own. */

@@ -1,5 +1,6 @@
 /** What `sd serve` and `sd work` are told alike of the workers that they start. */
 
+import { MAX_SHARE_BYTES, MIN_SHARE_BYTES } from "../protocol/limits.ts";
 import { BUILTIN_WORK, type PoolWork } from "../protocol/pool_start.ts";
 import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { permissionsOf, SANDBOX_FLAGS } from "./sandbox_flags.ts";
@@ -8,6 +9,14 @@ import { findTaskFiles } from "./task_files.ts";
 export const POOL_FLAGS = {
   watch: { type: "boolean", help: "load task files again when they change" },
   ...SANDBOX_FLAGS,
+  maxMemory: {
+    type: "size",
+    help: "a worker's share of memory; a task that takes more fails with out_of_memory",
+    value: "SIZE",
+    min: MIN_SHARE_BYTES,
+    max: MAX_SHARE_BYTES,
+    default: BUILTIN_WORK.maxMemoryBytes,
+  },
 } as const satisfies FlagSpecs;
 
 /** As usage shows the arguments. */
@@ -16,8 +25,8 @@ export const TASK_FILE_ARGS = "[TASKS.ts …]";
 /** The work of a pool that was told `args` and `flags`. Throws `usage`. */
 export function poolWork(args: readonly string[], flags: FlagValues<typeof POOL_FLAGS>): PoolWork {
   return {
-    ...BUILTIN_WORK,
     taskFiles: findTaskFiles(args),
     permissions: permissionsOf(flags),
+    maxMemoryBytes: flags.maxMemory,
   };
 }

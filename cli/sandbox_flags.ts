@@ -1,6 +1,6 @@
 /** What task code may do, as the flags of `sd serve` and `sd work` say it: as those of Deno do. */
 
-import { resolve } from "node:path";
+import { isAbsolute, relative, resolve } from "node:path";
 import { quote } from "../protocol/errors.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
 import { ClientError } from "./client_error.ts";
@@ -53,6 +53,17 @@ export function environmentFor({ env }: TaskPermissions): Record<string, string>
     !OWN_VARIABLES.test(name) && (env === true || env.includes(name))
   );
   return Object.fromEntries(seen);
+}
+
+/** Whether task code may read something in `folder`. */
+export function mayRead({ read }: TaskPermissions, folder: string): boolean {
+  if (read === undefined) return false;
+  return read === true || read.some((path) => isWithin(path, folder) || isWithin(folder, path));
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(folder, path);
+  return !way.startsWith("..") && !isAbsolute(way);
 }
 
 /** Relative ones are from where the command was typed. */

@@ -17,8 +17,15 @@ export const ENTRY_PERMISSIONS: readonly string[] = [
 /** What task code may be allowed beside that: of worker processes alone, and of the compiled executable. */
 export const TASK_PERMISSIONS: readonly string[] = ["--allow-sys", "--allow-ffi"];
 
+/**
+ * V8's own limit, a quarter of the machine's memory, ends the whole process, all tasks with it. What a
+ * task may take is for the pool to watch, so it has to come first. No flag can be set later, nor in the
+ * environment of the compiled executable.
+ */
+export const HEAP_FLAG = "--v8-flags=--max-old-space-size=65536";
+
 /** Of worker processes: what task files import is no business of the lock file of sd. */
-export const POOL_FLAGS_OF_DENO: readonly string[] = [...TASK_PERMISSIONS, "--no-lock"];
+export const POOL_FLAGS_OF_DENO: readonly string[] = [...TASK_PERMISSIONS, HEAP_FLAG, "--no-lock"];
 
 /** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
 export const COMPILE_INCLUDES: readonly string[] = [

@@ -11,6 +11,7 @@ import type {
   OpView,
   ServerStats,
   Status,
+  TaskLogView,
   TaskOptions,
   TaskView,
   Why,
@@ -167,6 +168,11 @@ export class Client {
     const end = endOf(view);
     if (!end) throw new ClientError("unreachable", `the server called ${view.status} final`);
     return end;
+  }
+
+  /** What a task has said, with `ctx.log` and `console`: the newest of it that is kept. */
+  async logs(id: string): Promise<TaskLogView> {
+    return await this.#ask<TaskLogView>({ cmd: "logs", task_id: id });
   }
 
   /** One page of tasks. */

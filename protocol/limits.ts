@@ -12,6 +12,13 @@ export const MAX_ERROR_MESSAGE_CHARS = 8192;
 /** The note of a progress report; a longer one is cut. */
 export const MAX_PROGRESS_NOTE_CHARS = 1024;
 
+/** One entry of a task's log; a longer one is cut. */
+export const MAX_LOG_ENTRY_CHARS = 8192;
+/** Entries kept of a task, all its attempts together: the newest ones, */
+export const MAX_LOG_ENTRIES = 1000;
+/** and as many of them as have no more characters together. */
+export const MAX_LOG_CHARS = 65_536;
+
 /** Arrays and objects within one another. `JSON.parse` takes a million, `postMessage` far fewer. */
 export const MAX_JSON_DEPTH = 64;
 
@@ -95,6 +102,9 @@ export const MAX_WORKERS = 1024;
 
 /** Named on one command line, those in folders included. */
 export const MAX_TASK_FILES = 1000;
+/** A worker's share of memory: what a task file and a runtime need before they do anything, and a terabyte. */
+export const MIN_SHARE_BYTES = 32 * 1024 ** 2;
+export const MAX_SHARE_BYTES = 1024 ** 4;
 
 /** Deaths of worker processes that one task may be running in before it is failed. */
 export const MAX_DEATHS = 3;

@@ -126,7 +126,7 @@ export interface Why {
 
 /** What `watch` tells of, one line each. */
 export interface WatchEvent {
-  event: "queued" | "delayed" | "started" | "progress" | FinalStatus | "dropped";
+  event: "queued" | "delayed" | "started" | "progress" | "log" | FinalStatus | "dropped";
   /** RFC 3339. */
   at: string;
   task_id?: string;
@@ -134,6 +134,8 @@ export interface WatchEvent {
   attempt?: number;
   progress?: Progress;
   error?: ErrorBody<FailureCode>;
+  /** Of `log`: what it said since the last one. */
+  log?: LogLine[];
   /** Of `dropped`: events that this connection was too slow for. */
   count?: number;
 }
@@ -141,6 +143,30 @@ export interface WatchEvent {
 /** As the methods of `console` are called; `ctx.log` says `info`. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = typeof LOG_LEVELS[number];
+
+/** One thing that a task said. */
+export interface LogLine {
+  /** Counts what the task said from 1; where some is missing, that was dropped. */
+  n: number;
+  /** RFC 3339, by the clock of the machine that it ran on. */
+  at: string;
+  /** Counted from 1; anew after each `retry`. */
+  attempt: number;
+  /** Of a task that was run again by `retry`: how often it had been. */
+  retry?: number;
+  level: LogLevel;
+  text: string;
+}
+
+/** What `logs` answers. */
+export interface TaskLogView {
+  task_id: string;
+  status: Status;
+  /** Oldest first. */
+  log: LogLine[];
+  /** How much it said that is not kept. */
+  dropped: number;
+}
 
 /** How far a running task says it is. */
 export interface Progress {
@@ -169,6 +195,8 @@ export interface TaskView {
   key?: string;
   /** The tasks that must complete before it. */
   after?: string[];
+  /** Of the task file that its last attempt ran; see `OpSpec`. */
+  version?: string;
 }
 
 /** An op, as `ops` tells it; what its options ask for is that of the worker process that came last. */

@@ -69,7 +69,8 @@ export type PoolReport =
   | { lease: number; error: ErrorBody<FailureCode>; retry?: false }
   | { lease: number; cancelled: true }
   | { lease: number; progress: Progress }
-  | { lease: number; log: LogEntry[] }
+  /** `dropped`: what it said before these, and was too much. */
+  | { lease: number; log: LogEntry[]; dropped?: number }
   /** Not started, and other workers may have them. */
   | { release: number[] }
   /** Still held. */

@@ -5,7 +5,12 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { COMPILE_INCLUDES, ENTRY_PERMISSIONS, TASK_PERMISSIONS } from "../cli/self_command.ts";
+import {
+  COMPILE_INCLUDES,
+  ENTRY_PERMISSIONS,
+  HEAP_FLAG,
+  TASK_PERMISSIONS,
+} from "../cli/self_command.ts";
 
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -24,6 +29,7 @@ async function compile(output: string, target: readonly string[]): Promise<void>
       "compile",
       ...ENTRY_PERMISSIONS,
       ...TASK_PERMISSIONS,
+      HEAP_FLAG,
       ...COMPILE_INCLUDES.flatMap((path) => ["--include", path]),
       ...target,
       "--output",

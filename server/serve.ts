@@ -1,20 +1,23 @@
-/** `sd serve`: the flags, the server they ask for, and its life until a signal ends it. */
+/** `sd serve`: the server that the flags ask for, and its life until a signal ends it. */
 
+import { dirname, resolve } from "node:path";
 import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
-import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
-import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
+import { poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
+import { mayRead } from "../cli/sandbox_flags.ts";
+import { stateDir } from "../cli/state_dir.ts";
 import { VERSION } from "../cli/version.ts";
-import { MAX_WORKERS } from "../protocol/limits.ts";
+import type { TaskPermissions } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
-import { checkAddress, readTlsFiles, readTokens } from "./config.ts";
-import { DURABILITIES } from "./engine/engine_options.ts";
-import { ENGINE_URLS, openEngine } from "./engine/open.ts";
+import { checkAddress, readTlsFiles, readTokens, type ServeConfig } from "./config.ts";
+import type { Engine } from "./engine/engine.ts";
+import { openEngine } from "./engine/open.ts";
+import { sqlitePath } from "./engine/sqlite/location.ts";
 import { untilStopSignal } from "./lifecycle.ts";
-import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
-import { LOG_FORMATS, LOG_LEVELS, openLog } from "./log.ts";
+import { type Log, openLog } from "./log.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
+import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, type ServerOptions, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";
 
@@ -25,141 +28,7 @@ export const serve = defineCommand({
   summary: "run the server, with workers of its own",
   positional: TASK_FILE_ARGS,
   maxArgs: Infinity,
-  flags: {
-    workers: {
-      type: "integer",
-      help: "workers on this machine; 0: only those that come by sd work (default: one per core)",
-      value: "N",
-      min: 0,
-      max: MAX_WORKERS,
-    },
-    host: {
-      type: "string",
-      help: "address to listen on",
-      value: "HOST",
-      default: DEFAULT_HOST,
-    },
-    port: {
-      type: "integer",
-      help: "port to listen on; 0: any free one",
-      value: "PORT",
-      min: 0,
-      max: 65535,
-      default: DEFAULT_PORT,
-    },
-    engine: {
-      type: "string",
-      help: `what keeps the tasks: ${ENGINE_URLS.join(", ")}`,
-      value: "URL",
-      env: "SD_ENGINE",
-      default: "sqlite:",
-    },
-    data: {
-      type: "string",
-      help: "folder of the tasks' file; default: the state directory of the user",
-      value: "DIR",
-      env: "SD_DATA",
-    },
-    durability: {
-      type: "string",
-      help: "what is acknowledged survives a power failure (full), or only the end of sd (normal)",
-      value: "LEVEL",
-      choices: DURABILITIES,
-      default: "full",
-    },
-    maxKept: {
-      type: "integer",
-      help: "records of final tasks in the file; the oldest go first",
-      value: "N",
-      min: 0,
-      max: 1_000_000_000,
-      default: 1_000_000,
-    },
-    maxFileMib: {
-      type: "integer",
-      help: "use of the file, in MiB, above which records of final tasks go",
-      value: "MIB",
-      min: 16,
-      max: 16 * 1024 * 1024,
-      default: 4096,
-    },
-    ...POOL_FLAGS,
-    grace: {
-      type: "duration",
-      help: "how long running tasks may go on when the server stops",
-      value: "TIME",
-      default: 10_000,
-    },
-    logFormat: {
-      type: "string",
-      help: "how it talks on stderr",
-      value: "FORMAT",
-      choices: LOG_FORMATS,
-      default: "text",
-    },
-    logLevel: {
-      type: "string",
-      help: "what it tells: everything, or only warnings and errors, or errors",
-      value: "LEVEL",
-      choices: LOG_LEVELS,
-      default: "info",
-    },
-    tokenFile: {
-      type: "string",
-      help: "file with the tokens that clients must know, one a line; or set SD_TOKEN",
-      value: "FILE",
-    },
-    tlsCert: {
-      type: "string",
-      help: "certificate in PEM: the port speaks TLS",
-      value: "FILE",
-    },
-    tlsKey: { type: "string", help: "its key in PEM", value: "FILE" },
-    insecure: {
-      type: "boolean",
-      help: "listen on an address that other machines can reach, without protection",
-    },
-    maxConnections: {
-      type: "integer",
-      help: "connections open at a time",
-      value: "N",
-      min: 1,
-      max: 1_000_000,
-      default: DEFAULT_LIMITS.maxConnections,
-    },
-    maxInFlight: {
-      type: "integer",
-      help: "tasks of one connection that are not final",
-      value: "N",
-      min: 1,
-      max: 10_000_000,
-      default: DEFAULT_LIMITS.maxInFlight,
-    },
-    maxQueued: {
-      type: "integer",
-      help: "tasks queued or delayed",
-      value: "N",
-      min: 1,
-      max: 1_000_000_000,
-      default: DEFAULT_LIMITS.maxQueued,
-    },
-    maxQueuedMib: {
-      type: "integer",
-      help: "what clients sent of all tasks that are not final, in MiB",
-      value: "MIB",
-      min: 1,
-      max: 1_000_000,
-      default: DEFAULT_LIMITS.maxQueuedBytes / MIB,
-    },
-    maxUnread: {
-      type: "integer",
-      help: "replies that one client leaves unread before it is cut off, in MiB",
-      value: "MIB",
-      min: 1,
-      max: 16_384,
-      default: DEFAULT_LIMITS.maxUnreadBytes / MIB,
-    },
-  },
+  flags: SERVE_FLAGS,
   examples: [
     ["sd serve --workers 4", "four workers, port 5000"],
     ["sd serve tasks.ts --watch", "the functions of a file as ops, loaded again when it changes"],
@@ -169,66 +38,88 @@ export const serve = defineCommand({
   ],
   async run({ flags, args }) {
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
-    const tls = readTlsFiles({ cert: flags.tlsCert, key: flags.tlsKey });
-    const tokens = readTokens({ file: flags.tokenFile, variable: Deno.env.get("SD_TOKEN") });
-    checkAddress({ hostname: flags.host, tokens, tls }, flags.insecure);
+    const config = configOf(flags, args);
+    warnOfOwnFiles(config.work.permissions, flags, log);
     const secret = Deno.env.get("SD_POOL_SECRET") || newPoolSecret();
-    const workers = flags.workers ?? navigator.hardwareConcurrency;
-    const limits: ServerLimits = {
-      ...DEFAULT_LIMITS,
-      maxConnections: flags.maxConnections,
-      maxInFlight: flags.maxInFlight,
-      maxQueued: flags.maxQueued,
-      maxQueuedBytes: flags.maxQueuedMib * MIB,
-      maxUnreadBytes: flags.maxUnread * MIB,
-    };
     const server = listen({
-      config: {
-        hostname: flags.host,
-        port: flags.port,
-        workers,
-        work: poolWork(args, flags),
-        watch: flags.watch ? args : undefined,
-        tokens,
-        tls,
-      },
-      engine: await openEngine(flags.engine, {
-        ...limits,
-        dataDir: flags.data,
-        durability: flags.durability,
-        maxKept: flags.maxKept,
-        maxFileBytes: flags.maxFileMib * MIB,
-        report: (message) => log.warn("engine", message),
-      }),
+      config,
+      engine: await engineOf(flags, log),
       secret,
-      limits,
+      limits: limitsOf(flags),
       clock: systemClock,
       log,
       version: VERSION,
     });
     const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
-    const stopSignal = untilStopSignal(forgetSecret);
-    const started = server.workersStarted.then(() => {
-      log.info("server", `${workers} worker${workers === 1 ? "" : "s"} started`);
-      log.info("dispatcher", "started");
-      return stopSignal;
-    });
-    let signal: Deno.Signal;
     try {
-      signal = await Promise.race([stopSignal, started]);
-    } catch (error) {
-      // The task files do not load.
+      const signal = await untilStopped(server, { config, log, onSecondSignal: forgetSecret });
+      const seconds = flags.grace / 1000;
+      log.info("server", `${signal}: stopping; running tasks have ${seconds} s to finish`);
+      await server.stop(flags.grace);
+    } finally {
+      // Where its task files do not load it was never asked to.
       await server.stop(0);
       forgetSecret();
-      throw error;
     }
-    log.info("server", `${signal}: stopping; running tasks have ${flags.grace / 1000} s to finish`);
-    await server.stop(flags.grace);
-    forgetSecret();
     log.info("server", "stopped");
     return EXIT.ok;
   },
 });
+
+/** Resolves with the signal to stop; rejects where the task files do not load. */
+function untilStopped(
+  server: Server,
+  { config, log, onSecondSignal }: { config: ServeConfig; log: Log; onSecondSignal: () => void },
+): Promise<Deno.Signal> {
+  const signal = untilStopSignal(onSecondSignal);
+  const started = server.workersStarted.then(() => {
+    log.info("server", `${config.workers} worker${config.workers === 1 ? "" : "s"} started`);
+    log.info("dispatcher", "started");
+    return signal;
+  });
+  return Promise.race([signal, started]);
+}
+
+function configOf(flags: ServeFlags, args: readonly string[]): ServeConfig {
+  const tls = readTlsFiles({ cert: flags.tlsCert, key: flags.tlsKey });
+  const tokens = readTokens({ file: flags.tokenFile, variable: Deno.env.get("SD_TOKEN") });
+  checkAddress({ hostname: flags.host, tokens, tls }, flags.insecure);
+  return {
+    hostname: flags.host,
+    port: flags.port,
+    workers: flags.workers ?? navigator.hardwareConcurrency,
+    work: poolWork(args, flags),
+    watch: flags.watch ? args : undefined,
+    tokens,
+    tls,
+  };
+}
+
+function engineOf(flags: ServeFlags, log: Log): Promise<Engine> {
+  return openEngine(flags.engine, {
+    ...limitsOf(flags),
+    dataDir: flags.data,
+    durability: flags.durability,
+    maxKept: flags.maxKept,
+    maxFileBytes: flags.maxFileMib * MIB,
+    report: (message) => log.warn("engine", message),
+  });
+}
+
+/** Task code that reads the server's own files knows every task, and the secret of the workers. */
+function warnOfOwnFiles(permissions: TaskPermissions, flags: ServeFlags, log: Log): void {
+  const folders = [stateDir()];
+  if (flags.engine.startsWith("sqlite:")) {
+    folders.push(dirname(resolve(sqlitePath(flags.engine, flags.data ?? stateDir()))));
+  }
+  if (!folders.some((folder) => mayRead(permissions, folder))) return;
+  log.warn(
+    "server",
+    `--allow-read lets task code read the server's own files in ${
+      folders.at(-1)
+    }; name folders without them`,
+  );
+}
 
 /** Starts the server; an address that cannot be had is the user's to mend, not a bug. */
 function listen(options: ServerOptions): Server {

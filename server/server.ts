@@ -29,6 +29,7 @@ import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
+import { logLine } from "./task/task_log.ts";
 import { TcpDoor, type TcpDoorOptions } from "./tcp/door.ts";
 import { openListeners } from "./tcp/listeners.ts";
 import type { WorkLink } from "./tcp/work_link.ts";
@@ -196,6 +197,9 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
     },
     progressed(task, progress) {
       if (events.watchers.any) events.watchers.tell("progress", task, { progress });
+    },
+    said(task, entries) {
+      if (events.watchers.any) events.watchers.tell("log", task, { log: entries.map(logLine) });
     },
     hasRoom: () => dispatcher.kick(),
     attached(link: WorkLink) {

@@ -9,10 +9,48 @@ function spin(ms: unknown): void {
   while (performance.now() < end);
 }
 
+/** What tasks leave behind in their worker. */
+const kept: unknown[] = [];
+
+/** A mebibyte that is really there. */
+function piece(kind: unknown): unknown {
+  switch (kind) {
+    case "heap":
+      return new Array(131_072).fill(kept.length);
+    case "wasm": {
+      const memory = new WebAssembly.Memory({ initial: 16 });
+      new Uint8Array(memory.buffer).fill(1);
+      return memory;
+    }
+    default:
+      return new Uint8Array(1024 * 1024).fill(1);
+  }
+}
+
 const ODD_OPS: [string, Handler][] = [
   ["busy", ({ ms }) => {
     spin(ms);
     return "was busy";
+  }],
+  // Takes so many MiB, a MiB at a time, and has them for a while.
+  ["hoard", ({ mib, kind, ms }) => {
+    const pieces: unknown[] = [];
+    while (pieces.length < Number(mib)) pieces.push(piece(kind));
+    spin(ms);
+    return pieces.length;
+  }],
+  ["hoard_slowly", async ({ mib, kind, ms }) => {
+    const pieces: unknown[] = [];
+    while (pieces.length < Number(mib)) {
+      pieces.push(piece(kind));
+      if (pieces.length % 8 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    await new Promise((resolve) => setTimeout(resolve, Number(ms)));
+    return pieces.length;
+  }],
+  ["leak", ({ mib, kind }) => {
+    for (let i = 0; i < Number(mib); i++) kept.push(piece(kind));
+    return kept.length;
   }],
   ["never", () => new Promise(() => undefined)],
   ["stray", () => {

@@ -63,6 +63,8 @@ export class SdServe implements AsyncDisposable {
       before?: string;
       through?: readonly string[];
       port?: number;
+      /** What it says last of all that the test waits for. */
+      started?: string;
     } = {},
   ): Promise<SdServe> {
     const self = selfCommand(["serve", "--port", String(options.port ?? 0), ...args]);
@@ -92,12 +94,16 @@ export class SdServe implements AsyncDisposable {
         .pipeThrough(new TextLineStream());
       for await (const line of text) {
         lines.push(line);
-        if (line === "[dispatcher] started") ready.resolve();
+        if (line.includes(options.started ?? "[dispatcher] started")) ready.resolve();
       }
       ready.reject(new NotStarted((await child.status).code, lines));
     })();
-    ready.promise.catch(() => undefined);
-    await deadline(ready.promise, PATIENCE_MS);
+    try {
+      await deadline(ready.promise, PATIENCE_MS);
+    } catch (error) {
+      if (folder) await Deno.remove(folder, { recursive: true });
+      throw error;
+    }
     const [, hostname = "", port] = /listening on (.*):(\d+)$/.exec(lines[0] ?? "") ?? [];
     return new SdServe(child, { hostname, port: Number(port) }, lines, talk, folder);
   }

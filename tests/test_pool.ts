@@ -4,7 +4,8 @@
  */
 
 import { delay } from "@std/async/delay";
-import { leasedTaskLine, leaseOf, type StopReason } from "../protocol/work_message.ts";
+import { BUILTIN_WORK } from "../protocol/pool_start.ts";
+import { leasedTaskLine, leaseOf, type RetireReason } from "../protocol/work_message.ts";
 import { Pool, type PoolListener } from "../workers/pool.ts";
 import type { Profile } from "../workers/profile.ts";
 import type { TaskModule } from "../workers/task_modules.ts";
@@ -20,13 +21,14 @@ export type Report = any;
 export interface TestPoolOptions {
   readonly modules?: readonly TaskModule[];
   readonly entry?: string;
+  readonly maxMemoryBytes?: number;
 }
 
 export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly pool: Pool;
   /** Every line for the server, parsed, in order. */
   readonly reports: Report[] = [];
-  readonly stuckTasks: [number, StopReason][] = [];
+  readonly stuckTasks: [number, RetireReason][] = [];
   workersStarted = 0;
   spoiltTimes = 0;
   readonly strayLines: string[] = [];
@@ -41,7 +43,10 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #held = 0;
 
   /** Its workers run the built-in ops and the odd ones, those of `modules`, or what is in `entry`. */
-  constructor(workers: number, { modules = [], entry }: TestPoolOptions = {}) {
+  constructor(
+    workers: number,
+    { modules = [], entry, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }: TestPoolOptions = {},
+  ) {
     const source = entry ?? (modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts");
     const folders = modules.map(({ url }) => new URL(".", url));
     this.pool = new Pool({
@@ -61,6 +66,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
           });
         },
       },
+      maxMemoryBytes,
       sink: this,
       listener: this,
     });
@@ -155,7 +161,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     if (lines.length > 0) this.pool.accept(lines);
   }
 
-  stuck(lease: number, reason: StopReason): void {
+  stuck(lease: number, reason: RetireReason): void {
     this.stuckTasks.push([lease, reason]);
   }
 

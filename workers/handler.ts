@@ -57,10 +57,11 @@ export function outcomeOf(value: unknown): Outcome {
 }
 
 function boundedResult(json: string): Outcome {
-  const bytes = lengthOf(encode(json));
+  // A character is at least a byte: what is surely too long is not copied, it may be half a gigabyte.
+  const bytes = json.length > MAX_RESULT_BYTES ? json.length : lengthOf(encode(json));
   if (bytes <= MAX_RESULT_BYTES) return json;
   return badResult(
-    `${bytes} bytes of JSON, the limit is ${MAX_RESULT_BYTES}; return where it is kept instead`,
+    `${bytes} bytes of JSON or more, the limit is ${MAX_RESULT_BYTES}; return where it is kept instead`,
   );
 }
 

@@ -14,6 +14,8 @@ const PIECE = 64;
 const PIECE_MS = 5000;
 /** A file whose top level takes longer waits for something that does not come. */
 const LOAD_MS = 10_000;
+/** For the worker to start, on the slowest machine. */
+const START_MS = 60_000;
 
 export interface InspectorOptions {
   readonly modules: readonly TaskModule[];
@@ -32,6 +34,7 @@ export class Inspector {
   readonly #found = Promise.withResolvers<FoundOp[]>();
   readonly #checks = new Map<number, { count: number; answer: (faults: Faults) => void }>();
   #loading = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
   #check = 0;
   #isGone = false;
 
@@ -52,15 +55,14 @@ export class Inspector {
   /** Loads the files; resolves with what is in them. Throws a `LoadFault`. */
   static async open(options: InspectorOptions): Promise<{ inspector: Inspector; ops: FoundOp[] }> {
     const inspector = new Inspector(options);
-    const { loadMs = LOAD_MS } = options;
-    const timer = setTimeout(() => inspector.#found.reject(inspector.#late(loadMs)), loadMs);
+    inspector.#allow(START_MS);
     try {
       return { inspector, ops: await inspector.#found.promise };
     } catch (error) {
       inspector.close();
       throw error;
     } finally {
-      clearTimeout(timer);
+      clearTimeout(inspector.#timer);
     }
   }
 
@@ -95,13 +97,21 @@ export class Inspector {
   }
 
   #receive(report: InspectReport): void {
-    if ("loading" in report) this.#loading = report.loading;
-    else if ("ops" in report) this.#found.resolve(report.ops);
+    if ("loading" in report) {
+      this.#loading = report.loading;
+      this.#allow(this.#options.loadMs ?? LOAD_MS);
+    } else if ("ops" in report) this.#found.resolve(report.ops);
     else if ("fault" in report) this.#found.reject(new LoadFault(report.fault));
     else {
       this.#checks.get(report.checked)?.answer(report.faults);
       this.#checks.delete(report.checked);
     }
+  }
+
+  /** From now on, so long for the next thing to happen. */
+  #allow(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#found.reject(this.#late(ms)), ms);
   }
 
   #lose(message: string): void {

@@ -8,18 +8,16 @@
  */
 
 import { MAX_ERROR_MESSAGE_CHARS } from "../protocol/limits.ts";
-import { leaseOf, type PoolReport, type StopReason } from "../protocol/work_message.ts";
+import {
+  leaseOf,
+  type PoolReport,
+  type RetireReason,
+  type StopReason,
+} from "../protocol/work_message.ts";
 import { Backlogs } from "./backlogs.ts";
 import { LifeWatch } from "./life_watch.ts";
-import {
-  creditFor,
-  FETCH_MICROS,
-  isWorthTelling,
-  loadOf,
-  shareOf,
-  UNKNOWN_MICROS,
-  WAKE_MICROS,
-} from "./pace.ts";
+import { MemoryWatch } from "./memory_watch.ts";
+import { creditFor, isWorthTelling, UNKNOWN_MICROS } from "./pace.ts";
 import type { Profile } from "./profile.ts";
 import { ProgressReporter } from "./progress.ts";
 import { Seating } from "./seating.ts";
@@ -27,6 +25,7 @@ import { Stopper } from "./stopper.ts";
 import type { TaskLibrary } from "./task_library.ts";
 import type { ResultSink } from "./result_intake.ts";
 import { Thread, type ThreadListener } from "./thread.ts";
+import { busiestThread, chooseThread } from "./thread_choice.ts";
 import { microsOf, ThreadWatch, type WatchedPool } from "./thread_watch.ts";
 
 const WATCH_MS = 20;
@@ -37,7 +36,7 @@ const FORGED = "something in the worker spoke for it; the worker was replaced";
 
 export interface PoolListener {
   /** This task does not stop; the process must end for it. */
-  stuck(lease: number, reason: StopReason): void;
+  stuck(lease: number, reason: RetireReason): void;
   /** No task is to blame, but the process must end, and another take its place: it says why. */
   spoilt(why: string): void;
   /** A worker could not even load. */
@@ -55,6 +54,8 @@ export type PoolOps = Pick<
 export interface PoolOptions {
   readonly workers: number;
   readonly ops: PoolOps;
+  /** A worker's share. */
+  readonly maxMemoryBytes: number;
   readonly sink: ResultSink;
   readonly listener: PoolListener;
 }
@@ -65,6 +66,7 @@ export class Pool implements ThreadListener, WatchedPool {
   readonly #stopper: Stopper;
   readonly #progress: ProgressReporter;
   readonly #watch: ThreadWatch;
+  readonly #memory: MemoryWatch<Thread>;
   readonly #lives: LifeWatch;
   readonly #threads: Thread[] = [];
   readonly #backlog: Backlogs;
@@ -75,7 +77,7 @@ export class Pool implements ThreadListener, WatchedPool {
   #closed = false;
 
   constructor(options: PoolOptions) {
-    const { workers, ops, sink, listener } = options;
+    const { workers, ops, maxMemoryBytes, sink, listener } = options;
     this.#options = options;
     this.#backlog = new Backlogs(ops);
     this.#seating = new Seating(this.#backlog);
@@ -86,6 +88,7 @@ export class Pool implements ThreadListener, WatchedPool {
       stuck: (lease, reason) => listener.stuck(lease, reason),
     });
     this.#watch = new ThreadWatch(this, { stopper: this.#stopper, progress: this.#progress });
+    this.#memory = new MemoryWatch({ shareBytes: maxMemoryBytes });
     this.#lives = new LifeWatch(this.#threads, (thread) => this.giveUp(thread));
     this.#credit = creditFor(Array(workers).fill(UNKNOWN_MICROS));
   }
@@ -117,6 +120,11 @@ export class Pool implements ThreadListener, WatchedPool {
     return this.#threads.reduce((sum, { posted }) => sum + posted.length, this.#backlog.size);
   }
 
+  /** Since it was closed, the process has gone on taking memory. */
+  get isRunningAway(): boolean {
+    return this.#memory.isRunningAway;
+  }
+
   /** The leases of all tasks held. */
   leases(): number[] {
     return [this.#backlog.lines(), ...this.#threads.map(({ posted }) => posted)]
@@ -127,8 +135,8 @@ export class Pool implements ThreadListener, WatchedPool {
   accept(lines: string[]): void {
     if (this.#closed) return this.#release(lines);
     this.#backlog.push(lines);
+    if (this.#timer === undefined) this.#startWatch();
     this.#dispatch();
-    this.#timer ??= setInterval(() => this.#look(), WATCH_MS);
   }
 
   /** Stops these tasks wherever they are; a cancelled one is reported, a lost one is not. */
@@ -165,6 +173,7 @@ export class Pool implements ThreadListener, WatchedPool {
   close(): void {
     this.#closed = true;
     this.#credit = 0;
+    this.#memory.close();
     this.#report({ credit: 0 });
     for (const thread of this.#threads) this.takeBack(thread);
     this.#release(this.#backlog.takeAll());
@@ -172,18 +181,28 @@ export class Pool implements ThreadListener, WatchedPool {
 
   // What threads tell.
 
-  ready(): void {
+  ready(thread: Thread): void {
+    this.#memory.ready(thread, performance.now());
     this.#dispatch();
   }
 
   progressed(thread: Thread): void {
-    if (thread.profile.isolate && thread.posted.length === 0) void this.#retireThread(thread);
-    if (thread.posted.length === 0 && this.#backlog.size === 0) this.#fetchWork();
+    if (thread.posted.length === 0) {
+      if (thread.profile.isolate) void this.#retireThread(thread);
+      else if (this.#memory.isSpent(thread)) this.replace(thread);
+    }
+    if (thread.posted.length === 0 && this.#backlog.size === 0) {
+      // It has nothing to do: what waits longest behind another's task is for it.
+      const busiest = busiestThread(this.#threads);
+      if (busiest) this.takeBack(busiest);
+    }
     this.#dispatch();
   }
 
   stopped(thread: Thread): void {
     this.#stopper.ended(thread);
+    // Too late to let it live.
+    if (thread.isDying) this.replace(thread);
   }
 
   noted(thread: Thread, note: string): void {
@@ -241,6 +260,7 @@ export class Pool implements ThreadListener, WatchedPool {
   replace(thread: Thread, ended?: string, profile = thread.profile): void {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
+    this.#memory.left(thread, performance.now());
     const left = thread.end().filter((line) => line !== ended);
     if (this.#closed) this.#release(left);
     else this.#backlog.putBack(left);
@@ -277,7 +297,7 @@ export class Pool implements ThreadListener, WatchedPool {
   #dispatch(): void {
     if (this.#options.ops.hasSpecial) this.#seat();
     while (this.#backlog.size > 0) {
-      const choice = this.#choose();
+      const choice = chooseThread(this.#threads, this.#backlog, this.#seating.isOwing);
       if (!choice) return;
       const { thread, share } = choice;
       thread.post(this.#backlog.take(thread.profile, share));
@@ -293,48 +313,12 @@ export class Pool implements ThreadListener, WatchedPool {
     }
   }
 
-  /** A worker has nothing to do: takes back what waits longest behind another's task. */
-  #fetchWork(): void {
-    let busiest: Thread | undefined;
-    let most = FETCH_MICROS;
-    for (const thread of this.#threads) {
-      const waiting = (thread.posted.length - 1) * microsOf(thread);
-      if (waiting < most) continue;
-      busiest = thread;
-      most = waiting;
-    }
-    if (busiest) this.takeBack(busiest);
-  }
-
-  /** The thread to give the next tasks to, and how many. */
-  #choose(): { thread: Thread; share: number } | undefined {
-    let best: { thread: Thread; share: number } | undefined;
-    let bestRank = Infinity;
-    const now = performance.now();
-    for (const thread of this.#threads) {
-      if (!thread.accepts) continue;
-      const waiting = this.#backlog.sizeOf(thread.profile);
-      const micros = microsOf(thread);
-      const held = thread.posted.length;
-      if (waiting === 0 || held > 0 && this.#seating.isOwing) continue;
-      const share = thread.profile.isolate ? 1 : shareOf({ micros, held, waiting });
-      if (share <= 0) continue;
-      const load = loadOf({ micros, held, quietMicros: (now - thread.movedAt) * 1000 });
-      // One that is awake and will be done in no time goes before one that would have to wake up.
-      const rank = held > 0 && load < WAKE_MICROS ? -1 : load;
-      if (rank < bestRank) {
-        best = { thread, share };
-        bestRank = rank;
-      }
-    }
-    return best;
-  }
-
   #look(): void {
     if (this.held === 0) return this.#stopWatch();
     const now = performance.now();
     const micros = [...this.#threads].map((thread) => this.#watch.look(thread, now));
     if (this.#options.ops.hasSpecial) this.#seating.look(this.#threads, now);
+    if (!this.#closed) this.#weigh(now);
     this.#dispatch();
     if (this.#closed) return;
     this.#tellCredit(creditFor(micros));
@@ -342,6 +326,24 @@ export class Pool implements ThreadListener, WatchedPool {
     const excess = Math.min(this.held - this.#credit, this.#backlog.size);
     if (wait > MAX_WAIT_MICROS && excess > 0 && this.#threads.every(({ isReady }) => isReady)) {
       this.#release(this.#backlog.takeLast(excess));
+    }
+  }
+
+  /** Stops what takes more memory than its share, and lets no worker begin that has too little left. */
+  #weigh(now: number): void {
+    const verdict = this.#memory.look(this.#threads, now);
+    for (const thread of [...this.#threads]) {
+      if (!this.#memory.isSpent(thread)) continue;
+      this.takeBack(thread);
+      if (thread.posted.length === 0) this.replace(thread);
+    }
+    // What one takes that is being stopped must not be laid to another.
+    if (!verdict || this.#threads.some((thread) => this.#stopper.isStopping(thread))) return;
+    for (const { thread, line } of verdict.guilty) {
+      this.stopRunning(thread, leaseOf(line), "memory");
+    }
+    for (const { line } of verdict.suspects) {
+      this.#options.listener.stuck(leaseOf(line), "suspect");
     }
   }
 
@@ -357,6 +359,11 @@ export class Pool implements ThreadListener, WatchedPool {
 
   #report(report: PoolReport): void {
     this.#sink.line(JSON.stringify(report));
+  }
+
+  #startWatch(): void {
+    this.#memory.begin(this.#threads, performance.now());
+    this.#timer = setInterval(() => this.#look(), WATCH_MS);
   }
 
   #stopWatch(): void {

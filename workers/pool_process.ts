@@ -12,8 +12,8 @@ import { SdError } from "../protocol/errors.ts";
 import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
 import {
   type PoolReport,
+  type RetireReason,
   type ServerOrder,
-  type StopReason,
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
@@ -64,6 +64,7 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#pool = new Pool({
       workers: start.workers,
       ops: this.#library,
+      maxMemoryBytes: start.maxMemoryBytes,
       sink: this,
       listener: this,
     });
@@ -121,11 +122,16 @@ class PoolProcess implements PoolListener, ResultSink {
     void this.#retire(why);
   }
 
-  stuck(lease: number, reason: StopReason): void {
-    this.#doomed++;
+  stuck(lease: number, reason: RetireReason): void {
+    // A suspect that ends in time has taken nothing that it should not.
+    if (reason !== "suspect") this.#doomed++;
     const report: PoolReport = { retire: [[lease, reason]] };
     this.line(JSON.stringify(report));
-    void this.#retire("a task would not stop");
+    void this.#retire(
+      reason === "memory" || reason === "suspect"
+        ? "tasks took more memory than they may"
+        : "a task would not stop",
+    );
   }
 
   // Its ends.
@@ -150,7 +156,11 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#leaving = true;
     this.#pool.close();
     const end = performance.now() + waitMs;
-    while (this.#pool.held > this.#doomed && performance.now() < end) await delay(POLL_MS);
+    while (this.#pool.held > this.#doomed && performance.now() < end) {
+      // The others run again elsewhere; the machine may not have the time.
+      if (this.#isRetiring && this.#pool.isRunningAway) break;
+      await delay(POLL_MS);
+    }
     await this.#link?.finish(FINISH_MS);
     this.#ended.resolve(EXIT.ok);
   }

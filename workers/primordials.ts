@@ -96,6 +96,9 @@ export const stopInterval = clearInterval;
 export const preventDefault = uncurryThis(Event.prototype.preventDefault);
 export const closeWorker = globalThis.close.bind(globalThis);
 
+/** What this worker's isolate takes, and the process as a whole; in bytes. */
+export const { memoryUsage } = Deno;
+
 const encoder = new TextEncoder();
 export const encode = encoder.encode.bind(encoder);
 export const encodeInto = encoder.encodeInto.bind(encoder);

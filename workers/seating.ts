@@ -16,6 +16,8 @@ export interface Seat {
   readonly isReady: boolean;
   /** Has nothing to do, and may be given something. */
   readonly isIdle: boolean;
+  /** Has run a task. */
+  readonly isUsed: boolean;
 }
 
 export class Seating {
@@ -49,7 +51,8 @@ export class Seating {
       }
       const seat = seats.find((seat) =>
         seat.isIdle && seat.profile !== profile &&
-        (this.#owed.has(profile) || this.#backlogs.sizeOf(seat.profile) === 0)
+        // One that was started for tasks that wait does some of them first, or none would ever be done.
+        (this.#owed.has(profile) && seat.isUsed || this.#backlogs.sizeOf(seat.profile) === 0)
       );
       if (!seat) continue;
       this.#owed.delete(profile);

@@ -9,7 +9,7 @@ export function stopMessage(reason: StopReason, timeoutMs: number): string {
     case "cancel":
       return "stopped: the task was cancelled";
     case "memory":
-      return "stopped: it took more memory than a worker's share";
+      return "stopped: it took more memory than a worker's share (--max-memory)";
     case "lost":
       return "stopped: the server gave the task to another worker";
   }

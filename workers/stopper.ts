@@ -6,6 +6,8 @@
  *     dying     the worker is told to end itself                 one that waits for ever
  *     stuck     the whole process is replaced                    one that never yields
  *
+ * One that takes too much memory is given no time: it begins with the second.
+ *
  * The third is the listener's: `worker.terminate()` does not stop a worker that spins.
  */
 
@@ -54,15 +56,17 @@ export class Stopper {
       if (reason === "lost") stop.reason = reason;
       return;
     }
+    const hasTime = reason !== "memory";
     this.#stops.set(thread, {
       task,
       lease: leaseOf(task.line),
       reason,
-      phase: "asked",
+      phase: hasTime ? "asked" : "dying",
       since: performance.now(),
       heartbeat: thread.row.heartbeat,
     });
     thread.stop(task, reason);
+    if (!hasTime) thread.die();
   }
 
   isStopping(thread: Thread): boolean {
@@ -83,7 +87,8 @@ export class Stopper {
   watch(thread: Thread, now: number): void {
     const stop = this.#stops.get(thread);
     if (!stop) return;
-    if (stop.phase === "dying" && thread.row.closed) {
+    // Also one that was slower to end than it should: then the process need not end for it.
+    if (stop.phase !== "asked" && thread.row.closed) {
       this.ended(thread);
       this.#listener.closed(thread, stop.task.line);
     } else if (stop.phase === "asked" && now - stop.since >= GRACE_MS) {

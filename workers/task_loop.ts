@@ -12,6 +12,7 @@ import {
   isPlainPromise,
   mapGet,
   max,
+  memoryUsage,
   microtask,
   NativeError,
   NativePromise,
@@ -40,6 +41,8 @@ const SMOOTHING = 1 / 8;
 /** A promise that is settled already gets through in three turns of the microtask queue. */
 const PARK_TURNS = 6;
 const HEARTBEAT_MS = 50;
+/** Weighing costs as much as a few small tasks: between tasks, at most so often. */
+const WEIGH_MS = 2;
 /** Progress notes go to the main thread at most so often. */
 const NOTE_MS = 100;
 
@@ -91,12 +94,14 @@ export class TaskLoop implements TaskHost {
   #progressed = false;
   #note: { noted: number; note: string } | undefined = undefined;
   #notedAt = -NOTE_MS;
+  #weighedAt = 0;
 
   constructor({ row, results, ops, report, scope }: TaskLoopOptions) {
     this.#row = row;
     this.#results = results;
     this.#ops = ops;
     this.#report = report;
+    this.#weigh(now());
     this.#scope = scope;
     scope?.open({
       failed: (thrown) => this.#fail(errorOf(thrown)),
@@ -285,7 +290,7 @@ export class TaskLoop implements TaskHost {
 
   #tell(): void {
     if (this.#unread > 0) this.#readClock();
-    this.#publishAverage();
+    this.#publish();
     this.#told = this.#done;
     this.#report({ done: this.#done, end: this.#results.end });
   }
@@ -294,7 +299,7 @@ export class TaskLoop implements TaskHost {
   #sendLine(seq: number, line: string): void {
     this.#unread++;
     this.#readClock();
-    this.#publishAverage();
+    this.#publish();
     this.#done = this.#told = seq;
     this.#row.countSent();
     this.#report({ done: seq, end: this.#results.end, line });
@@ -314,12 +319,21 @@ export class TaskLoop implements TaskHost {
     this.#unread = 0;
   }
 
-  #publishAverage(): void {
+  #publish(): void {
+    if (this.#clock - this.#weighedAt >= WEIGH_MS) this.#weigh(this.#clock);
     this.#row.setMicros(max(1, round(this.#averageMs * 1000)));
+  }
+
+  /** Tells what the isolate takes, what it has not thrown away yet included. */
+  #weigh(at: number): void {
+    const { heapTotal, external } = memoryUsage();
+    this.#row.tellMemory(((heapTotal + external) / 1024) | 0);
+    this.#weighedAt = at;
   }
 
   #beat(): void {
     this.#row.beat();
+    this.#weigh(now());
     if (this.#note && now() - this.#notedAt >= NOTE_MS) this.#sendNote();
     if (this.#busy) return;
     stopInterval(this.#heart);

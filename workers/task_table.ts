@@ -42,6 +42,9 @@ const MICROS = 9;
 const CLOSED = 10;
 /** How many results were too large for the result area and were sent by message. */
 const SENT = 11;
+/** What the worker's isolate has taken, in KiB, when it last told; and how often it has told. */
+const MEMORY = 12;
+const MEMORY_TOLD = 13;
 /** Sequence number of the task that shall stop. Written by the main thread, like all below. */
 const CANCEL = 16;
 /** Up to where the main thread has taken results from the result area. */
@@ -130,6 +133,11 @@ export class TaskRow {
     add(this.#ints, HEARTBEAT, 1);
   }
 
+  tellMemory(kib: number): void {
+    store(this.#ints, MEMORY, kib);
+    add(this.#ints, MEMORY_TOLD, 1);
+  }
+
   setClosed(): void {
     store(this.#ints, CLOSED, 1);
   }
@@ -176,6 +184,14 @@ export class TaskRow {
 
   get heartbeat(): number {
     return load(this.#ints, HEARTBEAT);
+  }
+
+  get memoryBytes(): number {
+    return load(this.#ints, MEMORY) * 1024;
+  }
+
+  get memoryTold(): number {
+    return load(this.#ints, MEMORY_TOLD);
   }
 
   get micros(): number {

@@ -81,6 +81,7 @@ export class Thread {
   #tookBack = false;
   #muted = false;
   #stopping = 0;
+  #isDying = false;
   /** Results that came by message. */
   #received = 0;
   #ready = false;
@@ -130,11 +131,16 @@ export class Thread {
   /** Whether tasks may be posted. */
   get accepts(): boolean {
     return this.#ready && !this.#over && !this.#tookBack && !this.#muted && this.#stopping === 0 &&
-      !(this.profile.isolate && (this.#isUsed || this.#posted.length > 0));
+      !this.#isDying && !(this.profile.isolate && (this.#isUsed || this.#posted.length > 0));
   }
 
   get isIdle(): boolean {
     return this.accepts && this.#posted.length === 0;
+  }
+
+  /** It was asked to end itself. */
+  get isDying(): boolean {
+    return this.#isDying;
   }
 
   /** It has run a task. */
@@ -200,6 +206,7 @@ export class Thread {
 
   /** Asks the worker to end itself. */
   die(): void {
+    this.#isDying = true;
     this.#send({ die: true });
   }
 

@@ -4,16 +4,26 @@
  */
 
 import { quote, SdError } from "../../protocol/errors.ts";
-import type { OpView, Progress, ServerStats, Status, TaskView, Why } from "../../protocol/task.ts";
+import type {
+  OpView,
+  Progress,
+  ServerStats,
+  Status,
+  TaskLogView,
+  TaskView,
+  Why,
+} from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine, Enqueued, ListRequest, TaskRecord } from "../engine/engine.ts";
 import { RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import type { TaskLog } from "../task/task_log.ts";
 import type { Pausing } from "./pausing.ts";
 import type { KnownOps, SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
+import { readTaskLog } from "./task_log_view.ts";
 import { taskSummary, taskView } from "./task_view.ts";
 import type { Transfer } from "./transfer.ts";
 import { whyOf } from "./why.ts";
@@ -23,6 +33,7 @@ export interface Dispatch {
   kick(): void;
   stopTasks(leases: readonly number[], reason: "cancel"): void;
   progressOf(lease: number): Progress | undefined;
+  logOf(lease: number): TaskLog | undefined;
   readonly runners: readonly {
     readonly ops: ReadonlySet<string>;
     readonly workers: number;
@@ -121,6 +132,14 @@ export class TaskApi {
     const [record] = await this.#options.engine.get([id]);
     if (!record) throw notFound(id);
     return this.#view(record);
+  }
+
+  /** What the task has said. */
+  async logs(id: string): Promise<TaskLogView> {
+    const { engine, dispatch } = this.#options;
+    const view = await readTaskLog({ engine, logOf: (lease) => dispatch.logOf(lease) }, id);
+    if (!view) throw notFound(id);
+    return view;
   }
 
   /** The task once it is final. */

@@ -32,6 +32,7 @@ import { DEFAULT_RULES, type KeyBond, type NewTask, type Past } from "../task/ne
 import { formatRate, readRate } from "../../protocol/rate.ts";
 import { newSerial } from "../task/task_id.ts";
 import { RecordFields, wrong } from "./record_fields.ts";
+import { readTrail, trailMembers } from "./trail_record.ts";
 
 export const RECORD_VERSION = 1;
 
@@ -75,6 +76,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
     ...(record.result !== undefined && embedded("result", record.result)),
     ...(record.error && { error: { code: record.error.code, message: record.error.message } }),
     ...(record.cancelledFor !== undefined && { cancelled_for: record.cancelledFor }),
+    ...trailMembers(record),
   };
 }
 
@@ -172,6 +174,7 @@ function readPast(fields: RecordFields): Past {
     result,
     error,
     cancelledFor: cancelledFor === undefined ? undefined : readId(cancelledFor, "cancelled_for"),
+    ...readTrail(fields),
   };
 }
 

@@ -21,6 +21,10 @@ export function taskView(record: TaskRecord, progress: Progress | undefined): Ta
     ...(progress === undefined ? {} : { progress }),
     ...(record.bond === undefined ? {} : { key: record.bond.key }),
     ...(record.after.length === 0 ? {} : { after: [...record.after] }),
+    // One that is to run again has not been run yet.
+    ...(record.trail?.version !== undefined && record.attempt > 0
+      ? { version: record.trail.version }
+      : {}),
   };
 }
 

@@ -8,8 +8,9 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { Status } from "../../protocol/task.ts";
-import type { Backup, Engine, ListRequest } from "../engine/engine.ts";
+import type { Backup, Engine, ListRequest, TaskRecord } from "../engine/engine.ts";
 import type { NewTask } from "../task/new_task.ts";
+import { charsOf } from "../task/task_log.ts";
 import type { TaskEntry } from "./task_entry.ts";
 import { checkVersion, RECORD_VERSION, recordFromJson, recordToJson } from "./task_record_json.ts";
 
@@ -73,8 +74,9 @@ export class Transfer {
       ...(request.op === undefined ? {} : { op: request.op }),
       ...(place === undefined ? {} : { cursor: place }),
     };
-    const { tasks, cursor } = await this.#engine.list(list);
-    const chars = tasks.map(({ payload, result }) => payload.length + (result?.length ?? 0));
+    const { tasks: listed, cursor } = await this.#engine.list(list);
+    const tasks = await this.#withLogs(listed);
+    const chars = tasks.map(sizeOf);
     const fitting = countWithin(chars, MAX_PAGE_CHARS);
     if (fitting < tasks.length) {
       // Asked for again in fewer, since only the engine knows the cursor of a place.
@@ -86,6 +88,22 @@ export class Transfer {
       records: tasks.map(recordToJson),
       cursor: cursor === undefined ? null : cursorOf(Math.min(next, MAX_PAGE), cursor),
     };
+  }
+
+  /** Those that said anything as they are now, with what they said; no more than fit a page. */
+  async #withLogs(listed: readonly TaskRecord[]): Promise<TaskRecord[]> {
+    const tasks = [...listed];
+    let chars = 0;
+    for (const [i, task] of tasks.entries()) {
+      chars += sizeOf(task);
+      if (chars > MAX_PAGE_CHARS) break;
+      if (!task.trail?.logged) continue;
+      const [whole] = await this.#engine.get([task.id], { log: true });
+      if (!whole) continue;
+      tasks[i] = whole;
+      chars += sizeOf(whole) - sizeOf(task);
+    }
+    return tasks;
   }
 
   /** Lines of records, empty ones passed over. */
@@ -165,6 +183,11 @@ export class Transfer {
     }
     return await taker.take(setting as string, value);
   }
+}
+
+/** Characters of a record. */
+function sizeOf({ payload, result, log }: TaskRecord): number {
+  return payload.length + (result?.length ?? 0) + (log ? charsOf(log) : 0);
 }
 
 function parse(line: string): JsonObject {

@@ -10,6 +10,7 @@ import type { Engine, Leased } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { OpDirectory } from "./op_directory.ts";
+import type { TaskLog } from "../task/task_log.ts";
 import type { Pauses } from "./pauses.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Runner } from "./runner.ts";
@@ -102,6 +103,11 @@ export class Dispatcher {
     return this.#runners.find((runner) => runner.holds(lease))?.progressOf(lease);
   }
 
+  /** What the run under `lease` has said so far. */
+  logOf(lease: number): TaskLog | undefined {
+    return this.#runners.find((runner) => runner.holds(lease))?.logOf(lease);
+  }
+
   async #run(): Promise<void> {
     // Whoever kicked has more to do in this turn; the tasks of one read are enqueued together.
     await undefined;
@@ -127,7 +133,15 @@ export class Dispatcher {
     const { engine, events, clock, leaseMs, pauses, bounds } = this.#options;
     const ops = pauses.leasable(runner.ops);
     const lease = engine.lease(
-      { ops, rates: bounds.rates, limits: bounds.limits, limit, leaseMs, suspects },
+      {
+        ops,
+        rates: bounds.rates,
+        limits: bounds.limits,
+        versions: runner.versions,
+        limit,
+        leaseMs,
+        suspects,
+      },
       clock.now(),
     );
     this.#lease = lease;

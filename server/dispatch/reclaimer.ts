@@ -10,7 +10,7 @@ import { Ticker } from "./ticker.ts";
 export interface ReclaimerOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
-  readonly dispatcher: Pick<Dispatcher, "kick" | "stopTasks">;
+  readonly dispatcher: Pick<Dispatcher, "kick" | "stopTasks" | "logOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
@@ -23,7 +23,8 @@ export function createReclaimer(options: ReclaimerOptions): Ticker {
     clock,
     log,
     async work() {
-      const { lost, finished } = await engine.reclaim(clock.now());
+      const logOf = (lease: number) => dispatcher.logOf(lease);
+      const { lost, finished } = await engine.reclaim(clock.now(), logOf);
       if (lost.length > 0) {
         log.warn("reclaimer", `${lost.length} leases ran out; their tasks are queued again`);
         // Should the worker still live, it learns that the tasks are not its own any more.

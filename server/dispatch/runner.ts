@@ -7,6 +7,7 @@ import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Progress } from "../../protocol/task.ts";
 import type { SchemaFault } from "../../protocol/work_message.ts";
 import type { LeasedTask } from "../engine/engine.ts";
+import type { TaskLog } from "../task/task_log.ts";
 
 /** What is to be checked by the schema of its op: the line as it was submitted. */
 export type UncheckedSubmit = readonly [op: string, line: string];
@@ -15,6 +16,8 @@ export interface Runner {
   readonly ops: ReadonlySet<string>;
   /** By the names of the ops. */
   readonly specs: ReadonlyMap<string, OpSpec>;
+  /** Of the ops that have one. */
+  readonly versions: ReadonlyMap<string, string>;
   /** Which of the pools with a name it is of. */
   readonly pool: string | undefined;
   readonly workers: number;
@@ -25,6 +28,8 @@ export interface Runner {
   run(tasks: readonly LeasedTask[]): void;
   holds(lease: number): boolean;
   progressOf(lease: number): Progress | undefined;
+  /** What the run under `lease` has said so far; `undefined` where it said nothing. */
+  logOf(lease: number): TaskLog | undefined;
   /** `cancel`: stop these tasks and say so. `lost`: they are not yours any more. */
   stop(leases: readonly number[], reason: "cancel" | "lost"): void;
   /** Of each submit its fault, or null; nothing where the process ended, or answered something else. */

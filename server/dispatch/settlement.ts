@@ -11,6 +11,7 @@ import type { Ack, Engine, Nack } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
+import { charsOf, type TaskLog } from "../task/task_log.ts";
 import { UnderWay } from "../task/under_way.ts";
 import type { WatchedTask } from "../task/watchers.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -30,7 +31,7 @@ export interface BrokenRun {
   readonly task: WatchedTask;
 }
 
-/** Characters of results that an engine may be busy keeping; more are not read until some are safe. */
+/** Characters of results and logs that an engine may be busy keeping; more are not read until some are safe. */
 const MAX_UNSAFE_CHARS = 32 * 1024 * 1024;
 /** What a result costs beside its characters. */
 const RESULT_CHARS = 200;
@@ -60,7 +61,7 @@ export class Settlement {
   ack(acks: readonly Ack[]): void {
     const { engine, clock, dispatcher } = this.#options;
     let chars = 0;
-    for (const { result } of acks) chars += result.length + RESULT_CHARS;
+    for (const { result, log } of acks) chars += result.length + RESULT_CHARS + sizeOf(log);
     const work = engine.ack(acks, clock.now());
     // The workers have room now, whatever becomes of the results.
     dispatcher.kick();
@@ -74,7 +75,8 @@ export class Settlement {
     const work = engine.nack(nacks, clock.now());
     // Who watches is told how an attempt ended before the next is handed out.
     if (!events.watchers.any) dispatcher.kick();
-    void this.#settle(work, runs.length * RESULT_CHARS, runs);
+    const chars = nacks.reduce((sum, { log }) => sum + RESULT_CHARS + sizeOf(log), 0);
+    void this.#settle(work, chars, runs);
   }
 
   /** A worker process still holds these; it is told which of them it has lost. */
@@ -124,4 +126,8 @@ export class Settlement {
       }
     }
   }
+}
+
+function sizeOf(log: TaskLog | undefined): number {
+  return log ? charsOf(log) : 0;
 }

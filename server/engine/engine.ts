@@ -9,6 +9,8 @@ import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
 import type { Rate } from "../../protocol/rate.ts";
+import type { TaskLog } from "../task/task_log.ts";
+import type { Trail } from "../task/trail.ts";
 
 /** In what engines differ, for those who must know. */
 export interface EngineTraits {
@@ -44,6 +46,8 @@ export interface LeaseRequest {
   readonly rates?: ReadonlyMap<string, Rate>;
   /** Of ops that have one: how many of their tasks may run at a time. A map is not changed, but replaced. */
   readonly limits?: ReadonlyMap<string, number>;
+  /** Of the ops that have one: the version that the worker has of them. */
+  readonly versions?: ReadonlyMap<string, string>;
   /** Most tasks to lease. */
   readonly limit: number;
   /** The lease runs out so many ms after `now`, unless it is renewed. */
@@ -66,6 +70,8 @@ export interface LeasedTask {
   readonly lease: number;
   /** The results of the tasks it came after, by their ids, as a JSON object; of a task that has any. */
   readonly after: string | undefined;
+  /** What its runs before this one have left, and this one's version. */
+  readonly trail: Trail | undefined;
 }
 
 export interface Leased {
@@ -83,6 +89,8 @@ export interface Ack {
   readonly lease: number;
   /** In JSON. */
   readonly result: string;
+  /** What the run has said; its numbers go on from those before. */
+  readonly log?: TaskLog | undefined;
 }
 
 /** How a run ended without a result. */
@@ -93,10 +101,12 @@ export interface Nack {
    * `released`: it was never started. `died`: its worker process did; not the task's fault.
    */
   readonly reason: "failed" | "stopped" | "released" | "died";
-  /** Of `failed`. */
+  /** Of `failed`. Of `died`: what the process died of; the task's error where this death is its last. */
   readonly error?: ErrorBody<FailureCode>;
   /** Of `failed`: no further attempt, whatever the task's options say. */
   readonly last?: boolean;
+  /** What the run has said. */
+  readonly log?: TaskLog | undefined;
 }
 
 export interface Cancelled {
@@ -174,8 +184,19 @@ export interface TaskRecord {
   readonly error: ErrorBody<FailureCode> | undefined;
   /** Of a cancelled task: the one it came after that did not complete. */
   readonly cancelledFor: string | undefined;
+  readonly trail: Trail | undefined;
+  /** Only where it was asked for, and there is one: of all runs that have ended. */
+  readonly log?: TaskLog;
   /** Only where it was asked for, and the task is not final. */
   readonly standing?: Standing;
+}
+
+/** What `get` is to tell beside the records. */
+export interface GetOptions {
+  /** The time: also why those that are not final do not run. */
+  readonly standingAt?: number;
+  /** Also what they have said. */
+  readonly log?: true;
 }
 
 export interface ListRequest {
@@ -243,16 +264,15 @@ export interface Engine {
   ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]>;
   /** Ends runs that have no result; answers the tasks that are final by it. */
   nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]>;
-  /** Takes back leases that ran out, as if their worker process had died. */
-  reclaim(now: number): Promise<{ lost: number[]; finished: FinishedTask[] }>;
+  /** Takes back leases that ran out, as if their worker process had died; `logOf` knows what was said. */
+  reclaim(
+    now: number,
+    logOf?: (lease: number) => TaskLog | undefined,
+  ): Promise<{ lost: number[]; finished: FinishedTask[] }>;
   cancel(ids: readonly string[], now: number): Promise<Cancelled[]>;
   /** Runs final tasks again, as if they were new. Completed ones are refused. */
   requeue(ids: readonly string[], now: number): Promise<Requeued[]>;
-  /** With `standingAt`, the time, also why those that are not final do not run. */
-  get(
-    ids: readonly string[],
-    options?: { readonly standingAt?: number },
-  ): Promise<(TaskRecord | undefined)[]>;
+  get(ids: readonly string[], options?: GetOptions): Promise<(TaskRecord | undefined)[]>;
   list(request: ListRequest): Promise<Listed>;
   stats(): Promise<StatusCounts>;
   /** Drops records kept long enough, expires tasks that are too late. */

@@ -17,7 +17,7 @@ export interface ShelfLimits {
   readonly told: number;
   /** All others; when there are more, those with the default `keep` go first. */
   readonly untold: number;
-  /** Payloads and results of all of them together; those told already go first. */
+  /** Payloads, results and logs of all of them together; those told already go first. */
   readonly chars?: number;
 }
 
@@ -121,6 +121,6 @@ function isOver(stay: Stay | undefined, now: number): boolean {
 }
 
 /** Of a finished task; the same for as long as it lies on the shelf. */
-function charsOf({ task, result }: LiveTask): number {
-  return task.payload.length + (result?.length ?? 0);
+function charsOf({ chars, result }: LiveTask): number {
+  return chars + (result?.length ?? 0);
 }

@@ -9,6 +9,8 @@ import { MAX_DEATHS } from "../../protocol/limits.ts";
 import { type FinalStatus, isFinal } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
+import { charsOf, type TaskLog } from "../task/task_log.ts";
+import type { Trail } from "../task/trail.ts";
 import { initialState, type TaskState } from "../task/transition.ts";
 import type { LeasedTask, TaskRecord } from "./engine.ts";
 import type { ReadyEntry } from "./ready_queue.ts";
@@ -41,6 +43,9 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   error: ErrorBody<FailureCode> | undefined = undefined;
   /** The task that it came after and that did not complete, where it was cancelled for that. */
   cancelledFor: string | undefined = undefined;
+  trail: Trail | undefined = undefined;
+  /** What its runs have said, where that is kept here. */
+  log: TaskLog | undefined = undefined;
   /** Tasks it comes after that have not completed; while there are any it is `delayed`. */
   unmet = 0;
   /** The serial numbers of the tasks it comes after: their records stay while it is open. */
@@ -79,6 +84,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     this.result = result;
     this.error = error;
     this.cancelledFor = past.cancelledFor;
+    this.trail = past.trail;
   }
 
   get id(): string {
@@ -112,6 +118,11 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
 
   get payload(): string {
     return this.task.payload;
+  }
+
+  /** What it takes to keep its payload and its log. */
+  get chars(): number {
+    return this.task.payload.length + (this.log ? charsOf(this.log) : 0);
   }
 
   get timeoutMs(): number {
@@ -170,6 +181,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
       result: this.result,
       error: this.error,
       cancelledFor: this.cancelledFor,
+      trail: this.trail,
     };
   }
 }

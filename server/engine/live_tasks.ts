@@ -10,33 +10,22 @@ import { backoffMs } from "../task/backoff.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import { SerialMap } from "../task/serial_map.ts";
 import { newSerial } from "../task/task_id.ts";
+import type { TaskLog } from "../task/task_log.ts";
+import { ranBy, retried, said } from "../task/trail.ts";
 import { type TaskEvent, transition } from "../task/transition.ts";
 import { DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "./engine.ts";
+import type { Keeper } from "./keeper.ts";
 import { Kin, type Parent } from "./kin.ts";
 import type { LiveTask } from "./live_task.ts";
-import { type Lane, ReadyQueue } from "./ready_queue.ts";
+import { ReadyQueue } from "./ready_queue.ts";
 import { StartGate } from "./start_gate.ts";
 import { TaskIndex } from "./task_index.ts";
-
-/** What an engine does beside this with its tasks. */
-export interface Keeper {
-  /** What is kept of the task elsewhere is out of date. */
-  changed(task: LiveTask): void;
-  /** The task is final. */
-  ended(task: LiveTask): void;
-  /** A task that may wait, queued or delayed: true when it will do so elsewhere. */
-  takesOver(task: LiveTask): boolean;
-  /** A task that it took over is to be dealt with here after all. */
-  takesBack?(task: LiveTask): void;
-  /** A task was taken from a lane of which more lies elsewhere. */
-  taken?(lane: Lane<LiveTask>): void;
-}
 
 /** How a task had ended. */
 export type Ended = Pick<
   LiveTask,
-  "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor"
+  "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor" | "trail"
 >;
 
 export interface LiveTasksOptions {
@@ -64,7 +53,7 @@ export class LiveTasks {
     expired: 0,
   };
   readonly kin: Kin;
-  /** Characters of the payloads of all tasks that are not final. */
+  /** Characters of the payloads and logs of all tasks that are not final. */
   openChars = 0;
   readonly #suspects = new ReadyQueue<LiveTask>();
   readonly #keeper: Keeper;
@@ -90,8 +79,10 @@ export class LiveTasks {
    */
   add(task: LiveTask, parents: readonly Parent[], now: number, finished: FinishedTask[]): void {
     this.index.add(task);
+    const log = task.task.past?.log;
+    if (log) this.#keeper.said(task, log);
     if (isFinal(task.state.status)) return this.#keeper.ended(task);
-    this.openChars += task.payload.length;
+    this.openChars += task.chars;
     if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
     this.kin.add(task, parents, now, finished);
     if (!isFinal(task.state.status)) this.#place(task);
@@ -100,7 +91,7 @@ export class LiveTasks {
   /** Adds a task that waited elsewhere; the counts know it. It stands in no queue yet. */
   adopt(task: LiveTask): void {
     this.index.add(task);
-    this.openChars += task.payload.length;
+    this.openChars += task.chars;
   }
 
   /** Puts a task that was adopted where it waits from now on. */
@@ -119,7 +110,7 @@ export class LiveTasks {
   remove(task: LiveTask): void {
     task.isGone = true;
     this.index.remove(task);
-    if (!isFinal(task.state.status)) this.openChars -= task.payload.length;
+    if (!isFinal(task.state.status)) this.openChars -= task.chars;
   }
 
   /** Takes out a task as if it had never been there; those that come after it are cancelled. */
@@ -156,6 +147,8 @@ export class LiveTasks {
       this.#move(task, { type: "lease", lease });
       task.startedAt = now;
       task.leaseUntil = now + request.leaseMs;
+      const version = request.versions?.get(task.op);
+      if (task.trail?.version !== version) task.trail = ranBy(task.trail, version);
       this.running.set(lease, task);
       const rate = request.rates?.get(task.op);
       if (this.gate.started(task, rate, now)) ops = this.gate.openOps(request, now);
@@ -180,10 +173,11 @@ export class LiveTasks {
 
   ack(acks: readonly Ack[], now: number): FinishedTask[] {
     const finished: FinishedTask[] = [];
-    for (const { lease, result } of acks) {
+    for (const { lease, result, log } of acks) {
       const task = this.running.take(lease);
       if (!task) continue;
       task.result = result;
+      if (log) this.#said(task, log);
       this.#leaveGate(task, now);
       this.#end(task, { type: "complete", lease }, now, finished);
     }
@@ -197,11 +191,16 @@ export class LiveTasks {
     return finished.reverse();
   }
 
-  reclaim(now: number): { lost: number[]; finished: FinishedTask[] } {
+  reclaim(
+    now: number,
+    logOf: (lease: number) => TaskLog | undefined = () => undefined,
+  ): { lost: number[]; finished: FinishedTask[] } {
     const finished: FinishedTask[] = [];
     const lost = [...this.running.entries()].filter(([, task]) => task.leaseUntil <= now)
       .map(([lease]) => lease);
-    for (const lease of lost) this.#nack({ lease, reason: "died" }, now, finished);
+    for (const lease of lost) {
+      this.#nack({ lease, reason: "died", log: logOf(lease) }, now, finished);
+    }
     return { lost, finished };
   }
 
@@ -231,19 +230,20 @@ export class LiveTasks {
     now: number,
     finished: FinishedTask[],
   ): Ended | undefined {
-    const { state, runAt, startedAt, finishedAt, result, error, cancelledFor } = task;
+    const { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail } = task;
     if (!this.#move(task, { type: "retry" })) return undefined;
-    this.openChars += task.payload.length;
+    this.openChars += task.chars;
     task.result = undefined;
     task.error = undefined;
     task.cancelledFor = undefined;
+    task.trail = retried(trail);
     task.startedAt = 0;
     task.finishedAt = 0;
     task.seq = newSerial();
     task.isParked = true;
     this.#keeper.changed(task);
     this.kin.add(task, parents, now, finished);
-    return { state, runAt, startedAt, finishedAt, result, error, cancelledFor };
+    return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail };
   }
 
   /** Lets a task that was requeued run; with `undo`, takes it back to how it had ended. */
@@ -285,9 +285,10 @@ export class LiveTasks {
   }
 
   #nack(nack: Nack, now: number, finished: FinishedTask[]): void {
-    const { lease, reason } = nack;
+    const { lease, reason, log } = nack;
     const task = this.running.take(lease);
     if (!task) return;
+    if (log) this.#said(task, log);
     this.#leaveGate(task, now);
     switch (reason) {
       case "released":
@@ -296,7 +297,7 @@ export class LiveTasks {
         return this.#end(task, { type: "stop", lease }, now, finished);
       case "died":
         if (task.state.deaths + 1 === MAX_DEATHS) {
-          task.error = {
+          task.error = nack.error ?? {
             code: "worker_crashed",
             message: `its worker process died ${MAX_DEATHS} times while it was running`,
           };
@@ -311,6 +312,14 @@ export class LiveTasks {
         this.#end(task, { type: "fail", lease, again }, now, finished);
       }
     }
+  }
+
+  #said(task: LiveTask, log: TaskLog): void {
+    const before = task.chars;
+    task.trail = said(task.trail, log);
+    this.#keeper.said(task, log);
+    this.openChars += task.chars - before;
+    this.#keeper.changed(task);
   }
 
   /** From delayed to the end of the queue. */
@@ -366,7 +375,7 @@ export class LiveTasks {
 
   /** The task is not open any more. */
   #close(task: LiveTask): void {
-    this.openChars -= task.payload.length;
+    this.openChars -= task.chars;
     this.kin.remove(task);
   }
 

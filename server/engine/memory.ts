@@ -5,11 +5,13 @@
 import { isFinal, type StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
+import { joined, type TaskLog } from "../task/task_log.ts";
 import {
   type Ack,
   type Cancelled,
   type Engine,
   type Enqueued,
+  type GetOptions,
   type Leased,
   type LeaseRequest,
   type Listed,
@@ -24,9 +26,10 @@ import {
 } from "./engine.ts";
 import { FinishedShelf, type ShelfLimits } from "./finished_shelf.ts";
 import { mayFollow, parentsOf, takeIn } from "./intake.ts";
+import type { Keeper } from "./keeper.ts";
 import { readCursor } from "./list_cursor.ts";
 import type { LiveTask } from "./live_task.ts";
-import { type Keeper, LiveTasks } from "./live_tasks.ts";
+import { LiveTasks } from "./live_tasks.ts";
 import { KeptSettings } from "./settings.ts";
 import { isAhead, standingOf, waitsInLine } from "./standing.ts";
 
@@ -73,6 +76,10 @@ class MemoryEngine implements Engine, Keeper {
     this.#shelf.put(task);
   }
 
+  said(task: LiveTask, log: TaskLog): void {
+    task.log = joined(task.log, log);
+  }
+
   takesOver(): boolean {
     return false;
   }
@@ -111,8 +118,11 @@ class MemoryEngine implements Engine, Keeper {
     return settle(() => this.#live.nack(nacks, now));
   }
 
-  reclaim(now: number): Promise<{ lost: number[]; finished: FinishedTask[] }> {
-    return settle(() => this.#live.reclaim(now));
+  reclaim(
+    now: number,
+    logOf?: (lease: number) => TaskLog | undefined,
+  ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
+    return settle(() => this.#live.reclaim(now, logOf));
   }
 
   cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
@@ -130,15 +140,9 @@ class MemoryEngine implements Engine, Keeper {
 
   get(
     ids: readonly string[],
-    { standingAt }: { readonly standingAt?: number } = {},
+    options: GetOptions = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    return settle(() =>
-      ids.map((id) => {
-        const task = this.#known(id);
-        if (!task || standingAt === undefined || isFinal(task.state.status)) return task?.record();
-        return { ...task.record(), standing: this.#standing(task, standingAt) };
-      })
-    );
+    return settle(() => ids.map((id) => this.#record(id, options)));
   }
 
   list(request: ListRequest): Promise<Listed> {
@@ -184,6 +188,17 @@ class MemoryEngine implements Engine, Keeper {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  #record(id: string, { standingAt, log }: GetOptions): TaskRecord | undefined {
+    const task = this.#known(id);
+    if (!task) return undefined;
+    const isWanted = standingAt !== undefined && !isFinal(task.state.status);
+    return {
+      ...task.record(),
+      ...(isWanted && { standing: this.#standing(task, standingAt) }),
+      ...(log && task.log && { log: task.log }),
+    };
   }
 
   #requeue(id: string, now: number): Requeued {

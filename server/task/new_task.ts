@@ -21,6 +21,8 @@ import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Status } from "../../protocol/task.ts";
 import { type Rate, readRate } from "../../protocol/rate.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
+import type { TaskLog } from "./task_log.ts";
+import type { Trail } from "./trail.ts";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */
 export interface TaskRules {
@@ -51,6 +53,8 @@ export interface Past {
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
   readonly cancelledFor: string | undefined;
+  readonly trail: Trail | undefined;
+  readonly log: TaskLog | undefined;
 }
 
 /** A task as it enters an engine. Times are ms since 1970. */

@@ -21,7 +21,7 @@ export interface Watcher {
 }
 
 /** What some events tell beside the task. */
-export type EventDetails = Pick<WatchEvent, "error" | "progress">;
+export type EventDetails = Pick<WatchEvent, "error" | "progress" | "log">;
 
 export class Watchers {
   readonly #watchers = new Set<Watcher>();
@@ -61,6 +61,7 @@ export class Watchers {
       ...(task.attempt > 0 ? { attempt: task.attempt } : {}),
       ...(details?.error && { error: details.error }),
       ...(details?.progress && { progress: details.progress }),
+      ...(details?.log && { log: details.log }),
     };
   }
 }

@@ -38,6 +38,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["get", ({ api }, message) => api.get(readTaskId(message))],
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
   ["why", ({ api }, message) => api.why(readTaskId(message))],
+  ["logs", ({ api }, message) => api.logs(readTaskId(message))],
   ["list", ({ api }, message) => api.list(readListRequest(message))],
   ["cancel", ({ api, caller }, message) => api.cancel(readTaskId(message), caller)],
   ["retry", ({ api }, message) => api.retry(readTaskId(message))],

@@ -27,3 +27,8 @@ export function readWorkHello(message: JsonObject): WorkHello {
   }
   return { ...message as unknown as WorkHello, ops: readOpSpecs(ops) };
 }
+
+/** The versions of the ops that have one. */
+export function versionsOf({ ops }: WorkHello): ReadonlyMap<string, string> {
+  return new Map(ops.flatMap(({ op, version }) => version === undefined ? [] : [[op, version]]));
+}

@@ -20,15 +20,25 @@ import {
 import type { Runner, UncheckedSubmit } from "../dispatch/runner.ts";
 import type { BrokenRun } from "../dispatch/settlement.ts";
 import type { Ack, LeasedTask, Nack } from "../engine/engine.ts";
+import { RunLog } from "../task/run_log.ts";
 import { SerialMap } from "../task/serial_map.ts";
+import type { LoggedEntry, TaskLog } from "../task/task_log.ts";
 import type { LineHandler } from "./line_handler.ts";
 import { LinkChecks } from "./link_checks.ts";
 import type { Outbox } from "./outbox.ts";
+import { versionsOf } from "./work_hello.ts";
 
 /** A batch of so many tasks is worth a write of its own. */
 const EAGER_TASKS = 32;
 /** Tasks beyond so many characters wait until the process has read those before them. */
 const FEED_CHARS = 4 * 1024 * 1024;
+
+/** Of a task that did not even give way when it was to be stopped. */
+const OUT_OF_MEMORY = {
+  code: "out_of_memory",
+  message:
+    "it took more memory than a worker's share (--max-memory), and its worker process was ended",
+} as const;
 
 /** What a link tells the loops. */
 export interface LinkListener {
@@ -37,11 +47,14 @@ export interface LinkListener {
   /** Pending while no more results should be read. */
   readonly room: Promise<void> | undefined;
   progressed(task: LeasedTask, progress: Progress): void;
+  said(task: LeasedTask, entries: readonly LoggedEntry[]): void;
   renew(leases: readonly number[]): Promise<void>;
   /** The link takes more tasks than before. */
   hasRoom(): void;
   detached(link: WorkLink): void;
 }
+
+type Said = Extract<PoolReport, { log: unknown }>;
 
 export interface WorkLinkOptions {
   readonly hello: WorkHello;
@@ -53,6 +66,7 @@ export interface WorkLinkOptions {
 export class WorkLink implements LineHandler, Runner {
   readonly ops: ReadonlySet<string>;
   readonly specs: ReadonlyMap<string, OpSpec>;
+  readonly versions: ReadonlyMap<string, string>;
   readonly workers: number;
   /** The name of the server's own pool that this is. */
   readonly pool: string | undefined;
@@ -62,6 +76,8 @@ export class WorkLink implements LineHandler, Runner {
   readonly #held = new SerialMap<LeasedTask>();
   /** Of those that are held, how far they say they are. */
   readonly #progress = new Map<number, Progress>();
+  /** Of those that are held, what they have said. */
+  readonly #logs = new Map<number, RunLog>();
   /** Of those that are held, the ones that are not written yet. */
   readonly #unwritten = new Map<number, LeasedTask>();
   readonly #doomed = new Map<number, RetireReason>();
@@ -74,6 +90,7 @@ export class WorkLink implements LineHandler, Runner {
     this.#options = options;
     this.specs = new Map(hello.ops.map((spec) => [spec.op, spec]));
     this.ops = new Set(this.specs.keys());
+    this.versions = versionsOf(hello);
     this.workers = hello.workers;
     this.pool = hello.pool;
     this.pid = hello.pid;
@@ -114,6 +131,10 @@ export class WorkLink implements LineHandler, Runner {
     return this.#progress.get(lease);
   }
 
+  logOf(lease: number): TaskLog | undefined {
+    return this.#logs.size > 0 ? this.#logs.get(lease)?.log : undefined;
+  }
+
   stop(leases: readonly number[], reason: "cancel" | "lost"): void {
     const unwritten = leases.filter((lease) => this.#unwritten.delete(lease));
     this.#order(reason === "cancel" ? { cancel: [...leases] } : { lost: [...leases] });
@@ -139,8 +160,12 @@ export class WorkLink implements LineHandler, Runner {
       if (line === null || line === "") continue;
       const lease = leaseOf(line);
       const result = lease > 0 ? resultOf(line) : undefined;
-      if (result === undefined) this.#report(JSON.parse(line) as PoolReport, broken);
-      else if (this.#release(lease)) acks.push({ lease, result });
+      if (result === undefined) {
+        this.#report(JSON.parse(line) as PoolReport, broken);
+        continue;
+      }
+      const log = this.logOf(lease);
+      if (this.#release(lease)) acks.push(log ? { lease, result, log } : { lease, result });
     }
     const { listener } = this.#options;
     if (acks.length > 0) listener.ack(acks);
@@ -159,10 +184,11 @@ export class WorkLink implements LineHandler, Runner {
   cut(): void {
     const { listener } = this.#options;
     const broken = [...this.#held.entries()].map(([lease, task]) =>
-      brokenRun(task, this.#verdict(lease))
+      brokenRun(task, { ...this.#verdict(lease), log: this.logOf(lease) })
     );
     this.#held.clear();
     this.#progress.clear();
+    this.#logs.clear();
     this.#unwritten.clear();
     listener.detached(this);
     this.#checks.cut();
@@ -172,6 +198,7 @@ export class WorkLink implements LineHandler, Runner {
   /** The process does not hold it any more; the task, where it did. */
   #release(lease: number): LeasedTask | undefined {
     if (this.#progress.size > 0) this.#progress.delete(lease);
+    if (this.#logs.size > 0) this.#logs.delete(lease);
     return this.#held.take(lease);
   }
 
@@ -203,15 +230,17 @@ export class WorkLink implements LineHandler, Runner {
         this.#options.listener.progressed(task, report.progress);
         return;
       }
-      if ("log" in report) return;
+      if ("log" in report) return this.#said(task, report);
+      const log = this.logOf(lease);
       this.#release(lease);
       broken.push(brokenRun(
         task,
-        "cancelled" in report ? { lease, reason: "stopped" } : {
+        "cancelled" in report ? { lease, reason: "stopped", log } : {
           lease,
           reason: "failed",
           error: report.error,
           last: report.retry === false,
+          log,
         },
       ));
     } else if ("release" in report) {
@@ -233,6 +262,12 @@ export class WorkLink implements LineHandler, Runner {
     }
   }
 
+  #said(task: LeasedTask, { lease, log, dropped }: Said): void {
+    let said = this.#logs.get(lease);
+    if (!said) this.#logs.set(lease, said = new RunLog(task));
+    this.#options.listener.said(task, said.add(log, dropped));
+  }
+
   /** What became of a lease that the process held when it died. */
   #verdict(lease: number): Nack {
     switch (this.#doomed.get(lease)) {
@@ -247,6 +282,10 @@ export class WorkLink implements LineHandler, Runner {
         };
       case "cancel":
         return { lease, reason: "stopped" };
+      case "memory":
+        return { lease, reason: "failed", error: OUT_OF_MEMORY, last: true };
+      case "suspect":
+        return { lease, reason: "died", error: OUT_OF_MEMORY };
       default:
         // A process that ends for another task's sake has not died of this one.
         return { lease, reason: this.#retiring ? "released" : "died" };

@@ -43,6 +43,7 @@ export async function leaseMany(engine: Engine, limit: number, now = NOW): Promi
       timeoutMs: task.timeoutMs,
       lease: task.lease,
       after: task.after,
+      trail: task.trail,
     })));
   }
   return leased;

@@ -25,6 +25,7 @@ import {
 } from "./contract_steps.ts";
 import { KEY_TESTS } from "./key_contract.ts";
 import { OP_TESTS } from "./op_contract.ts";
+import { LOG_TESTS } from "./log_contract.ts";
 
 export interface EngineContract {
   /** Opens an empty engine whose backoff has no jitter. */
@@ -155,6 +156,18 @@ const LIFE: Tests = {
     const news = await engine.nack([{ lease, reason: "died" }], NOW);
     assertEquals(news.map((one) => one.error?.code), ["worker_crashed"]);
     assertEquals(await statusOf(engine, id!), "failed");
+  },
+
+  async "a task whose last death has a cause is failed with that"(engine) {
+    const error = { code: "out_of_memory", message: "too much" } as const;
+    await submit(engine, task());
+    for (let death = 1; death < MAX_DEATHS; death++) {
+      const { lease } = await leaseOne(engine);
+      assertEquals(await engine.nack([{ lease, reason: "died", error }], NOW), []);
+    }
+    const lease = await leaseSuspect(engine);
+    const news = await engine.nack([{ lease, reason: "died", error }], NOW);
+    assertEquals(news.map(({ status, error }) => [status, error]), [["failed", error]]);
   },
 
   async "a task whose next death is its last is leased only to who asks for suspects"(engine) {
@@ -353,7 +366,7 @@ const LIFE: Tests = {
   },
 };
 
-const TESTS: Tests = { ...LIFE, ...KEY_TESTS, ...OP_TESTS, ...AFTER_TESTS };
+const TESTS: Tests = { ...LIFE, ...KEY_TESTS, ...OP_TESTS, ...AFTER_TESTS, ...LOG_TESTS };
 
 /** Runs the contract, each test on an engine of its own. */
 export async function testEngine(t: Deno.TestContext, contract: EngineContract): Promise<void> {

@@ -4,8 +4,9 @@ import { setImmediate } from "node:timers";
 import { assertEquals } from "@std/assert";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
 import type { Engine } from "../../server/engine/engine.ts";
-import { leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
+import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
+import { logOf, recordOf, told } from "./log_contract.ts";
 import { openTestSqlite } from "./sqlite_files.ts";
 
 /** Nearly everything lies on disk. */
@@ -94,6 +95,28 @@ Deno.test("a sqlite engine that is opened again has every task as it was, and no
     const child = await leaseOne(engine);
     assertEquals([child.id, child.after], [ids[5], `{"${ids[4]}":5,"${ids[3]}":"four"}`]);
     assertEquals((await engine.stats()).running, 3);
+  });
+});
+
+Deno.test("a sqlite engine that is opened again has what tasks said in runs that had ended", async () => {
+  await reopened(async (engine) => {
+    const ids = await submit(engine, task({ n: 1, task: { attempts: 2, backoff: 0 } }), task());
+    const [first, second] = await leaseMany(engine, 2);
+    await engine.nack(
+      [{ lease: first!.lease, reason: "failed", error: FAILED, log: logOf(first!, "a", "b") }],
+      NOW,
+    );
+    await engine.ack([{ lease: second!.lease, result: "1", log: logOf(second!, "c") }], NOW);
+    // It runs again, and its end never comes.
+    assertEquals((await leaseOne(engine)).id, ids[0]);
+    return ids;
+  }, async (engine, [first, second]) => {
+    assertEquals(told(await recordOf(engine, first!)), ["1 attempt 1: a", "2 attempt 1: b"]);
+    assertEquals(told(await recordOf(engine, second!)), ["1 attempt 1: c"]);
+    const run = await leaseOne(engine);
+    await engine.ack([{ lease: run.lease, result: "1", log: logOf(run, "d") }], NOW);
+    const whole = ["1 attempt 1: a", "2 attempt 1: b", "3 attempt 2: d"];
+    assertEquals(told(await recordOf(engine, first!)), whole);
   });
 });
 

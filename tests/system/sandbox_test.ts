@@ -158,3 +158,19 @@ Deno.test("an op that names its permissions has these and no others", async () =
     assertMatch(await endOf(client, { op: "only_env", path }), /Requires read access/);
   }
 });
+
+Deno.test("sd serve warns where task code may read the server's own files, and only there", async () => {
+  using folder = new TaskFolder({ "tasks.js": PROBES, "data/.keep": "", "other/.keep": "" });
+  const data = folder.file("data");
+  const warns = async (grant: string) => {
+    await using serve = await SdServe.start([folder.file("tasks.js"), "--workers=1", grant], {
+      env: { SD_DATA: data, XDG_STATE_HOME: folder.file("state") },
+    });
+    return serve.lines.some((line) => line.includes("read the server's own files"));
+  };
+  assertEquals(await warns("--allow-read"), true);
+  assertEquals(await warns(`--allow-read=${folder.path}`), true);
+  assertEquals(await warns(`--allow-read=${data}/sd.db`), true);
+  assertEquals(await warns(`--allow-read=${folder.file("other")}`), false);
+  assertEquals(await warns("--allow-sys"), false);
+});

@@ -11,6 +11,7 @@ const SPECS = {
   priority: { type: "integer", value: "N", help: "", min: -100, max: 100, short: "p" },
   workers: { type: "integer", value: "N", help: "", min: 1, max: 9, env: "X_WORKERS" },
   runTimeout: { type: "duration", value: "TIME", help: "", min: 1, max: 60_000 },
+  share: { type: "size", value: "SIZE", help: "", min: 1024, max: 2 * 1024 ** 3 },
   detach: { type: "boolean", help: "", short: "d" },
   color: { type: "boolean", help: "", negatable: true },
   secretly: { type: "boolean", help: "", hidden: true },
@@ -35,6 +36,7 @@ Deno.test("without any argument, flags have their defaults, and booleans are fal
       priority: undefined,
       workers: undefined,
       runTimeout: undefined,
+      share: undefined,
       detach: false,
       color: false,
       secretly: false,
@@ -141,6 +143,29 @@ Deno.test("a duration is refused one past its limits, and where it is none", () 
     refusal(["--run-timeout=5x"]),
     '--run-timeout is not a duration: "5x"; write it like 500ms, 30s, 5m',
   );
+});
+
+Deno.test("a size is refused one past its limits, and where it is none", () => {
+  for (
+    const [text, bytes] of [
+      ["1024", 1024],
+      ["1K", 1024],
+      ["512M", 512 * 1024 ** 2],
+      ["1.5g", 1.5 * 1024 ** 3],
+      ["2G", 2 * 1024 ** 3],
+    ] as const
+  ) {
+    assertEquals(parse(["--share", text]).flags.share, bytes);
+  }
+  assertEquals(refusal(["--share=1023"]), '--share is at least 1K; this is "1023"');
+  assertEquals(refusal(["--share=2147483649"]), '--share is at most 2G; this is "2147483649"');
+  assertEquals(refusal(["--share=1T"]), '--share is at most 2G; this is "1T"');
+  for (const text of ["much", "5MB", "5 M", "M", "1e3", "0x10", ".5G", "NaN"]) {
+    assertEquals(
+      refusal([`--share=${text}`]),
+      `--share is not a size: "${text}"; write it like 512M, 2G, 1.5G`,
+    );
+  }
 });
 
 Deno.test("a choice is refused with the choices and the nearest of them", () => {

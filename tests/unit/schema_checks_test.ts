@@ -13,6 +13,7 @@ const FAULT: SchemaFault = { path: "n", message: "no" };
 class AskedRunner implements Runner {
   readonly specs;
   readonly ops;
+  readonly versions = new Map<string, string>();
   readonly pool = undefined;
   readonly workers = 1;
   readonly room = 0;
@@ -32,6 +33,8 @@ class AskedRunner implements Runner {
       this.#answers.push(resolve);
     });
   }
+
+  readonly logOf = () => undefined;
 
   /** The oldest order that has none. */
   answer(...faults: (SchemaFault | null)[]): void {

@@ -165,19 +165,41 @@ Deno.test("a file of a newer sd is refused", () =>
     await assertRefused(path, "a newer sd made it");
   }));
 
-Deno.test("a file of version 1 is taken to version 2, each migration wholly or not at all", () =>
+/** The version of the file at `path`. */
+function versionOf(path: string): unknown {
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    return db.prepare("PRAGMA user_version").get()!.user_version;
+  } finally {
+    db.close();
+  }
+}
+
+Deno.test("a file of version 1 is taken to version 2, and its records are sound", () =>
+  withPath((path) => {
+    const first = new TaskFile({ path, durability: "full", now: NOW });
+    first.answer("write", inserts([task(1), completed(2, { error: '{"x":1}' })]));
+    first.close();
+    const db = new DatabaseSync(path);
+    db.exec("ALTER TABLE tasks DROP COLUMN trail; DROP TABLE logs; PRAGMA user_version = 1");
+    // The sum that version 1 wrote for this state.
+    const { stateSum } = db.prepare("SELECT stateSum FROM tasks WHERE ord = 2").get()!;
+    assertEquals(stateSum, 2186230373);
+    db.close();
+    const second = new TaskFile({ path, durability: "full", now: NOW });
+    const found = second.answer("find", { ids: [task(1).id] });
+    assertEquals(found, [task(1)]);
+    second.answer("write", { ...inserts([task(3)]), logs: [[1, "[]"]] });
+    assertEquals(second.answer("logs", { ords: [1, 2] }), ["[]", null]);
+    second.close();
+    assertEquals(versionOf(path), 2);
+  }));
+
+Deno.test("a file is taken to a newer version, each migration wholly or not at all", () =>
   withPath((path) => {
     const first = new TaskFile({ path, durability: "full", now: NOW });
     first.answer("write", inserts([task(1), completed(2)]));
     first.close();
-    const versionOf = () => {
-      const db = new DatabaseSync(path, { readOnly: true });
-      try {
-        return db.prepare("PRAGMA user_version").get()!.user_version;
-      } finally {
-        db.close();
-      }
-    };
     const openWith = (...migrations: string[]) =>
       new TaskFile({
         path,
@@ -193,18 +215,16 @@ Deno.test("a file of version 1 is taken to version 2, each migration wholly or n
       failed = true;
     }
     assert(failed);
-    assertEquals(versionOf(), 1);
+    assertEquals(versionOf(path), MIGRATIONS.length);
     const second = openWith(good, "DROP TABLE more");
     assertEquals(second.answer("find", { ids: [task(1).id] }), [task(1)]);
     second.close();
-    assertEquals(versionOf(), 3);
+    assertEquals(versionOf(path), MIGRATIONS.length + 2);
   }));
 
 Deno.test("a store whose migrations are all new is made at their version at once", () =>
   withPath((path) => {
     const migrations = [...MIGRATIONS, "CREATE TABLE more (a)"];
     new TaskFile({ path, durability: "full", now: NOW, migrations }).close();
-    const db = new DatabaseSync(path, { readOnly: true });
-    assertEquals(db.prepare("PRAGMA user_version").get()!.user_version, 2);
-    db.close();
+    assertEquals(versionOf(path), MIGRATIONS.length + 1);
   }));

@@ -15,7 +15,7 @@ import {
 
 export const NOW = 1_750_000_000_000;
 export const PLENTY = { limit: 1000, maxChars: 1e9 };
-export const NO_CHANGE: Write = { inserts: [], updates: [], settings: [] };
+export const NO_CHANGE: Write = { inserts: [], updates: [], logs: [], settings: [] };
 
 export function statusIndex(status: StoredStatus): number {
   return STORED_STATUSES.indexOf(status);
@@ -44,6 +44,7 @@ export function task(ord: number, more: Partial<StoredTask> = {}): StoredTask {
     dropAt: null,
     result: null,
     error: null,
+    trail: null,
     ...more,
   };
 }

@@ -19,7 +19,7 @@ const SERVER_LADDER: readonly (readonly string[])[] = [
   ["engine"],
   ["dispatch", "api"],
   ["tcp"],
-  ["server.ts", "pool_secret_file.ts"],
+  ["server.ts", "serve_flags.ts", "pool_secret_file.ts"],
   ["serve.ts"],
 ];
 const MAX_FILE_LINES = 400;

@@ -30,6 +30,7 @@ function record(more: Partial<TaskRecord>): TaskRecord {
     result: undefined,
     error: undefined,
     cancelledFor: undefined,
+    trail: undefined,
     ...more,
   };
 }

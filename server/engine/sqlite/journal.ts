@@ -8,6 +8,7 @@
 import { setImmediate } from "node:timers";
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
+import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import { type LiveTask, NOT_STORED } from "../live_task.ts";
 import { pushFixed, pushState, storedStatusOf } from "./rows.ts";
 import type { Cell, StoreFault, Write } from "./store_message.ts";
@@ -28,6 +29,8 @@ export interface JournalOptions {
 /** Changes that are committed together. */
 interface Batch {
   readonly tasks: LiveTask[];
+  /** What runs of some of them have said. */
+  readonly logs: Map<LiveTask, TaskLog>;
   readonly settings: Map<string, string | null>;
   /** Resolves with nothing once it is committed, with the reason when it could not be. */
   readonly done: PromiseWithResolvers<SdError | undefined>;
@@ -81,6 +84,12 @@ export class Journal {
     }
     this.#fresh.add(task);
     this.#schedule();
+  }
+
+  /** A run of `task` has said this; call `changed` after it. */
+  said(task: LiveTask, log: TaskLog): void {
+    const { logs } = this.#next;
+    logs.set(task, joined(logs.get(task), log));
   }
 
   setting(name: string, value: string | null): void {
@@ -203,26 +212,30 @@ export class Journal {
       task.firstWrite?.givenUp(task, error);
     }
     // Settings are not tried again: who saves one is told, and rates are saved anew with every start.
-    this.#next = this.#merge(kept);
+    this.#next = this.#merge(kept, batch.logs);
     batch.done.resolve(error);
     this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);
   }
 
   /** The next batch, with what a failed one leaves before it and without what was given up. */
-  #merge(kept: readonly LiveTask[]): Batch {
+  #merge(kept: readonly LiveTask[], unwritten: ReadonlyMap<LiveTask, TaskLog>): Batch {
     const next = this.#next;
     const tasks = next.tasks.filter((task) => !task.isGone);
     for (const task of kept) {
+      const log = unwritten.get(task);
+      const later = next.logs.get(task);
+      if (log) next.logs.set(task, later ? joined(log, later) : log);
       if (task.isDirty) continue;
       task.isDirty = true;
       tasks.push(task);
     }
+    for (const task of next.logs.keys()) if (task.isGone) next.logs.delete(task);
     return { ...next, tasks };
   }
 }
 
 function newBatch(): Batch {
-  return { tasks: [], settings: new Map(), done: Promise.withResolvers() };
+  return { tasks: [], logs: new Map(), settings: new Map(), done: Promise.withResolvers() };
 }
 
 function isEmpty({ tasks, settings }: Batch): boolean {
@@ -230,7 +243,7 @@ function isEmpty({ tasks, settings }: Batch): boolean {
 }
 
 /** A batch on its way, with the statuses that its tasks have on disk before and after it. */
-function toWrite({ tasks, settings }: Batch) {
+function toWrite({ tasks, logs, settings }: Batch) {
   const inserts: Cell[] = [];
   const updates: Cell[] = [];
   const before: number[] = [];
@@ -249,7 +262,12 @@ function toWrite({ tasks, settings }: Batch) {
     task.storedStatus = status;
     task.isDirty = false;
   }
-  const write: Write = { inserts, updates, settings: [...settings] };
+  const write: Write = {
+    inserts,
+    updates,
+    logs: [...logs].map(([{ serial }, log]) => [serial, logToText(log)]),
+    settings: [...settings],
+  };
   return { write, before, after };
 }
 

@@ -6,6 +6,7 @@
 import { isFinal } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../../protocol/rate.ts";
+import type { Trail } from "../../task/trail.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
 import { LiveTask, NOT_STORED } from "../live_task.ts";
@@ -73,6 +74,7 @@ export function pushState(cells: Cell[], task: LiveTask, status: number): void {
     status >= COMPLETED ? dropAtOf(task) : null,
     task.result ?? null,
     errorOf(task),
+    trailText(task.trail),
   );
 }
 
@@ -105,6 +107,8 @@ export function readRow(row: StoredTask): LiveTask {
       result: row.result ?? undefined,
       error: error?.after === undefined ? error : undefined,
       cancelledFor: error?.after,
+      trail: trailOf(row.trail),
+      log: undefined,
     },
   };
   const live = new LiveTask(task);
@@ -145,4 +149,18 @@ function dropAtOf({ task, finishedAt }: LiveTask): number | null {
 function errorOf({ error, cancelledFor }: LiveTask): string | null {
   if (cancelledFor !== undefined) return JSON.stringify({ after: cancelledFor });
   return error ? JSON.stringify(error) : null;
+}
+
+type StoredTrail = readonly [version: string | null, logged: number, retries: number];
+
+function trailText(trail: Trail | undefined): string | null {
+  if (!trail) return null;
+  const { version, logged, retries } = trail;
+  return JSON.stringify([version ?? null, logged, retries] satisfies StoredTrail);
+}
+
+function trailOf(stored: string | null): Trail | undefined {
+  if (stored === null) return undefined;
+  const [version, logged, retries] = JSON.parse(stored) as StoredTrail;
+  return { version: version ?? undefined, logged, retries };
 }

@@ -1,7 +1,7 @@
 /**
  * What is in the file. To change it: append a migration that turns the last version into the next; never
  * alter one that was released. `user_version` says how many were applied. A migration that adds a column with
- * state must also rewrite the sums of `stored_row.ts`.
+ * state must also rewrite the sums of `stored_row.ts`, or leave it out of them where it is null.
  */
 
 import { ROW_COLUMNS } from "./stored_row.ts";
@@ -39,7 +39,13 @@ CREATE TABLE counts (
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 `;
 
-export const MIGRATIONS: readonly string[] = [VERSION_1];
+/* Logs have a table of their own: whoever looks at tasks never reads what they said. */
+const VERSION_2 = `
+ALTER TABLE tasks ADD COLUMN trail TEXT;
+CREATE TABLE logs (ord INTEGER PRIMARY KEY, sum INTEGER NOT NULL, log TEXT NOT NULL);
+`;
+
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
 
 /** For a SELECT of whole rows, and for an INSERT. */
 export const ROW_COLUMN_LIST = ROW_COLUMNS.join(", ");

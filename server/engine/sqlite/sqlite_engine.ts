@@ -8,12 +8,14 @@ import { SdError } from "../../../protocol/errors.ts";
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import type { NewTask } from "../../task/new_task.ts";
+import type { TaskLog } from "../../task/task_log.ts";
 import {
   type Ack,
   type Backup,
   type Cancelled,
   type Engine,
   type Enqueued,
+  type GetOptions,
   type Leased,
   type LeaseRequest,
   type Listed,
@@ -25,8 +27,9 @@ import {
   type TaskRecord,
 } from "../engine.ts";
 import { mayFollow, parentsOf, takeIn } from "../intake.ts";
+import type { Keeper } from "../keeper.ts";
 import type { LiveTask } from "../live_task.ts";
-import { type Ended, type Keeper, LiveTasks } from "../live_tasks.ts";
+import { type Ended, LiveTasks } from "../live_tasks.ts";
 import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { FileBackup } from "./file_backup.ts";
@@ -146,6 +149,10 @@ class SqliteEngine implements Engine, Keeper {
 
   ended(): void {}
 
+  said(task: LiveTask, log: TaskLog): void {
+    this.#journal.said(task, log);
+  }
+
   takesOver(task: LiveTask): boolean {
     const takes = this.#pager.takesOver(task);
     // It leaves memory once it is written, also where nothing of it has changed.
@@ -232,8 +239,11 @@ class SqliteEngine implements Engine, Keeper {
     return this.#ends.whenCommitted(this.#live.nack(nacks, now));
   }
 
-  async reclaim(now: number): Promise<{ lost: number[]; finished: FinishedTask[] }> {
-    const { lost, finished } = this.#live.reclaim(now);
+  async reclaim(
+    now: number,
+    logOf?: (lease: number) => TaskLog | undefined,
+  ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
+    const { lost, finished } = this.#live.reclaim(now, logOf);
     return { lost, finished: await this.#ends.whenCommitted(finished) };
   }
 
@@ -281,10 +291,10 @@ class SqliteEngine implements Engine, Keeper {
 
   async get(
     ids: readonly string[],
-    { standingAt }: { readonly standingAt?: number } = {},
+    options: GetOptions = {},
   ): Promise<(TaskRecord | undefined)[]> {
     await this.#whenSafe();
-    return await this.#finder.records(ids, standingAt);
+    return await this.#finder.records(ids, options);
   }
 
   async list(request: ListRequest): Promise<Listed> {

@@ -56,6 +56,8 @@ export interface StoredTask {
   readonly result: string | null;
   /** In JSON. */
   readonly error: string | null;
+  /** In JSON, what its runs left beside a result; `null` for most. */
+  readonly trail: string | null;
 }
 
 /** The columns in the order in which `Write` carries them. */
@@ -82,6 +84,7 @@ export const STATE_COLUMNS = [
   "dropAt",
   "result",
   "error",
+  "trail",
 ] as const satisfies readonly (keyof StoredTask)[];
 
 /** Changes that are committed together, or not at all. Every number in it is finite. */
@@ -90,6 +93,8 @@ export interface Write {
   readonly inserts: readonly Cell[];
   /** Changes of rows: `ord`, the status that the row has on disk, then `STATE_COLUMNS`. */
   readonly updates: readonly Cell[];
+  /** What runs of these tasks have said, as `logToText` makes it; it goes behind what they said before. */
+  readonly logs: readonly (readonly [ord: number, log: string])[];
   /** Settings to keep; `null` drops one. */
   readonly settings: readonly (readonly [name: string, value: string | null])[];
 }
@@ -158,6 +163,8 @@ export interface StoreCalls {
   write: { ask: Write; answer: null };
   /** By ids, in their order; `null` where there is none. Fails with `damaged` if one of them is. */
   find: { ask: { ids: readonly string[] }; answer: (StoredTask | null)[] };
+  /** What tasks have said, as it was written; `null` where there is nothing that can be read. */
+  logs: { ask: { ords: readonly number[] }; answer: (string | null)[] };
   /** Queued tasks of a lane after `seq`, in their order. */
   lane: { ask: Lane & PageSize & { readonly seq: number }; answer: StoredTask[] };
   /** Delayed tasks after (`runAt`, `ord`), in that order. */

@@ -20,7 +20,7 @@ export const UPDATE_CELLS = 2 + STATE;
 
 // Places in a row, and in what `Write` carries.
 const [ID, OP, PAYLOAD, OPTIONS, KEY] = [1, 3, 4, 5, 6];
-const [RESULT, ERROR] = [8, 9];
+const [RESULT, ERROR, TRAIL] = [8, 9, 10];
 const FIXED_SUM = FIXED;
 const STATE_AT = FIXED + 1;
 const STATE_SUM = STATE_AT + STATE;
@@ -52,6 +52,8 @@ function pushState(cells: readonly Cell[], at: number, ord: number, into: Cell[]
   const [result, error] = [into[start + RESULT] as Cell, into[start + ERROR] as Cell];
   if (result !== null) into[start + RESULT] = toStored(result as string);
   if (error !== null) into[start + ERROR] = toStored(error as string);
+  const trail = into[start + TRAIL] as Cell;
+  if (trail !== null) into[start + TRAIL] = toStored(trail as string);
   into.push(stateSum(ord, into, start));
 }
 
@@ -63,7 +65,9 @@ function fixedSum(row: readonly Cell[], at: number): number {
 
 function stateSum(ord: number, row: readonly Cell[], at: number): number {
   let text = `${ord}`;
-  for (let i = 0; i < STATE; i++) text += `\0${row[at + i] ?? NULL_MARK}`;
+  for (let i = 0; i < TRAIL; i++) text += `\0${row[at + i] ?? NULL_MARK}`;
+  // Rows of version 1 were summed up without it.
+  if (row[at + TRAIL] !== null) text += `\0${row[at + TRAIL]}`;
   return crc32(text);
 }
 
@@ -94,6 +98,7 @@ export function taskOf(row: readonly Cell[]): StoredTask | DamagedRow {
     dropAt: row[STATE_AT + 7] as number | null,
     result: textOrNull(row[STATE_AT + RESULT]),
     error: textOrNull(row[STATE_AT + ERROR]),
+    trail: textOrNull(row[STATE_AT + TRAIL]),
   };
 }
 

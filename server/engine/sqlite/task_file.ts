@@ -12,6 +12,7 @@ import type { DamagedRow, Opened, StoreCall, StoreCalls } from "./store_message.
 import { fromStored } from "./stored_text.ts";
 import { TaskCounts } from "./task_counts.ts";
 import { TaskList } from "./task_list.ts";
+import { TaskLogs } from "./task_logs.ts";
 import { TaskReader } from "./task_reader.ts";
 import { TaskSweeper } from "./task_sweeper.ts";
 import { TaskWriter } from "./task_writer.ts";
@@ -22,6 +23,7 @@ interface Session {
   readonly db: DatabaseSync;
   readonly counts: TaskCounts;
   readonly rows: RowReader;
+  readonly logs: TaskLogs;
   readonly writer: TaskWriter;
   readonly reader: TaskReader;
   readonly list: TaskList;
@@ -44,6 +46,7 @@ export class TaskFile {
   readonly #answers: Answers = {
     write: (ask) => this.#change(() => (this.#session.writer.write(ask), null)),
     find: (ask) => this.#session.reader.find(ask),
+    logs: ({ ords }) => ords.map((ord) => this.#session.logs.read(ord)),
     lane: (ask) => this.#session.reader.lane(ask),
     due: (ask) => this.#session.reader.due(ask),
     waiting: (ask) => this.#session.reader.waiting(ask),
@@ -166,14 +169,16 @@ function openSession(db: DatabaseSync, path: string): Session {
   const counts = new TaskCounts(db);
   counts.load(db, path);
   const rows = new RowReader(db);
+  const logs = new TaskLogs(db, rows);
   return {
     db,
     counts,
     rows,
-    writer: new TaskWriter(db, counts),
+    logs,
+    writer: new TaskWriter(db, { counts, logs }),
     reader: new TaskReader(rows),
     list: new TaskList(rows),
-    sweeper: new TaskSweeper(db, rows, counts),
+    sweeper: new TaskSweeper(db, { rows, counts, logs }),
     begin: db.prepare("BEGIN IMMEDIATE"),
     commit: db.prepare("COMMIT"),
   };

@@ -4,7 +4,8 @@
  */
 
 import { isFinal } from "../../../protocol/task.ts";
-import { MAX_AHEAD, type Standing, type TaskRecord } from "../engine.ts";
+import { logFromText, type TaskLog } from "../../task/task_log.ts";
+import { type GetOptions, MAX_AHEAD, type Standing, type TaskRecord } from "../engine.ts";
 import type { LiveTask } from "../live_task.ts";
 import type { LiveTasks } from "../live_tasks.ts";
 import { isAhead, standingOf, waitsInLine } from "../standing.ts";
@@ -45,20 +46,37 @@ export class TaskFinder {
     return ids.every((id) => this.#live.index.get(id));
   }
 
-  /** With `standingAt`, also why those that are not final do not run. */
   async records(
     ids: readonly string[],
-    standingAt: number | undefined,
+    { standingAt, log }: GetOptions,
   ): Promise<(TaskRecord | undefined)[]> {
     const rows = this.has(ids) ? NO_TASKS : await this.find(ids);
     const tasks = ids.map((id) => this.#live.index.get(id) ?? rows.get(id));
-    const records = tasks.map((task) => task && safeRecord(task));
+    let records = tasks.map((task) => task && safeRecord(task));
+    if (log) records = await this.#withLogs(tasks, records);
     if (standingAt === undefined) return records;
     return await Promise.all(tasks.map(async (task, i) => {
       const record = records[i];
       if (!task || !record || isFinal(record.status)) return record;
       return { ...record, standing: await this.#standing(task, standingAt) };
     }));
+  }
+
+  /** Only what is on disk: of a run that has ended. */
+  async #withLogs(
+    tasks: readonly (LiveTask | undefined)[],
+    records: readonly (TaskRecord | undefined)[],
+  ): Promise<(TaskRecord | undefined)[]> {
+    const ords = tasks.flatMap((task) => task?.trail?.logged ? task.serial : []);
+    const logs = new Map<number, TaskLog>();
+    if (ords.length > 0) {
+      const stored = await this.#store.call("logs", { ords });
+      stored.forEach((text, i) => text !== null && logs.set(ords[i]!, logFromText(text)));
+    }
+    return records.map((record, i) => {
+      const log = logs.get(tasks[i]?.serial ?? 0);
+      return record && log ? { ...record, log } : record;
+    });
   }
 
   async #standing(task: LiveTask, now: number): Promise<Standing> {

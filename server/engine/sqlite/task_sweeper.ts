@@ -10,6 +10,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { RowReader } from "./row_reader.ts";
 import { type Cell, STORED_STATUSES, type SweepRequest, type Swept } from "./store_message.ts";
 import { FIRST_FINAL, type TaskCounts } from "./task_counts.ts";
+import type { TaskLogs } from "./task_logs.ts";
 
 /** Free pages are given back to the system beyond this share of the file, */
 const FREE_SHARE = 0.25;
@@ -23,6 +24,7 @@ type Seen = [number, number, number, number | null];
 
 export class TaskSweeper {
   readonly #counts: TaskCounts;
+  readonly #logs: TaskLogs;
   readonly #slice: StatementSync;
   readonly #due: StatementSync;
   readonly #drop: StatementSync;
@@ -39,8 +41,12 @@ export class TaskSweeper {
   /** Looked at since the last one was dropped: a whole round means that nothing can be. */
   #idleRows = 0;
 
-  constructor(db: DatabaseSync, rows: RowReader, counts: TaskCounts) {
+  constructor(
+    db: DatabaseSync,
+    { rows, counts, logs }: { rows: RowReader; counts: TaskCounts; logs: TaskLogs },
+  ) {
     this.#counts = counts;
+    this.#logs = logs;
     this.#slice = rows.prepare(
       "SELECT ord, status, finishedAt, dropAt FROM tasks WHERE ord > ? ORDER BY ord LIMIT ?",
     );
@@ -92,7 +98,7 @@ export class TaskSweeper {
     let dropped = 0;
     for (const [ord, status] of found) {
       if (status < FIRST_FINAL || held.has(ord)) continue;
-      this.#drop.run(ord, ord);
+      this.#dropAll(ord, ord);
       this.#gone(status, removed);
       dropped++;
     }
@@ -119,7 +125,7 @@ export class TaskSweeper {
     let first: number | null = null;
     let last = 0;
     const dropRun = () => {
-      if (first !== null) this.#drop.run(first, last);
+      if (first !== null) this.#dropAll(first, last);
       first = null;
     };
     for (const [ord, status, finishedAt, dropAt] of seen) {
@@ -141,6 +147,11 @@ export class TaskSweeper {
     if (tooMuch) this.#lowest = ended ? 0 : place;
     else this.#looked = ended ? 0 : place;
     return { looked: seen.length, dropped, ended };
+  }
+
+  #dropAll(first: number, last: number): void {
+    this.#drop.run(first, last);
+    this.#logs.drop(first, last);
   }
 
   #gone(status: number, removed: number[]): void {

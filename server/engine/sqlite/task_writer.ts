@@ -1,4 +1,4 @@
-/** Writes tasks and settings: all that one request brings is one transaction. */
+/** Writes tasks, their logs, and settings: all that one request brings is one transaction. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ROW_COLUMN_LIST } from "./schema.ts";
@@ -14,6 +14,7 @@ import {
   UPDATE_CELLS,
 } from "./stored_row.ts";
 import type { TaskCounts } from "./task_counts.ts";
+import type { TaskLogs } from "./task_logs.ts";
 
 /** Rows that one statement inserts. Measured: half again as quick as one; 16 and 32 are no quicker. */
 const ROWS_AT_A_TIME = 8;
@@ -26,14 +27,16 @@ const SEQ_OF_UPDATE = 3;
 
 export class TaskWriter {
   readonly #counts: TaskCounts;
+  readonly #logs: TaskLogs;
   readonly #insertOne: StatementSync;
   readonly #insertMany: StatementSync;
   readonly #update: StatementSync;
   readonly #setSetting: StatementSync;
   readonly #dropSetting: StatementSync;
 
-  constructor(db: DatabaseSync, counts: TaskCounts) {
+  constructor(db: DatabaseSync, { counts, logs }: { counts: TaskCounts; logs: TaskLogs }) {
     this.#counts = counts;
+    this.#logs = logs;
     this.#insertOne = db.prepare(insertSql(1));
     this.#insertMany = db.prepare(insertSql(ROWS_AT_A_TIME));
     this.#update = db.prepare(
@@ -47,9 +50,10 @@ export class TaskWriter {
   }
 
   /** Inside a transaction. */
-  write({ inserts, updates, settings }: Write): void {
+  write({ inserts, updates, logs, settings }: Write): void {
     this.#insert(inserts);
     this.#change(updates);
+    for (const [ord, log] of logs) this.#logs.append(ord, log);
     for (const [name, value] of settings) {
       if (value === null) this.#dropSetting.run(toStored(name));
       else this.#setSetting.run(toStored(name), toStored(value));

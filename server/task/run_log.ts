@@ -1,0 +1,60 @@
+/** What one run of a task says while it goes on, numbered and within bounds; an engine keeps it when the run has ended. */
+
+import { MAX_LOG_CHARS, MAX_LOG_ENTRIES, MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
+import { LOG_LEVELS } from "../../protocol/task.ts";
+import type { LogEntry } from "../../protocol/work_message.ts";
+import type { LoggedEntry, TaskLog } from "./task_log.ts";
+import type { Trail } from "./trail.ts";
+
+/** The last that a `Date` can be. */
+const MAX_TIME = 8.64e15;
+
+export interface LoggingTask {
+  readonly attempt: number;
+  readonly trail: Trail | undefined;
+}
+
+export class RunLog {
+  readonly #attempt: number;
+  readonly #retries: number;
+  readonly #entries: LoggedEntry[] = [];
+  #last: number;
+  #chars = 0;
+
+  /** Of the run that `task` is in now. */
+  constructor({ attempt, trail }: LoggingTask) {
+    this.#attempt = attempt;
+    this.#retries = trail?.retries ?? 0;
+    this.#last = trail?.logged ?? 0;
+  }
+
+  /** The newest of it, as it is now. */
+  get log(): TaskLog {
+    return [...this.#entries];
+  }
+
+  /** Takes what the task has said, after so many entries that were `dropped` on the way. */
+  add(entries: readonly LogEntry[], dropped = 0): readonly LoggedEntry[] {
+    this.#last += dropped;
+    const added = entries.map((entry) => this.#entryOf(entry));
+    for (const entry of added) {
+      this.#entries.push(entry);
+      this.#chars += entry.text.length;
+    }
+    while (this.#entries.length > MAX_LOG_ENTRIES || this.#chars > MAX_LOG_CHARS) {
+      this.#chars -= this.#entries.shift()!.text.length;
+    }
+    return added;
+  }
+
+  #entryOf([at, level, text]: LogEntry): LoggedEntry {
+    return {
+      n: ++this.#last,
+      at: Number.isInteger(at) && at >= 0 && at <= MAX_TIME ? at : 0,
+      attempt: this.#attempt,
+      retries: this.#retries,
+      level: LOG_LEVELS.includes(level) ? level : "info",
+      text: text.slice(0, MAX_LOG_ENTRY_CHARS),
+    };
+  }
+}

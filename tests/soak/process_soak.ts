@@ -1,0 +1,48 @@
+/** Worker processes that have to be replaced, over and over: killed, or ended for a task that never yields. */
+
+import { delay } from "@std/async/delay";
+import { RawClient } from "../raw_client.ts";
+import { SdServe, shell } from "../sd_process.ts";
+import { type Footprint, footprintOf } from "./footprint.ts";
+
+/** A process that has lived so long is replaced at once when it dies. */
+const GROWN_UP_MS = 1100;
+
+/** The footprint of the server after each of `rounds`: in every third the process is killed. */
+export async function soakProcesses(rounds: number): Promise<Footprint[]> {
+  await using server = await SdServe.start(["--workers", "2", "--engine", "memory:"]);
+  using client = await RawClient.connect(server.address);
+  const samples: Footprint[] = [];
+  for (let round = 0; round < rounds; round++) {
+    if (round % 3 === 0) await killPool(server.child.pid);
+    else await getStuck(client);
+    await expectSquare(client, round);
+    await untilOnePool(server.child.pid);
+    samples.push(await footprintOf(server.child.pid));
+  }
+  return samples;
+}
+
+async function killPool(server: number): Promise<void> {
+  await delay(GROWN_UP_MS);
+  await shell(
+    `kill -9 $(ps -eo pid=,ppid=,args= | awk '$2 == ${server} && /work --pool/ {print $1}')`,
+  );
+}
+
+async function getStuck(client: RawClient): Promise<void> {
+  await client.ask({ op: "hash", data: "x", rounds: 1e12, task: { timeout: 50 } });
+  const end = await client.object();
+  if (end.error?.code !== "timeout") throw new Error(`not stuck: ${JSON.stringify(end)}`);
+}
+
+async function expectSquare(client: RawClient, n: number): Promise<void> {
+  await client.ask({ op: "square", n });
+  const end = await client.object();
+  if (end.result !== n * n) throw new Error(`a wrong result: ${JSON.stringify(end)}`);
+}
+
+/** The one before has ended. */
+async function untilOnePool(server: number): Promise<void> {
+  while ((await footprintOf(server)).pools !== 1) await delay(20);
+}

@@ -1,0 +1,93 @@
+/** `sd work`: workers that come by themselves, with task files of their own. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { selfCommand } from "../../cli/self_command.ts";
+import { RawClient } from "../raw_client.ts";
+import { SdServe } from "../sd_process.ts";
+import { TaskFolder } from "../task_folder.ts";
+
+const SECRET = "the-pool-secret-of-this-test";
+
+/** A running `sd work`. */
+class SdWork implements AsyncDisposable {
+  readonly lines: string[] = [];
+  readonly #child: Deno.ChildProcess;
+  readonly #talk: Promise<void>;
+  readonly #heard = new Set<() => void>();
+
+  constructor(server: string, args: readonly string[]) {
+    const { path, args: all } = selfCommand(["work", "--server", server, ...args]);
+    this.#child = new Deno.Command(path, {
+      args: all,
+      env: { NO_COLOR: "1", SD_POOL_SECRET: SECRET },
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    this.#talk = this.#listen();
+  }
+
+  async says(text: string): Promise<void> {
+    while (!this.lines.some((line) => line.includes(text))) {
+      await new Promise<void>((heard) => this.#heard.add(heard));
+    }
+  }
+
+  async #listen(): Promise<void> {
+    const text = this.#child.stderr.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream());
+    for await (const line of text) {
+      this.lines.push(line);
+      for (const heard of this.#heard) heard();
+    }
+  }
+
+  async ended(): Promise<number> {
+    const { code } = await this.#child.status;
+    await this.#talk;
+    return code;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGTERM");
+    } catch (error) {
+      // It has ended already.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    await this.ended();
+  }
+}
+
+async function resultOf(client: RawClient, op: string): Promise<unknown> {
+  const { error: refused } = await client.ask({ op });
+  if (refused) return refused.code;
+  const { result, error } = await client.object();
+  return error?.message ?? result;
+}
+
+Deno.test("sd work brings ops to a server that has none of them, and takes them away with --watch", async () => {
+  using folder = new TaskFolder({
+    "tasks.js": "export const here = () => 'from afar'; export const gone_soon = () => 1;",
+  });
+  await using serve = await SdServe.start(["--workers", "1"], { env: { SD_POOL_SECRET: SECRET } });
+  using client = await RawClient.connect(serve.address);
+  assertEquals(await resultOf(client, "here"), "unknown_op");
+  await using work = new SdWork(serve.server, [folder.file("tasks.js"), "--workers=1", "--watch"]);
+  await work.says("1 worker connected");
+  assertEquals(await resultOf(client, "here"), "from afar");
+  assertEquals(await resultOf(client, "gone_soon"), 1);
+  folder.write("tasks.js", "export const here = () => 'changed';");
+  await work.says("their new version is loaded");
+  assertEquals(await resultOf(client, "here"), "changed");
+  assertEquals(await resultOf(client, "gone_soon"), "unknown_op");
+});
+
+Deno.test("sd work ends with 2 where its task file does not load", async () => {
+  using folder = new TaskFolder({ "tasks.js": "export const f = () => {\n" });
+  await using serve = await SdServe.start(["--workers", "0"], { env: { SD_POOL_SECRET: SECRET } });
+  await using work = new SdWork(serve.server, [folder.file("tasks.js"), "--workers=1"]);
+  assertEquals(await work.ended(), 2);
+  assertStringIncludes(work.lines.at(-1) ?? "", "tasks.js:2: SyntaxError");
+});
