@@ -3,23 +3,16 @@
  * `sd submit` does not need is never loaded, so that it starts in no time.
  */
 
-import { bold } from "@std/fmt/colors";
-import type { Command } from "./cli/command.ts";
+import { type CommandEntry, helpStyle } from "./cli/command.ts";
 import { EXIT } from "./cli/exit.ts";
 import { overview } from "./cli/help.ts";
 import { nearest } from "./cli/nearest.ts";
 import { tellBug, tellError } from "./cli/report.ts";
-import { paint, print } from "./cli/talk.ts";
+import { print } from "./cli/talk.ts";
 import { VERSION } from "./cli/version.ts";
 
-interface Entry {
-  /** That of the command, told here so that the overview loads none; a test holds the two equal. */
-  summary: string;
-  load(): Promise<Command>;
-}
-
 /** All subcommands, in the order of the overview. */
-export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[] = [
+export const GROUPS: readonly (readonly [title: string, Record<string, CommandEntry>])[] = [
   ["Run", {
     serve: {
       summary: "run the server, with workers of its own",
@@ -28,6 +21,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
     work: {
       summary: "run workers for a server, on this machine or another",
       load: async () => (await import("./workers/work.ts")).work,
+    },
+    init: {
+      summary: "write a task file to start from, and its types",
+      load: async () => (await import("./client/commands/init.ts")).init,
     },
   }],
   ["Tasks", {
@@ -86,6 +83,20 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
       load: async () => (await import("./client/commands/import.ts")).importCommand,
     },
   }],
+  ["Set up", {
+    context: {
+      summary: "name servers, and say which of them commands speak to",
+      load: async () => (await import("./client/commands/context.ts")).context,
+    },
+    doctor: {
+      summary: "check what sd needs here, and say how to mend what is wrong",
+      load: async () => (await import("./client/commands/doctor.ts")).doctor,
+    },
+    completions: {
+      summary: "print the script by which a shell completes sd",
+      load: async () => (await import("./client/commands/completions.ts")).completions,
+    },
+  }],
   ["Look", {
     status: {
       summary: "show the server, its workers and how many tasks are in each status",
@@ -94,6 +105,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
     ops: {
       summary: "list the ops that can be submitted, and how many workers have each",
       load: async () => (await import("./client/commands/ops.ts")).ops,
+    },
+    logs: {
+      summary: "print what a task has said, and what it says",
+      load: async () => (await import("./client/commands/logs.ts")).logs,
     },
     watch: {
       summary: "tell what happens to tasks, as it happens",
@@ -106,9 +121,15 @@ export const GROUPS: readonly (readonly [title: string, Record<string, Entry>])[
   }],
 ];
 
-const ENTRIES: ReadonlyMap<string, Entry> = new Map(
+const ENTRIES: ReadonlyMap<string, CommandEntry> = new Map(
   GROUPS.flatMap(([, entries]) => Object.entries(entries)),
 );
+
+/** What shells call for completions; no person types it. */
+const HIDDEN: ReadonlyMap<string, CommandEntry> = new Map([["complete", {
+  summary: "",
+  load: async () => (await import("./client/commands/complete.ts")).completeFrom(ENTRIES),
+}]]);
 
 /** Runs the command line `argv` and returns the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -118,7 +139,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (name === "--version" || name === "-V") return tellVersion();
     if (name === "--help" || name === "-h") return tellOverview();
     if (name === "help") return await main(rest.length > 0 ? [...rest, "--help"] : ["--help"]);
-    const entry = ENTRIES.get(name);
+    const entry = ENTRIES.get(name) ?? HIDDEN.get(name);
     if (!entry) return tellUnknown(name, json);
     const command = await entry.load();
     return await command.main(rest);
@@ -137,7 +158,7 @@ function tellOverview(): number {
     const rows = Object.entries(entries).map(([name, { summary }]) => [name, summary] as const);
     return [title, rows] as const;
   });
-  print(overview(groups, (text) => paint("stdout", bold, text)));
+  print(overview(groups, helpStyle()));
   return EXIT.ok;
 }
 

@@ -8,14 +8,23 @@ import { ClientError } from "./client_error.ts";
 import { EXIT } from "./exit.ts";
 import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { parseFlags } from "./flags.ts";
-import { type CommandFace, commandHelp } from "./help.ts";
+import { type CommandFace, commandHelp, type HelpStyle } from "./help.ts";
+import { inLanguage, LANGUAGES, localeLanguage, speak } from "./language.ts";
+import { MESSAGES } from "./messages.ts";
 import { reportOf, tellBug, tellError } from "./report.ts";
-import { paint, print } from "./talk.ts";
+import { paint, print, stdoutColumns } from "./talk.ts";
 
 export type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
 
 /** Flags of every command; `defineCommand` adds them. */
 const COMMON_FLAGS = {
+  lang: {
+    type: "string",
+    value: "LANG",
+    choices: LANGUAGES,
+    help: "language of its talk",
+    inherits: "that of the locale",
+  },
   json: { type: "boolean", help: "tell the outcome as one line of JSON, errors too" },
   help: { type: "boolean", short: "h", help: "print this" },
 } as const satisfies FlagSpecs;
@@ -36,8 +45,17 @@ export interface CommandSpec<F extends FlagSpecs> extends CommandFace {
 }
 
 export interface Command extends CommandFace {
+  readonly minArgs?: number;
+  readonly maxArgs?: number;
   /** Reads `argv` (without the command's name), runs the command, returns its exit code. Never throws. */
   main(argv: readonly string[]): Promise<number>;
+}
+
+/** A command that is loaded only when it is wanted. */
+export interface CommandEntry {
+  /** That of the command, told here so that the overview loads none; a test holds the two equal. */
+  readonly summary: string;
+  load(): Promise<Command>;
 }
 
 export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): Command {
@@ -48,12 +66,16 @@ export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): 
     async main(argv) {
       // Asked for before the flags are read, so that a wrong one beside it is no obstacle.
       const json = asks(argv, "--json");
+      const env = (name: string) => Deno.env.get(name);
+      // What programs read is the same for everybody.
+      speak(json ? "en" : localeLanguage(env));
       try {
         if (asks(argv, "--help") || asks(argv, "-h")) {
-          print(commandHelp({ ...spec, flags }, (text) => paint("stdout", bold, text)));
+          print(commandHelp({ ...spec, flags }, helpStyle()));
           return EXIT.ok;
         }
-        const input = parseFlags(flags, { argv, env: (name) => Deno.env.get(name) });
+        const input = parseFlags(flags, { argv, env });
+        if (input.flags.lang && !json) speak(input.flags.lang);
         checkArgs(spec, input.args);
         return await spec.run(input as unknown as CommandInput<F>);
       } catch (error) {
@@ -63,11 +85,16 @@ export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): 
   };
 }
 
+/** Of this terminal, or of none. */
+export function helpStyle(): HelpStyle {
+  return { heading: (text) => paint("stdout", bold, text), columns: stdoutColumns() };
+}
+
 function tell(error: unknown, { json, name }: { json: boolean; name: string }): number {
   const report = reportOf(error);
   if (!report) return tellBug(error, { json });
   if (report.code === "interrupted" && !json) return EXIT.interrupted;
-  if (report.code === "usage") report.hint ??= `see: sd ${name} --help`;
+  if (report.code === "usage") report.hint ??= inLanguage(MESSAGES).seeHelp(name);
   return tellError(report, { json });
 }
 
@@ -76,8 +103,9 @@ function asks(argv: readonly string[], flag: string): boolean {
   return (end < 0 ? argv : argv.slice(0, end)).includes(flag);
 }
 
-function checkArgs(
-  { name, positional, minArgs = 0, maxArgs = minArgs }: Omit<CommandSpec<FlagSpecs>, "run">,
+/** Throws `usage` for too few or too many of them. */
+export function checkArgs(
+  { name, positional, minArgs = 0, maxArgs = minArgs }: Omit<Command, "main">,
   args: readonly string[],
 ): void {
   const usage = `the usage is: sd ${name}${positional ? ` ${positional}` : ""}`;

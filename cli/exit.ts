@@ -4,6 +4,8 @@
  */
 
 import type { AnyCode } from "./client_error.ts";
+import { inLanguage } from "./language.ts";
+import { MESSAGES } from "./messages.ts";
 
 export const EXIT = {
   ok: 0,
@@ -59,17 +61,6 @@ const EXIT_CODES: Record<AnyCode, ExitCode> = {
   interrupted: EXIT.interrupted,
 };
 
-const HINTS: Partial<Record<AnyCode, string>> = {
-  unreachable: "start a server with: sd serve",
-  unauthorized: "give a token of the server with --token-file, or set SD_TOKEN",
-  unknown_op: "see the ops that there are with: sd ops",
-  not_found: "see the tasks that there are with: sd ls",
-  queue_full: "see what is queued with: sd status",
-  storage_full: "make room on the server's disk, then try again",
-  shutting_down: "try again when the server is back",
-  unknown_cmd: "see the server's version with: sd status",
-};
-
 /** The exit code of a command that ended with an error of this code. */
 export function exitCodeOf(code: AnyCode): ExitCode {
   return EXIT_CODES[code];
@@ -77,7 +68,7 @@ export function exitCodeOf(code: AnyCode): ExitCode {
 
 /** What to do next about an error of this code, where that is the same every time. */
 export function hintFor(code: AnyCode): string | undefined {
-  return HINTS[code];
+  return inLanguage(MESSAGES).hints[code];
 }
 
 /** Whether `code` is one of ours. */

@@ -14,6 +14,8 @@ interface ValueSpecBase extends SpecBase {
   value: string;
   /** The environment variable that gives the value where the flag does not. */
   env?: string;
+  /** For help: what the command itself looks at, in this order, where the flag is not given. */
+  inherits?: string;
 }
 
 export type FlagSpec =

@@ -80,13 +80,14 @@ function readList(name: string, given: readonly string[]): string[] {
 }
 
 /** What a token of the command line stands for: `--no-color` is the flag `color` set to `false`. */
-interface Token {
+export interface Token {
   flag: string;
   spec: FlagSpec;
   negated?: true;
 }
 
-function tokensOf(specs: FlagSpecs): Map<string, Token> {
+/** Everything that may be typed as a flag. */
+export function tokensOf(specs: FlagSpecs): Map<string, Token> {
   const tokens = new Map<string, Token>();
   for (const [name, spec] of Object.entries(specs)) {
     const flag = kebab(name);
@@ -129,7 +130,9 @@ function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
       ) {
         throw new ClientError(
           "usage",
-          `${head} needs a value: --${token.flag} ${token.spec.value}`,
+          `${head} needs a value: --${token.flag}${
+            token.spec.type === "grant" ? "=" : " "
+          }${token.spec.value}`,
         );
       }
       joined.push(`--${token.flag}=${value}`);
@@ -139,7 +142,7 @@ function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
 }
 
 /** `--name=value`, `-wvalue` and `-w=value` apart. */
-function splitFlag(arg: string): { head: string; attached?: string } {
+export function splitFlag(arg: string): { head: string; attached?: string } {
   if (arg.startsWith("--")) {
     const equals = arg.indexOf("=");
     return equals < 0

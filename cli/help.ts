@@ -5,7 +5,9 @@ import { formatDuration } from "../protocol/duration.ts";
 import type { FlagSpec, FlagSpecs } from "./flag_spec.ts";
 import { kebab } from "./flags.ts";
 
-const COLUMNS = 88;
+/** Wider lines are hard to read, also where there is room. */
+const MAX_COLUMNS = 88;
+const MIN_COLUMNS = 60;
 const GAP = "  ";
 
 /** What there is to know of a command without running it. */
@@ -20,35 +22,51 @@ export interface CommandFace {
   notes?: readonly string[];
 }
 
-/** The help of one command; `heading` styles the headings. */
-export function commandHelp(face: CommandFace, heading: (text: string) => string): string {
+/** How help is to look. */
+export interface HelpStyle {
+  heading(text: string): string;
+  /** Those of the terminal, where there is one. */
+  columns?: number | undefined;
+}
+
+/** The help of one command. */
+export function commandHelp(face: CommandFace, style: HelpStyle): string {
+  const { heading } = style;
+  const room = roomOf(style);
   const flags = Object.entries(face.flags).filter(([, spec]) => !spec.hidden);
   const parts = [
     `sd ${face.name}: ${face.summary}`,
     `${heading("Usage:")} sd ${face.name}${face.positional ? ` ${face.positional}` : ""} [flags]`,
   ];
   if (face.examples.length > 0) {
-    parts.push(`${heading("Examples:")}\n${columns(face.examples)}`);
+    parts.push(`${heading("Examples:")}\n${columns(face.examples, { room })}`);
   }
-  parts.push(`${heading("Flags:")}\n${columns(flags.map(([name, spec]) => flagRow(name, spec)))}`);
-  for (const note of face.notes ?? []) parts.push(wrap(note, COLUMNS).join("\n"));
+  const rows = flags.map(([name, spec]) => flagRow(name, spec));
+  if (rows.length > 0) parts.push(`${heading("Flags:")}\n${columns(rows, { room })}`);
+  for (const note of face.notes ?? []) parts.push(wrap(note, room).join("\n"));
   return parts.join("\n\n");
 }
 
 /** The overview of all commands, in groups. */
 export function overview(
   groups: readonly (readonly [title: string, rows: readonly (readonly [string, string])[]])[],
-  heading: (text: string) => string,
+  style: HelpStyle,
 ): string {
+  const { heading } = style;
+  const room = roomOf(style);
   const all = groups.flatMap(([, rows]) => rows.map(([name]) => name.length));
-  const width = Math.max(...all);
+  const least = Math.max(...all);
   const parts = [
     "sd: a task server in one executable",
     `${heading("Usage:")} sd COMMAND [arguments] [flags]`,
-    ...groups.map(([title, rows]) => `${heading(`${title}:`)}\n${columns(rows, width)}`),
+    ...groups.map(([title, rows]) => `${heading(`${title}:`)}\n${columns(rows, { room, least })}`),
     "sd COMMAND --help tells of one command; sd --version of this release.",
   ];
   return parts.join("\n\n");
+}
+
+function roomOf({ columns = MAX_COLUMNS }: HelpStyle): number {
+  return Math.max(MIN_COLUMNS, Math.min(MAX_COLUMNS, columns));
 }
 
 function flagRow(name: string, spec: FlagSpec): [string, string] {
@@ -74,6 +92,7 @@ function aside(spec: FlagSpec): string {
     facts.push(`default ${valueText(spec.type, spec.default)}`);
   }
   if (spec.env !== undefined) facts.push(`env ${spec.env}`);
+  if (spec.inherits !== undefined) facts.push(`else ${spec.inherits}`);
   return facts.length > 0 ? ` (${facts.join("; ")})` : "";
 }
 
@@ -84,13 +103,16 @@ function valueText(type: FlagSpec["type"], value: string | number): string {
 }
 
 /** Two columns; the right one wraps, a left one that is too wide stands on a line of its own. */
-function columns(rows: readonly (readonly [string, string])[], least = 0): string {
+function columns(
+  rows: readonly (readonly [string, string])[],
+  { room, least = 0 }: { room: number; least?: number },
+): string {
   const widest = Math.max(least, ...rows.map(([left]) => left.length));
-  const width = Math.min(widest, 44);
+  const width = Math.min(widest, room >> 1);
   const indent = " ".repeat(GAP.length + width + GAP.length);
   const lines: string[] = [];
   for (const [left, right] of rows) {
-    const [first = "", ...more] = wrap(right, COLUMNS - indent.length);
+    const [first = "", ...more] = wrap(right, room - indent.length);
     if (left.length > width) lines.push(`${GAP}${left}`, indent + first);
     else lines.push(`${GAP}${left.padEnd(width)}${GAP}${first}`);
     lines.push(...more.map((line) => indent + line));

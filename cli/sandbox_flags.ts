@@ -50,7 +50,7 @@ export function permissionsOf(flags: FlagValues<typeof SANDBOX_FLAGS>): TaskPerm
 export function environmentFor({ env }: TaskPermissions): Record<string, string> {
   if (env === undefined) return {};
   const seen = Object.entries(Deno.env.toObject()).filter(([name]) =>
-    !OWN_VARIABLES.test(name) && (env === true || env.includes(name))
+    !OWN_VARIABLES.test(name) && (env === true || env.some((given) => isNamedBy(name, given)))
   );
   return Object.fromEntries(seen);
 }
@@ -69,4 +69,9 @@ function isWithin(path: string, folder: string): boolean {
 /** Relative ones are from where the command was typed. */
 function pathsOf(grant: true | string[] | undefined): true | string[] | undefined {
   return Array.isArray(grant) ? grant.map((path) => resolve(path)) : grant;
+}
+
+/** `given` is a name, or begins one: `AWS_*`. */
+function isNamedBy(name: string, given: string): boolean {
+  return given.endsWith("*") ? name.startsWith(given.slice(0, -1)) : name === given;
 }

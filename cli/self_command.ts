@@ -76,6 +76,18 @@ const KEPT_VARIABLES = [
   "LANG",
   "NO_COLOR",
   "TZ",
+  // Where packages that task files import come from, and by which way.
+  "NPM_CONFIG_REGISTRY",
+  "JSR_URL",
+  "DENO_CERT",
+  "DENO_TLS_CA_STORE",
+  "NODE_EXTRA_CA_CERTS",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
   // Windows does not start a program without these.
   "SystemRoot",
   "SystemDrive",

@@ -1,8 +1,10 @@
-/** The flags by which a command finds its server, and what they come to: one `Target`. */
+/** The flags by which a command finds its server; what they come to is found by `server_choice.ts`. */
 
-import { ClientError } from "./client_error.ts";
 import type { FlagSpecs } from "./flag_spec.ts";
-import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "./target.ts";
+import { chooseServer, type ServerFlagValues } from "./server_choice.ts";
+import { DEFAULT_HOST, DEFAULT_PORT, type Target } from "./target.ts";
+
+export type { ServerFlagValues } from "./server_choice.ts";
 
 /** Flags of every command that connects to a server. */
 export const SERVER_FLAGS = {
@@ -10,15 +12,20 @@ export const SERVER_FLAGS = {
     type: "string",
     help: "the server to speak to",
     value: "HOST:PORT",
-    env: "SD_SERVER",
-    default: `${DEFAULT_HOST}:${DEFAULT_PORT}`,
+    inherits: `SD_SERVER, the context, ${DEFAULT_HOST}:${DEFAULT_PORT}`,
+  },
+  context: {
+    type: "string",
+    help: "the server of this name, see sd context",
+    value: "CONTEXT",
+    inherits: "SD_CONTEXT, the one in use",
   },
   tls: { type: "boolean", help: "speak TLS with it" },
   tlsCa: {
     type: "string",
     help: "certificate in PEM to trust besides those of the system; speaks TLS",
     value: "FILE",
-    env: "SD_TLS_CA",
+    inherits: "SD_TLS_CA",
   },
 } as const satisfies FlagSpecs;
 
@@ -30,43 +37,11 @@ export const CLIENT_FLAGS = {
     type: "string",
     help: "the token itself; others on this machine can see it, a file they cannot",
     value: "TOKEN",
-    env: "SD_TOKEN",
+    inherits: "SD_TOKEN",
   },
 } as const satisfies FlagSpecs;
 
-/** What the flags above were given as. */
-export interface ServerFlagValues {
-  server: string;
-  tls?: boolean;
-  tlsCa?: string | undefined;
-  token?: string | undefined;
-  tokenFile?: string | undefined;
-}
-
-/** The server that the flags name. Throws a `usage` error for what cannot be read. */
+/** The server that the flags, the environment and the contexts name. Throws `usage`. */
 export function targetOf(flags: ServerFlagValues): Target {
-  const caCerts = flags.tlsCa === undefined ? [] : [readFile(flags.tlsCa)];
-  const token = flags.tokenFile === undefined ? flags.token : tokenIn(flags.tokenFile);
-  return {
-    ...parseTarget(flags.server),
-    ...(flags.tls || flags.tlsCa !== undefined ? { tls: { caCerts } } : {}),
-    ...(token === undefined ? {} : { token: token.trim() }),
-  };
-}
-
-/** The first line that is no comment. */
-function tokenIn(path: string): string {
-  const token = readFile(path).split("\n").map((line) => line.trim())
-    .find((line) => line !== "" && !line.startsWith("#"));
-  if (token !== undefined) return token;
-  throw new ClientError("usage", `${path} holds no token: write it on a line of its own`);
-}
-
-function readFile(path: string): string {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ClientError("usage", `cannot read ${path}: ${reason}`, { cause: error });
-  }
+  return chooseServer({ flags }).target;
 }

@@ -14,9 +14,9 @@ export interface Target extends Address {
 
 /**
  * Reads `host:port`, `[::1]:5000`, `host`, `::1`, `:5001` or `5001`; what is missing is the default.
- * Throws a `usage` error that quotes the text.
+ * Throws a `usage` error that quotes the text and says where it is `from`.
  */
-export function parseTarget(text: string): Target {
+export function parseTarget(text: string, from?: string): Target {
   const trimmed = text.trim();
   if (/^\d+$/.test(trimmed)) return { hostname: DEFAULT_HOST, port: parsePort(trimmed, text) };
   const match = /^\[([0-9A-Fa-f:.%]+)\](?::(\d+))?$/.exec(trimmed) ?? // [::1]:5000
@@ -25,7 +25,8 @@ export function parseTarget(text: string): Target {
   if (!match || trimmed === "") {
     throw new ClientError(
       "usage",
-      `not the address of a server: ${quote(text)}; write it like ${DEFAULT_HOST}:${DEFAULT_PORT}`,
+      `not the address of a server: ${quote(text)}${from === undefined ? "" : `, from ${from}`}; ` +
+        `write it like ${DEFAULT_HOST}:${DEFAULT_PORT}`,
     );
   }
   const [, host = "", port] = match;

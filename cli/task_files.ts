@@ -52,6 +52,8 @@ function modulesOf(arg: string): string[] {
     )
     .map(({ name }) => `${folder}/${name}`)
     .sort();
+  // One of them may be a link to what is not there.
+  for (const name of names) stat(name);
   if (names.length > 0) return names;
   throw new ClientError("usage", `the folder ${quote(arg)} holds no task file`, {
     hint: "task files end in .ts or .js and lie in the folder itself",

@@ -23,7 +23,7 @@ export interface TaskSource {
   readonly version: string;
 }
 
-/** The source of the task file at `path`; files that are not there are left for the loader to tell of. */
+/** The source of the task file at `path`; files that cannot be read are left for the loader to tell of. */
 export function readTaskSource(path: string): TaskSource {
   const found = new Set([path]);
   const hosts = new Set<string>();
@@ -59,7 +59,12 @@ export function stampOf(files: readonly string[]): string {
 
 function localOf(specifier: string, from: string): string | undefined {
   if (!/^(\.{1,2}\/|\/|file:)/.test(specifier)) return undefined;
-  return fileURLToPath(new URL(specifier, pathToFileURL(from)));
+  try {
+    return fileURLToPath(new URL(specifier, pathToFileURL(from)));
+  } catch {
+    // Text that looks like an import, or an import that names no file: of another host, with a %2F.
+    return undefined;
+  }
 }
 
 function hostOf(specifier: string): string | undefined {
@@ -72,10 +77,8 @@ function hostOf(specifier: string): string | undefined {
 function readText(file: string): string | undefined {
   try {
     return Deno.readTextFileSync(file);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.IsADirectory) {
-      return undefined;
-    }
-    throw error;
+  } catch {
+    // Not there, a folder, not for us: whatever it is, the loader meets it again and says so.
+    return undefined;
   }
 }

@@ -4,18 +4,21 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
+import { inLanguage } from "../cli/language.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { Client } from "./client.ts";
+import { MESSAGES } from "./messages.ts";
 
 /** `waitMs` have passed; `what` is missing. A server that is away is the reason where it is. */
 export function outOfTime(
   client: Client,
   { waitMs, what, hint }: { waitMs: number; what: string; hint: string | undefined },
 ): ClientError {
-  const after = `${what} after ${formatDuration(waitMs)}`;
+  const messages = inLanguage(MESSAGES);
+  const after = messages.after(what, formatDuration(waitMs));
   const { lostBy } = client;
   if (!lostBy) return new ClientError("timed_out", after, { hint });
-  const message = `${after}, and no connection to ${client.target} now: ${lostBy.message}`;
+  const message = `${after}, ${messages.noConnection(client.target)}: ${lostBy.message}`;
   return new ClientError("unreachable", message, { cause: lostBy, hint });
 }
 

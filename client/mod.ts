@@ -29,6 +29,7 @@ export {
 } from "./client.ts";
 export { backup } from "./backup.ts";
 export { type ExportFilter, exportRecords, importText, type SdRecord } from "./transfer.ts";
+export { followLog } from "./follow_log.ts";
 export { watch, type WatchFilter, type Watching } from "./watching.ts";
 export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task_end.ts";
 export { type ClientCode, ClientError } from "../cli/client_error.ts";

@@ -2,8 +2,10 @@
 
 import { cyan } from "@std/fmt/colors";
 import { EXIT, type ExitCode } from "../cli/exit.ts";
+import { inLanguage } from "../cli/language.ts";
 import { type ErrorReport, printData, tellError } from "../cli/report.ts";
 import { escapeControls, paint, print, say, stdoutIsTerminal } from "../cli/talk.ts";
+import { MESSAGES } from "./messages.ts";
 import type { TaskEnd } from "./task_end.ts";
 
 /** What a person reads of a result: a string as it is, anything else as compact JSON. */
@@ -25,28 +27,23 @@ export function tellEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
     else print(resultText(end.result));
     return EXIT.ok;
   }
-  const who = end.status === "failed" ? `[client] task failed: ${end.error.code}:` : "[client]";
+  const failed = inLanguage(MESSAGES).taskFailed;
+  const who = end.status === "failed" ? `[client] ${failed}: ${end.error.code}:` : "[client]";
   return tellError(reportOfEnd(end), { json, who });
 }
 
 /** A task that ended without a result, as an error report. */
 export function reportOfEnd(end: Exclude<TaskEnd, { status: "completed" }>): ErrorReport {
   const { task_id } = end;
-  const hint = `run it again with: sd retry ${task_id}`;
+  const messages = inLanguage(MESSAGES);
+  const hint = messages.runAgain(task_id);
   if (end.status === "failed") {
     return { ...end.error, hint, task_id, attempt: end.attempt };
   }
-  const message = end.status === "cancelled"
-    ? "the task was cancelled"
-    : "the task expired before it was started";
-  return { code: end.status, message, hint, task_id };
+  return { code: end.status, message: messages.ended[end.status], hint, task_id };
 }
 
 /** What to say where the client leaves before these tasks have ended. */
 export function goesOn(ids: readonly string[]): string {
-  const [who, whose] = ids.length === 1 ? ["the task goes on", "its result"] : [
-    "the tasks go on",
-    "their results",
-  ];
-  return `${who}; ${whose}: sd wait ${ids.join(" ")}`;
+  return inLanguage(MESSAGES).goesOn(ids);
 }

@@ -1,9 +1,11 @@
 /** `sd submit --cron`: makes a recurring task, says when it comes first, prints its id. */
 
 import { EXIT, type ExitCode } from "../cli/exit.ts";
+import { inLanguage } from "../cli/language.ts";
 import { printData } from "../cli/report.ts";
 import type { ServerFlagValues } from "../cli/server_flags.ts";
 import { print } from "../cli/talk.ts";
+import { MESSAGES } from "./messages.ts";
 import { talk } from "./output.ts";
 import type { Payload } from "./payload.ts";
 import { withClient } from "./with_client.ts";
@@ -16,7 +18,7 @@ export async function scheduleOne(
     const answer = await client.scheduleJson(json);
     const { cron_id, status, next_at } = answer;
     const next = next_at === undefined ? "" : ` next=${next_at}`;
-    talk(`recurring task ${status} id=${cron_id}${next}`);
+    talk(`${inLanguage(MESSAGES).recurring[status]} id=${cron_id}${next}`);
     if (flags.json) printData(answer);
     else print(cron_id);
     return EXIT.ok;

@@ -3,13 +3,16 @@
 import type { ServerFlagValues } from "../cli/server_flags.ts";
 import { ClientError } from "../cli/client_error.ts";
 import { EXIT, type ExitCode } from "../cli/exit.ts";
+import { inLanguage } from "../cli/language.ts";
 import { printData } from "../cli/report.ts";
 import { print } from "../cli/talk.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { Submitted } from "./client.ts";
 import { outOfTime, withHint } from "./lost_tasks.ts";
+import { MESSAGES } from "./messages.ts";
 import { goesOn, talk, tellEnd } from "./output.ts";
 import type { Payload } from "./payload.ts";
+import { withProgress } from "./progress_line.ts";
 import { withClient } from "./with_client.ts";
 import { within } from "./within.ts";
 
@@ -21,6 +24,7 @@ export interface OneTask {
 }
 
 export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<ExitCode> {
+  const messages = inLanguage(MESSAGES);
   let waiting: Submitted | undefined;
   const unfinished = () => waiting && goesOn([waiting.id]);
   return await withClient({ flags, unfinished, reconnects: true }, async (client) => {
@@ -31,19 +35,23 @@ export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<Ex
     }).catch((error) => {
       throw withHint(error, perhapsTaken(payload));
     });
-    talk(`task ${task.status} id=${task.id}`);
+    talk(messages.taskTaken(task.status, task.id));
     if (!payload.wait) return tellId(task, flags);
     waiting = task;
-    talk("waiting for the result…");
+    talk(messages.waiting);
     const hint = goesOn([task.id]);
-    const end = await within(task.end, {
+    const patience = {
       ms: Math.max(0, waitMs - (performance.now() - startedAt)),
-      late: () => outOfTime(client, { waitMs, what: "no result", hint }),
-    }).catch((error) => {
+      late: () => outOfTime(client, { waitMs, what: messages.noResult, hint }),
+    };
+    const end = await withProgress(
+      { client, id: task.id, json: flags.json },
+      () => within(task.end, patience),
+    ).catch((error) => {
       throw withHint(error, hint);
     });
     waiting = undefined;
-    if (end.status === "completed") talk("result received");
+    if (end.status === "completed") talk(messages.resultReceived);
     return tellEnd(end, flags);
   });
 }
@@ -55,10 +63,10 @@ function tellId(task: Submitted, { json }: { json: boolean }): ExitCode {
 }
 
 function unanswered(target: string, waitMs: number): ClientError {
-  const message = `${target} has not answered for ${formatDuration(waitMs)}`;
+  const message = inLanguage(MESSAGES).unanswered(target, formatDuration(waitMs));
   return new ClientError("unreachable", message);
 }
 
 function perhapsTaken({ id }: Payload): string {
-  return `the task may have been taken or not; sent again with --id ${id}, it is the same task`;
+  return inLanguage(MESSAGES).perhapsTaken(String(id));
 }

@@ -4,10 +4,12 @@
  */
 
 import { ClientError } from "../cli/client_error.ts";
+import { inLanguage } from "../cli/language.ts";
 import { type ServerFlagValues, targetOf } from "../cli/server_flags.ts";
 import { write } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { type Client, connect, type ConnectOptions } from "./client.ts";
+import { MESSAGES } from "./messages.ts";
 import { talk } from "./output.ts";
 
 export interface Frame {
@@ -34,9 +36,10 @@ export async function withClient<T>(frame: Frame, use: (client: Client) => Promi
 }
 
 function telling(target: Target): ConnectOptions {
+  const messages = inLanguage(MESSAGES);
   return {
-    onLost: () => talk(`connection to ${formatTarget(target)} lost; trying again`),
-    onBack: () => talk("connected again"),
+    onLost: () => talk(messages.connectionLost(formatTarget(target))),
+    onBack: () => talk(messages.connectedAgain),
   };
 }
 

@@ -48,7 +48,8 @@ async function expectResult(client: Client, { op, args, expected }: Sample): Pro
 /** Starts `sd serve` on a free port; resolves once it says where it listens. */
 async function startServer(folder: string, port = 0) {
   const flags = ["--port", String(port), "--workers", "2", "--data", folder];
-  const { path, args } = selfCommand(["serve", ...flags]);
+  // Its lines are read below: in the language that they are known in.
+  const { path, args } = selfCommand(["serve", "--lang", "en", ...flags]);
   const child = new Deno.Command(path, { args, stderr: "piped" }).spawn();
   const lines = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
   const listening = Promise.withResolvers<number>();

@@ -108,3 +108,8 @@ export const MAX_SHARE_BYTES = 1024 ** 4;
 
 /** Deaths of worker processes that one task may be running in before it is failed. */
 export const MAX_DEATHS = 3;
+
+/** The file of named servers, and what it holds. */
+export const MAX_CONTEXTS_FILE_BYTES = 1024 * 1024;
+export const MAX_CONTEXTS = 1000;
+export const MAX_CONTEXT_NAME_CHARS = 64;

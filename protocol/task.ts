@@ -215,6 +215,8 @@ export interface ServerStats {
   protocol: number;
   pid: number;
   uptime_ms: number;
+  /** The server's clock, RFC 3339. */
+  now: string;
   engine: string;
   /** Tasks that the server holds now, by status. */
   tasks: StatusCounts;

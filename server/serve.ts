@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
+import { inLanguage, speak } from "../cli/language.ts";
 import { poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
 import { stateDir } from "../cli/state_dir.ts";
@@ -16,6 +17,7 @@ import { openEngine } from "./engine/open.ts";
 import { sqlitePath } from "./engine/sqlite/location.ts";
 import { untilStopSignal } from "./lifecycle.ts";
 import { type Log, openLog } from "./log.ts";
+import { MESSAGES } from "./messages.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, type ServerOptions, startServer } from "./server.ts";
@@ -37,6 +39,8 @@ export const serve = defineCommand({
     ["sd serve --workers 0", "no workers here: they come by sd work"],
   ],
   async run({ flags, args }) {
+    if (flags.logFormat === "json") speak("en");
+    const messages = inLanguage(MESSAGES);
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
     const config = configOf(flags, args);
     warnOfOwnFiles(config.work.permissions, flags, log);
@@ -53,15 +57,14 @@ export const serve = defineCommand({
     const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
     try {
       const signal = await untilStopped(server, { config, log, onSecondSignal: forgetSecret });
-      const seconds = flags.grace / 1000;
-      log.info("server", `${signal}: stopping; running tasks have ${seconds} s to finish`);
+      log.info("server", messages.stopping(signal, flags.grace / 1000));
       await server.stop(flags.grace);
     } finally {
       // Where its task files do not load it was never asked to.
       await server.stop(0);
       forgetSecret();
     }
-    log.info("server", "stopped");
+    log.info("server", messages.stopped);
     return EXIT.ok;
   },
 });
@@ -73,8 +76,9 @@ function untilStopped(
 ): Promise<Deno.Signal> {
   const signal = untilStopSignal(onSecondSignal);
   const started = server.workersStarted.then(() => {
-    log.info("server", `${config.workers} worker${config.workers === 1 ? "" : "s"} started`);
-    log.info("dispatcher", "started");
+    const messages = inLanguage(MESSAGES);
+    log.info("server", messages.workersStarted(config.workers));
+    log.info("dispatcher", messages.dispatcherStarted);
     return signal;
   });
   return Promise.race([signal, started]);

@@ -3,6 +3,7 @@
  * runs one for the command line; tests run as many as they like.
  */
 
+import { inLanguage } from "../cli/language.ts";
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
@@ -27,6 +28,7 @@ import { CronBook } from "./engine/cron_book.ts";
 import type { Engine } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
+import { MESSAGES } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
 import { logLine } from "./task/task_log.ts";
@@ -145,7 +147,7 @@ export function startServer(options: ServerOptions): Server {
   if (!pool) started.resolve();
   else pool.loaded.catch(started.reject);
 
-  log.info("server", `listening on ${formatAddress(address)}`);
+  log.info("server", inLanguage(MESSAGES).listening(formatAddress(address)));
   door.start();
   pool?.start();
   dispatcher.start();

@@ -5,6 +5,8 @@ import { TextLineStream } from "@std/streams/text-line-stream";
 import { selfCommand } from "../cli/self_command.ts";
 
 const PATIENCE_MS = 30_000;
+/** Nothing of whoever runs the tests: no colours, no language, no contexts. */
+const PLAIN = { NO_COLOR: "1", LC_ALL: "C", XDG_CONFIG_HOME: "/nowhere" };
 
 export interface Finished {
   readonly code: number;
@@ -18,7 +20,7 @@ export async function runSd(
   env: Record<string, string> = {},
 ): Promise<Finished> {
   const { path, args: all } = selfCommand(args);
-  const command = new Deno.Command(path, { args: all, env: { NO_COLOR: "1", ...env } });
+  const command = new Deno.Command(path, { args: all, env: { ...PLAIN, ...env } });
   const { code, stdout, stderr } = await deadline(command.output(), PATIENCE_MS);
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
@@ -82,7 +84,7 @@ export class SdServe implements AsyncDisposable {
     ];
     const child = new Deno.Command(path, {
       args: all,
-      env: { NO_COLOR: "1", ...(folder && { SD_DATA: folder }), ...options.env },
+      env: { ...PLAIN, ...(folder && { SD_DATA: folder }), ...options.env },
       stdin: "null",
       stdout: "null",
       stderr: "piped",

@@ -21,6 +21,8 @@ export type Report = any;
 export interface TestPoolOptions {
   readonly modules?: readonly TaskModule[];
   readonly entry?: string;
+  /** What is in `entry` is ours, and the pool trusts it as it does the built-in ops. */
+  readonly isTrusted?: boolean;
   readonly maxMemoryBytes?: number;
 }
 
@@ -28,10 +30,12 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   readonly pool: Pool;
   /** Every line for the server, parsed, in order. */
   readonly reports: Report[] = [];
+  /** What was printed when no task ran, and what was left behind and failed. */
+  readonly strayLines: string[] = [];
+  isFull = false;
   readonly stuckTasks: [number, RetireReason][] = [];
   workersStarted = 0;
   spoiltTimes = 0;
-  readonly strayLines: string[] = [];
   /** When false, every task goes to the pool at once, and what it releases does not come back. */
   obeysCredit = true;
   readonly #decoder = new TextDecoder();
@@ -45,7 +49,8 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   /** Its workers run the built-in ops and the odd ones, those of `modules`, or what is in `entry`. */
   constructor(
     workers: number,
-    { modules = [], entry, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }: TestPoolOptions = {},
+    { modules = [], entry, isTrusted = false, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }:
+      TestPoolOptions = {},
   ) {
     const source = entry ?? (modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts");
     const folders = modules.map(({ url }) => new URL(".", url));
@@ -53,7 +58,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
       workers,
       ops: {
         // Code of others runs in it, whoever it is.
-        modules: entry === undefined ? modules : [{ url: entry, name: entry }],
+        modules: entry === undefined || isTrusted ? modules : [{ url: entry, name: entry }],
         base: BASE,
         hasSpecial: false,
         isOutdated: false,
@@ -118,7 +123,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   /** What the server was told of the end of `lease`, once it was. */
   async endOf(lease: number): Promise<Report> {
     return await this.until(() =>
-      this.reports.find((report) => report.lease === lease && report.progress === undefined)
+      this.reports.find((report) => report.lease === lease && isEnd(report))
     );
   }
 
@@ -146,7 +151,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     const report = JSON.parse(text);
     this.reports.push(report);
     if (report.credit !== undefined) this.#credit = report.credit;
-    if (report.lease !== undefined && report.progress === undefined) this.#held--;
+    if (report.lease !== undefined && isEnd(report)) this.#held--;
     if (report.release && this.obeysCredit) {
       this.#held -= report.release.length;
       this.#queue.unshift(...report.release.map((lease: number) => this.#lines.get(lease)!));
@@ -176,4 +181,9 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   broken(message: string): void {
     throw new Error(message);
   }
+}
+
+/** Of a report with a lease: its task goes on after the others. */
+function isEnd(report: Report): boolean {
+  return report.progress === undefined && report.log === undefined;
 }

@@ -24,6 +24,7 @@ export interface TaskHost {
   isCancelled(seq: number): boolean;
   progress(seq: number, fraction: number): void;
   note(seq: number, note: string): void;
+  log(seq: number, values: readonly unknown[]): void;
 }
 
 export class TaskContext {
@@ -83,6 +84,11 @@ export class TaskContext {
     if (note !== undefined) {
       this.#host.note(this.#seq, slice(toText(note), 0, MAX_PROGRESS_NOTE_CHARS));
     }
+  }
+
+  /** Puts `values` into the task's log, as `console.log` would print them. Never throws. */
+  log(...values: unknown[]): void {
+    this.#host.log(this.#seq, values);
   }
 
   /** Aborts the signal of `context`, where anything asked for one. Called by the worker's loop. */

@@ -30,6 +30,11 @@ export class LineWriter {
     this.#failed = failed;
   }
 
+  /** Bytes that gather while others are being written. */
+  get waiting(): number {
+    return this.#used;
+  }
+
   /** Whole lines with their newlines; the bytes are copied. */
   write(bytes: Uint8Array): void {
     this.#reserve(bytes.length);

@@ -15,6 +15,9 @@ const NOT_FOUND = /^Module not found "([^"]+)"/;
 const PLACE = /(file:\/\/[^\s()]+?):(\d+):(\d+)/;
 /** Deno's way to say that a module may not be read: it is not there, or its name is computed. */
 const DENIED = /^Requires (read|import) access to "([^"]+)"/;
+/** What executables say of imports that are neither a relative path nor `node:`. */
+const NO_PACKAGE =
+  /npm:|jsr:|https?:|Relative import path|not a dependency|in the list of packages|npm package/i;
 const NOT_TRANSPILED =
   /Unexpected (strict mode reserved word|identifier|token)|Missing initializer/;
 
@@ -92,7 +95,7 @@ function deniedText([, kind, what = ""]: RegExpExecArray, file: NamedFile): stri
 
 function hintOf(said: string, file: NamedFile): string {
   if (!Deno.build.standalone) return "";
-  if (/npm:|jsr:|Relative import path|not.*(in|found in).*(lockfile|npm package)/i.test(said)) {
+  if (NO_PACKAGE.test(said)) {
     return "; this executable holds no packages: bundle the file first (deno bundle, esbuild), " +
       "or run sd with Deno";
   }

@@ -82,7 +82,7 @@ function readDuration(
   if (value === undefined) return undefined;
   let ms = NaN;
   try {
-    ms = typeof value === "string" ? parseDuration(value) : Number(value);
+    ms = typeof value === "string" ? parseDuration(value) : value as number;
   } catch {
     // Told below, like any other value that is none.
   }
@@ -123,7 +123,7 @@ function readPermissions(op: string, permissions: unknown): TaskPermissions | un
   const name = `${op}.options.permissions`;
   if (permissions === undefined) return undefined;
   if (permissions === "none") return {};
-  if (typeof permissions !== "object" || permissions === null) {
+  if (typeof permissions !== "object" || permissions === null || Array.isArray(permissions)) {
     throw new Error(
       `${name} is "none" or like { net: ["example.com"] }; this is ${show(permissions)}`,
     );
@@ -146,7 +146,10 @@ function readPermissions(op: string, permissions: unknown): TaskPermissions | un
 
 /** `quote`, of what may not be JSON. */
 function show(value: unknown): string {
-  return typeof value === "function" || typeof value === "symbol"
-    ? `a ${typeof value}`
-    : quote(value);
+  if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
+  try {
+    return quote(value);
+  } catch {
+    return "an object that JSON cannot hold";
+  }
 }

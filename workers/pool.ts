@@ -41,7 +41,7 @@ export interface PoolListener {
   spoilt(why: string): void;
   /** A worker could not even load. */
   broken(message: string): void;
-  /** Something failed for which no task answers: a line for the operator. */
+  /** Something that belongs to no running task has failed, or was printed: a line for the operator. */
   strayed(text: string): void;
 }
 

@@ -31,6 +31,8 @@ const RETIRE_DRAIN_MS = 500;
 /** For the last lines to reach the server. */
 const FINISH_MS = 100;
 const POLL_MS = 5;
+/** While the server does not read so much, what tasks say waits; results never do. */
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** A SIGTERM straight to this process leaves its tasks so long. */
 const SIGTERM_GRACE_MS = 10_000;
 
@@ -104,6 +106,10 @@ class PoolProcess implements PoolListener, ResultSink {
 
   line(text: string): void {
     this.#link?.writer.line(text);
+  }
+
+  get isFull(): boolean {
+    return (this.#link?.writer.waiting ?? 0) > MAX_WAITING_BYTES;
   }
 
   broken(message: string): void {

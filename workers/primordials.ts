@@ -24,7 +24,7 @@ export function uncurryGetter<T, R>(prototype: T, name: keyof T): (self: T) => R
 
 export const { parse, stringify } = JSON;
 export const { isFinite } = Number;
-export const { floor, max, round } = Math;
+export const { floor, max, min, round } = Math;
 export const {
   defineProperty,
   freeze,
@@ -105,3 +105,11 @@ export const encodeInto = encoder.encodeInto.bind(encoder);
 
 /** ms since the thread started, with a fraction. */
 export const now = performance.now.bind(performance);
+
+/** ms since 1970. */
+export const wallClock = Date.now;
+/** A value as Deno shows it. */
+export const { inspect } = Deno;
+const { create } = Object;
+/** An object that inherits nothing. */
+export const newDictionary = <T>(): Record<string, T> => create(null);

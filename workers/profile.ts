@@ -3,6 +3,7 @@
  * or for a fresh worker for each run, has another, and runs on workers of that profile only.
  */
 
+import { isAbsolute, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { MAX_PERMISSION_CHARS } from "../protocol/limits.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
@@ -75,11 +76,16 @@ export function notAllowed(wanted: TaskPermissions, allowed: TaskPermissions): s
 
 function covers(name: string, given: string, wanted: string): boolean {
   if (given === wanted) return true;
-  if (name === "net") return !given.includes(":") && wanted.startsWith(`${given}:`);
-  if (name === "read" || name === "write") {
-    return wanted.startsWith(given.endsWith("/") ? given : `${given}/`);
-  }
-  return false;
+  // A host without a port is that host with any; an address of IPv6 has its colons in brackets.
+  if (name === "net") return !/:\d+$/.test(given) && wanted.startsWith(`${given}:`);
+  if (name === "env") return given.endsWith("*") && wanted.startsWith(given.slice(0, -1));
+  return (name === "read" || name === "write") && isWithin(wanted, given);
+}
+
+/** Both as they are from where the command was typed; `..` leads nowhere else than Deno goes. */
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return way !== ".." && !/^\.\.[/\\]/.test(way) && !isAbsolute(way);
 }
 
 /** Like `net=example.com`, for people; `none` where nothing is allowed. */

@@ -13,6 +13,8 @@ const NEWLINE = 10, COMMA = 44;
 export interface ResultSink {
   write(bytes: Uint8Array): void;
   line(text: string): void;
+  /** So much waits to be sent that what tasks say has to wait where it is. */
+  readonly isFull: boolean;
 }
 
 /** What a worker says that it has done. */

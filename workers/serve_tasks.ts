@@ -4,12 +4,18 @@
  * task code cannot speak for it.
  */
 
+import { captureConsole } from "./console_capture.ts";
 import type { Handler } from "./handler.ts";
 import type { InspectStart } from "./inspect_message.ts";
+import { LogWriter } from "./log_area.ts";
+import { LogOutlet } from "./log_outlet.ts";
 import { closeWorker, defineProperty, now } from "./primordials.ts";
+import { Prints } from "./prints.ts";
 import { ResultWriter } from "./result_area.ts";
+import { strayPrinter } from "./stray_printer.ts";
 import { TaskLoop } from "./task_loop.ts";
-import { TaskShare } from "./task_table.ts";
+import type { TaskScope } from "./task_scope.ts";
+import { type TaskRow, TaskShare } from "./task_table.ts";
 import type { ThreadOrder, ThreadReport, ThreadStart } from "./thread_message.ts";
 
 /**
@@ -17,16 +23,18 @@ import type { ThreadOrder, ThreadReport, ThreadStart } from "./thread_message.ts
  * Called once, by the entry of a Web Worker.
  */
 export function serveTasks(ops: ReadonlyMap<string, Handler>): void {
+  const prints = new Prints();
+  captureConsole(prints);
   globalThis.addEventListener("message", (event) => {
     const { data, ports: [port] } = event as MessageEvent<ThreadStart | InspectStart>;
-    if (port) void begin(ops, data, port);
+    if (port) void begin(ops, data, { port, prints });
   }, { once: true });
 }
 
 async function begin(
   builtin: ReadonlyMap<string, Handler>,
   message: ThreadStart | InspectStart,
-  port: MessagePort,
+  { port, prints }: { port: MessagePort; prints: Prints },
 ): Promise<void> {
   // What only workers with task files need is only loaded there.
   if ("inspect" in message) {
@@ -38,8 +46,12 @@ async function begin(
   }
   // All that task code must not reach is made and taken before there is any.
   const report = port.postMessage.bind(port) as (report: ThreadReport) => void;
-  const { row, resultArea } = new TaskShare(message.share);
+  const { row, resultArea, logArea } = new TaskShare(message.share);
   const results = new ResultWriter(resultArea, row);
+  const outlet = outletTo(new LogWriter(logArea, row), { row, report });
+  const stray = prints.stray = strayPrinter((text) => report({ strayed: text }));
+  const loopOf = (ops: ReadonlyMap<string, Handler>, scope?: TaskScope) =>
+    prints.loop = new TaskLoop({ row, results, outlet, stray, ops, report, scope });
   let loop: TaskLoop | undefined;
   port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => {
     if ("lines" in data) loop?.push(data.seq, data.lines);
@@ -51,7 +63,7 @@ async function begin(
     }
   };
   if (message.modules.length === 0) {
-    loop = new TaskLoop({ row, results, ops: builtin, report });
+    loop = loopOf(builtin);
   } else {
     shield(port);
     const { TaskScope } = await import("./task_scope.ts");
@@ -60,12 +72,26 @@ async function begin(
     try {
       const loaded = await loadTaskModules(message.modules);
       const handlers = [...loaded].map(([op, { handler }]) => [op, handler] as const);
-      loop = new TaskLoop({ row, results, ops: new Map([...builtin, ...handlers]), report, scope });
+      loop = loopOf(new Map([...builtin, ...handlers]), scope);
     } catch (error) {
       return report({ broken: error instanceof Error ? error.message : String(error) });
     }
   }
   report({ ready: now() });
+}
+
+/** What has no room in the area goes by message. */
+function outletTo(
+  area: LogWriter,
+  { row, report }: { row: TaskRow; report: (report: ThreadReport) => void },
+): LogOutlet {
+  return new LogOutlet({
+    area,
+    send: (line) => {
+      row.countSent();
+      report({ said: line, logEnd: area.end });
+    },
+  });
 }
 
 /** Keeps to itself what the runtime calls on the port with each message, whatever is inherited then. */

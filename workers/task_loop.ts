@@ -7,6 +7,8 @@
 import { TaskContext, type TaskHost } from "./context.ts";
 import { errorOf, type Handler, type Outcome, outcomeOf } from "./handler.ts";
 import { type LeasedTask, readLeasedTask } from "./leased_task.ts";
+import type { LogOutlet } from "./log_outlet.ts";
+import { logText } from "./log_text.ts";
 import {
   indexOf,
   isPlainPromise,
@@ -25,6 +27,7 @@ import {
   stopInterval,
   stringify,
 } from "./primordials.ts";
+import type { LogLevel } from "../protocol/task.ts";
 import { resultLine, type StopReason } from "../protocol/work_message.ts";
 import type { ResultWriter } from "./result_area.ts";
 import type { TaskScope } from "./task_scope.ts";
@@ -57,6 +60,9 @@ interface Batch {
 export interface TaskLoopOptions {
   readonly row: TaskRow;
   readonly results: ResultWriter;
+  readonly outlet: LogOutlet;
+  /** Takes what is said when no task runs that could have said it. */
+  readonly stray: (text: string) => void;
   readonly ops: ReadonlyMap<string, Handler>;
   readonly report: (report: ThreadReport) => void;
   /** Keeps tasks apart, where they run code of task files. */
@@ -66,6 +72,8 @@ export interface TaskLoopOptions {
 export class TaskLoop implements TaskHost {
   readonly #row: TaskRow;
   readonly #results: ResultWriter;
+  readonly #outlet: LogOutlet;
+  readonly #stray: (text: string) => void;
   readonly #ops: ReadonlyMap<string, Handler>;
   readonly #report: (report: ThreadReport) => void;
   readonly #scope: TaskScope | undefined;
@@ -76,6 +84,7 @@ export class TaskLoop implements TaskHost {
 
   /** The task that runs, 0 between two. */
   #seq = 0;
+  #lease = 0;
   #context: TaskContext | undefined = undefined;
   /** Ends it, where it is awaited. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
@@ -96,9 +105,11 @@ export class TaskLoop implements TaskHost {
   #notedAt = -NOTE_MS;
   #weighedAt = 0;
 
-  constructor({ row, results, ops, report, scope }: TaskLoopOptions) {
+  constructor({ row, results, outlet, stray, ops, report, scope }: TaskLoopOptions) {
     this.#row = row;
     this.#results = results;
+    this.#outlet = outlet;
+    this.#stray = stray;
     this.#ops = ops;
     this.#report = report;
     this.#weigh(now());
@@ -144,6 +155,26 @@ export class TaskLoop implements TaskHost {
     if (seq !== this.#seq) return;
     this.#note = { noted: seq, note };
     if (now() - this.#notedAt >= NOTE_MS) this.#sendNote();
+  }
+
+  log(seq: number, values: readonly unknown[]): void {
+    const text = logText(values);
+    if (seq === this.#seq) this.#outlet.say(this.#lease, "info", text);
+    else this.#stray(text);
+  }
+
+  /** The task that runs, 0 between two. */
+  get run(): number {
+    return this.#seq;
+  }
+
+  /** What `console` prints: by the task that runs, as far as anyone can tell. */
+  print(level: LogLevel, text: string): void {
+    if (this.#seq !== 0 && !this.#scope?.isAmongLeftOvers) {
+      this.#outlet.say(this.#lease, level, text);
+    } else {
+      this.#stray(text);
+    }
   }
 
   /** Runs until nothing is left or a task has to be awaited; that one's end calls it again. */
@@ -208,6 +239,7 @@ export class TaskLoop implements TaskHost {
   #runTask(seq: number, task: LeasedTask): boolean {
     this.#row.describe(task.attempt, task.timeout);
     this.#seq = seq;
+    this.#lease = task.lease;
     const context = this.#context = new TaskContext(this, task, seq);
     let outcome: Outcome;
     try {
@@ -272,6 +304,8 @@ export class TaskLoop implements TaskHost {
       this.#row.clearProgress();
     }
     this.#note = undefined;
+    // Before its end, behind which nobody would look for it.
+    if (this.#outlet.hasRest) this.#outlet.finish(lease);
     if (typeof outcome === "string" && this.#results.writeResult(lease, outcome)) {
       this.#row.finish(seq, this.#results.end);
     } else {
@@ -292,7 +326,7 @@ export class TaskLoop implements TaskHost {
     if (this.#unread > 0) this.#readClock();
     this.#publish();
     this.#told = this.#done;
-    this.#report({ done: this.#done, end: this.#results.end });
+    this.#report({ done: this.#done, end: this.#results.end, logEnd: this.#row.logEnd });
   }
 
   /** For a line that the result area has no room for. */
@@ -302,7 +336,7 @@ export class TaskLoop implements TaskHost {
     this.#publish();
     this.#done = this.#told = seq;
     this.#row.countSent();
-    this.#report({ done: seq, end: this.#results.end, line });
+    this.#report({ done: seq, end: this.#results.end, logEnd: this.#row.logEnd, line });
   }
 
   /** Reads the clock and shares what has passed among the tasks since the last reading. */
@@ -334,6 +368,7 @@ export class TaskLoop implements TaskHost {
   #beat(): void {
     this.#row.beat();
     this.#weigh(now());
+    if (this.#seq !== 0 && this.#outlet.hasRest) this.#outlet.flush(this.#lease);
     if (this.#note && now() - this.#notedAt >= NOTE_MS) this.#sendNote();
     if (this.#busy) return;
     stopInterval(this.#heart);

@@ -16,7 +16,7 @@ import { guardRealm } from "./realm_guard.ts";
 import { Realm } from "./realm_seal.ts";
 import { catchErrors } from "./stray_errors.ts";
 import { TaskError } from "./task_error.ts";
-import { runAs, TaskOwner } from "./task_owner.ts";
+import { currentOwner, runAs, TaskOwner } from "./task_owner.ts";
 import type { LeasedTask } from "./leased_task.ts";
 import type { StopReason } from "../protocol/work_message.ts";
 
@@ -88,6 +88,12 @@ export class TaskScope {
     this.#owner.end();
     this.#lastOp = this.#owner.op;
     this.#owner = undefined;
+  }
+
+  /** Whether what runs now is code that another task than the one that runs has left behind. */
+  get isAmongLeftOvers(): boolean {
+    const owner = currentOwner();
+    return owner !== undefined && owner !== this.#owner;
   }
 
   /** Whether a task has run since the worker rested. */

@@ -14,6 +14,9 @@ import { round } from "./primordials.ts";
 
 /** Results of one worker that are not taken yet; a batch of 128 small ones takes about 5 KiB. */
 export const RESULT_AREA_BYTES = 64 * 1024;
+/** What the tasks of one worker have said and is not taken yet; the longest entry takes 48 KiB at worst. */
+export const LOG_AREA_BYTES = 64 * 1024;
+const AREA_BYTES = RESULT_AREA_BYTES + LOG_AREA_BYTES;
 
 /** Two cache lines: the worker writes to the first, the main thread to the second. */
 const ROW_BYTES = 128;
@@ -40,15 +43,19 @@ const RESULT_END = 8;
 const MICROS = 9;
 /** 1 once the worker has ended itself because it was asked to. */
 const CLOSED = 10;
-/** How many results were too large for the result area and were sent by message. */
+/** How many lines were too large for their area and were sent by message. */
 const SENT = 11;
 /** What the worker's isolate has taken, in KiB, when it last told; and how often it has told. */
 const MEMORY = 12;
 const MEMORY_TOLD = 13;
+/** Where what tasks have said ends in the log area. */
+const LOG_END = 14;
 /** Sequence number of the task that shall stop. Written by the main thread, like all below. */
 const CANCEL = 16;
 /** Up to where the main thread has taken results from the result area. */
 const RESULT_TAKEN = 17;
+/** Up to where the main thread has taken lines from the log area. */
+const LOG_TAKEN = 18;
 
 const MILLION = 1_000_000;
 
@@ -67,12 +74,15 @@ export class TaskShare {
   readonly row: TaskRow;
   /** The bytes in which the worker leaves its results. */
   readonly resultArea: Uint8Array<SharedArrayBuffer>;
+  /** The bytes in which it leaves what its tasks say. */
+  readonly logArea: Uint8Array<SharedArrayBuffer>;
 
   /** A new one, or one made elsewhere. */
-  constructor(buffer = new SharedArrayBuffer(ROW_BYTES + RESULT_AREA_BYTES)) {
+  constructor(buffer = new SharedArrayBuffer(ROW_BYTES + AREA_BYTES)) {
     this.buffer = buffer;
     this.row = new TaskRow(new Int32Array(buffer, 0, ROW_INTS));
     this.resultArea = new Uint8Array(buffer, ROW_BYTES, RESULT_AREA_BYTES);
+    this.logArea = new Uint8Array(buffer, ROW_BYTES + RESULT_AREA_BYTES, LOG_AREA_BYTES);
   }
 }
 
@@ -108,9 +118,14 @@ export class TaskRow {
     this.#ints[DONE] = seq;
   }
 
-  /** A result goes by message: until it is there, the main thread leaves the result area alone. */
+  /** A line goes by message: until it is there, the main thread leaves the areas alone. */
   countSent(): void {
     add(this.#ints, SENT, 1);
+  }
+
+  /** What tasks have said lies in the log area up to `end`. */
+  setLogEnd(end: number): void {
+    store(this.#ints, LOG_END, end);
   }
 
   setRunning(running: boolean): void {
@@ -151,6 +166,10 @@ export class TaskRow {
     return load(this.#ints, RESULT_TAKEN);
   }
 
+  get logTaken(): number {
+    return load(this.#ints, LOG_TAKEN);
+  }
+
   // The main thread's side.
 
   /** Takes back every task up to `last` that was not claimed; returns the last that was. */
@@ -168,6 +187,14 @@ export class TaskRow {
 
   setResultTaken(end: number): void {
     store(this.#ints, RESULT_TAKEN, end);
+  }
+
+  setLogTaken(end: number): void {
+    store(this.#ints, LOG_TAKEN, end);
+  }
+
+  get logEnd(): number {
+    return load(this.#ints, LOG_END);
   }
 
   get cursor(): number {

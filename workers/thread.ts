@@ -7,6 +7,8 @@
  */
 
 import { delay } from "@std/async/delay";
+import { LogReader } from "./log_area.ts";
+import { LogIntake } from "./log_intake.ts";
 import type { Profile } from "./profile.ts";
 import { ResultReader } from "./result_area.ts";
 import { ResultIntake, type ResultSink } from "./result_intake.ts";
@@ -64,6 +66,8 @@ export interface CurrentTask {
   readonly timeoutMs: number;
 }
 
+type DoneReport = Extract<ThreadReport, { done: number }>;
+
 export class Thread {
   readonly row: TaskRow;
   readonly profile: Profile;
@@ -73,6 +77,7 @@ export class Thread {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #results: ResultIntake;
+  readonly #log: LogIntake;
   #posted: string[] = [];
   /** Sequence number of the last task posted, and of the last one reported. */
   #last = 0;
@@ -82,7 +87,7 @@ export class Thread {
   #muted = false;
   #stopping = 0;
   #isDying = false;
-  /** Results that came by message. */
+  /** Lines that came by message. */
   #received = 0;
   #ready = false;
   #over = false;
@@ -95,13 +100,13 @@ export class Thread {
     const { profile, ops } = options;
     this.#options = options;
     this.profile = profile;
-    const { buffer, row, resultArea } = new TaskShare();
+    const { buffer, row, resultArea, logArea } = new TaskShare();
     this.row = row;
-    this.#results = new ResultIntake(new ResultReader(resultArea, row), {
-      sink: options.sink,
-      // It runs code of others.
-      isChecked: ops.modules.length > 0,
-    });
+    // It runs code of others.
+    const isChecked = ops.modules.length > 0;
+    const { sink } = options;
+    this.#results = new ResultIntake(new ResultReader(resultArea, row), { sink, isChecked });
+    this.#log = new LogIntake(new LogReader(logArea, row), { sink, isChecked });
     this.#worker = ops.newWorker(profile);
     this.#worker.onerror = (event) => {
       // Without this an error that a task left behind would end the whole process.
@@ -225,19 +230,24 @@ export class Thread {
     this.#muted = this.#posted.length > 0;
   }
 
+  /** Passes on what tasks have said so far. */
+  collectLog(): void {
+    const unsaid = this.#unsaid();
+    if (unsaid && !this.#options.sink.isFull) this.#passLog(unsaid.logEnd);
+  }
+
   /** Collects the results that lie there while task `seq` keeps the worker from telling of them. */
   collectBefore(seq: number): void {
-    const before = (seq - 1) | 0;
-    if (this.#isForged) return;
-    // One that is on its way by message comes before those that lie there.
-    if (this.row.sent !== this.#received) return;
-    if (this.row.done === before) this.#collect(before, this.row.resultEnd);
+    const unsaid = this.#unsaid();
+    if (unsaid?.done === ((seq - 1) | 0)) this.#collect(unsaid);
   }
 
   /** Collects all that lies there, of a worker that runs nothing any more. */
   collectRest(): void {
-    if (this.row.sent !== this.#received || this.#isForged) return;
-    this.#collect(this.row.done, this.row.resultEnd);
+    const unsaid = this.#unsaid();
+    if (!unsaid) return;
+    this.#passLog(unsaid.logEnd);
+    this.#collect(unsaid);
   }
 
   /**
@@ -265,7 +275,10 @@ export class Thread {
   #receive(report: ThreadReport): void {
     if ("done" in report) {
       if (report.line !== undefined) this.#received = (this.#received + 1) | 0;
-      this.#collect(report.done, report.end, report.line);
+      this.#collect(report);
+    } else if ("said" in report) {
+      this.#received = (this.#received + 1) | 0;
+      this.#passLog(report.logEnd, report.said);
     } else if ("ready" in report) {
       this.#ready = true;
       // Late by the time that the message took, so a task may seem younger than it is, never older.
@@ -283,13 +296,24 @@ export class Thread {
     }
   }
 
-  #collect(done: number, end: number, line?: string): void {
+  /** What lies there without a word of the worker; nothing while a line is on its way that comes before some of it. */
+  #unsaid(): DoneReport | undefined {
+    const { done, resultEnd, logEnd } = this.row;
+    // Read last: what was sent before any of that counts.
+    return this.row.sent === this.#received && !this.#isForged
+      ? { done, end: resultEnd, logEnd }
+      : undefined;
+  }
+
+  #collect({ done, end, logEnd, line }: DoneReport): void {
     const count = (done - this.#reported) | 0;
     // The results were collected before this message came.
     if (count <= 0) return;
     const lines = this.#posted.slice(0, count);
     const stopped = done === this.#stopping ? lines[count - 1] : undefined;
     if (lines.length < count) return this.#distrust();
+    this.#passLog(logEnd);
+    if (this.#isForged) return;
     if (this.#muted) this.#results.skip(end);
     else if (!this.#results.take(end, { lines, line, dropLast: stopped !== undefined })) {
       return this.#distrust();
@@ -311,6 +335,12 @@ export class Thread {
     if (this.#isForged) return;
     this.#over = this.#isForged = true;
     this.#options.listener.forged(this);
+  }
+
+  /** Passes on what lies in the log area up to `end`, and then `line`. */
+  #passLog(end: number, line?: string): void {
+    if (this.#muted) this.#log.skip(end);
+    else if (!this.#log.take(end, { tasks: this.#posted, line })) this.#distrust();
   }
 
   /** Once all that was begun is reported, the next task follows on the last one posted. */

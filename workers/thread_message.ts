@@ -6,6 +6,7 @@
 
 import {
   MAX_ERROR_MESSAGE_CHARS,
+  MAX_LINE_BYTES,
   MAX_PROGRESS_NOTE_CHARS,
   MAX_RESULT_BYTES,
 } from "../protocol/limits.ts";
@@ -39,11 +40,16 @@ export type ThreadReport =
   | { ready: number }
   /** It could not load. */
   | { broken: string }
-  /** Done up to the task `done`; the results in the result area end at `end`; then comes `line`. */
-  | { done: number; end: number; line?: string }
+  /**
+   * Done up to the task `done`; the results in the result area end at `end`, what those tasks have said in the log
+   * area at `logEnd`; then comes `line`.
+   */
+  | { done: number; end: number; logEnd: number; line?: string }
+  /** What the task that ends now has said and the log area has no room for, behind what lies there up to `logEnd`. */
+  | { said: string; logEnd: number }
   /** What the running task `noted` says of its progress. */
   | { noted: number; note: string }
-  /** An error of something that no running task has begun: for the operator. */
+  /** An error of something that no running task has begun, or what was printed when none ran: for the operator. */
   | { strayed: string }
   /** A task has spoilt the worker for all that come after it: it runs no more. */
   | { worn: true };
@@ -54,12 +60,11 @@ const ENVELOPE_CHARS = 1024;
 /** Whether `data` is what a worker may say: what came over a port may be anything. */
 export function isThreadReport(data: unknown): data is ThreadReport {
   if (typeof data !== "object" || data === null) return false;
-  const { ready, broken, done, end, line, noted, note, strayed, worn } = data as Record<
-    string,
-    unknown
-  >;
+  const { ready, broken, done, end, logEnd, line, said, noted, note, strayed, worn } =
+    data as Record<string, unknown>;
+  if (said !== undefined) return isInt32(logEnd) && isText(said, MAX_LINE_BYTES);
   if (done !== undefined) {
-    return isInt32(done) && isInt32(end) &&
+    return isInt32(done) && isInt32(end) && isInt32(logEnd) &&
       (line === undefined || isText(line, MAX_RESULT_BYTES + ENVELOPE_CHARS));
   }
   if (noted !== undefined) return isInt32(noted) && isText(note, MAX_PROGRESS_NOTE_CHARS);

@@ -43,6 +43,7 @@ export class ThreadWatch {
 
   /** Looks at `thread`; returns the run time in µs to reckon with, the running task's included. */
   look(thread: Thread, now: number): number {
+    thread.collectLog();
     const task = thread.current();
     if (this.#stopper.isStopping(thread)) this.#stopper.watch(thread, now);
     else if (task) this.#lookAt(thread, task, now);

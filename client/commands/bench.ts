@@ -9,6 +9,7 @@ import { print } from "../../cli/talk.ts";
 import { type BenchPlan, type BenchReport, runBench } from "../bench_loop.ts";
 import { BENCH_OPS, benchOp } from "../bench_op.ts";
 import { alignedTable, withCommas } from "../table.ts";
+import { withClient } from "../with_client.ts";
 
 const DEFAULT_COUNT = 200_000;
 /** An hour: the refs of the tasks fit 31 bits. */
@@ -94,6 +95,8 @@ export const bench = defineCommand({
       count: flags.duration === undefined ? flags.count ?? DEFAULT_COUNT : Infinity,
       durationMs: flags.duration ?? Infinity,
     };
+    // Who cannot speak to the server learns why from one connection, not from many that are cut.
+    await withClient({ flags }, (client) => client.ping());
     const report = await runBench(plan);
     const wrong = Object.keys(report.errors).length > 0;
     if (!flags.json) print(reportTable(plan, report));

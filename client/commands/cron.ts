@@ -27,7 +27,7 @@ const ACTIONS: ReadonlyMap<string, Action> = new Map<string, Action>([
 export const cron = defineCommand({
   name: "cron",
   summary: "list recurring tasks, pause, resume and remove them",
-  positional: "[pause|resume|rm ID…]",
+  positional: "[pause|resume|rm CRON_ID…]",
   maxArgs: Infinity,
   flags: CLIENT_FLAGS,
   examples: [

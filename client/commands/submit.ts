@@ -2,9 +2,11 @@
 
 import { ClientError } from "../../cli/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
+import { inLanguage } from "../../cli/language.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { write } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { MESSAGES } from "../messages.ts";
 import { readPayload } from "../payload.ts";
 import { scheduleOne } from "../schedule_one.ts";
 import { submitMany } from "../submit_many.ts";
@@ -93,7 +95,7 @@ async function onePayload(
 }
 
 async function askPayload(): Promise<string> {
-  write("stderr", "payload (JSON or text): ");
+  write("stderr", inLanguage(MESSAGES).askPayload);
   for await (const { text } of taskLines(Deno.stdin.readable)) {
     if (text !== null) return text;
     throw new ClientError("usage", "what was typed is not valid UTF-8");

@@ -7,6 +7,7 @@ import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { forEachTask, type Outcome } from "../each_task.ts";
 import { outOfTime, withHint } from "../lost_tasks.ts";
 import { goesOn, reportOfEnd, tellEnd } from "../output.ts";
+import { withProgress } from "../progress_line.ts";
 import type { TaskEnd } from "../task_end.ts";
 import { withClient } from "../with_client.ts";
 import { within } from "../within.ts";
@@ -52,7 +53,8 @@ export const wait = defineCommand({
       };
       const [only, second] = ids;
       if (only !== undefined && second === undefined && !flags.json) {
-        return tellEnd(await endOf(only), flags);
+        const watched = { client, id: only, json: flags.json };
+        return tellEnd(await withProgress(watched, () => endOf(only)), flags);
       }
       return await forEachTask({
         ids,

@@ -97,7 +97,8 @@ function isEnd(event: WatchEvent): event is WatchEvent & { event: FinalStatus } 
   return (FINAL_STATUSES as readonly string[]).includes(event.event);
 }
 
-function textOf({ event, at, task_id, op, attempt, error, progress, count }: WatchEvent): string {
+function textOf(watched: WatchEvent): string {
+  const { event, at, task_id, op, attempt, error, progress, log, count } = watched;
   if (event === "dropped") {
     return `${at} ${event.padEnd(NAME_COLUMNS)} ${withCommas(count ?? 0)} events were lost: ` +
       "this reader is too slow";
@@ -106,5 +107,10 @@ function textOf({ event, at, task_id, op, attempt, error, progress, count }: Wat
   if (attempt !== undefined) words.push(`attempt ${attempt}`);
   if (progress) words.push(`${Math.floor(progress.fraction * 100)} %`, progress.note);
   if (error) words.push(`${error.code}: ${error.message}`);
+  if (log) {
+    return log.map(({ level, text }) => escapeControls([...words, level, text].join(" "))).join(
+      "\n",
+    );
+  }
   return escapeControls(words.filter((word) => word !== undefined).join(" "));
 }

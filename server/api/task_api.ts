@@ -242,11 +242,13 @@ export class TaskApi {
     const { engine, dispatch, metrics, clock, version, protocol, pauses } = this.#options;
     const tasks = await engine.stats();
     const { runners } = dispatch;
+    const now = clock.now();
     return {
       version,
       protocol,
       pid: Deno.pid,
-      uptime_ms: clock.now() - this.#startedAt,
+      uptime_ms: now - this.#startedAt,
+      now: new Date(now).toISOString(),
       engine: engine.name,
       tasks,
       totals: { submitted: metrics.submitted, finished: metrics.finished },

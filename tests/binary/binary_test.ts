@@ -58,9 +58,9 @@ async function untilNoneLeft(folder: string): Promise<void> {
   }
 }
 
-/** Starts `sd serve`; answers the process, its address, and its lines on stderr so far. */
-async function serve(sd: Installed) {
-  const child = sd.command(["serve", "--port", "0", "--workers", "2"], {
+/** Starts `sd serve` with `args` more; answers the process, its address, and its lines on stderr so far. */
+async function serve(sd: Installed, args: string[] = []) {
+  const child = sd.command(["serve", "--port", "0", "--workers", "2", ...args], {
     stderr: "piped",
     stdout: "null",
     stdin: "null",
@@ -145,3 +145,115 @@ Deno.test({
     await untilNoneLeft(sd.folder);
   },
 });
+
+/** Modules beside the executable, and what `sd serve` says of those that it cannot take. */
+const MODULES: Record<string, string> = {
+  "tasks.js": `
+    import { createHash } from "node:crypto";
+    import { times } from "./lib/times.js";
+    import data from "./data.json" with { type: "json" };
+    export const triple = ({ n }) => times(n, data.three);
+    export const sum = ({ text }) => createHash("sha256").update(text).digest("hex").slice(0, 8);
+    export const peek = () => Deno.readTextFileSync("/etc/hostname");
+  `,
+  "lib/times.js": "export const times = (n, by) => n * by;",
+  "data.json": '{"three":3}',
+  "typed.ts": "export function typed({ n }: { n: number }): number { return n; }",
+  "npm.js": 'import { z } from "npm:zod@4";\nexport const f = () => z;',
+  "jsr.js": 'import { assert } from "jsr:@std/assert@1";\nexport const f = () => assert;',
+  "bare.js": 'import { z } from "zod";\nexport const f = () => z;',
+};
+
+function writeModules(sd: Installed): void {
+  Deno.mkdirSync(`${sd.folder}/lib`);
+  for (const [name, text] of Object.entries(MODULES)) {
+    Deno.writeTextFileSync(`${sd.folder}/${name}`, text);
+  }
+}
+
+Deno.test({
+  name: BINARY
+    ? "the executable runs task files with what they import from beside them, in the sandbox"
+    : "the executable: skipped, SD_BINARY names none",
+  ignore: !BINARY && !IN_CI,
+  async fn() {
+    assert(BINARY, "SD_BINARY must name the executable in CI");
+    using sd = new Installed(BINARY);
+    writeModules(sd);
+    const { child, talk, server } = await serve(sd, ["tasks.js"]);
+    const env = { SD_SERVER: server };
+    assertEquals((await sd.run(["submit", '{"op":"triple","n":7}'], env)).stdout, "21\n");
+    assertEquals(
+      (await sd.run(["submit", '{"op":"sum","text":"abc"}'], env)).stdout,
+      "ba7816bf\n",
+    );
+    assertMatch((await sd.run(["submit", '{"op":"peek"}'], env)).stderr, /Requires read access/);
+    child.kill("SIGTERM");
+    assertEquals((await child.status).code, 0);
+    await talk;
+  },
+});
+
+Deno.test({
+  name: BINARY
+    ? "the executable says of a task file that it cannot take what to do with it"
+    : "the executable: skipped, SD_BINARY names none",
+  ignore: !BINARY && !IN_CI,
+  async fn() {
+    assert(BINARY, "SD_BINARY must name the executable in CI");
+    using sd = new Installed(BINARY);
+    writeModules(sd);
+    for (const name of ["npm.js", "jsr.js", "bare.js"]) {
+      const { code, stderr } = await sd.run(["serve", "--port", "0", name]);
+      assertEquals(code, 2);
+      assertMatch(
+        stderr,
+        new RegExp(`^sd: ${name}.*holds no packages: bundle the file first`, "m"),
+      );
+    }
+    if (await takesTypeScript(sd)) {
+      const { child, talk, server } = await serve(sd, ["typed.ts"]);
+      const typed = await sd.run(["submit", '{"op":"typed","n":7}'], { SD_SERVER: server });
+      assertEquals(typed.stdout, "7\n");
+      child.kill("SIGTERM");
+      await child.status;
+      await talk;
+    } else {
+      const { code, stderr } = await sd.run(["serve", "--port", "0", "typed.ts"]);
+      assertEquals(code, 2);
+      assertMatch(stderr, /^sd: typed\.ts:1: .*takes no TypeScript from outside/m);
+    }
+  },
+});
+
+Deno.test({
+  name: BINARY
+    ? "what sd init of the executable writes, it runs"
+    : "the executable: skipped, SD_BINARY names none",
+  ignore: !BINARY && !IN_CI,
+  async fn() {
+    assert(BINARY, "SD_BINARY must name the executable in CI");
+    using sd = new Installed(BINARY);
+    const { code, stdout } = await sd.run(["init"]);
+    const name = await takesTypeScript(sd) ? "tasks.ts" : "tasks.js";
+    assertEquals([code, stdout], [0, `${name}\nsd.d.ts\n`]);
+    const { child, talk, server } = await serve(sd, [name]);
+    const greet = await sd.run(["submit", '{"op":"greet","name":"Ada"}'], { SD_SERVER: server });
+    assertEquals(greet.stdout, "Hello, Ada!\n");
+    child.kill("SIGTERM");
+    await child.status;
+    await talk;
+    assertEquals((await sd.run(["init"])).code, 0);
+    Deno.writeTextFileSync(`${sd.folder}/${name}`, "export const mine = () => 1;");
+    assertEquals((await sd.run(["init"])).code, 2);
+  },
+});
+
+/** By the Deno that it says it runs on: 2.8.2 is the first. */
+async function takesTypeScript(sd: Installed): Promise<boolean> {
+  const { stdout } = await sd.run(["--version"]);
+  const [major = 0, minor = 0, patch = 0] =
+    /deno ([\d.]+)/.exec(stdout)?.[1]?.split(".").map(Number) ??
+      [];
+  return major > 2 || (major === 2 && (minor > 8 || (minor === 8 && patch >= 2)));
+}

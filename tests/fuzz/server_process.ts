@@ -34,7 +34,7 @@ export class ServerProcess implements AsyncDisposable {
       stdin: "null",
       stdout: "null",
       stderr: "piped",
-      env: { NO_COLOR: "1" },
+      env: { NO_COLOR: "1", LC_ALL: "C" },
     }).spawn();
     const server = new ServerProcess(child);
     await deadline(server.#started.promise, START_MS);

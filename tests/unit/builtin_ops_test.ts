@@ -8,7 +8,12 @@ import { hash } from "../../workers/ops/hash.ts";
 import { sleep } from "../../workers/ops/sleep.ts";
 import { MAX_DIGITS, square } from "../../workers/ops/square.ts";
 
-const host = { isCancelled: () => false, progress: () => undefined, note: () => undefined };
+const host = {
+  isCancelled: () => false,
+  progress: () => undefined,
+  note: () => undefined,
+  log: () => undefined,
+};
 
 function newContext(after?: string): TaskContext {
   const task = { lease: 1, attempt: 1, timeout: 500, id: "a", op: "sleep", after, args: {} };

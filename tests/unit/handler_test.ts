@@ -132,6 +132,7 @@ Deno.test("progress is a fraction; beyond its ends it is the end, and NaN is ref
       isCancelled: () => false,
       progress: (_seq, fraction) => void said.push([fraction]),
       note: (_seq, note) => void said.at(-1)?.push(note),
+      log: () => undefined,
     },
     { lease: 1, attempt: 3, timeout: 0, id: "x", op: "o", after: undefined, args: {} },
     1,

@@ -9,7 +9,7 @@ import { GROUPS, main } from "../../main.ts";
 import { captureOutput } from "../captured_output.ts";
 
 const ENTRIES = GROUPS.flatMap(([, entries]) => Object.entries(entries));
-const plain = (text: string) => text;
+const plain = { heading: (text: string) => text };
 
 async function loadAll(): Promise<[string, string, Command][]> {
   return await Promise.all(

@@ -1,0 +1,37 @@
+/** What every command may say, in each language: what to do next about an error. */
+
+import type { AnyCode } from "./client_error.ts";
+import type { Language } from "./language.ts";
+
+interface Messages {
+  /** Where that is the same every time. */
+  readonly hints: Partial<Record<AnyCode, string>>;
+  seeHelp(command: string): string;
+}
+
+const ENGLISH_HINTS = {
+  unreachable: "start a server with: sd serve",
+  unauthorized: "give a token of the server with --token-file, or set SD_TOKEN",
+  unknown_op: "see the ops that there are with: sd ops",
+  not_found: "see the tasks that there are with: sd ls",
+  queue_full: "see what is queued with: sd status",
+  storage_full: "make room on the server's disk, then try again",
+  shutting_down: "try again when the server is back",
+  unknown_cmd: "see the server's version with: sd status",
+};
+
+const SPANISH_HINTS: Record<keyof typeof ENGLISH_HINTS, string> = {
+  unreachable: "arranque un servidor con: sd serve",
+  unauthorized: "dé un token del servidor con --token-file, o defina SD_TOKEN",
+  unknown_op: "vea las operaciones que hay con: sd ops",
+  not_found: "vea las tareas que hay con: sd ls",
+  queue_full: "vea qué hay en la cola con: sd status",
+  storage_full: "haga sitio en el disco del servidor y pruebe otra vez",
+  shutting_down: "pruebe otra vez cuando el servidor haya vuelto",
+  unknown_cmd: "vea la versión del servidor con: sd status",
+};
+
+export const MESSAGES: Record<Language, Messages> = {
+  en: { hints: ENGLISH_HINTS, seeHelp: (command) => `see: sd ${command} --help` },
+  es: { hints: SPANISH_HINTS, seeHelp: (command) => `vea: sd ${command} --help` },
+};

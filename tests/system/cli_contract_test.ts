@@ -1,0 +1,178 @@
+/** What every command promises to programs: one envelope, one exit code for each way in which it can end. */
+
+import { assert, assertEquals } from "@std/assert";
+import type { AnyCode } from "../../cli/client_error.ts";
+import { exitCodeOf, isKnownCode } from "../../cli/exit.ts";
+import { GROUPS, main } from "../../main.ts";
+import { captureOutput } from "../captured_output.ts";
+import { TestServer } from "../test_server.ts";
+
+const COMMANDS = new Map(GROUPS.flatMap(([, entries]) => Object.entries(entries)));
+/** These run until they are stopped, and have nothing to tell at the end. */
+const RUNNING_ON = ["serve", "work"];
+/** These print records as they come, and an envelope only where something went wrong. */
+const STREAMS = ["export", "watch"];
+const NOBODY = "127.0.0.1:1";
+const TOKEN = "a-token-of-more-than-16";
+
+type Outcome = AnyCode | "ok";
+
+interface Envelope {
+  ok: boolean;
+  data?: unknown;
+  error?: { code: string; message: string; hint?: string };
+  exit?: number;
+}
+
+/** Runs `argv` with and without --json, and holds what must be so whatever it does. */
+async function run(argv: readonly string[], outcome: Outcome): Promise<void> {
+  const line = `sd ${argv.join(" ")}`;
+  const exit = outcome === "ok" ? 0 : exitCodeOf(outcome);
+  const plain = await captureOutput(() => main(argv));
+  assertEquals(plain.value, exit, `${line}: ${plain.stderr}`);
+  if (outcome !== "ok") {
+    const last = plain.stderr.trimEnd().split("\n").at(-1) ?? "";
+    assert(/^(sd:|\[client\]) ./.test(last), `${line} says: ${last}`);
+  }
+  const json = await captureOutput(() => main([...argv, "--json"]));
+  assertEquals(json.value, exit, `${line} --json: ${json.stdout}${json.stderr}`);
+  if (outcome === "ok" && STREAMS.includes(argv[0] ?? "")) return;
+  const [last = ""] = json.stdout.trimEnd().split("\n").slice(-1);
+  checkEnvelope(JSON.parse(last) as Envelope, { line, outcome, exit });
+}
+
+function checkEnvelope(
+  envelope: Envelope,
+  { line, outcome, exit }: { line: string; outcome: Outcome; exit: number },
+): void {
+  const { ok, error } = envelope;
+  assertEquals(ok, outcome === "ok", line);
+  if (ok) return assertEquals(Object.keys(envelope), ["ok", "data"], line);
+  assertEquals([error?.code, envelope.exit], [outcome, exit], line);
+  assert(isKnownCode(error?.code), line);
+  assert(error.message.length > 0 && !error.message.includes("\n"), line);
+  assert(error.hint === undefined || error.hint.length > 0, line);
+}
+
+/** One way to call each command that is right as far as it goes. */
+const CALLS: Record<string, string[]> = {
+  submit: ["hello"],
+  wait: ["a"],
+  result: ["a"],
+  cancel: ["a"],
+  retry: ["a"],
+  why: ["a"],
+  pause: ["square"],
+  resume: ["square"],
+  bench: ["--count", "10"],
+  watch: ["a"],
+  completions: ["bash"],
+};
+
+Deno.test("a wrong flag ends every command with 2, and a hint", async () => {
+  for (const name of COMMANDS.keys()) await run([name, "--no-such-flag"], "usage");
+});
+
+Deno.test("too many arguments end every command that counts them with 2", async () => {
+  for (const [name, { load }] of COMMANDS) {
+    const { maxArgs, minArgs = 0 } = await load();
+    const most = maxArgs ?? minArgs;
+    if (most === Infinity) continue;
+    await run([name, ...Array.from({ length: most + 1 }, (_, i) => `x${i}`)], "usage");
+  }
+});
+
+/** The commands that speak to a server as a client does. */
+async function clientCommands(): Promise<string[][]> {
+  const all = await Promise.all([...COMMANDS].map(async ([name, { load }]) => {
+    const { flags } = await load();
+    return "server" in flags && "token" in flags ? [[name, ...CALLS[name] ?? []]] : [];
+  }));
+  return all.flat();
+}
+
+Deno.test("every command that speaks to a server ends with 3 where there is none", async () => {
+  for (const call of await clientCommands()) {
+    // They look at their files first.
+    if (call[0] === "backup" || call[0] === "import") continue;
+    await run([...call, "--server", NOBODY], "unreachable");
+  }
+});
+
+Deno.test("every command ends with 4 where the token is missing or wrong", async () => {
+  await using server = await TestServer.start({ workers: 1, tokens: [TOKEN] });
+  const at = ["--server", `127.0.0.1:${server.address.port}`];
+  for (const call of await clientCommands()) {
+    if (call[0] === "backup" || call[0] === "import") continue;
+    await run([...call, ...at], "unauthorized");
+    await run([...call, ...at, "--token", "another-token-of-16"], "unauthorized");
+  }
+  await run(["status", ...at, "--token", TOKEN], "ok");
+  await run(["doctor", ...at, "--token", TOKEN], "ok");
+});
+
+Deno.test("each way in which a command can end has the exit code of the table", async () => {
+  await using server = await TestServer.start({ workers: 1 });
+  const at = ["--server", `127.0.0.1:${server.address.port}`];
+  const later = ["--detach", "--delay", "1h"];
+  const steps: [Outcome, ...string[]][] = [
+    ["ok", "submit", `{"op":"square","n":7}`],
+    ["task_error", "submit", `{"op":"square"}`],
+    ["unknown_op", "submit", `{"op":"nothing"}`],
+    ["usage", "submit", "{"],
+    ["ok", "submit", ...later, "--id", "a", "hello"],
+    ["conflict", "submit", ...later, "--id", "a", "other"],
+    ["timed_out", "submit", "--timeout", "10ms", "--delay", "1h", "hello"],
+    ["not_final", "result", "a"],
+    ["timed_out", "wait", "--timeout", "10ms", "a"],
+    ["ok", "why", "a"],
+    ["ok", "ls"],
+    ["ok", "status"],
+    ["ok", "ops"],
+    ["unknown_op", "ops", "nothing"],
+    ["ok", "cron"],
+    ["not_found", "cron", "rm", "nobody"],
+    ["conflict", "retry", "a"],
+    ["ok", "cancel", "a"],
+    ["cancelled", "result", "a"],
+    ["cancelled", "wait", "a"],
+    ["ok", "pause", "echo"],
+    ["ok", "resume", "echo"],
+    ["usage", "backup", "/nowhere/copy.db"],
+    ["ok", "export"],
+    ["ok", "import", "/dev/null"],
+    ["usage", "import", "/nowhere/records"],
+    ["ok", "bench", "--count", "10", "--connections", "1"],
+    ["ok", "doctor"],
+  ];
+  for (const id of ["result", "wait", "cancel", "retry", "why", "watch"]) {
+    steps.push(["not_found", id, "nobody"]);
+  }
+  for (const [outcome, ...argv] of steps) await run([...argv, ...at], outcome);
+  await run(["completions", "fish"], "ok");
+  await run(["completions", "tcsh"], "usage");
+  await withConfigFolder(async () => {
+    await run(["context", "ls"], "ok");
+    await run(["context", "use", "nobody"], "usage");
+    await run(["context", "add", "a", "--server", "a:1"], "ok");
+    await run(["context", "add", "a", "--server", "b:1"], "usage");
+    await run(["context", "show", "a"], "ok");
+  });
+  const tried = new Set([...steps.map(([, name]) => name), "context", "completions"]);
+  const untried = [...COMMANDS.keys()].filter((name) => !tried.has(name));
+  assertEquals(untried.filter((name) => !RUNNING_ON.includes(name)), []);
+});
+
+/** Contexts of this test alone, and none of whoever runs it. */
+async function withConfigFolder(use: () => Promise<void>): Promise<void> {
+  const before = Deno.env.get("XDG_CONFIG_HOME");
+  const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
+  Deno.env.set("XDG_CONFIG_HOME", folder);
+  try {
+    await use();
+  } finally {
+    if (before === undefined) Deno.env.delete("XDG_CONFIG_HOME");
+    else Deno.env.set("XDG_CONFIG_HOME", before);
+    await Deno.remove(folder, { recursive: true });
+  }
+}
