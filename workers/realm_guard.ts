@@ -37,8 +37,7 @@ export function guardRealm(): void {
 
 function guardDeno(): void {
   const deno = Deno as unknown as Namespace;
-  // The runtime's own insides: every op, also those of ports.
-  delete deno[Deno[INTERNAL] as unknown as symbol];
+  hideInsides(deno);
   refuse(deno, ["exit"], NO_END);
   refuse(deno, ["kill"], NO_SIGNAL);
   refuse(deno, ["chdir"], NO_CHANGE);
@@ -49,7 +48,14 @@ function guardDeno(): void {
   for (const name of ["addSignalListener", "removeSignalListener"]) place(deno, name, () => {});
 }
 
-const INTERNAL = "internal" as keyof typeof Deno;
+/** The runtime's own insides: every op, those of ports as well. */
+function hideInsides(deno: Namespace): void {
+  const key = deno.internal as symbol;
+  const { nodeGlobals } = deno[key] as { nodeGlobals?: object };
+  // Modules of npm in the old format ask for these as they load, in older runtimes.
+  const shown = nodeGlobals === undefined ? {} : { nodeGlobals: freeze({ ...nodeGlobals }) };
+  defineProperty(deno, key, { value: freeze(shown), writable: false, configurable: false });
+}
 
 function guardProcess(): void {
   const namespace = process as unknown as Namespace;
@@ -87,7 +93,7 @@ function guardMessages(): void {
   freeze(Promise.prototype);
 }
 
-/** Calls of these methods throw. Who puts another in their place is not heard, and not hindered. */
+/** Calls of these methods throw. Who wraps them, as libraries do, wraps the refusal. */
 function refuse(target: Namespace, names: readonly string[], message: string): void {
   for (const name of names) {
     if (name in target) {
@@ -109,13 +115,7 @@ function refuseArguments(target: Namespace, name: string): void {
 }
 
 function place(target: Namespace, name: string, value: unknown): void {
-  defineProperty(target, name, {
-    get: () => value,
-    // Libraries that wrap such a function as they load shall load, in strict code too.
-    set: () => undefined,
-    enumerable: true,
-    configurable: false,
-  });
+  defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** Makes `new` of this class throw, however code came to it: its constructor calls this one first. */

@@ -18,11 +18,21 @@ import {
   defineProperty,
   freeze,
   getOwnPropertyDescriptor,
+  getPrototypeOf,
   microtask,
   NativeTypeError,
   ownKeys,
   preventExtensions,
 } from "./primordials.ts";
+
+/**
+ * Regular expressions are ten times slower once any attribute of their prototype is another, and so is to take
+ * apart a `Map` with that of iterators, to whose heirs libraries assign.
+ */
+const UNSEALED: readonly object[] = [
+  RegExp.prototype,
+  getPrototypeOf(getPrototypeOf([].values())),
+];
 
 export class Realm {
   readonly #globals: readonly PropertyKey[];
@@ -51,7 +61,7 @@ export class Realm {
       new Keepsake(globalThis, () => false),
       // So is how a process is called, and how it will end.
       new Keepsake(process, ({ value, get }) => typeof value === "function" || get !== undefined),
-      ...[RegExp.prototype, Error, console, ...this.#intrinsics.instances]
+      ...[...UNSEALED, Error, console, ...this.#intrinsics.instances]
         .map((object) => new Keepsake(object, () => true)),
     ];
   }
@@ -72,8 +82,7 @@ function sealAll({ fixed, prototypes }: Intrinsics): void {
 }
 
 function sealPrototype(prototype: object): void {
-  // Regular expressions are ten times slower once any attribute of it is another.
-  if (prototype === RegExp.prototype) return;
+  if (UNSEALED.includes(prototype)) return;
   // `TypeError` and its like inherit from it.
   if (prototype === Error) return sealError();
   makeOverridable(prototype);

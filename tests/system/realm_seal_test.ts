@@ -34,6 +34,7 @@ const THINGS = {
   "Atomics.load": () => Atomics,
   "Intl.NumberFormat": () => Intl,
   "ArrayIterator.prototype.next": () => Object.getPrototypeOf([].values()),
+  "Iterator.prototype.map": () => Iterator.prototype,
   "Generator.prototype.next": () => Object.getPrototypeOf(function* () {}).prototype,
   "AsyncFunction.prototype.constructor": () => Object.getPrototypeOf(async () => {}),
   "EventTarget.prototype.dispatchEvent": () => EventTarget.prototype,
@@ -135,6 +136,18 @@ const USUAL = {
   },
   stack_limit: () => { Error.stackTraceLimit = 1; return new Error().stack.split("\\n").length <= 3; },
   symbol: () => { const o = {}; o[Symbol.toStringTag] = "T"; return String(o); },
+  own_iterator: () => {
+    const mine = Object.create(Iterator.prototype);
+    mine[Symbol.iterator] = () => [1, 2].values();
+    return [...mine];
+  },
+  wrapped_exit: () => {
+    const { exit, chdir } = process;
+    process.chdir = (path) => chdir(path);
+    Object.setPrototypeOf(process.chdir, chdir);
+    process.exit = (code) => exit(code);
+    try { process.exit(1); } catch (error) { return error.message; }
+  },
   emitter: () => {
     const { EventEmitter } = process.getBuiltinModule("node:events");
     const emitter = new EventEmitter();
@@ -165,6 +178,8 @@ const USUAL_RESULTS: Record<string, unknown> = {
   stack_trace: true,
   stack_limit: true,
   symbol: "[object T]",
+  own_iterator: [1, 2],
+  wrapped_exit: "a task cannot end its worker; return or throw instead",
   emitter: [1, "mine"],
   console_patch: true,
 };
