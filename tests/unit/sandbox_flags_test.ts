@@ -59,14 +59,14 @@ Deno.test("the server's own variables are given to nobody", () => {
       `--allow-env cannot give "${name}": it is the server's own`,
     );
   }
-  const own = { SD_TOKEN: "secret", TASK_A: "a", TASK_B: "b", OTHER: "o" };
+  const own = { SD_TOKEN: "secret", GIVEN_TO_A: "a", GIVEN_TO_B: "b", OTHER: "o" };
   for (const [name, value] of Object.entries(own)) Deno.env.set(name, value);
   try {
     assertEquals(environmentFor({}), {});
-    assertEquals(environmentFor({ env: ["TASK_A", "NOT_THERE"] }), { TASK_A: "a" });
-    assertEquals(environmentFor({ env: ["TASK_*", "OTHER"] }), {
-      TASK_A: "a",
-      TASK_B: "b",
+    assertEquals(environmentFor({ env: ["GIVEN_TO_A", "NOT_THERE"] }), { GIVEN_TO_A: "a" });
+    assertEquals(environmentFor({ env: ["GIVEN_TO_*", "OTHER"] }), {
+      GIVEN_TO_A: "a",
+      GIVEN_TO_B: "b",
       OTHER: "o",
     });
     const all = environmentFor({ env: true });
