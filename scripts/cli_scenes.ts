@@ -41,6 +41,11 @@ export const SCENES: readonly Scene[] = [
     ],
   },
   {
+    title: "Task files",
+    text: "Serve them with `sd serve tasks.ts --watch`; [tasks.md](tasks.md) tells of them.",
+    lines: ["sd init shop", "ls shop"],
+  },
+  {
     title: "Look at tasks",
     text: "On a terminal a table ends at its edge; in a pipe it is whole.",
     lines: [
@@ -50,6 +55,7 @@ export const SCENES: readonly Scene[] = [
       "sd why nap",
       "sd result nap",
       "sd result nobody",
+      "sd logs nap",
       "sd ops",
       "sd ops square",
     ],

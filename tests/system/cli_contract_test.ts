@@ -5,6 +5,7 @@ import type { AnyCode } from "../../cli/client_error.ts";
 import { exitCodeOf, isKnownCode } from "../../cli/exit.ts";
 import { GROUPS, main } from "../../main.ts";
 import { captureOutput } from "../captured_output.ts";
+import { TaskFolder } from "../task_folder.ts";
 import { TestServer } from "../test_server.ts";
 
 const COMMANDS = new Map(GROUPS.flatMap(([, entries]) => Object.entries(entries)));
@@ -62,6 +63,7 @@ const CALLS: Record<string, string[]> = {
   cancel: ["a"],
   retry: ["a"],
   why: ["a"],
+  logs: ["a"],
   pause: ["square"],
   resume: ["square"],
   bench: ["--count", "10"],
@@ -126,6 +128,7 @@ Deno.test("each way in which a command can end has the exit code of the table", 
     ["not_final", "result", "a"],
     ["timed_out", "wait", "--timeout", "10ms", "a"],
     ["ok", "why", "a"],
+    ["ok", "logs", "a"],
     ["ok", "ls"],
     ["ok", "status"],
     ["ok", "ops"],
@@ -145,10 +148,14 @@ Deno.test("each way in which a command can end has the exit code of the table", 
     ["ok", "bench", "--count", "10", "--connections", "1"],
     ["ok", "doctor"],
   ];
-  for (const id of ["result", "wait", "cancel", "retry", "why", "watch"]) {
+  for (const id of ["result", "wait", "cancel", "retry", "why", "logs", "watch"]) {
     steps.push(["not_found", id, "nobody"]);
   }
   for (const [outcome, ...argv] of steps) await run([...argv, ...at], outcome);
+  using folder = new TaskFolder();
+  await run(["init", folder.path], "ok");
+  folder.write("tasks.ts", "// mine");
+  await run(["init", folder.path], "usage");
   await run(["completions", "fish"], "ok");
   await run(["completions", "tcsh"], "usage");
   await withConfigFolder(async () => {
@@ -158,7 +165,7 @@ Deno.test("each way in which a command can end has the exit code of the table", 
     await run(["context", "add", "a", "--server", "b:1"], "usage");
     await run(["context", "show", "a"], "ok");
   });
-  const tried = new Set([...steps.map(([, name]) => name), "context", "completions"]);
+  const tried = new Set([...steps.map(([, name]) => name), "context", "completions", "init"]);
   const untried = [...COMMANDS.keys()].filter((name) => !tried.has(name));
   assertEquals(untried.filter((name) => !RUNNING_ON.includes(name)), []);
 });
