@@ -21,23 +21,23 @@ export interface ConnectOptions {
    * everything that waits rejects with `unreachable`, and the next call begins to try anew. 0: a lost
    * connection is the end of the client.
    */
-  reconnectMs?: number;
+  reconnectMs?: number | undefined;
   /** Gives the first try up. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Called at each loss that is not the end, with its reason. */
-  onLost?: (error: Error) => void;
+  onLost?: ((error: Error) => void) | undefined;
   /** Called when the connection is there again. */
-  onBack?: () => void;
+  onBack?: (() => void) | undefined;
 }
 
 /** Where a server is, as `connect` takes it; what is left away is `127.0.0.1`, 5000, no token, no TLS. */
 export interface ServerAddress {
-  readonly hostname?: string;
-  readonly port?: number;
+  readonly hostname?: string | undefined;
+  readonly port?: number | undefined;
   /** One of the server's tokens, where it has any. */
-  readonly token?: string;
+  readonly token?: string | undefined;
   /** Speak TLS and trust what the system trusts, and `caCerts` besides, in PEM. */
-  readonly tls?: boolean | { readonly caCerts: readonly string[] };
+  readonly tls?: boolean | { readonly caCerts: readonly string[] } | undefined;
 }
 
 /**

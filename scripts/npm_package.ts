@@ -98,10 +98,11 @@ function manifest(): Record<string, unknown> {
   };
 }
 
-/** What `document`, docs/clients.md, tells of the library. */
+/** What `document`, docs/clients.md, tells of the library; the documents that it leads to are not in the package. */
 function readme(document: string): string {
   const [, library = ""] = /^## The library\n([^]*?)^## /m.exec(document) ?? [];
-  return `# @sd/sd\n\nThe client of sd, a durable task server in one executable.\n\n${library.trim()}\n`;
+  const text = library.trim().replace(/\[([^\]]+)\]\([^)]*\.md[^)]*\)/g, "$1");
+  return `# @sd/sd\n\nThe client of sd, a durable task server in one executable.\n\n${text}\n`;
 }
 
 if (import.meta.main) {

@@ -1,6 +1,6 @@
 /** A client that knows a task file refuses wrong ops and arguments before anything runs: at the type check. */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 
 const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
 const MOD = new URL("../../client/mod.ts", import.meta.url).href;
@@ -29,6 +29,33 @@ ${use}
 
 Deno.test("what the types of a task file allow compiles, and each mistake in tests/clients/typed_uses.ts is one", async () => {
   assertEquals(await check(`import "${USES}";\n`), { success: true, told: "" });
+});
+
+/** What the examples of docs/clients.md take for granted. */
+const AROUND_EXAMPLES = `
+  import process from "node:process";
+  interface Tasks {
+    square(args: { n: number }): number;
+    resize(args: { path: string }): { path: string };
+    report(args: { month: number }): string;
+  }
+  declare const file: { readLines(): AsyncIterable<string> };
+  declare const pem: string;
+`;
+
+Deno.test("what docs/clients.md shows of the library compiles", async () => {
+  const document = await Deno.readTextFile(new URL("../../docs/clients.md", import.meta.url));
+  const examples = [...document.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, text = ""], index) => {
+    const body = text.replace(/^import .*$/m, "")
+      .replace(/connect(<.*>)?\(/, "connect<Tasks>(");
+    const sd = body.includes("const sd =") ? "" : "const sd = await connect<Tasks>();\n";
+    return `export async function example${index}() {\n${sd}${body}}\n`;
+  });
+  assert(examples.length >= 5);
+  const text = `import { connect } from "${MOD}";\n${AROUND_EXAMPLES}${
+    examples.join("")
+  }void [pem, process];\n`;
+  assertEquals(await check(text), { success: true, told: "" });
 });
 
 Deno.test("a wrong argument does not compile", async () => {
