@@ -128,9 +128,7 @@ export class TaskLoop implements TaskHost {
     this.#last = batch;
     if (this.#busy) return;
     this.#clock = now();
-    // Messages that wait already come one after the other, with no turn in between.
-    if (this.#scope?.isTired) this.#rest();
-    else this.#run();
+    this.#run();
   }
 
   /** Asks task `seq` to stop, if it is the one that runs. */
@@ -190,7 +188,7 @@ export class TaskLoop implements TaskHost {
     this.#row.setRunning(false);
     this.#busy = false;
     // Now rather than when the next task waits for it.
-    if (this.#scope) nextTurn(() => this.#busy || this.#hasRested());
+    if (this.#scope?.isDue(this.#clock)) nextTurn(() => this.#busy || this.#hasRested());
   }
 
   /** Lets go of the thread before a task that must not begin among what the last have left. */

@@ -96,20 +96,19 @@ export class TaskScope {
     return owner !== undefined && owner !== this.#owner;
   }
 
-  /** Whether a task has run since the worker rested. */
-  get isTired(): boolean {
-    return this.#lastOp !== undefined;
+  /** Whether a rest is due whatever comes next; `clock` is the time, in ms. */
+  isDue(clock: number): boolean {
+    return this.#lastOp !== undefined && clock - this.#restedAt >= SHARED_REST_MS;
   }
 
-  /** Whether the worker shall rest before a task of `op`; `clock` is the time, in ms. */
+  /** Whether the worker shall rest before a task of `op`. */
   needsRest(op: string, clock: number): boolean {
-    return this.isTired &&
-      (this.#lastOp !== op || clock - this.#restedAt >= SHARED_REST_MS);
+    return this.#lastOp !== undefined && (this.#lastOp !== op || this.isDue(clock));
   }
 
   /** Call it in a turn of its own. False: the last tasks have left something that cannot be mended. */
   rest(clock: number): boolean {
-    if (!this.isTired) return true;
+    if (this.#lastOp === undefined) return true;
     this.#lastOp = undefined;
     this.#restedAt = clock;
     return this.#realm?.mend() ?? true;
