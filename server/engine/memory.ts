@@ -2,13 +2,14 @@
  * The engine that keeps tasks in this process' memory and nowhere else. Fast, and gone with the process.
  */
 
-import { isFinal, type StatusCounts } from "../../protocol/task.ts";
+import { isFinal } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
 import {
   type Ack,
   type Cancelled,
   type Engine,
+  type EngineStats,
   type Enqueued,
   type Leased,
   type LeaseRequest,
@@ -25,6 +26,7 @@ import {
 import { FinishedShelf, type ShelfLimits } from "./finished_shelf.ts";
 import { mayFollow, parentsOf, takeIn } from "./intake.ts";
 import { readCursor } from "./list_cursor.ts";
+import { listable } from "./list_filter.ts";
 import type { LiveTask } from "./live_task.ts";
 import { type Keeper, LiveTasks } from "./live_tasks.ts";
 import { KeptSettings } from "./settings.ts";
@@ -149,10 +151,8 @@ class MemoryEngine implements Engine, Keeper {
       // One more than asked for, to know whether there is another page.
       const most = request.limit + 1;
       let page: LiveTask[] = [];
-      for (const task of this.#live.index.values()) {
+      for (const task of listable(this.#live, request)) {
         if (first !== undefined && sign * (task.serial - first) <= 0) continue;
-        if (request.status !== undefined && task.state.status !== request.status) continue;
-        if (request.op !== undefined && task.op !== request.op) continue;
         page.push(task);
         if (page.length > 4 * most) page = page.sort(byOrder).slice(0, most);
       }
@@ -165,8 +165,8 @@ class MemoryEngine implements Engine, Keeper {
     });
   }
 
-  stats(): Promise<StatusCounts> {
-    return settle(() => ({ ...this.#live.counts }));
+  stats(): Promise<EngineStats> {
+    return settle(() => this.#live.census.stats(this.#live.ready));
   }
 
   prune(now: number): Promise<Pruned> {
@@ -212,7 +212,7 @@ class MemoryEngine implements Engine, Keeper {
 
   #remove(task: LiveTask): void {
     this.#live.remove(task);
-    this.#live.counts[task.state.status]--;
+    this.#live.census.moved(task.op, task.state.status, undefined);
   }
 }
 

@@ -14,6 +14,7 @@ class AskedRunner implements Runner {
   readonly specs;
   readonly ops;
   readonly pool = undefined;
+  readonly pid = 1;
   readonly workers = 1;
   readonly room = 0;
   readonly held = 0;
@@ -42,6 +43,7 @@ class AskedRunner implements Runner {
     for (const answer of this.#answers.splice(0)) answer(undefined);
   }
 
+  heldOps = () => new Map<string, number>();
   run(): void {}
   holds = () => false;
   progressOf = () => undefined;
