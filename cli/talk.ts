@@ -59,6 +59,18 @@ export function stdoutIsTerminal(): boolean {
   return Deno.stdout.isTerminal();
 }
 
+/** How wide a line of stdout may be; `undefined` where no person reads it. */
+export function stdoutColumns(): number | undefined {
+  if (!stdoutIsTerminal()) return undefined;
+  try {
+    // A terminal that was told no size has 0.
+    return Deno.consoleSize().columns || undefined;
+  } catch {
+    // Some that call themselves terminals have no size at all.
+    return undefined;
+  }
+}
+
 // C0 and C1 controls, DEL, and the marks that reverse the direction of text.
 // deno-lint-ignore no-control-regex
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;

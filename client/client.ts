@@ -43,15 +43,21 @@ export interface Submitted {
   readonly end: Promise<TaskEnd>;
 }
 
-/** Which tasks `list` answers with: newest first, `limit` at most (1…1000). */
+/** Which tasks `list` answers with, `limit` at most (1…1000). */
 export interface ListFilter {
   status?: Status;
   op?: string;
+  key?: string;
+  /** Submitted so many ms before now, or at this time of RFC 3339, or later. */
+  since?: number | string;
+  /** By when they were submitted; default `newest` first. */
+  order?: "newest" | "oldest";
   limit?: number;
   /** That of the answer before, for the tasks after it. */
   cursor?: string;
 }
 
+/** There may be fewer than asked for, or none, and a cursor all the same: only `null` is the end. */
 export interface TaskPage {
   tasks: TaskView[];
   /** For the next page; `null` after the last. */
@@ -282,9 +288,15 @@ export class Client {
     return await this.#setPaused("resume", op);
   }
 
-  /** A command that has no method of its own here, and one reply. */
-  async command<Answer>(message: JsonObject & { cmd: string }): Promise<Answer> {
-    return await this.#ask<Answer>(message);
+  /**
+   * A command that has no method of its own here, and one reply, which comes within `answerMs`; `Infinity`
+   * waits as long as it takes.
+   */
+  async command<Answer>(
+    message: JsonObject & { cmd: string },
+    answerMs = ANSWER_MS,
+  ): Promise<Answer> {
+    return await this.#ask<Answer>(message, answerMs);
   }
 
   /** A command with many replies: `take` is given each, and says which is the last. Not asked again. */

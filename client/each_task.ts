@@ -47,7 +47,7 @@ export async function forEachTask({ ids, json, ask, show }: EachTask): Promise<E
       slots.release();
     }
   }));
-  const worst = worstOf(outcomes);
+  const worst = worstOf(outcomes.flatMap(({ error }) => error ?? []));
   const data = { tasks: outcomes.map(({ task }) => task) };
   if (worst && json) return tellError(worst, { json, data });
   if (json) printData(data);
@@ -68,8 +68,8 @@ function failure(task_id: string, error: unknown): Outcome {
   return { task: { task_id, error: { code, message } }, error: report };
 }
 
-function worstOf(outcomes: readonly Outcome[]): ErrorReport | undefined {
-  const errors = outcomes.flatMap(({ error }) => error ?? []);
+/** The one that speaks for all, as the exit code does. */
+export function worstOf(errors: readonly ErrorReport[]): ErrorReport | undefined {
   const rank = ({ code }: ErrorReport) => {
     const place = WORST_FIRST.indexOf(exitCodeOf(code));
     return place < 0 ? WORST_FIRST.length : place;

@@ -1,11 +1,18 @@
 /** Rows of text as an aligned table. What stands in it may come from strangers, and is escaped. */
 
-import { escapeControls } from "../cli/talk.ts";
+import { escapeControls, stdoutColumns } from "../cli/talk.ts";
 
 const GAP = "  ";
 
-/** The table as text; columns whose index is in `right` are aligned there. */
-export function alignedTable(rows: readonly (readonly string[])[], right: number[] = []): string {
+/**
+ * The table as text; columns whose index is in `right` are aligned there. A line that is wider than
+ * `columns`, those of the terminal, ends there; in a pipe every line is whole.
+ */
+export function alignedTable(
+  rows: readonly (readonly string[])[],
+  right: number[] = [],
+  columns = stdoutColumns(),
+): string {
   const safe = rows.map((row) => row.map((cell) => escapeControls(cell)));
   const widths: number[] = [];
   for (const row of safe) {
@@ -16,9 +23,14 @@ export function alignedTable(rows: readonly (readonly string[])[], right: number
       const space = " ".repeat((widths[i] ?? 0) - columnsOf(cell));
       return right.includes(i) ? space + cell : cell + space;
     });
-    return cells.join(GAP).trimEnd();
+    return cut(cells.join(GAP).trimEnd(), columns);
   });
   return lines.join("\n");
+}
+
+function cut(line: string, columns: number | undefined): string {
+  if (columns === undefined || columnsOf(line) <= columns) return line;
+  return `${[...line].slice(0, columns - 1).join("")}…`;
 }
 
 /** Code points: what stands in a column but the last is ASCII, or the name of a function. */
