@@ -5,7 +5,8 @@ import { type ErrorReport, printData, reportOf, tellError } from "../cli/report.
 import { escapeControls, print } from "../cli/talk.ts";
 import { Slots } from "./slots.ts";
 
-const MAX_IN_FLIGHT = 256;
+/** Many, since each may take long: a task that has ended is told while others before it go on. */
+const MAX_IN_FLIGHT = 10_000;
 /** Which outcome speaks for all, where there are several. */
 const WORST_FIRST: readonly ExitCode[] = [
   EXIT.internal,
@@ -34,10 +35,10 @@ export interface EachTask {
   show(outcome: Outcome): void;
 }
 
-/** Asks for all `ids` at once and returns the exit code of the worst outcome. */
+/** Asks for all `ids` at once, each once, and returns the exit code of the worst outcome. */
 export async function forEachTask({ ids, json, ask, show }: EachTask): Promise<ExitCode> {
   const slots = new Slots(MAX_IN_FLIGHT);
-  const outcomes = await Promise.all(ids.map(async (id) => {
+  const outcomes = await Promise.all([...new Set(ids)].map(async (id) => {
     await slots.take();
     try {
       const outcome = await ask(id).catch((error: unknown) => failure(id, error));
