@@ -64,14 +64,15 @@ function cellsOf(task: TaskView, now: number | undefined): Record<Heading, strin
 /** How long ago `time` (RFC 3339) was at `now`, in one unit: `3s`, `12m`, `5h`, `9d`. */
 export function age(time: string, now: number): string {
   const ms = Math.max(0, now - Date.parse(time));
-  const [size, unit] = UNITS.find(([size]) => ms >= size) ?? [1000, "s"];
+  // From two of a unit on: 1h says less than 119m.
+  const [size, unit] = UNITS.find(([size]) => ms >= 2 * size) ?? [1000, "s"];
   return `${Math.floor(ms / size)}${unit}`;
 }
 
 const UNITS: readonly (readonly [ms: number, unit: string])[] = [
-  [2 * 86_400_000, "d"],
-  [2 * 3_600_000, "h"],
-  [2 * 60_000, "m"],
+  [86_400_000, "d"],
+  [3_600_000, "h"],
+  [60_000, "m"],
 ];
 
 function tookText({ started_at, finished_at }: TaskView): string {
