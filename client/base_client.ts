@@ -31,15 +31,21 @@ import type { WatchFilter } from "./watching.ts";
 
 const RESERVED = ["op", "cmd", "ref", "task"];
 
-/** Which tasks `list` answers with: newest first, `limit` at most (1…1000). */
+/** Which tasks `list` answers with, `limit` at most (1…1000). */
 export interface ListFilter {
   status?: Status;
   op?: string;
+  key?: string;
+  /** Submitted so many ms before now, or at this time of RFC 3339, or later. */
+  since?: number | string;
+  /** By when they were submitted; default `newest` first. */
+  order?: "newest" | "oldest";
   limit?: number;
   /** That of the answer before, for the tasks after it. */
   cursor?: string;
 }
 
+/** There may be fewer than asked for, or none, and a cursor all the same: only `null` is the end. */
 export interface TaskPage {
   tasks: TaskView[];
   /** For the next page; `null` after the last. */
@@ -310,10 +316,13 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     return (await this.#ask<{ paused: string[] }>(message, options)).paused;
   }
 
-  /** A command that has no method of its own here, and one reply. */
+  /**
+   * A command that has no method of its own here, and one reply, which comes within `options.ms`;
+   * `Infinity` waits as long as it takes.
+   */
   async command<Answer>(
     message: JsonObject & { cmd: string },
-    options?: Abortable,
+    options?: AskOptions,
   ): Promise<Answer> {
     return await this.#ask<Answer>(message, options);
   }

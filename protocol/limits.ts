@@ -84,6 +84,11 @@ export const MAX_CATCH_UP = 1000;
 /** Tasks in one answer of `list`. */
 export const MAX_LIST = 1000;
 
+/** Tasks that one `cancel` or `retry` names. */
+export const MAX_TASK_IDS = 1000;
+/** Ops, and worker processes, in one answer of `stats`. */
+export const MAX_STATS_ROWS = 100;
+
 /** Ops that are paused one by one; more are paused all together. */
 export const MAX_PAUSED_OPS = 1000;
 

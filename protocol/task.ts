@@ -209,6 +209,24 @@ export interface OpView extends OpSpec {
 /** How many tasks are in each status. */
 export type StatusCounts = Record<Status, number>;
 
+/** What waits and what runs of one op. */
+export interface OpLoadView {
+  op: string;
+  queued: number;
+  running: number;
+  /** Since when the oldest of its queued tasks has been due, RFC 3339, where that is known. */
+  waiting_since?: string;
+}
+
+/** A worker process. It may hold more tasks than it has workers: the next ones are there already. */
+export interface PoolView {
+  pid: number;
+  workers: number;
+  held: number;
+  /** Of which ops; those with most first, at most 100. */
+  ops: { op: string; held: number }[];
+}
+
 /** What `stats` answers. */
 export interface ServerStats {
   version: string;
@@ -225,5 +243,9 @@ export interface ServerStats {
   /** Ops that are not handed out now; `["*"]` when that is all of them. */
   paused: string[];
   workers: { pools: number; workers: number; running: number };
+  /** Ops of which anything is queued or running, those with most first; at most 100. */
+  ops: OpLoadView[];
+  /** Each worker process, and what it holds; at most 100. */
+  pools: PoolView[];
   connections: number;
 }
