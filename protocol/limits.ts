@@ -73,6 +73,12 @@ export const MAX_WORKERS = 1024;
 /** A JSON Schema of the arguments of one op; a larger one is not shown. */
 export const MAX_SCHEMA_CHARS = 65_536;
 
+/** Tasks that one `sd submit` of many has in flight, each with its line in memory. */
+export const MAX_MANY_IN_FLIGHT = 10_000;
+
+/** Ops that a dry run of many lines counts one by one. */
+export const MAX_COUNTED_OPS = 1000;
+
 /** Named on one command line, those in folders included. */
 export const MAX_TASK_FILES = 1000;
 

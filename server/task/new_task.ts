@@ -17,7 +17,7 @@ import {
   MAX_TIMEOUT_MS,
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
-import type { Status } from "../../protocol/task.ts";
+import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
 import { type Rate, readRate } from "./rate.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 
@@ -82,7 +82,7 @@ export const DEFAULT_RULES: TaskRules = {
   timeoutMs: 60_000,
   attempts: 1,
   backoffMs: 1000,
-  keepMs: 86_400_000,
+  keepMs: DEFAULT_KEEP_MS,
 };
 
 const NO_TASKS: readonly string[] = [];
