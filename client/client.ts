@@ -20,6 +20,7 @@ import { SteadyConnection } from "./steady_connection.ts";
 import { ReplyStream } from "./reply_stream.ts";
 import { Submission } from "./submission.ts";
 import { endOf, resultOf, type TaskEnd } from "./task_end.ts";
+import { type SubmittedLine, TaskExchange, type TaskListener } from "./task_exchange.ts";
 import { newTaskId } from "./task_id.ts";
 
 /** A server that has not answered a question for so long is not going to. */
@@ -149,6 +150,19 @@ export class Client {
       ...acknowledged,
       end: wait ? () => submission.end : () => this.end(acknowledged.id),
     });
+  }
+
+  /**
+   * Submits a line as `submitJson` does, at once, and tells `listener` instead of promising: for who submits
+   * a million. Who does awaits `room` before each.
+   */
+  submitLine(line: SubmittedLine, listener: TaskListener): void {
+    this.#connection.send(line.json, new TaskExchange(line, listener));
+  }
+
+  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
+  get room(): Promise<void> | undefined {
+    return this.#connection.room;
   }
 
   /** What is known of a task. */

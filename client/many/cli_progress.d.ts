@@ -23,8 +23,6 @@ declare module "cli-progress" {
     barCompleteChar: string;
     barIncompleteChar: string;
     fps: number;
-    /** Values that the time left is worked out from. */
-    etaBuffer: number;
     clearOnComplete: boolean;
     forceRedraw: boolean;
     emptyOnZero: boolean;

@@ -3,18 +3,16 @@
  * there. Neither the tasks read nor the results wait in memory, whatever the length.
  */
 
-import { ClientError } from "../../cli/client_error.ts";
-import { reportOf } from "../../cli/report.ts";
-import { SdError } from "../../protocol/errors.ts";
 import type { TaskOptions } from "../../protocol/task.ts";
 import type { Client } from "../client.ts";
 import { talk } from "../output.ts";
 import type { Payload } from "../payload.ts";
 import { Slots } from "../slots.ts";
 import { withCommas } from "../table.ts";
-import { lineBatches, type NumberedLine } from "../task_lines.ts";
+import { lineBatches } from "../task_lines.ts";
 import { BackPressure } from "./back_pressure.ts";
 import type { Journal } from "./journal.ts";
+import { type LineRun, LineTask } from "./line_task.ts";
 import type { LineFormat } from "./reading.ts";
 import { InOrder, type LineResult, ResultWriter } from "./result_writer.ts";
 import { lineTaskId, newRun } from "./run_id.ts";
@@ -32,15 +30,20 @@ export interface ManyRunOptions {
   strict: boolean;
 }
 
-export class ManyRun {
+export class ManyRun implements LineRun {
   readonly tally: Tally = newTally();
-  readonly #given: ManyRunOptions;
-  readonly #run: string;
+  readonly strict: boolean;
+  readonly isKept: boolean;
+  readonly pressure: BackPressure;
+  readonly #format: LineFormat;
+  readonly #options: TaskOptions;
+  readonly #journal: Journal | undefined;
+  readonly #id: string;
   readonly #slots: Slots;
   readonly #writer: ResultWriter;
   readonly #order: InOrder | undefined;
   readonly #stopping = new AbortController();
-  readonly #pressure: BackPressure;
+  #client: Client | undefined;
   /** Why no further line is sent. */
   #reason: unknown;
   #running = 0;
@@ -50,21 +53,30 @@ export class ManyRun {
   #lost = 0;
   #lastLine = 0;
 
-  constructor(given: ManyRunOptions) {
-    const { journal, inFlight, ordered } = given;
-    this.#given = given;
-    this.#run = journal?.run ?? newRun();
+  constructor({ format, options, journal, inFlight, ordered, strict }: ManyRunOptions) {
+    this.strict = strict;
+    this.isKept = journal !== undefined;
+    this.#format = format;
+    this.#options = options;
+    this.#journal = journal;
+    this.#id = journal?.run ?? newRun();
     this.#slots = new Slots(inFlight);
-    this.#order = ordered ? new InOrder({ cutsAtGap: journal !== undefined }) : undefined;
-    this.#writer = new ResultWriter({ journal, onError: (error) => this.#stop(error) });
-    this.#pressure = new BackPressure({
+    this.#order = ordered ? new InOrder({ cutsAtGap: this.isKept }) : undefined;
+    this.#writer = new ResultWriter({ journal, onError: (error) => this.stop(error) });
+    this.pressure = new BackPressure({
       signal: this.#stopping.signal,
       onFull: ({ message }) => talk(`the server takes no more just now: ${message}; waiting`),
     });
   }
 
+  /** There once lines are sent. */
+  get client(): Client {
+    if (!this.#client) throw new Error("the run has not begun");
+    return this.#client;
+  }
+
   /** How far the reading is: lines that are tasks, and bytes. */
-  get read(): { lines: number; bytes: number } {
+  get progress(): { lines: number; bytes: number } {
     return { lines: this.#linesRead, bytes: this.#bytesRead };
   }
 
@@ -73,22 +85,33 @@ export class ManyRun {
     return this.#running;
   }
 
+  get isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   /** Submits every line; resolves once each has ended. Throws what ends them all. */
   async all(client: Client, source: ReadableStream<Uint8Array>): Promise<void> {
+    this.#client = client;
     try {
       await this.#sendAll(client, source);
     } catch (error) {
       // The lines before the one that cannot be read are tasks all the same.
-      this.#stop(error);
+      this.stop(error);
     }
     await this.#slots.idle();
     this.flush();
     if (this.#reason !== undefined) throw this.#reason;
   }
 
-  /** Sends no further line: `all` throws `reason` once what is in flight has ended. */
-  drain(reason: Error): void {
-    this.#stop(reason);
+  /** Sends no further line: `all` throws `reason`, or one before it, once what is in flight has ended. */
+  stop(reason: unknown): void {
+    this.#reason ??= reason;
+    this.#stopping.abort();
+  }
+
+  lose(reason: Error): void {
+    this.#lost++;
+    this.stop(reason);
   }
 
   /** Prints what has been told and not been printed. */
@@ -107,147 +130,43 @@ export class ManyRun {
       `(not found: it was not taken); no line after line ${this.#lastLine} was submitted`;
   }
 
+  read(text: string, line: number): Payload {
+    return this.#format.read(text, { options: this.#options, id: lineTaskId(this.#id, line) });
+  }
+
+  isStale(line: number, keepMs: number): boolean {
+    return this.#journal?.isStale(line, keepMs) ?? false;
+  }
+
+  ended(turn: number, result: LineResult): void {
+    this.#running--;
+    if (!this.#order) return this.#tell(result);
+    for (const ready of this.#order.add(turn, result)) this.#tell(ready);
+  }
+
+  #tell(result: LineResult): void {
+    this.#slots.release();
+    this.#writer.add(result);
+  }
+
   async #sendAll(client: Client, source: ReadableStream<Uint8Array>): Promise<void> {
-    const { format, journal } = this.#given;
     const { signal } = this.#stopping;
     let turn = 0;
-    for await (const { lines, bytes } of format.gather(lineBatches(source, { signal }))) {
+    for await (const { lines, bytes } of this.#format.gather(lineBatches(source, { signal }))) {
       this.#bytesRead = bytes;
       for (const line of lines) {
         this.#linesRead++;
-        if (journal?.isFinished(line.number)) continue;
-        journal?.reserve(line.number);
-        while (this.#pressure.waiting) await this.#pressure.waiting;
+        if (this.#journal?.isFinished(line.number)) continue;
+        this.#journal?.reserve(line.number);
+        while (this.pressure.waiting) await this.pressure.waiting;
+        while (client.room) await client.room;
         if (!this.#slots.tryTake()) await this.#slots.take();
         if (signal.aborted) return this.#slots.release();
-        this.#start(client, { line, turn: turn++ });
+        this.tally.tasks++;
+        this.#running++;
+        this.#lastLine = line.number;
+        new LineTask(this, { line: line.number, turn: turn++ }).begin(line);
       }
     }
-  }
-
-  #start(client: Client, { line, turn }: { line: NumberedLine; turn: number }): void {
-    this.tally.tasks++;
-    this.#running++;
-    this.#lastLine = line.number;
-    const end = (result: LineResult) => {
-      this.#running--;
-      for (const ready of this.#order?.add(turn, result) ?? [result]) {
-        this.#slots.release();
-        this.#writer.add(ready);
-      }
-    };
-    this.#one(client, line).then(end, (error: unknown) => {
-      this.#stop(error);
-      end(untold(line.number));
-    });
-  }
-
-  async #one(client: Client, line: NumberedLine): Promise<LineResult> {
-    let id: string | undefined;
-    try {
-      const payload = this.#read(line);
-      id = payload.id;
-      return await this.#send(client, { line: line.number, payload });
-    } catch (error) {
-      return this.#refused(error, { line: line.number, id });
-    }
-  }
-
-  #read({ number, text, fault }: NumberedLine): Payload {
-    if (text === null) {
-      throw new ClientError("usage", `the line ${fault ?? "is not valid UTF-8"}`);
-    }
-    const { format, options } = this.#given;
-    return format.read(text, { options, id: lineTaskId(this.#run, number) });
-  }
-
-  async #send(
-    client: Client,
-    { line, payload }: { line: number; payload: Payload },
-  ): Promise<LineResult> {
-    for (;;) {
-      try {
-        const told = await this.#submit(client, { line, payload });
-        this.#pressure.ease();
-        const failed = told.error !== undefined || told.status === "cancelled" ||
-          told.status === "expired";
-        return { line, text: JSON.stringify({ line, ...told }), failed };
-      } catch (error) {
-        if (!this.#pressure.delays(error)) throw error;
-        await this.#pressure.waiting;
-        // The server has not taken it.
-        if (!this.#stopping.signal.aborted) continue;
-        this.tally.tasks--;
-        return untold(line);
-      }
-    }
-  }
-
-  /** What the server says of a task in the end, or first where it is not waited for. */
-  async #submit(
-    client: Client,
-    { line, payload }: { line: number; payload: Payload },
-  ): Promise<{ status?: string; error?: unknown }> {
-    if (payload.cron) {
-      const answer = await client.scheduleJson(payload.json);
-      this.tally.submitted++;
-      return answer;
-    }
-    const isStale = this.#given.journal?.isStale(line, payload.keepMs);
-    const task = isStale
-      ? await known(client, payload.id)
-      : await client.submitJson(payload.json, payload);
-    if (!payload.wait) {
-      this.tally.submitted++;
-      return { task_id: task.id, status: task.status } as { status: string };
-    }
-    const end = await task.end;
-    this.tally[end.status]++;
-    return end;
-  }
-
-  #refused(error: unknown, { line, id }: { line: number; id: string | undefined }): LineResult {
-    const report = reportOf(error);
-    if (!report) throw error;
-    const { code, message } = report;
-    const { journal, strict } = this.#given;
-    if (code !== "unreachable") {
-      this.tally.refused++;
-      if (!strict) return toldError({ line, error: { code, message } });
-      this.#stop(new ClientError("usage", `line ${line}: ${message}`, { hint: report.hint }));
-      return untold(line);
-    }
-    this.#lost++;
-    // Nothing about this line alone: it ends the run.
-    this.#stop(error);
-    return journal ? untold(line) : toldError({ line, task_id: id, error: { code, message } });
-  }
-
-  #stop(reason: unknown): void {
-    this.#reason ??= reason;
-    this.#stopping.abort();
-  }
-}
-
-function untold(line: number): LineResult {
-  return { line, text: undefined, failed: false };
-}
-
-function toldError(
-  told: { line: number; task_id?: string | undefined; error: unknown },
-): LineResult {
-  return { line: told.line, text: JSON.stringify(told), failed: true };
-}
-
-/** A task that was sent long ago, if the server still has it. Sent again, it might run again. */
-async function known(client: Client, id: string) {
-  try {
-    const { status } = await client.get(id);
-    return { id, status, end: client.end(id) };
-  } catch (error) {
-    if (!(error instanceof SdError) || error.code !== "not_found") throw error;
-    const message = `the run before may have sent task ${id}, and the server no longer knows it: ` +
-      "it may have run";
-    throw new SdError("not_found", message, { cause: error });
   }
 }

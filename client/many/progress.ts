@@ -2,6 +2,7 @@
 
 import { BarTerminal, SingleBar } from "cli-progress";
 import { type Footer, setFooter, writeBelow } from "../../cli/talk.ts";
+import { formatDuration } from "../../protocol/duration.ts";
 import { withCommas } from "../table.ts";
 
 const LOOK_MS = 250;
@@ -9,7 +10,7 @@ const LOOK_MS = 250;
 const RATE_LOOKS = 20;
 const DEFAULT_COLUMNS = 80;
 const HEAD = "[client] ";
-const COUNTS = "{done} done, {rate}/s{failed}";
+const COUNTS = "{done} done, {rate}/s{failed}{left}";
 
 /** How far a run is. */
 export interface Stand {
@@ -32,17 +33,15 @@ export class Progress implements Disposable {
   constructor(look: () => Stand) {
     this.#look = look;
     const stand = look();
-    const left = stand.total === undefined ? "" : "{bar} {percentage}%  ";
-    const right = stand.total === undefined ? "" : ", {eta_formatted} left";
+    const bar = stand.total === undefined ? "" : "{bar} {percentage}%  ";
     const line = new LastLine();
     this.#bar = new SingleBar({
       terminal: line,
-      format: `${HEAD}${left}${COUNTS}${right}`,
+      format: `${HEAD}${bar}${COUNTS}`,
       barsize: 24,
       barCompleteChar: "█",
       barIncompleteChar: "░",
       fps: 1000 / LOOK_MS,
-      etaBuffer: RATE_LOOKS,
       clearOnComplete: true,
       // What is written to the terminal in between erases it.
       forceRedraw: true,
@@ -68,13 +67,15 @@ export class Progress implements Disposable {
     this.#bar.update(stand.done, this.#texts(stand));
   }
 
-  #texts({ done, failed }: Stand): Record<string, string> {
+  #texts({ done, failed, total }: Stand): Record<string, string> {
     const [then = 0, doneThen = 0] = this.#looks[0] ?? [];
-    const ms = Math.max(performance.now() - then, 1);
+    const perMs = (done - doneThen) / Math.max(performance.now() - then, 1);
+    const leftMs = perMs > 0 && total !== undefined ? Math.max(total - done, 0) / perMs : undefined;
     return {
       done: withCommas(done),
-      rate: withCommas(Math.round((done - doneThen) / ms * 1000)),
+      rate: withCommas(Math.round(perMs * 1000)),
       failed: failed > 0 ? `, ${withCommas(failed)} failed` : "",
+      left: leftMs === undefined ? "" : `, ${formatDuration(Math.ceil(leftMs / 1000) * 1000)} left`,
     };
   }
 }
@@ -119,7 +120,8 @@ class LastLine implements BarTerminal, Footer {
 
   getWidth(): number {
     try {
-      return Deno.consoleSize().columns;
+      // A terminal that does not know its size has 0.
+      return Deno.consoleSize().columns || DEFAULT_COLUMNS;
     } catch {
       return DEFAULT_COLUMNS;
     }

@@ -87,7 +87,7 @@ async function runWith(
       if (run.running > 0) {
         talk(`no more lines are sent; waiting for ${count(run.running)} (Ctrl-C leaves them)`);
       }
-      run.drain(DRAINED);
+      run.stop(DRAINED);
       return true;
     },
   };
@@ -141,7 +141,7 @@ async function showProgress(
   // Loaded here, since most commands draw nothing.
   const { Progress } = await import("./progress.ts");
   return new Progress(() => {
-    const { read, tally } = run;
+    const { progress: read, tally } = run;
     return {
       done: endedOf(tally) + (earlier?.lines ?? 0),
       failed: failedOf(tally) + (earlier?.failed ?? 0),
