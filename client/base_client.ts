@@ -25,6 +25,7 @@ import type { SteadyConnection } from "./steady_connection.ts";
 import { Submission } from "./submission.ts";
 import { type Submitted, SubmittedTask } from "./submitted.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
+import { type SubmittedLine, TaskExchange, type TaskListener } from "./task_exchange.ts";
 import { newTaskId } from "./task_id.ts";
 import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task_ops.ts";
 import type { WatchFilter } from "./watching.ts";
@@ -170,6 +171,19 @@ export class BaseClient<Tasks extends object = AnyTasks> {
       ...acknowledged,
       end: wait ? () => submission.end : () => this.end(acknowledged.id),
     });
+  }
+
+  /**
+   * Submits a line as `submitJson` does, at once, and tells `listener` instead of promising: for who submits
+   * a million. Who does awaits `room` before each.
+   */
+  submitLine(line: SubmittedLine, listener: TaskListener): void {
+    this.#connection.send(line.json, new TaskExchange(line, listener));
+  }
+
+  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
+  get room(): Promise<void> | undefined {
+    return this.#connection.room;
   }
 
   /** What is known of a task. */

@@ -107,6 +107,12 @@ export const MAX_IMPORT_CHARS = 4 * 1024 * 1024;
 export const MAX_CREDIT = 4096;
 export const MAX_WORKERS = 1024;
 
+/** Tasks that one `sd submit` of many has in flight, each with its line in memory. */
+export const MAX_MANY_IN_FLIGHT = 10_000;
+
+/** Ops that a dry run of many lines counts one by one. */
+export const MAX_COUNTED_OPS = 1000;
+
 /** Named on one command line, those in folders included. */
 export const MAX_TASK_FILES = 1000;
 /** A worker's share of memory: what a task file and a runtime need before they do anything, and a terabyte. */

@@ -27,6 +27,9 @@ export function isFinal(status: Status): status is FinalStatus {
   return status !== "queued" && status !== "running" && status !== "delayed";
 }
 
+/** How long the record of a final task is kept where `keep` does not say. */
+export const DEFAULT_KEEP_MS = 86_400_000;
+
 /** The `task` member of a submitted message. Times are milliseconds unless said otherwise. */
 export interface TaskOptions {
   /** Chosen by the client, ≤ 128 of `A-Za-z0-9._:-`; default: a UUIDv7. */
@@ -45,7 +48,7 @@ export interface TaskOptions {
   backoff?: number;
   /** From submit; not started after it. */
   expires?: number;
-  /** The record is kept this long once final; default 86400000. */
+  /** The record is kept this long once final; default `DEFAULT_KEEP_MS`. */
   keep?: number;
   /** `false`: no second line on this connection; default true. */
   wait?: boolean;

@@ -18,9 +18,9 @@ import {
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
-import type { Status } from "../../protocol/task.ts";
 import { type Rate, readRate } from "../../protocol/rate.ts";
 import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
+import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";
 import type { Trail } from "./trail.ts";
@@ -88,7 +88,7 @@ export const DEFAULT_RULES: TaskRules = {
   timeoutMs: 60_000,
   attempts: 1,
   backoffMs: 1000,
-  keepMs: 86_400_000,
+  keepMs: DEFAULT_KEEP_MS,
 };
 
 /** What a task has that says nothing else. */
