@@ -35,11 +35,31 @@ export function taskTable(
     ((heading === "KEY" || (isNarrow && heading !== "ID")) &&
       cells.every((row) => row[heading] === ""));
   const headings = HEADINGS.filter((heading) => !isLeftOut(heading));
+  if (isNarrow && headings.at(-1) === "ERROR" && roomForError(headings, cells, columns) < 0) {
+    headings.pop();
+  }
   const names = headings.map((heading) => isNarrow ? SHORT[heading] ?? heading : heading);
   const rows = cells.map((row) => headings.map((heading) => row[heading]));
   const right = [...headings.keys()].filter((at) => RIGHT.has(headings[at] as Heading));
   return alignedTable([names, ...rows], right, columns);
 }
+
+/** How much wider the terminal is than a line with as much of an error as means anything. */
+function roomForError(
+  headings: readonly Heading[],
+  cells: readonly Record<Heading, string>[],
+  columns: number,
+): number {
+  const widths = headings.slice(0, -1).map((heading) =>
+    GAP_COLUMNS +
+    Math.max((SHORT[heading] ?? heading).length, ...cells.map((row) => row[heading].length))
+  );
+  return columns - MIN_ERROR_COLUMNS - widths.reduce((sum, width) => sum + width, 0);
+}
+
+const GAP_COLUMNS = 2;
+/** Less of an error says nothing. */
+const MIN_ERROR_COLUMNS = 10;
 
 const SHORT: Partial<Record<Heading, string>> = { ATTEMPT: "TRY", CREATED: "AGE" };
 

@@ -1,6 +1,7 @@
 /** `sd ls`, and `sd retry` and `sd cancel` by filter, as a person and a program use them. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { TextLineStream } from "@std/streams/text-line-stream";
 import { selfCommand } from "../../cli/self_command.ts";
 import { hasPython, PtyProcess } from "../pty_process.ts";
 import type { RawClient } from "../raw_client.ts";
@@ -22,6 +23,11 @@ async function queue(client: RawClient, name: string, count: number, options: ob
 
 async function countsOf(client: RawClient) {
   return (await client.ask({ cmd: "stats" })).tasks;
+}
+
+function linesOf(bytes: ReadableStream<Uint8Array>): ReadableStream<string> {
+  return bytes.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)
+    .pipeThrough(new TextLineStream());
 }
 
 function idsOf(ndjson: string): string[] {
@@ -215,14 +221,28 @@ Deno.test(
 Deno.test("sd wait of several tells each as it ends, once, and what to do about those without a result", async () => {
   await using server = await TestServer.start({ workers: 2 });
   using client = await server.connect();
-  await client.ask({ op: "sleep", ms: 300, task: { id: "slow", wait: false } });
   await client.ask({ op: "square", n: "x", task: { id: "bad", wait: false } });
-  const { code, stdout, stderr } = await runSd(["wait", "slow", "bad", "slow"], envOf(server));
-  assertEquals([code, idsOf(stdout)], [1, ["bad", "slow"]]);
-  assertStringIncludes(stderr, "sd retry bad\n");
+  await client.ask({ cmd: "wait", task_id: "bad" });
+  await queue(client, "slow", 1);
+  const { path, args } = selfCommand(["wait", "slow-0", "bad", "slow-0"]);
+  const waiting = new Deno.Command(path, {
+    args,
+    env: { NO_COLOR: "1", ...envOf(server) },
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const told = new Response(waiting.stderr).text();
+  const lines = [];
+  for await (const line of linesOf(waiting.stdout)) {
+    lines.push(line);
+    // Only once it has told of the one that had ended may the other one run.
+    if (lines.length === 1) await client.ask({ cmd: "resume" });
+  }
+  assertEquals([(await waiting.status).code, idsOf(lines.join("\n"))], [1, ["bad", "slow-0"]]);
+  assertStringIncludes(await told, "sd retry bad\n");
   const late = await runSd(["submit", "-d", "--id", "later", "--delay", "1h", "x"], envOf(server));
   assertEquals(late.code, 0);
-  const waited = await runSd(["wait", "slow", "later", "--timeout", "50ms"], envOf(server));
+  const waited = await runSd(["wait", "slow-0", "later", "--timeout", "50ms"], envOf(server));
   assertEquals(waited.code, 124);
   assertStringIncludes(waited.stderr, "sd wait later");
 });

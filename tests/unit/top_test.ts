@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readKeys } from "../../client/top/keys.ts";
 import { screenLines, type Shown } from "../../client/top/screen.ts";
 import { compact, cut, fit, tableLines } from "../../client/top/text.ts";
+import { taskTable } from "../../client/task_table.ts";
 import type { ServerStats, TaskView } from "../../protocol/task.ts";
 
 const NOW = "2030-01-31T08:00:00.000Z";
@@ -186,6 +187,24 @@ Deno.test("a table gives way at its last columns first", () => {
   assertEquals(tableLines(columns, { rows, width: 22 })[1], "0123456789  7  a long…");
   assertEquals(tableLines(columns, { rows, width: 17 })[1], "01234…  7  a lon…");
   assertEquals(tableLines(columns, { rows, width: 5 })[1], "012……");
+});
+
+Deno.test("a list of tasks on a terminal leaves out what says nothing; in a pipe all is there", () => {
+  const tasks = [{ ...FAILED, task_id: "x".repeat(36) }];
+  const options = { columns: 80, now: Date.parse(NOW) };
+  const headings = (text: string) => text.split("\n")[0]!.split(/ +/);
+  assertEquals(headings(taskTable(tasks, options)), [
+    "ID",
+    "OP",
+    "STATUS",
+    "TRY",
+    "AGE",
+    "TOOK",
+    "ERROR",
+  ]);
+  assertEquals(headings(taskTable(tasks, { ...options, without: ["STATUS"] })).length, 6);
+  assertEquals(headings(taskTable(tasks, { ...options, columns: 70 })).at(-1), "TOOK");
+  assertEquals(headings(taskTable(tasks, { ...options, columns: undefined })).at(4), "CREATED");
 });
 
 Deno.test("numbers are short", () => {
