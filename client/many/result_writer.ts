@@ -8,6 +8,8 @@ import type { Journal } from "./journal.ts";
 import { LineSet } from "./line_set.ts";
 
 const MAX_GATHERED_CHARS = 64 * 1024;
+/** Most writes fit in it, at three bytes a character; a buffer for each would be garbage at once. */
+const WRITE_BYTES = 4 * MAX_GATHERED_CHARS;
 
 /** What one line came to. */
 export interface LineResult {
@@ -28,6 +30,7 @@ export class ResultWriter {
   readonly #journal: Journal | undefined;
   readonly #onError: (error: unknown) => void;
   readonly #encoder = new TextEncoder();
+  readonly #buffer = new Uint8Array(WRITE_BYTES);
   #text = "";
   #lines = new LineSet();
   #failed = 0;
@@ -52,12 +55,17 @@ export class ResultWriter {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#text === "") return;
-    const bytes = this.#encoder.encode(this.#text);
+    const bytes = this.#encode(this.#text);
     this.#journal?.tell(this.#lines, { failed: this.#failed, bytes: bytes.length });
     this.#text = "";
     this.#failed = 0;
     if (this.#journal) this.#lines = new LineSet();
     writeBytes("stdout", bytes);
+  }
+
+  #encode(text: string): Uint8Array {
+    if (text.length * 3 > WRITE_BYTES) return this.#encoder.encode(text);
+    return this.#buffer.subarray(0, this.#encoder.encodeInto(text, this.#buffer).written);
   }
 
   #tryFlush(): void {
