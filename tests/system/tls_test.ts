@@ -79,7 +79,7 @@ Deno.test({
     assertStringIncludes(bad.stderr, `${keyFile} (--tls-cert) holds no certificate`);
     using other = await Certificate.make("localhost");
     const keys = ["--tls-cert", certFile, "--tls-key", other.keyFile];
-    const strangers = await runSd(["serve", "--port", "0", ...keys]);
+    const strangers = await runSd(["serve", "--port", "0", "--engine", "memory:", ...keys]);
     assertEquals(strangers.code, 2);
     assertStringIncludes(strangers.stderr, "cannot listen");
   },
