@@ -142,6 +142,14 @@ Deno.test("no unfinished work is marked, no test is switched off or singled out"
   );
 });
 
+Deno.test("every dependency is pinned to one version, so that none needs the lock file for that", () => {
+  const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+  const loose = Object.entries<string>(config.imports).filter(([, source]) =>
+    !/^npm:[^@]+@\d+\.\d+\.\d+(\/|$)/.test(source)
+  );
+  assertEquals(loose, []);
+});
+
 Deno.test("deno.json, the version and the permissions say the same everywhere", () => {
   const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
   assertEquals(VERSION, config.version);
