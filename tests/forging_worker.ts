@@ -15,6 +15,7 @@ export const FORGERIES = [
   "results beyond the area",
   "no number",
   "no report",
+  "another's log",
   "a huge note",
   "nothing at all",
 ];
@@ -29,7 +30,7 @@ interface Means {
 function forge(how: string, { port, results, seq, lease }: Means): void {
   const forged = `{"lease":${lease + 1},"result":"forged"}`;
   const own = `{"lease":${lease},"result":"own"}`;
-  const done = (end: unknown = results.end) => port.postMessage({ done: seq, end });
+  const done = (end: unknown = results.end) => port.postMessage({ done: seq, end, logEnd: 0 });
   switch (how) {
     case "another's result":
       results.writeLine(forged);
@@ -39,12 +40,17 @@ function forge(how: string, { port, results, seq, lease }: Means): void {
       results.writeLine(forged);
       return done();
     case "another's result by message":
-      return port.postMessage({ done: seq, end: results.end, line: forged });
+      return port.postMessage({ done: seq, end: results.end, logEnd: 0, line: forged });
     case "two lines by message":
-      return port.postMessage({ done: seq, end: results.end, line: `${own}\n${forged}` });
+      return port.postMessage({
+        done: seq,
+        end: results.end,
+        logEnd: 0,
+        line: `${own}\n${forged}`,
+      });
     case "more results than it has tasks":
       results.writeLine(own);
-      return port.postMessage({ done: seq + 1000, end: results.end });
+      return port.postMessage({ done: seq + 1000, end: results.end, logEnd: 0 });
     case "results that are not there":
       return done();
     case "results beyond the area":
@@ -53,6 +59,8 @@ function forge(how: string, { port, results, seq, lease }: Means): void {
       return done("1");
     case "no report":
       return port.postMessage({ forged });
+    case "another's log":
+      return port.postMessage({ said: `{"lease":${lease + 1000},"log":[]}`, logEnd: 0 });
     case "a huge note":
       return port.postMessage({ noted: seq, note: "x".repeat(1_000_000) });
     case "nothing at all":
@@ -74,7 +82,7 @@ function serve({ share }: ThreadStart, port: MessagePort): void {
     results.writeResult(lease, JSON.stringify(args.n));
     row.finish(seq, results.end);
     row.setRunning(false);
-    port.postMessage({ done: seq, end: results.end });
+    port.postMessage({ done: seq, end: results.end, logEnd: 0 });
     return true;
   };
   port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => {

@@ -4,7 +4,7 @@
  */
 
 import { apply, defineProperty } from "./primordials.ts";
-import { currentOwner } from "./task_owner.ts";
+import { currentOwner } from "./owner_context.ts";
 
 type Listen = (this: unknown, type: string, listener: never, ...more: never[]) => unknown;
 type AddListener = typeof globalThis.addEventListener;

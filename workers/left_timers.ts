@@ -6,7 +6,8 @@
 
 import { apply, defineProperty, getPrototypeOf, ownKeys, uncurryThis } from "./primordials.ts";
 import { tellError } from "./stray_errors.ts";
-import { currentOwner, type TaskOwner } from "./task_owner.ts";
+import { currentOwner } from "./owner_context.ts";
+import type { TaskOwner } from "./task_owner.ts";
 
 type Callback = (...args: unknown[]) => unknown;
 type Method = (this: object, ...args: unknown[]) => unknown;

@@ -1,7 +1,8 @@
 /** Errors that no handler caught: told with whose they are, so that they end no worker and no other task. */
 
 import { preventDefault, uncurryGetter } from "./primordials.ts";
-import { currentOwner, type TaskOwner } from "./task_owner.ts";
+import { currentOwner } from "./owner_context.ts";
+import type { TaskOwner } from "./task_owner.ts";
 
 /** `owner` is undefined for an error of nobody's, or where the runtime does not tell whose it is. */
 export type ErrorListener = (owner: TaskOwner | undefined, thrown: unknown) => void;

@@ -1,9 +1,5 @@
-/**
- * Whose the code is that runs: a task's, also after an `await` and in a callback, or nobody's, such as what
- * the task files have begun when they loaded.
- */
+/** A task, as far as what runs in its name must know of it. */
 
-import { AsyncLocalStorage } from "node:async_hooks";
 import { mapForEach, NativeMap, uncurryThis } from "./primordials.ts";
 
 export class TaskOwner {
@@ -39,29 +35,4 @@ const mapDelete = uncurryThis(Map.prototype.delete) as (map: object, key: unknow
 
 function removeTrace(remove: unknown, trace: unknown): void {
   (remove as (trace: unknown) => void)(trace);
-}
-
-const owners = new AsyncLocalStorage<TaskOwner | undefined>();
-const getStore = uncurryThis(owners.getStore);
-const run = uncurryThis(owners.run) as <A, B, R>(
-  store: typeof owners,
-  owner: TaskOwner | undefined,
-  callback: (a: A, b: B) => R,
-  a: A,
-  b: B,
-) => R;
-
-/** Whose code runs now. */
-export function currentOwner(): TaskOwner | undefined {
-  return getStore(owners);
-}
-
-/** Calls `callback` as code of `owner`. */
-export function runAs<A, B, R>(
-  owner: TaskOwner | undefined,
-  callback: (a: A, b: B) => R,
-  a: A,
-  b: B,
-): R {
-  return run(owners, owner, callback, a, b);
 }

@@ -16,7 +16,8 @@ import { guardRealm } from "./realm_guard.ts";
 import { Realm } from "./realm_seal.ts";
 import { catchErrors } from "./stray_errors.ts";
 import { TaskError } from "./task_error.ts";
-import { currentOwner, runAs, TaskOwner } from "./task_owner.ts";
+import { currentOwner, runAs } from "./owner_context.ts";
+import { TaskOwner } from "./task_owner.ts";
 import type { LeasedTask } from "./leased_task.ts";
 import type { StopReason } from "../protocol/work_message.ts";
 
