@@ -136,7 +136,8 @@ Deno.test("whatever a handler returns is a result, or is refused with its reason
     }
     await checkSane(test, n, what);
   }
-  assertEquals([test.workersStarted, test.spoiltTimes], [1, 0]);
+  // A worker that is left with much memory is replaced, the process is not.
+  assertEquals(test.spoiltTimes, 0);
 });
 
 Deno.test("whatever a handler throws is an error with a message", async () => {
