@@ -102,6 +102,10 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       summary: "show the server, its workers and how many tasks are in each status",
       load: async () => (await import("./client/commands/status.ts")).status,
     },
+    top: {
+      summary: "watch the server work: rates, queues, workers, tasks; act on them",
+      load: async () => (await import("./client/commands/top.ts")).top,
+    },
     ops: {
       summary: "list the ops that can be submitted, and how many workers have each",
       load: async () => (await import("./client/commands/ops.ts")).ops,

@@ -21,9 +21,31 @@ export function say(text: string): void {
   write("stderr", `${text}\n`);
 }
 
+/** What is drawn on the last line of the terminal, again and again; what is written takes its place. */
+export interface Footer {
+  erase(): void;
+}
+
+let footer: Footer | undefined;
+
+/** From now on `shown`, or none, stands below whatever is written. */
+export function setFooter(shown: Footer | undefined): void {
+  footer = shown;
+}
+
 /** `text` as it stands, without a newline. */
 export function write(stream: Stream, text: string): void {
-  let rest = encoder.encode(text);
+  writeBytes(stream, encoder.encode(text));
+}
+
+export function writeBytes(stream: Stream, bytes: Uint8Array): void {
+  if (footer && Deno[stream].isTerminal()) footer.erase();
+  writeBelow(stream, bytes);
+}
+
+/** As a footer writes itself. */
+export function writeBelow(stream: Stream, bytes: Uint8Array): void {
+  let rest = bytes;
   while (rest.length > 0) {
     const written = writeSome(stream, rest);
     if (written === "gone") return;

@@ -25,21 +25,28 @@ import type { SteadyConnection } from "./steady_connection.ts";
 import { Submission } from "./submission.ts";
 import { type Submitted, SubmittedTask } from "./submitted.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
+import { type SubmittedLine, TaskExchange, type TaskListener } from "./task_exchange.ts";
 import { newTaskId } from "./task_id.ts";
 import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task_ops.ts";
 import type { WatchFilter } from "./watching.ts";
 
 const RESERVED = ["op", "cmd", "ref", "task"];
 
-/** Which tasks `list` answers with: newest first, `limit` at most (1…1000). */
+/** Which tasks `list` answers with, `limit` at most (1…1000). */
 export interface ListFilter {
   status?: Status;
   op?: string;
+  key?: string;
+  /** Submitted so many ms before now, or at this time of RFC 3339, or later. */
+  since?: number | string;
+  /** By when they were submitted; default `newest` first. */
+  order?: "newest" | "oldest";
   limit?: number;
   /** That of the answer before, for the tasks after it. */
   cursor?: string;
 }
 
+/** There may be fewer than asked for, or none, and a cursor all the same: only `null` is the end. */
 export interface TaskPage {
   tasks: TaskView[];
   /** For the next page; `null` after the last. */
@@ -164,6 +171,19 @@ export class BaseClient<Tasks extends object = AnyTasks> {
       ...acknowledged,
       end: wait ? () => submission.end : () => this.end(acknowledged.id),
     });
+  }
+
+  /**
+   * Submits a line as `submitJson` does, at once, and tells `listener` instead of promising: for who submits
+   * a million. Who does awaits `room` before each.
+   */
+  submitLine(line: SubmittedLine, listener: TaskListener): void {
+    this.#connection.send(line.json, new TaskExchange(line, listener));
+  }
+
+  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
+  get room(): Promise<void> | undefined {
+    return this.#connection.room;
   }
 
   /** What is known of a task. */
@@ -310,10 +330,13 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     return (await this.#ask<{ paused: string[] }>(message, options)).paused;
   }
 
-  /** A command that has no method of its own here, and one reply. */
+  /**
+   * A command that has no method of its own here, and one reply, which comes within `options.ms`;
+   * `Infinity` waits as long as it takes.
+   */
   async command<Answer>(
     message: JsonObject & { cmd: string },
-    options?: Abortable,
+    options?: AskOptions,
   ): Promise<Answer> {
     return await this.#ask<Answer>(message, options);
   }

@@ -18,6 +18,8 @@ const CONNECT_MS = 10_000;
 const READ_BYTES = 64 * 1024;
 /** A server's line is short, but an answer to `list` holds many tasks, each with its result. */
 const MAX_REPLY_BYTES = 64 * MAX_LINE_BYTES;
+/** What is written at a time is encoded in place up to this: a buffer for each would be garbage at once. */
+const WRITE_BYTES = 256 * 1024;
 /** Text that waits to be written; who has more to send waits until there is room. */
 const MAX_OUTGOING_CHARS = 4 * 1024 * 1024;
 
@@ -44,6 +46,7 @@ export class Connection {
   readonly #conn: Wire;
   readonly #target: string;
   readonly #encoder = new TextEncoder();
+  #buffer: Uint8Array | undefined;
   #user: ConnectionUser | undefined;
   #reading: Promise<void> | undefined;
   #outgoing: string[] = [];
@@ -113,7 +116,7 @@ export class Connection {
     await Promise.resolve();
     try {
       while (this.#outgoing.length > 0 && !this.#isOver) {
-        let bytes = this.#encoder.encode(this.#outgoing.join(""));
+        let bytes = this.#encode(this.#outgoing.join(""));
         this.#outgoing = [];
         this.#outgoingChars = 0;
         while (bytes.length > 0) bytes = bytes.subarray(await this.#conn.write(bytes));
@@ -124,6 +127,13 @@ export class Connection {
     } finally {
       this.#writing = undefined;
     }
+  }
+
+  /** Valid until the next one: writes come one after the other. */
+  #encode(text: string): Uint8Array {
+    if (text.length * 3 > WRITE_BYTES) return this.#encoder.encode(text);
+    this.#buffer ??= new Uint8Array(WRITE_BYTES);
+    return this.#buffer.subarray(0, this.#encoder.encodeInto(text, this.#buffer).written);
   }
 
   async #read(): Promise<void> {

@@ -5,7 +5,8 @@ import { type ErrorReport, printData, reportOf, tellError } from "../cli/report.
 import { escapeControls, print } from "../cli/talk.ts";
 import { Slots } from "./slots.ts";
 
-const MAX_IN_FLIGHT = 256;
+/** Many, since each may take long: a task that has ended is told while others before it go on. */
+const MAX_IN_FLIGHT = 10_000;
 /** Which outcome speaks for all, where there are several. */
 const WORST_FIRST: readonly ExitCode[] = [
   EXIT.internal,
@@ -34,10 +35,10 @@ export interface EachTask {
   show(outcome: Outcome): void;
 }
 
-/** Asks for all `ids` at once and returns the exit code of the worst outcome. */
+/** Asks for all `ids` at once, each once, and returns the exit code of the worst outcome. */
 export async function forEachTask({ ids, json, ask, show }: EachTask): Promise<ExitCode> {
   const slots = new Slots(MAX_IN_FLIGHT);
-  const outcomes = await Promise.all(ids.map(async (id) => {
+  const outcomes = await Promise.all([...new Set(ids)].map(async (id) => {
     await slots.take();
     try {
       const outcome = await ask(id).catch((error: unknown) => failure(id, error));
@@ -47,7 +48,7 @@ export async function forEachTask({ ids, json, ask, show }: EachTask): Promise<E
       slots.release();
     }
   }));
-  const worst = worstOf(outcomes);
+  const worst = worstOf(outcomes.flatMap(({ error }) => error ?? []));
   const data = { tasks: outcomes.map(({ task }) => task) };
   if (worst && json) return tellError(worst, { json, data });
   if (json) printData(data);
@@ -68,8 +69,8 @@ function failure(task_id: string, error: unknown): Outcome {
   return { task: { task_id, error: { code, message } }, error: report };
 }
 
-function worstOf(outcomes: readonly Outcome[]): ErrorReport | undefined {
-  const errors = outcomes.flatMap(({ error }) => error ?? []);
+/** The one that speaks for all, as the exit code does. */
+export function worstOf(errors: readonly ErrorReport[]): ErrorReport | undefined {
   const rank = ({ code }: ErrorReport) => {
     const place = WORST_FIRST.indexOf(exitCodeOf(code));
     return place < 0 ? WORST_FIRST.length : place;

@@ -10,12 +10,16 @@ export class Slots {
     this.#free = size;
   }
 
+  /** Takes a slot where one is free, and says so. */
+  tryTake(): boolean {
+    if (this.#free === 0) return false;
+    this.#free--;
+    return true;
+  }
+
   /** Resolves once a slot is the caller's. */
   async take(): Promise<void> {
-    if (this.#free > 0) {
-      this.#free--;
-      return;
-    }
+    if (this.tryTake()) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 

@@ -16,6 +16,8 @@ export interface Frame {
   flags: ServerFlagValues & { json: boolean };
   /** What goes on at the server when the client leaves now; `undefined` where nothing does. */
   unfinished?: () => string | undefined;
+  /** Called on the first Ctrl-C: true where `use` now comes to its end by itself, soon. */
+  drain?: () => boolean;
   /** Connect again when the connection is lost, and say so; default: its loss ends the command. */
   reconnects?: boolean;
 }
@@ -24,11 +26,19 @@ export interface Frame {
 export async function withClient<T>(frame: Frame, use: (client: Client) => Promise<T>): Promise<T> {
   const target = targetOf(frame.flags);
   const interrupt = Promise.withResolvers<never>();
-  const onInterrupt = () => interrupt.reject(interrupted(frame));
+  let isConnected = false;
+  let isDraining = false;
+  const onInterrupt = () => {
+    if (isConnected && !isDraining && frame.drain?.()) isDraining = true;
+    else interrupt.reject(interrupted(frame));
+  };
+  // Nobody may be waiting for it any more.
+  interrupt.promise.catch(() => undefined);
   Deno.addSignalListener("SIGINT", onInterrupt);
   try {
     const connecting = connect(target, frame.reconnects ? telling(target) : { reconnectMs: 0 });
     await using client = await Promise.race([connecting, interrupt.promise]);
+    isConnected = true;
     return await Promise.race([use(client), interrupt.promise]);
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
@@ -43,7 +53,8 @@ function telling(target: Target): ConnectOptions {
   };
 }
 
-function interrupted({ flags, unfinished }: Frame): ClientError {
+/** The error of a command that Ctrl-C has ended; says what goes on. */
+export function interrupted({ flags, unfinished }: Frame): ClientError {
   const hint = unfinished?.();
   if (!flags.json) {
     // The terminal has just written ^C.

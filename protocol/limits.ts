@@ -84,6 +84,11 @@ export const MAX_CATCH_UP = 1000;
 /** Tasks in one answer of `list`. */
 export const MAX_LIST = 1000;
 
+/** Tasks that one `cancel` or `retry` names. */
+export const MAX_TASK_IDS = 1000;
+/** Ops, and worker processes, in one answer of `stats`. */
+export const MAX_STATS_ROWS = 100;
+
 /** Ops that are paused one by one; more are paused all together. */
 export const MAX_PAUSED_OPS = 1000;
 
@@ -101,6 +106,12 @@ export const MAX_IMPORT_CHARS = 4 * 1024 * 1024;
 /** Tasks that one worker process may hold at a time. */
 export const MAX_CREDIT = 4096;
 export const MAX_WORKERS = 1024;
+
+/** Tasks that one `sd submit` of many has in flight, each with its line in memory. */
+export const MAX_MANY_IN_FLIGHT = 10_000;
+
+/** Ops that a dry run of many lines counts one by one. */
+export const MAX_COUNTED_OPS = 1000;
 
 /** Named on one command line, those in folders included. */
 export const MAX_TASK_FILES = 1000;

@@ -27,6 +27,9 @@ export function isFinal(status: Status): status is FinalStatus {
   return status !== "queued" && status !== "running" && status !== "delayed";
 }
 
+/** How long the record of a final task is kept where `keep` does not say. */
+export const DEFAULT_KEEP_MS = 86_400_000;
+
 /** The `task` member of a submitted message. Times are milliseconds unless said otherwise. */
 export interface TaskOptions {
   /** Chosen by the client, ≤ 128 of `A-Za-z0-9._:-`; default: a UUIDv7. */
@@ -45,7 +48,7 @@ export interface TaskOptions {
   backoff?: number;
   /** From submit; not started after it. */
   expires?: number;
-  /** The record is kept this long once final; default 86400000. */
+  /** The record is kept this long once final; default `DEFAULT_KEEP_MS`. */
   keep?: number;
   /** `false`: no second line on this connection; default true. */
   wait?: boolean;
@@ -209,6 +212,24 @@ export interface OpView extends OpSpec {
 /** How many tasks are in each status. */
 export type StatusCounts = Record<Status, number>;
 
+/** What waits and what runs of one op. */
+export interface OpLoadView {
+  op: string;
+  queued: number;
+  running: number;
+  /** Since when the oldest of its queued tasks has been due, RFC 3339, where that is known. */
+  waiting_since?: string;
+}
+
+/** A worker process. It may hold more tasks than it has workers: the next ones are there already. */
+export interface PoolView {
+  pid: number;
+  workers: number;
+  held: number;
+  /** Of which ops; those with most first, at most 100. */
+  ops: { op: string; held: number }[];
+}
+
 /** What `stats` answers. */
 export interface ServerStats {
   version: string;
@@ -225,5 +246,9 @@ export interface ServerStats {
   /** Ops that are not handed out now; `["*"]` when that is all of them. */
   paused: string[];
   workers: { pools: number; workers: number; running: number };
+  /** Ops of which anything is queued or running, those with most first; at most 100. */
+  ops: OpLoadView[];
+  /** Each worker process, and what it holds; at most 100. */
+  pools: PoolView[];
   connections: number;
 }

@@ -18,6 +18,8 @@ function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+let ghost: ReturnType<typeof setInterval> | undefined;
+
 const TALKING_OPS: [string, Handler][] = [
   ["say", ({ texts }, ctx) => {
     for (const text of texts as string[]) ctx.log(text);
@@ -111,13 +113,15 @@ const TALKING_OPS: [string, Handler][] = [
     ctx.log("\0".repeat(Number(chars)));
     return "x".repeat(Number(chars));
   }],
-  ["leave", ({ ms, times }, ctx) => {
-    setTimeout(() => {
-      for (let i = 0; i < Number(times); i++) console.log("left over", i);
+  // Goes on to speak when it has ended, until `hush`.
+  ["haunt", (_args, ctx) => {
+    ghost = setInterval(() => {
+      console.log("left over");
       ctx.log("by an old context");
-    }, Number(ms));
+    }, 1);
     return "left";
   }],
+  ["hush", () => clearInterval(ghost)],
   ["throw_later", (_args, ctx) => {
     ctx.log("about to throw");
     setTimeout(() => {

@@ -1,23 +1,24 @@
 /** `sd ls`: the tasks that the server holds. */
 
+import { ClientError } from "../../cli/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
-import { printData } from "../../cli/report.ts";
-import { print } from "../../cli/talk.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { print, stdoutColumns } from "../../cli/talk.ts";
 import { STATUSES, type TaskView } from "../../protocol/task.ts";
-import type { Client, ListFilter, TaskPage } from "../client.ts";
+import type { TaskPage } from "../client.ts";
+import { LinePrinter } from "../line_printer.ts";
 import { talk } from "../output.ts";
-import { alignedTable } from "../table.ts";
+import { withCommas } from "../table.ts";
+import { FILTER_FLAGS, filterOf } from "../task_filter.ts";
+import { taskPages } from "../task_pages.ts";
+import { taskTable } from "../task_table.ts";
 import { withClient } from "../with_client.ts";
 
-/** Asked for at a time: every task brings its result along, which may be a megabyte. */
-const PAGE = 50;
-const MAX_SHOWN = 10_000;
-const HEADINGS = ["ID", "OP", "STATUS", "ATTEMPT", "CREATED", "TOOK", "KEY", "ERROR"];
-/** Shown only where a task has one. */
-const KEY_AT = HEADINGS.indexOf("KEY");
+const DEFAULT_SHOWN = 50;
+/** A table is held in memory, since its columns are as wide as its widest row; lines of JSON are not. */
+const MAX_TABLE = 10_000;
+const MAX_LINES = 1_000_000_000;
 
 export const ls = defineCommand({
   name: "ls",
@@ -25,97 +26,83 @@ export const ls = defineCommand({
   flags: {
     ...CLIENT_FLAGS,
     status: { type: "string", value: "STATUS", choices: STATUSES, help: "only those in it" },
-    op: { type: "string", value: "OP", help: "only those of this op" },
+    ...FILTER_FLAGS,
+    sort: {
+      type: "string",
+      value: "ORDER",
+      choices: ["newest", "oldest"],
+      default: "newest",
+      help: "which of those submitted come first",
+    },
     limit: {
       type: "integer",
+      short: "n",
       value: "N",
       min: 1,
-      max: MAX_SHOWN,
-      default: PAGE,
+      max: MAX_LINES,
+      default: DEFAULT_SHOWN,
       help: "show so many at most",
     },
     cursor: { type: "string", value: "CURSOR", help: "go on where the list before this one ended" },
   },
   examples: [
-    ["sd ls --status failed", "what went wrong, and why"],
-    ["sd ls --op resize --limit 1000 --json", "for programs"],
+    ["sd ls --status failed --since 1h", "what went wrong in the last hour, and why"],
+    ["sd ls --op resize --sort oldest -n 5", "the five that were submitted first"],
+    ["sd ls --key customer-7 -n 100000 --json", "for programs: one task a line"],
+  ],
+  notes: [
+    "On a terminal a line ends where the terminal does; in a pipe it is whole. With --json each task is " +
+    "a line, as the server tells it, and an error is the envelope.",
   ],
   async run({ flags }) {
-    const { server: _server, json, limit, ...rest } = flags;
-    const filter: ListFilter = {};
-    if (rest.status !== undefined) filter.status = rest.status;
-    if (rest.op !== undefined) filter.op = rest.op;
-    if (rest.cursor !== undefined) filter.cursor = rest.cursor;
+    const { json, limit, cursor, sort: order } = flags;
+    if (!json && limit > MAX_TABLE) {
+      throw new ClientError("usage", `a table has at most ${withCommas(MAX_TABLE)} tasks`, {
+        hint: "for more, one a line, add --json",
+      });
+    }
+    const filter = { ...filterOf(flags), order, ...(cursor === undefined ? {} : { cursor }) };
     return await withClient({ flags }, async (client) => {
-      const pages = pagesOf(client, { filter, limit });
-      await (json ? printPages(pages) : showPages(pages));
+      const pages = taskPages(client, filter, limit);
+      const next = json ? await printLines(pages) : await showTable(pages, flags);
+      if (next !== null) talk(`there are more: the same with --cursor ${next}`);
       return EXIT.ok;
     });
   },
 });
 
-/** The first `limit` tasks. */
-async function* pagesOf(
-  client: Client,
-  { filter, limit }: { filter: ListFilter; limit: number },
-): AsyncGenerator<TaskPage> {
-  let cursor = filter.cursor ?? null;
-  let left = limit;
-  do {
-    const place = cursor === null ? {} : { cursor };
-    const page = await client.list({ ...filter, ...place, limit: Math.min(PAGE, left) });
-    yield page;
-    cursor = page.cursor;
-    left -= page.tasks.length;
-  } while (cursor !== null && left > 0);
-}
-
-async function printPages(pages: AsyncIterable<TaskPage>): Promise<void> {
-  const all: TaskPage = { tasks: [], cursor: null };
-  for await (const { tasks, cursor } of pages) {
-    all.tasks.push(...tasks);
-    all.cursor = cursor;
+/** Answers where a next list would begin; `null` at the end. */
+async function printLines(pages: AsyncIterable<TaskPage>): Promise<string | null> {
+  const printer = new LinePrinter();
+  let next: string | null = null;
+  try {
+    for await (const { tasks, cursor } of pages) {
+      for (const task of tasks) printer.add(JSON.stringify(task));
+      next = cursor;
+    }
+  } finally {
+    printer.flush();
   }
-  printData(all);
+  return next;
 }
 
-async function showPages(pages: AsyncIterable<TaskPage>): Promise<void> {
-  const rows: string[][] = [];
+async function showTable(
+  pages: AsyncIterable<TaskPage>,
+  { status, op }: { status: string | undefined; op: string | undefined },
+): Promise<string | null> {
+  const all: TaskView[] = [];
   let next: string | null = null;
   for await (const { tasks, cursor } of pages) {
-    rows.push(...tasks.map(rowOf));
+    all.push(...tasks);
     next = cursor;
   }
-  if (rows.length === 0) talk("no such tasks");
-  else print(alignedTable(withoutEmptyKeys([HEADINGS, ...rows]), [3, 5]));
-  if (next !== null) talk(`there are more: sd ls --cursor ${next}`);
-}
-
-function rowOf(task: TaskView): string[] {
-  return [
-    task.task_id,
-    task.op,
-    task.status,
-    `${task.attempt}/${task.attempts}`,
-    task.created_at,
-    tookText(task),
-    task.key ?? "",
-    errorText(task),
-  ];
-}
-
-function withoutEmptyKeys([headings = [], ...rows]: string[][]): string[][] {
-  const hasKeys = rows.some((row) => row[KEY_AT] !== "");
-  return [headings, ...rows].map((row) => row.filter((_cell, i) => hasKeys || i !== KEY_AT));
-}
-
-function tookText({ started_at, finished_at }: TaskView): string {
-  if (started_at === undefined || finished_at === undefined) return "";
-  return formatDuration(Date.parse(finished_at) - Date.parse(started_at));
-}
-
-function errorText({ error }: TaskView): string {
-  if (!error) return "";
-  const text = `${error.code}: ${error.message}`;
-  return text.length <= 60 ? text : `${text.slice(0, 59)}…`;
+  if (all.length === 0) talk("no such tasks");
+  else {
+    const without = [
+      ...(status === undefined ? [] : ["STATUS" as const]),
+      ...(op === undefined ? [] : ["OP" as const]),
+    ];
+    print(taskTable(all, { columns: stdoutColumns(), now: Date.now(), without }));
+  }
+  return next;
 }

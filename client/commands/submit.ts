@@ -6,13 +6,13 @@ import { inLanguage } from "../../cli/language.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { write } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { MANY_FLAGS, oneReadingOf, OP_FLAGS, readingOf, sendingOf } from "../many/many_flags.ts";
 import { MESSAGES } from "../messages.ts";
-import { readPayload } from "../payload.ts";
+import { readArguments, readPayload } from "../payload.ts";
 import { scheduleOne } from "../schedule_one.ts";
-import { submitMany } from "../submit_many.ts";
 import { submitOne } from "../submit_one.ts";
 import { TASK_FLAGS, taskOptions } from "../task_flags.ts";
-import { openLines, taskLines } from "../task_lines.ts";
+import { taskLines } from "../task_lines.ts";
 
 const DEFAULT_WAIT_MS = 30_000;
 
@@ -32,12 +32,8 @@ export const submit = defineCommand({
         "how long to wait, 0 for ever; the task goes on (default 30s; for ever with many tasks)",
     },
     detach: { type: "boolean", short: "d", help: "print the task's id and do not wait" },
-    file: {
-      type: "string",
-      short: "f",
-      value: "FILE",
-      help: "one task a line from this file; - is stdin",
-    },
+    ...OP_FLAGS,
+    ...MANY_FLAGS,
     ...TASK_FLAGS,
   },
   examples: [
@@ -47,11 +43,17 @@ export const submit = defineCommand({
     [`sd submit --delay 5m --attempts 3 '{"op":"hash","data":"x"}'`, "options of the task"],
     [`sd submit --id n --cron '0 2 * * *' --tz Europe/Rome hi`, "every night; see: sd cron"],
     ["sd submit --file tasks.ndjson > results.ndjson", "one task a line, one result a line"],
+    ["sd submit --file tasks.ndjson --resume >> results.ndjson", "the rest, after an interruption"],
+    ["sd submit --op resize --file images.csv", "a task a row, its cells the arguments"],
+    ["ls *.png | sd submit --op resize --arg path", "a task a line, its text one argument"],
   ],
   notes: [
     "Without a payload it asks for one on a terminal, and else reads one task a line from stdin. " +
     "With many tasks each result is a line " +
     '{"line":N,"task_id":…,"status":…,"result"|"error":…}, in the order in which they end.',
+    "While a file is sent, FILE.sd-progress beside it says how far it is; it goes with the last result. " +
+    "After an interruption of any kind --resume sends the rest and tells the results that were not told. " +
+    "Ctrl-C sends no more and waits for what is under way; again, it leaves that too.",
     "Exit: 0 done, 1 the task failed, 2 bad payload, 3 no server, 6 cancelled or expired, " +
     "7 refused, 124 --timeout passed (the task goes on), 130 Ctrl-C (the task goes on).",
   ],
@@ -59,8 +61,12 @@ export const submit = defineCommand({
     const options = taskOptions(flags);
     const payload = await onePayload(flags.file, args);
     if (payload !== undefined) {
+      const { op, arg } = oneReadingOf(flags);
+      const task = op === undefined
+        ? readPayload(payload, { options })
+        : readArguments(payload, { options, op, arg });
+      if (flags.dryRun) return (await import("../many/dry_run.ts")).planOne(task, flags);
       const waitMs = (flags.timeout ?? DEFAULT_WAIT_MS) || Infinity;
-      const task = readPayload(payload, options);
       if (task.cron) return await scheduleOne(flags, task);
       return await submitOne({ flags, payload: task, waitMs });
     }
@@ -69,8 +75,15 @@ export const submit = defineCommand({
         hint: `give each its own, as in {"op":"square","n":7,"task":{"id":"a-1"}}`,
       });
     }
-    const source = await openLines(flags.file ?? "-");
-    return await submitMany({ flags, source, options, waitMs: flags.timeout || Infinity });
+    const file = flags.file ?? "-";
+    const reading = readingOf(flags);
+    if (flags.dryRun) {
+      const { planFile } = await import("../many/dry_run.ts");
+      return await planFile(file, { flags, reading, options });
+    }
+    const { submitMany } = await import("../many/submit_many.ts");
+    const waitMs = flags.timeout || Infinity;
+    return await submitMany({ flags, file, reading, options, waitMs, ...sendingOf(flags) });
   },
 });
 

@@ -1,12 +1,13 @@
 /** `sd wait`: waits until tasks are final and prints how they ended. */
 
 import { defineCommand } from "../../cli/command.ts";
+import { EXIT } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { forEachTask, type Outcome } from "../each_task.ts";
 import { outOfTime, withHint } from "../lost_tasks.ts";
-import { goesOn, reportOfEnd, tellEnd } from "../output.ts";
+import { goesOn, reportOfEnd, talk, tellEnd } from "../output.ts";
 import { withProgress } from "../progress_line.ts";
 import type { TaskEnd } from "../task_end.ts";
 import { withClient } from "../with_client.ts";
@@ -36,7 +37,8 @@ export const wait = defineCommand({
     '{"task_id":…,"status":…,"result"|"error":…}. The exit code is that of the worst: 5 no such ' +
     "task, 1 failed, 6 cancelled or expired, 124 --timeout passed, 0 all done.",
   ],
-  async run({ flags, args: ids }) {
+  async run({ flags, args }) {
+    const ids = [...new Set(args)];
     const waitMs = flags.timeout || Infinity;
     const open = new Set(ids);
     const unfinished = () => open.size > 0 ? goesOn([...open]) : undefined;
@@ -56,15 +58,32 @@ export const wait = defineCommand({
         const watched = { client, id: only, json: flags.json };
         return tellEnd(await withProgress(watched, () => endOf(only)), flags);
       }
-      return await forEachTask({
+      const again: string[] = [];
+      const exit = await forEachTask({
         ids,
         json: flags.json,
         ask: async (id) => outcomeOf(await endOf(id)),
-        show: ({ task }) => print(JSON.stringify(task)),
+        show: ({ task }) => {
+          print(JSON.stringify(task));
+          if (isRetriable(task.status)) again.push(task.task_id);
+        },
       });
+      if (again.length > 0) talk(`run again what has no result with: sd retry ${named(again)}`);
+      if (!flags.json && exit === EXIT.timedOut) talk(goesOn([...open]));
+      return exit;
     });
   },
 });
+
+function isRetriable(status: unknown): boolean {
+  return status === "failed" || status === "cancelled" || status === "expired";
+}
+
+/** As many ids as a person may want to copy. */
+function named(ids: readonly string[]): string {
+  const most = 10;
+  return ids.length <= most ? ids.join(" ") : `${ids.slice(0, most).join(" ")} …`;
+}
 
 function outcomeOf(end: TaskEnd): Outcome {
   return end.status === "completed" ? { task: end } : { task: end, error: reportOfEnd(end) };

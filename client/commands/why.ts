@@ -5,6 +5,8 @@ import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls, print } from "../../cli/talk.ts";
+import type { Why } from "../../protocol/task.ts";
+import { talk } from "../output.ts";
 import { withClient } from "../with_client.ts";
 
 export const why = defineCommand({
@@ -19,7 +21,23 @@ export const why = defineCommand({
     const [id = ""] = args;
     const reason = await withClient({ flags }, (client) => client.why(id));
     if (flags.json) printData(reason);
-    else print(escapeControls(reason.why));
+    else {
+      print(escapeControls(reason.why));
+      const next = nextOf(reason);
+      if (next !== undefined) talk(next);
+    }
     return EXIT.ok;
   },
 });
+
+/** What to do about it, where the reason itself does not say. */
+function nextOf({ code, status, task_id }: Why): string | undefined {
+  if (code === "no_worker") {
+    return "see which ops there are with: sd ops; add workers with: sd work";
+  }
+  if (code === "running") return `wait for it with: sd wait ${task_id}`;
+  if (code !== "final") return undefined;
+  return status === "completed"
+    ? `its result: sd result ${task_id}`
+    : `run it again with: sd retry ${task_id}`;
+}

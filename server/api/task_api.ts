@@ -8,7 +8,6 @@ import type {
   OpView,
   Progress,
   ServerStats,
-  Status,
   TaskLogView,
   TaskView,
   Why,
@@ -20,6 +19,9 @@ import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { TaskLog } from "../task/task_log.ts";
+import type { Caller } from "./caller.ts";
+import { opLoads, poolViews } from "./load_view.ts";
+import { ManyTasks, notFound, type TaskStatus } from "./many_tasks.ts";
 import type { Pausing } from "./pausing.ts";
 import type { KnownOps, SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
@@ -27,6 +29,8 @@ import { readTaskLog } from "./task_log_view.ts";
 import { taskSummary, taskView } from "./task_view.ts";
 import type { Transfer } from "./transfer.ts";
 import { whyOf } from "./why.ts";
+
+export type { Caller } from "./caller.ts";
 
 /** What the use cases need of the loops. */
 export interface Dispatch {
@@ -36,8 +40,10 @@ export interface Dispatch {
   logOf(lease: number): TaskLog | undefined;
   readonly runners: readonly {
     readonly ops: ReadonlySet<string>;
+    readonly pid: number;
     readonly workers: number;
     readonly held: number;
+    heldOps(): ReadonlyMap<string, number>;
     readonly room: number;
   }[];
 }
@@ -67,16 +73,12 @@ export interface TaskApiOptions {
   readonly limits: Pick<ServerLimits, "maxQueued" | "maxQueuedBytes">;
 }
 
-/** Someone who may leave before the answer is there. */
-export interface Caller {
-  readonly closed: boolean;
-}
-
 export class TaskApi {
   readonly events: TaskEvents;
   readonly check: SubmitCheck;
   readonly pausing: Pausing;
   readonly transfer: Transfer;
+  readonly many: ManyTasks;
   readonly #options: TaskApiOptions;
   readonly #startedAt: number;
   #stopping = false;
@@ -87,6 +89,11 @@ export class TaskApi {
     this.check = options.check;
     this.pausing = options.pausing;
     this.transfer = options.transfer;
+    this.many = new ManyTasks({
+      ...options,
+      kick: () => options.dispatch.kick(),
+      cancelOne: (id, caller) => this.cancel(id, caller),
+    });
     this.#startedAt = options.clock.now();
   }
 
@@ -200,29 +207,10 @@ export class TaskApi {
     });
   }
 
-  async retry(id: string): Promise<{ task_id: string; status: Status }> {
-    const { engine, dispatch, clock, events } = this.#options;
-    const [requeued] = await engine.requeue([id], clock.now());
-    if (!requeued || requeued.outcome === "not_found") throw notFound(id);
-    if (requeued.outcome === "refused") {
-      throw new SdError(
-        "conflict",
-        `task ${quote(id)} cannot be retried: it is ${requeued.status}; ` +
-          "only failed, cancelled and expired tasks can",
-      );
-    }
-    dispatch.kick();
-    const status = requeued.status ?? "queued";
-    if (events.watchers.any) await this.#tellRequeued(id);
-    return { task_id: id, status };
-  }
-
-  async #tellRequeued(id: string): Promise<void> {
-    const { engine, events } = this.#options;
-    const [record] = await engine.get([id]);
-    if (!record) return;
-    const event = record.status === "delayed" ? "delayed" : "queued";
-    events.watchers.tell(event, { id, op: record.op, attempt: 0 });
+  async retry(id: string): Promise<TaskStatus> {
+    const [outcome] = await this.many.requeue([id]);
+    if (outcome === undefined || outcome instanceof SdError) throw outcome ?? notFound(id);
+    return outcome;
   }
 
   /** Every op that is known, or paused. */
@@ -240,7 +228,7 @@ export class TaskApi {
 
   async stats(): Promise<ServerStats> {
     const { engine, dispatch, metrics, clock, version, protocol, pauses } = this.#options;
-    const tasks = await engine.stats();
+    const { tasks, ops } = await engine.stats();
     const { runners } = dispatch;
     const now = clock.now();
     return {
@@ -258,6 +246,8 @@ export class TaskApi {
         workers: runners.reduce((sum, runner) => sum + runner.workers, 0),
         running: runners.reduce((sum, runner) => sum + runner.held, 0),
       },
+      ops: opLoads(ops),
+      pools: poolViews(runners),
       connections: metrics.connections,
     };
   }
@@ -292,8 +282,4 @@ export class TaskApi {
   #progressOf(record: TaskRecord): Progress | undefined {
     return record.lease > 0 ? this.#options.dispatch.progressOf(record.lease) : undefined;
   }
-}
-
-function notFound(id: string): SdError {
-  return new SdError("not_found", `there is no task ${quote(id)}`);
 }

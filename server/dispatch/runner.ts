@@ -20,11 +20,14 @@ export interface Runner {
   readonly versions: ReadonlyMap<string, string>;
   /** Which of the pools with a name it is of. */
   readonly pool: string | undefined;
+  readonly pid: number;
   readonly workers: number;
   /** How many more tasks it will take now. */
   readonly room: number;
   /** How many tasks it holds. */
   readonly held: number;
+  /** How many it holds of each op. */
+  heldOps(): ReadonlyMap<string, number>;
   run(tasks: readonly LeasedTask[]): void;
   holds(lease: number): boolean;
   progressOf(lease: number): Progress | undefined;

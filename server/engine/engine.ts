@@ -204,6 +204,9 @@ export interface ListRequest {
   readonly oldestFirst?: boolean;
   readonly status?: Status;
   readonly op?: string;
+  readonly key?: string;
+  /** Submitted then or later, in ms since 1970. */
+  readonly createdSince?: number;
   readonly limit: number;
   /** From the answer before. */
   readonly cursor?: string;
@@ -211,8 +214,26 @@ export interface ListRequest {
 
 export interface Listed {
   readonly tasks: readonly TaskRecord[];
-  /** Of the next page; `undefined` on the last one. */
+  /**
+   * Of the next page; `undefined` on the last one. An engine may look at so many tasks and no more for one
+   * page: then there are fewer than were asked for, or none, and a cursor all the same.
+   */
   readonly cursor: string | undefined;
+}
+
+/** What waits and what runs of one op; of an op of which there is any. */
+export interface OpLoad {
+  readonly op: string;
+  readonly queued: number;
+  readonly running: number;
+  /** Since when the oldest of its queued tasks has been due, in ms since 1970, as far as it is known. */
+  readonly waitingSince: number | undefined;
+}
+
+export interface EngineStats {
+  readonly tasks: StatusCounts;
+  /** In no order. */
+  readonly ops: readonly OpLoad[];
 }
 
 export interface Pruned {
@@ -274,7 +295,7 @@ export interface Engine {
   requeue(ids: readonly string[], now: number): Promise<Requeued[]>;
   get(ids: readonly string[], options?: GetOptions): Promise<(TaskRecord | undefined)[]>;
   list(request: ListRequest): Promise<Listed>;
-  stats(): Promise<StatusCounts>;
+  stats(): Promise<EngineStats>;
   /** Drops records kept long enough, expires tasks that are too late. */
   prune(now: number): Promise<Pruned>;
   close(): Promise<void>;

@@ -45,7 +45,7 @@ export function takeIn(
     return { enqueued: { ...QUEUED, outcome: "no_parent", missing: parents } };
   }
   const kept = new LiveTask(task);
-  counts[kept.state.status]++;
+  live.census.moved(kept.op, undefined, kept.state.status);
   live.add(kept, parents, now, finished);
   const { status } = kept.state;
   if (status === "queued") return { enqueued: QUEUED, kept };

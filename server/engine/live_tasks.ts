@@ -5,7 +5,7 @@
  */
 
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import { isFinal, type Status, type StatusCounts } from "../../protocol/task.ts";
+import { isFinal, type Status } from "../../protocol/task.ts";
 import { backoffMs } from "../task/backoff.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import { SerialMap } from "../task/serial_map.ts";
@@ -13,6 +13,7 @@ import { newSerial } from "../task/task_id.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import { ranBy, retried, said } from "../task/trail.ts";
 import { type TaskEvent, transition } from "../task/transition.ts";
+import { Census } from "./census.ts";
 import { DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "./engine.ts";
 import type { Keeper } from "./keeper.ts";
@@ -43,15 +44,8 @@ export class LiveTasks {
     state.status === "delayed" && runAt === at && unmet === 0
   );
   readonly expiring = new DueQueue(({ state, isGone }) => !isGone && !isFinal(state.status));
-  readonly counts: StatusCounts = {
-    queued: 0,
-    delayed: 0,
-    running: 0,
-    completed: 0,
-    failed: 0,
-    cancelled: 0,
-    expired: 0,
-  };
+  readonly census = new Census();
+  readonly counts = this.census.counts;
   readonly kin: Kin;
   /** Characters of the payloads and logs of all tasks that are not final. */
   openChars = 0;
@@ -123,7 +117,7 @@ export class LiveTasks {
       this.#leaveGate(task, now);
     }
     if (!isFinal(status)) this.#close(task);
-    this.counts[status]--;
+    this.census.moved(task.op, status, undefined);
     // What lies in a queue of it still is passed over: a final task waits for nothing.
     task.state = { ...task.state, status: "cancelled", lease: 0 };
     this.index.remove(task);
@@ -252,8 +246,7 @@ export class LiveTasks {
     // It was cancelled in between, or has expired.
     if (isFinal(task.state.status)) return;
     if (!undo) return this.#place(task);
-    this.counts[task.state.status]--;
-    this.counts[undo.state.status]++;
+    this.census.moved(task.op, task.state.status, undo.state.status);
     this.#close(task);
     Object.assign(task, undo);
     this.#keeper.changed(task);
@@ -344,8 +337,7 @@ export class LiveTasks {
   #move(task: LiveTask, event: TaskEvent): Status | undefined {
     const next = transition(task.state, event);
     if (!next) return undefined;
-    this.counts[task.state.status]--;
-    this.counts[next.status]++;
+    this.census.moved(task.op, task.state.status, next.status);
     task.state = next;
     return next.status;
   }

@@ -2,7 +2,7 @@
  * The engine that keeps tasks in this process' memory and nowhere else. Fast, and gone with the process.
  */
 
-import { isFinal, type StatusCounts } from "../../protocol/task.ts";
+import { isFinal } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
 import { joined, type TaskLog } from "../task/task_log.ts";
@@ -10,6 +10,7 @@ import {
   type Ack,
   type Cancelled,
   type Engine,
+  type EngineStats,
   type Enqueued,
   type GetOptions,
   type Leased,
@@ -28,6 +29,7 @@ import { FinishedShelf, type ShelfLimits } from "./finished_shelf.ts";
 import { mayFollow, parentsOf, takeIn } from "./intake.ts";
 import type { Keeper } from "./keeper.ts";
 import { readCursor } from "./list_cursor.ts";
+import { listable } from "./list_filter.ts";
 import type { LiveTask } from "./live_task.ts";
 import { LiveTasks } from "./live_tasks.ts";
 import { KeptSettings } from "./settings.ts";
@@ -153,10 +155,8 @@ class MemoryEngine implements Engine, Keeper {
       // One more than asked for, to know whether there is another page.
       const most = request.limit + 1;
       let page: LiveTask[] = [];
-      for (const task of this.#live.index.values()) {
+      for (const task of listable(this.#live, request)) {
         if (first !== undefined && sign * (task.serial - first) <= 0) continue;
-        if (request.status !== undefined && task.state.status !== request.status) continue;
-        if (request.op !== undefined && task.op !== request.op) continue;
         page.push(task);
         if (page.length > 4 * most) page = page.sort(byOrder).slice(0, most);
       }
@@ -169,8 +169,8 @@ class MemoryEngine implements Engine, Keeper {
     });
   }
 
-  stats(): Promise<StatusCounts> {
-    return settle(() => ({ ...this.#live.counts }));
+  stats(): Promise<EngineStats> {
+    return settle(() => this.#live.census.stats(this.#live.ready));
   }
 
   prune(now: number): Promise<Pruned> {
@@ -227,7 +227,7 @@ class MemoryEngine implements Engine, Keeper {
 
   #remove(task: LiveTask): void {
     this.#live.remove(task);
-    this.#live.counts[task.state.status]--;
+    this.#live.census.moved(task.op, task.state.status, undefined);
   }
 }
 

@@ -106,6 +106,23 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return this.#levels.some((level) => next(level, ops) !== undefined);
   }
 
+  /** The first entry of each lane that has any here; no more than `limit` entries are looked at. */
+  *heads(limit: number): Generator<Entry> {
+    let left = limit;
+    for (const { groups } of this.#levels) {
+      for (const { lanes } of groups.values()) {
+        for (const { entries } of lanes.values()) {
+          for (const entry of entries) {
+            if (left-- === 0) return;
+            if (!entry.isReady) continue;
+            yield entry;
+            break;
+          }
+        }
+      }
+    }
+  }
+
   /** The key may start something again. */
   unpark(key: string): void {
     for (const { groups } of this.#levels) {

@@ -18,8 +18,9 @@ import {
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
-import type { Status } from "../../protocol/task.ts";
 import { type Rate, readRate } from "../../protocol/rate.ts";
+import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
+import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";
 import type { Trail } from "./trail.ts";
@@ -87,7 +88,7 @@ export const DEFAULT_RULES: TaskRules = {
   timeoutMs: 60_000,
   attempts: 1,
   backoffMs: 1000,
-  keepMs: 86_400_000,
+  keepMs: DEFAULT_KEEP_MS,
 };
 
 /** What a task has that says nothing else. */
@@ -102,7 +103,6 @@ export const DEFAULTS: TaskDefaults = { rules: DEFAULT_RULES, expiresMs: Infinit
 
 const NO_TASKS: readonly string[] = [];
 const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
-const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 
 const TIMEOUT_RANGE = { min: 1, max: MAX_TIMEOUT_MS };
 const ATTEMPTS_RANGE = { min: 1, max: MAX_ATTEMPTS };
@@ -309,7 +309,7 @@ function readRunAt(options: JsonObject, now: number): number {
   if (options.delay !== undefined) {
     throw new SdError("bad_request", "a task has task.delay or task.at, not both");
   }
-  const time = typeof at === "string" && RFC_3339.test(at) ? Date.parse(at) : NaN;
+  const time = parseRfc3339(at);
   if (Number.isNaN(time)) {
     throw new SdError(
       "bad_request",

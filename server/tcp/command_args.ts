@@ -1,8 +1,9 @@
 /** Reads the arguments of commands: each is what it must be, or `bad_request` says what would be right. */
 
 import { quote, SdError } from "../../protocol/errors.ts";
-import { MAX_LIST, MAX_OP_CHARS } from "../../protocol/limits.ts";
+import { MAX_LIST, MAX_OP_CHARS, MAX_TASK_IDS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
+import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
 import { type Status, STATUSES } from "../../protocol/task.ts";
 import type { ExportRequest } from "../api/transfer.ts";
 import type { ListRequest } from "../engine/engine.ts";
@@ -21,21 +22,50 @@ export function readTaskId(message: JsonObject): string {
   );
 }
 
+/** What a command that takes several tasks is to act on. */
+export type Named = { readonly id: string } | { readonly ids: readonly string[] };
+
+/** `task_id`, or `task_ids`: several at once, each once. */
+export function readTaskIds(message: JsonObject): Named {
+  const { cmd, task_id, task_ids } = message;
+  if (task_ids === undefined) return { id: readTaskId(message) };
+  if (task_id !== undefined) {
+    throw new SdError("bad_request", `${cmd} takes task_id or task_ids, not both`);
+  }
+  const isList = Array.isArray(task_ids) && task_ids.length > 0 &&
+    task_ids.length <= MAX_TASK_IDS && task_ids.every((id) => typeof id === "string");
+  if (isList) return { ids: [...new Set(task_ids as string[])] };
+  throw new SdError(
+    "bad_request",
+    `task_ids is an array of 1 to ${MAX_TASK_IDS} strings; this is ${quote(task_ids)}`,
+  );
+}
+
 /** What is to be paused or resumed: neither is all ops. */
 export interface PauseRequest {
   readonly op?: string;
   readonly cronId?: string;
 }
 
-export function readListRequest(message: JsonObject): ListRequest {
-  const { limit = DEFAULT_LIST } = message;
+/** `now` is the time that a `since` of so many ms counts back from. */
+export function readListRequest(message: JsonObject, now: number): ListRequest {
+  const { limit = DEFAULT_LIST, key, since, order } = message;
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > MAX_LIST) {
     throw new SdError(
       "bad_request",
       `limit is an integer from 1 to ${MAX_LIST}; this is ${quote(limit)}`,
     );
   }
-  return { limit: limit as number, ...readExportRequest(message) };
+  if (order !== undefined && order !== "newest" && order !== "oldest") {
+    throw new SdError("bad_request", `order is newest or oldest; this is ${quote(order)}`);
+  }
+  return {
+    limit: limit as number,
+    ...readExportRequest(message),
+    ...(order === "oldest" ? { oldestFirst: true } : {}),
+    ...(key === undefined ? {} : { key: readText("key", key) }),
+    ...(since === undefined ? {} : { createdSince: readSince(since, now) }),
+  };
 }
 
 export function readExportRequest({ status, op, cursor }: JsonObject): ExportRequest {
@@ -63,6 +93,17 @@ export function readPauseRequest({ cmd, op, cron_id }: JsonObject): PauseRequest
     "bad_request",
     `op is the name of an op, a string of 1 to ${MAX_OP_CHARS} characters; without it, ${cmd} ` +
       `is for all of them; this is ${quote(op)}`,
+  );
+}
+
+function readSince(since: unknown, now: number): number {
+  const isSpan = Number.isSafeInteger(since) && (since as number) >= 0;
+  const time = isSpan ? now - (since as number) : parseRfc3339(since);
+  if (!Number.isNaN(time)) return time;
+  throw new SdError(
+    "bad_request",
+    'since is milliseconds before now, or a time of RFC 3339, like "2030-01-31T08:00:00Z"; this ' +
+      `is ${quote(since)}`,
   );
 }
 

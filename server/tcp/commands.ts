@@ -13,6 +13,7 @@ import {
   readListRequest,
   readPauseRequest,
   readTaskId,
+  readTaskIds,
   readText,
 } from "./command_args.ts";
 import { CRON_COMMANDS } from "./cron_commands.ts";
@@ -39,9 +40,9 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
   ["why", ({ api }, message) => api.why(readTaskId(message))],
   ["logs", ({ api }, message) => api.logs(readTaskId(message))],
-  ["list", ({ api }, message) => api.list(readListRequest(message))],
-  ["cancel", ({ api, caller }, message) => api.cancel(readTaskId(message), caller)],
-  ["retry", ({ api }, message) => api.retry(readTaskId(message))],
+  ["list", ({ api }, message) => api.list(readListRequest(message, api.now))],
+  ["cancel", cancel],
+  ["retry", retry],
   ["stats", ({ api }) => api.stats()],
   ["ops", ({ api }) => api.ops()],
   ["pause", pause],
@@ -67,6 +68,16 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
     "unknown_cmd",
     `no command is called ${quote(cmd)}${hint} The commands are ${names.join(", ")}`,
   );
+}
+
+function cancel({ api, caller }: CommandContext, message: JsonObject): Promise<object> {
+  const named = readTaskIds(message);
+  return "id" in named ? api.cancel(named.id, caller) : api.many.cancel(named.ids, caller);
+}
+
+function retry({ api }: CommandContext, message: JsonObject): Promise<object> {
+  const named = readTaskIds(message);
+  return "id" in named ? api.retry(named.id) : api.many.retry(named.ids);
 }
 
 function pause({ api, crons }: CommandContext, message: JsonObject): Promise<object> {

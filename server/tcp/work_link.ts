@@ -105,6 +105,12 @@ export class WorkLink implements LineHandler, Runner {
     return this.#held.size;
   }
 
+  heldOps(): ReadonlyMap<string, number> {
+    const ops = new Map<string, number>();
+    for (const [, { op }] of this.#held.entries()) ops.set(op, (ops.get(op) ?? 0) + 1);
+    return ops;
+  }
+
   run(tasks: readonly LeasedTask[]): void {
     let text = "";
     for (const task of tasks) {

@@ -105,7 +105,7 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
   async "a task that comes after one that is not there is not taken"(engine) {
     const [refused] = await engine.enqueue([after("nobody")], NOW);
     assertEquals([refused?.outcome, refused?.missing], ["no_parent", "nobody"]);
-    assertEquals((await engine.stats()).delayed, 0);
+    assertEquals((await engine.stats()).tasks.delayed, 0);
   },
 
   async "a task may come after others and have a delay, and be cancelled meanwhile"(engine) {

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import type { Engine } from "../../server/engine/engine.ts";
+import type { Engine, ListRequest } from "../../server/engine/engine.ts";
 import { newTask } from "../../server/task/new_task.ts";
 import { AFTER_TESTS } from "./after_contract.ts";
 import {
@@ -337,6 +337,27 @@ const LIFE: Tests = {
     await assertRejects(() => engine.list({ limit: 3, cursor: "%" }), SdError, "cursor");
   },
 
+  async "list finds tasks by key and by when they were submitted, the oldest first where asked"(
+    engine,
+  ) {
+    const [a, b, c] = await submit(
+      engine,
+      task({ task: { key: "k" } }),
+      task({ task: { key: "k" } }, NOW + 10),
+      task({ op: "echo" }, NOW + 20),
+    );
+    const list = async (request: Partial<ListRequest>) =>
+      (await engine.list({ limit: 10, ...request })).tasks.map(({ id }) => id);
+    assertEquals(await list({ key: "k" }), [b!, a!]);
+    assertEquals(await list({ key: "" }), []);
+    assertEquals(await list({ createdSince: NOW + 10 }), [c!, b!]);
+    assertEquals(await list({ createdSince: NOW + 10, oldestFirst: true }), [b!, c!]);
+    assertEquals(await list({ createdSince: NOW + 11, key: "k" }), []);
+    await leaseMany(engine, 3);
+    assertEquals(await list({ status: "running", key: "k", oldestFirst: true }), [a!, b!]);
+    assertEquals(await list({ status: "running", createdSince: NOW + 20 }), [c!]);
+  },
+
   async "a page of list is stable while tasks are added"(engine) {
     const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }), task({ n: 3 }));
     const first = await engine.list({ limit: 2 });
@@ -352,7 +373,7 @@ const LIFE: Tests = {
     const { lease } = await leaseOne(engine);
     await engine.ack([{ lease, result: "16" }], NOW);
     await leaseOne(engine);
-    assertEquals(await engine.stats(), {
+    assertEquals((await engine.stats()).tasks, {
       queued: 0,
       delayed: 1,
       running: 1,
@@ -362,7 +383,33 @@ const LIFE: Tests = {
       expired: 0,
     });
     await engine.prune(NOW + 86_400_000);
-    assertEquals((await engine.stats()).completed, 0);
+    assertEquals((await engine.stats()).tasks.completed, 0);
+  },
+
+  async "stats tell what waits and runs of each op, and how long"(engine) {
+    await submit(
+      engine,
+      task(),
+      task({ task: { priority: 1 } }),
+      task({ op: "resize" }, NOW - 50),
+      task({ op: "resize", task: { key: "k" } }, NOW - 90),
+      task({ op: "resize", task: { delay: 10 } }),
+    );
+    const loads = async () =>
+      (await engine.stats()).ops
+        .map(({ op, queued, running, waitingSince }) => [op, queued, running, waitingSince])
+        .toSorted();
+    assertEquals(await loads(), [["resize", 2, 0, NOW - 90], ["square", 2, 0, NOW]]);
+    const [first, second] = await leaseMany(engine, 2);
+    assertEquals(await loads(), [["resize", 2, 0, NOW - 90], ["square", 0, 2, undefined]]);
+    await engine.ack([{ lease: first!.lease, result: "16" }], NOW);
+    await engine.nack([{ lease: second!.lease, reason: "failed", error: FAILED }], NOW);
+    assertEquals(await loads(), [["resize", 2, 0, NOW - 90]]);
+    await engine.requeue([second!.id], NOW);
+    assertEquals((await loads()).map(([op, queued]) => [op, queued]), [["resize", 2], [
+      "square",
+      1,
+    ]]);
   },
 };
 

@@ -43,5 +43,5 @@ Deno.test("the memory engine keeps only so many finished tasks, fewer of those t
     "the newest 15 with the others",
   );
   assertEquals(await isKept(longer), longer.map(() => true));
-  assertEquals((await engine.stats()).completed, 25);
+  assertEquals((await engine.stats()).tasks.completed, 25);
 });

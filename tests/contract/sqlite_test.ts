@@ -94,7 +94,7 @@ Deno.test("a sqlite engine that is opened again has every task as it was, and no
     await engine.ack([{ lease: again[2]!.lease, result: "5" }], NOW);
     const child = await leaseOne(engine);
     assertEquals([child.id, child.after], [ids[5], `{"${ids[4]}":5,"${ids[3]}":"four"}`]);
-    assertEquals((await engine.stats()).running, 3);
+    assertEquals((await engine.stats()).tasks.running, 3);
   });
 });
 

@@ -270,10 +270,13 @@ function commandForecast(message: Members, ref: Ref): Forecast {
 const STATUSES = ["queued", "delayed", "running", "completed", "failed", "cancelled", "expired"];
 
 function isListRequest(message: Members): boolean {
-  const { status, op, cursor } = message;
+  const { status, op, cursor, key, since, order } = message;
   return (status === undefined || STATUSES.includes(status as string)) &&
     isInteger(message, "limit", 1, 1000) &&
     (op === undefined || typeof op === "string") &&
+    (key === undefined || typeof key === "string") &&
+    (since === undefined || (Number.isSafeInteger(since) && (since as number) >= 0)) &&
+    (order === undefined || order === "newest" || order === "oldest") &&
     (cursor === undefined || cursor === null ||
       (typeof cursor === "string" && /^\d{1,15}$/.test(cursor)));
 }

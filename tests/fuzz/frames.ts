@@ -215,7 +215,7 @@ export class FrameMaker {
           value,
         ]];
       case 2: {
-        const member = random.pick(["status", "limit", "cursor", "op"]);
+        const member = random.pick(["status", "limit", "cursor", "op", "key", "since", "order"]);
         return [["cmd", '"list"'], ...(member === "limit" ? [] : [["limit", "3"] as Member]), [
           member,
           value,

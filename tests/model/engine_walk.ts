@@ -379,9 +379,15 @@ export class EngineWalk {
       records.map((one) => one && [one.id, one.status, one.attempt, one.lease]),
       expected.map((one, i) => one && [IDS[i]!, one.status, one.attempt, one.lease]),
     );
-    for (const [status, count] of Object.entries(await this.#engine.stats())) {
+    const { tasks, ops } = await this.#engine.stats();
+    for (const [status, count] of Object.entries(tasks)) {
       assertEquals(count, expected.filter((one) => one?.status === status).length, status);
     }
+    const { queued, running } = tasks;
+    assertEquals(
+      ops.map((one) => [one.op, one.queued, one.running]),
+      queued + running === 0 ? [] : [["square", queued, running]],
+    );
     for (const client of this.#clients) client.check();
   }
 }

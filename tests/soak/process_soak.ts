@@ -3,7 +3,7 @@
 import { delay } from "@std/async/delay";
 import { RawClient } from "../raw_client.ts";
 import { SdServe, shell } from "../sd_process.ts";
-import { type Footprint, footprintOf } from "./footprint.ts";
+import { type Footprint, footprintOf, settledFootprintOf } from "./footprint.ts";
 
 /** A process that has lived so long is replaced at once when it dies. */
 const GROWN_UP_MS = 1100;
@@ -20,6 +20,7 @@ export async function soakProcesses(rounds: number): Promise<Footprint[]> {
     await untilOnePool(server.child.pid);
     samples.push(await footprintOf(server.child.pid));
   }
+  samples.push(await settledFootprintOf(server.child.pid));
   return samples;
 }
 

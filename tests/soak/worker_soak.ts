@@ -1,7 +1,7 @@
 /** Workers of one pool that have to be replaced, over and over, for every reason that there is. */
 
 import { TestPool } from "../test_pool.ts";
-import { type Footprint, footprintOf } from "./footprint.ts";
+import { type Footprint, footprintOf, settledFootprintOf } from "./footprint.ts";
 
 const MIB = 1024 * 1024;
 const WORKERS = 4;
@@ -30,5 +30,6 @@ export async function soakWorkers(replacements: number): Promise<Footprint[]> {
       samples.push({ ...await footprintOf(Deno.pid), pools: 0 });
     }
   }
+  samples.push({ ...await settledFootprintOf(Deno.pid), pools: 0 });
   return samples;
 }

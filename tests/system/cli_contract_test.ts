@@ -12,7 +12,7 @@ const COMMANDS = new Map(GROUPS.flatMap(([, entries]) => Object.entries(entries)
 /** These run until they are stopped, and have nothing to tell at the end. */
 const RUNNING_ON = ["serve", "work"];
 /** These print records as they come, and an envelope only where something went wrong. */
-const STREAMS = ["export", "watch"];
+const STREAMS = ["export", "ls", "watch"];
 const NOBODY = "127.0.0.1:1";
 const TOKEN = "a-token-of-more-than-16";
 
@@ -131,6 +131,7 @@ Deno.test("each way in which a command can end has the exit code of the table", 
     ["ok", "logs", "a"],
     ["ok", "ls"],
     ["ok", "status"],
+    ["ok", "top"],
     ["ok", "ops"],
     ["unknown_op", "ops", "nothing"],
     ["ok", "cron"],

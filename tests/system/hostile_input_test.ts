@@ -206,6 +206,13 @@ const IDS: readonly Input[] = [
   ]),
   ...['"limit":0', '"limit":1001', '"limit":"5"', '"status":"done"', '"status":[]', '"cursor":"x"']
     .map((member) => refused(`{"cmd":"list",${member}}`)),
+  ...['"key":5', '"since":-1', '"since":"yesterday"', '"since":1.5', '"order":"up"']
+    .map((member) => refused(`{"cmd":"list",${member}}`)),
+  ...["cancel", "retry"].flatMap((cmd) =>
+    ["null", "5", '"a"', "[]", "[5]", '["a",null]', `["${"a".repeat(900_000)}",{}]`]
+      .map((ids) => refused(`{"cmd":"${cmd}","task_ids":${ids}}`))
+      .concat([refused(`{"cmd":"${cmd}","task_ids":${JSON.stringify(Array(1001).fill("a"))}}`)])
+  ),
   ...['"cursor":5', '"op":5', '"cursor":"-1"', `"cursor":"${"9".repeat(400)}"`].map((member) =>
     refused(`{"cmd":"list",${member}}`)
   ),

@@ -66,7 +66,7 @@ Deno.test("every command has a scene or is one that runs on", () => {
   const played = new Set(
     SCENES.flatMap(({ lines }) => lines).flatMap(commandsIn).map(([, name]) => name),
   );
-  const others = ["serve", "work", "watch", "bench", "completions"];
+  const others = ["serve", "work", "watch", "bench", "completions", "top"];
   const missing = [...COMMANDS.keys()].filter((name) =>
     !played.has(name) && !others.includes(name)
   );

@@ -85,9 +85,9 @@ Deno.test("nesting beyond what the server takes is refused before it is sent", (
 
 Deno.test("options given as flags go before those in the text, and the others stay", () => {
   const text = '{"op":"x","task":{"priority":1,"attempts":2}}';
-  const { json, id } = readPayload(text, { priority: 9, keep: 5 });
+  const { json, id } = readPayload(text, { options: { priority: 9, keep: 5 } });
   assertEquals(JSON.parse(json), { op: "x", task: { id, priority: 9, attempts: 2, keep: 5 } });
-  assertEquals(JSON.parse(readPayload("hi", { id: "a" }).json), {
+  assertEquals(JSON.parse(readPayload("hi", { options: { id: "a" } }).json), {
     op: "echo",
     data: "hi",
     task: { id: "a" },
@@ -117,9 +117,12 @@ Deno.test("options that are none, and an id that is none, are refused before the
 
 Deno.test("whether the end of the task is wanted is known wherever it was said", () => {
   assertEquals(readPayload("hi").wait, true);
-  assertEquals(readPayload("hi", { wait: false }).wait, false);
+  assertEquals(readPayload("hi", { options: { wait: false } }).wait, false);
   assertEquals(readPayload('{"op":"x","task":{"wait":false}}').wait, false);
-  assertEquals(readPayload('{"op":"x","task":{"wait":false}}', { wait: true }).wait, true);
+  assertEquals(
+    readPayload('{"op":"x","task":{"wait":false}}', { options: { wait: true } }).wait,
+    true,
+  );
 });
 
 Deno.test("a fault is found in exactly those texts that are no JSON", () => {

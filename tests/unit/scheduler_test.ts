@@ -96,7 +96,7 @@ Deno.test("a crash between submit and save submits nothing twice", async () => {
   const next = new CronStage({ engine, clock: stage.clock });
   await next.clock.pass(HOUR);
   assertEquals(next.submitted, runIds("n", "02:00:00"));
-  assertEquals((await engine.stats()).queued, 2);
+  assertEquals((await engine.stats()).tasks.queued, 2);
   await next.scheduler.stop();
 });
 

@@ -15,6 +15,7 @@ class AskedRunner implements Runner {
   readonly ops;
   readonly versions = new Map<string, string>();
   readonly pool = undefined;
+  readonly pid = 1;
   readonly workers = 1;
   readonly room = 0;
   readonly held = 0;
@@ -45,6 +46,7 @@ class AskedRunner implements Runner {
     for (const answer of this.#answers.splice(0)) answer(undefined);
   }
 
+  heldOps = () => new Map<string, number>();
   run(): void {}
   holds = () => false;
   progressOf = () => undefined;

@@ -55,7 +55,13 @@ Deno.test("a new store is made with its folder, for this user alone, and leaves 
   withPath(async (path) => {
     const folder = `${path}.d/inner`;
     await withStore(`${folder}/sd.db`, (_, opened) => {
-      assertEquals(opened, { counts: [0, 0, 0, 0, 0, 0, 0], next: 1, lanes: [], settings: [] });
+      assertEquals(opened, {
+        counts: [0, 0, 0, 0, 0, 0, 0],
+        next: 1,
+        lanes: [],
+        queuedOps: [],
+        settings: [],
+      });
       // No -shm: the lock is exclusive from the first look at the log on.
       assert(names(folder).every((name) => ["sd.db", "sd.db-wal"].includes(name)));
     });

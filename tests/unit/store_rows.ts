@@ -15,6 +15,8 @@ import {
 
 export const NOW = 1_750_000_000_000;
 export const PLENTY = { limit: 1000, maxChars: 1e9 };
+/** A `list` of whatever op, key and time. */
+export const ANY_TASK = { op: null, key: null, createdSince: 0 };
 export const NO_CHANGE: Write = { inserts: [], updates: [], logs: [], settings: [] };
 
 export function statusIndex(status: StoredStatus): number {
@@ -117,6 +119,6 @@ export async function withStore(
 
 /** Every task that `list` finds, the first submitted first. */
 export async function allOrds(store: Store): Promise<number[]> {
-  const ask = { ord: 0, oldestFirst: true, statuses: [], op: null, ...PLENTY };
+  const ask = { ord: 0, oldestFirst: true, statuses: [], ...ANY_TASK, ...PLENTY };
   return ords((await store.call("list", ask)).tasks);
 }

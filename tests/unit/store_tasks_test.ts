@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { StoreError } from "../../server/engine/sqlite/store.ts";
 import type { StoredTask } from "../../server/engine/sqlite/store_message.ts";
 import {
+  ANY_TASK,
   completed,
   inserts,
   NO_CHANGE,
@@ -177,7 +178,15 @@ Deno.test("list goes from the newest down, by status and by op, and says where t
           const found: number[] = [];
           let from: number | null = oldestFirst ? 0 : Number.MAX_SAFE_INTEGER;
           while (from !== null) {
-            const ask = { ord: from, oldestFirst, statuses, op, limit: 7, maxChars: 1e6 };
+            const ask = {
+              ...ANY_TASK,
+              ord: from,
+              oldestFirst,
+              statuses,
+              op,
+              limit: 7,
+              maxChars: 1e6,
+            };
             const page: { tasks: StoredTask[]; next: number | null } = await store.call(
               "list",
               ask,
@@ -192,6 +201,43 @@ Deno.test("list goes from the newest down, by status and by op, and says where t
     })
   ));
 
+Deno.test("list finds tasks by key, also the empty one, and by when they were submitted", () =>
+  withPath((path) =>
+    withStore(path, async (store) => {
+      const keys = [null, "", "a\0", "b"];
+      const tasks = Array.from({ length: 12 }, (_, i) =>
+        task(i + 1, {
+          key: keys[i % 4]!,
+          createdAt: NOW + 10 * (i % 3),
+          status: i < 6 ? QUEUED : FAILED,
+        }));
+      await store.call("write", inserts(tasks));
+      const list = async (more: object) => {
+        const ask = { ord: 0, oldestFirst: true, statuses: [], ...ANY_TASK, ...PLENTY, ...more };
+        return ords((await store.call("list", ask)).tasks);
+      };
+      assertEquals(await list({ key: "" }), [2, 6, 10]);
+      assertEquals(await list({ key: "a\0" }), [3, 7, 11]);
+      assertEquals(await list({ createdSince: NOW + 20 }), [3, 6, 9, 12]);
+      assertEquals(await list({ createdSince: NOW + 10, statuses: [FAILED] }), [8, 9, 11, 12]);
+      assertEquals(await list({ createdSince: NOW + 20, key: "b" }), [12]);
+    })
+  ));
+
+Deno.test("a file that is opened says how many tasks of each op are queued", () =>
+  withPath(async (path) => {
+    const ops = ["a", "b", "a", "c", "a"];
+    await withStore(path, async (store) => {
+      const tasks = ops.map((op, i) =>
+        task(i + 1, { op, priority: i % 2, key: i < 2 ? "k" : null })
+      );
+      await store.call("write", inserts([...tasks, completed(6), task(7, { status: DELAYED })]));
+    });
+    await withStore(path, (_store, { queuedOps }) => {
+      assertEquals(new Map(queuedOps), new Map([["a", 3], ["b", 1], ["c", 1]]));
+    });
+  }));
+
 Deno.test("list looks at a bounded number of rows, and goes on behind them", () =>
   withPath((path) =>
     withStore(path, async (store) => {
@@ -200,7 +246,8 @@ Deno.test("list looks at a bounded number of rows, and goes on behind them", () 
         const tasks = Array.from({ length: 2000 }, (_, i) => completed(from + i));
         await store.call("write", inserts(tasks));
       }
-      const ask = { oldestFirst: false, statuses: [], op: "rare", limit: 5, maxChars: 1e6 };
+      const what = { ...ANY_TASK, oldestFirst: false, statuses: [], op: "rare" };
+      const ask = { ...what, limit: 5, maxChars: 1e6 };
       const first = await store.call("list", { ...ask, ord: Number.MAX_SAFE_INTEGER });
       assertEquals(first.tasks, []);
       const second = await store.call("list", { ...ask, ord: first.next! });

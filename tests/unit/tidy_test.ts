@@ -95,7 +95,12 @@ Deno.test("no circle of imports", () => {
 
 Deno.test("every source file is imported by another, or is an entry", () => {
   const imported = new Set([...FILES, ...TESTS].flatMap(({ imports }) => imports));
-  const entries = ["main.ts", "client/mod.ts", "protocol/std.d.ts"];
+  const entries = [
+    "main.ts",
+    "client/mod.ts",
+    "protocol/std.d.ts",
+    "client/many/cli_progress.d.ts",
+  ];
   assertEquals(
     FILES.map(({ path }) => path).filter((path) => !imported.has(path) && !entries.includes(path)),
     [],
@@ -135,6 +140,14 @@ Deno.test("no unfinished work is marked, no test is switched off or singled out"
     [...FILES, ...TESTS].filter(({ text }) => marks.test(text)).map(({ path }) => path),
     [],
   );
+});
+
+Deno.test("every dependency is pinned to one version, so that none needs the lock file for that", () => {
+  const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+  const loose = Object.entries<string>(config.imports).filter(([, source]) =>
+    !/^npm:[^@]+@\d+\.\d+\.\d+(\/|$)/.test(source)
+  );
+  assertEquals(loose, []);
 });
 
 Deno.test("deno.json, the version and the permissions say the same everywhere", () => {

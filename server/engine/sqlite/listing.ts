@@ -3,11 +3,14 @@
 import type { Status } from "../../../protocol/task.ts";
 import type { Listed, ListRequest, TaskRecord } from "../engine.ts";
 import { readCursor } from "../list_cursor.ts";
+import { listable } from "../list_filter.ts";
 import type { LiveTasks } from "../live_tasks.ts";
 import { codeOf, readRow, safeRecord } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { StoreCalls } from "./store_message.ts";
 
+/** Looks at the file for one page: others wait for none of them, but for all of them the caller does. */
+const MAX_LOOKS = 20;
 /** Characters of payloads and results in one page. */
 const PAGE_CHARS = 16 * 1024 * 1024;
 
@@ -20,18 +23,21 @@ export async function listTasks(
   { store, live }: ListingOptions,
   request: ListRequest,
 ): Promise<Listed> {
-  const { status, op, limit, oldestFirst = false } = request;
+  const { status, op, key, createdSince, limit, oldestFirst = false } = request;
   if (status === "running") return listRunning(live, request);
   const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
   let ord: number | null = first ?? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER);
   const tasks: TaskRecord[] = [];
   let last = 0;
-  while (ord !== null) {
+  for (let looks = 0; ord !== null; looks++) {
+    if (looks === MAX_LOOKS) return { tasks, cursor: String(ord) };
     const page: StoreCalls["list"]["answer"] = await store.call("list", {
       ord,
       oldestFirst,
       statuses: storedAs(status),
       op: op ?? null,
+      key: key ?? null,
+      createdSince: createdSince ?? 0,
       limit: limit + 1 - tasks.length,
       maxChars: PAGE_CHARS,
     });
@@ -51,8 +57,7 @@ export async function listTasks(
 function listRunning(live: LiveTasks, request: ListRequest): Listed {
   const sign = request.oldestFirst ? 1 : -1;
   const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
-  const all = [...live.running.entries()].map(([, task]) => task)
-    .filter((task) => request.op === undefined || task.op === request.op)
+  const all = [...listable(live, request)]
     .filter((task) => first === undefined || sign * (task.serial - first) > 0)
     .sort((a, b) => sign * (a.serial - b.serial));
   const tasks = all.slice(0, request.limit);

@@ -5,7 +5,7 @@
  */
 
 import { SdError } from "../../../protocol/errors.ts";
-import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
+import { isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import type { TaskLog } from "../../task/task_log.ts";
@@ -14,6 +14,7 @@ import {
   type Backup,
   type Cancelled,
   type Engine,
+  type EngineStats,
   type Enqueued,
   type GetOptions,
   type Leased,
@@ -132,11 +133,12 @@ class SqliteEngine implements Engine, Keeper {
     });
   }
 
-  async start({ counts, lanes }: Opened, now: number): Promise<void> {
+  async start({ counts, lanes, queuedOps }: Opened, now: number): Promise<void> {
     const live = this.#live;
     STORED_STATUSES.forEach((status, code) => {
       live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
     });
+    for (const [op, count] of queuedOps) live.census.queuedOf(op, count);
     await openChildren({ store: this.#store, live, now, finished: this.#ends.left });
     this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
   }
@@ -302,8 +304,8 @@ class SqliteEngine implements Engine, Keeper {
     return await listTasks({ store: this.#store, live: this.#live }, request);
   }
 
-  stats(): Promise<StatusCounts> {
-    return Promise.resolve({ ...this.#live.counts });
+  stats(): Promise<EngineStats> {
+    return Promise.resolve(this.#live.census.stats(this.#live.ready));
   }
 
   async prune(now: number): Promise<Pruned> {

@@ -114,6 +114,8 @@ export interface Opened {
   readonly next: number;
   /** Every lane that has queued tasks. */
   readonly lanes: readonly Lane[];
+  /** How many tasks of each op are queued. */
+  readonly queuedOps: readonly (readonly [op: string, count: number])[];
   readonly settings: readonly (readonly [name: string, value: string])[];
 }
 
@@ -174,7 +176,8 @@ export interface StoreCalls {
   /** Tasks not final whose `expiresAt` is `now` or earlier, the earliest first. */
   expired: { ask: PageSize & { readonly now: number }; answer: StoredTask[] };
   /**
-   * Newest first, from below `ord`, or oldest first, from above it; `statuses` are indices, none stands for all. At most so many rows are
+   * Newest first, from below `ord`, or oldest first, from above it; `statuses` are indices, none stands for all, as
+   * null does for any op or key. At most so many rows are
    * looked at: `next` is the `ord` to go on from, `null` when there are no more.
    */
   list: {
@@ -183,6 +186,8 @@ export interface StoreCalls {
       readonly oldestFirst: boolean;
       readonly statuses: readonly number[];
       readonly op: string | null;
+      readonly key: string | null;
+      readonly createdSince: number;
       readonly limit: number;
       readonly maxChars: number;
     };

@@ -190,6 +190,7 @@ function readOpened({ rows, counts, reader }: Session): Opened {
     counts: [...counts.byStatus],
     next: counts.next,
     lanes: reader.lanes(counts.byStatus[0] as number),
+    queuedOps: reader.queuedOps(),
     settings: settings.map(([name, value]) => [fromStored(name!), fromStored(value!)]),
   };
 }

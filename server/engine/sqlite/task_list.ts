@@ -4,7 +4,7 @@ import type { StatementSync } from "node:sqlite";
 import type { RowReader } from "./row_reader.ts";
 import type { Cell, StoreCalls, StoredTask } from "./store_message.ts";
 import { isDamaged } from "./stored_row.ts";
-import { toStored } from "./stored_text.ts";
+import { keyToStored, toStored } from "./stored_text.ts";
 
 /** Rows that one request looks at, at most, for those that fit. */
 export const MAX_LOOKED_AT = 5000;
@@ -12,8 +12,9 @@ export const MAX_LOOKED_AT = 5000;
 const INDEXED = [1, 2, 4, 5, 6];
 
 type Ask = StoreCalls["list"]["ask"];
-/** `ord`, op and status. */
-type Seen = [number, string, number];
+/** The columns that a look takes in. */
+const SEEN = `ord, status, min(createdAt, ${Number.MAX_SAFE_INTEGER}), key, op`;
+type Seen = [ord: number, status: number, createdAt: number, key: string, op: string];
 
 const NEWEST = "ord < ? ORDER BY ord DESC";
 const OLDEST = "ord > ? ORDER BY ord";
@@ -31,13 +32,12 @@ export class TaskList {
 
   constructor(rows: RowReader) {
     this.#rows = rows;
-    const all = (order: string) =>
-      rows.prepare(`SELECT ord, op, status FROM tasks WHERE ${order} LIMIT ?`);
+    const all = (order: string) => rows.prepare(`SELECT ${SEEN} FROM tasks WHERE ${order} LIMIT ?`);
     const byStatus = (order: string) =>
       new Map(INDEXED.map((status) => [
         status,
         rows.prepare(
-          `SELECT ord, op, status FROM tasks INDEXED BY tasks_rare
+          `SELECT ${SEEN} FROM tasks INDEXED BY tasks_rare
           WHERE status = ${status} AND ${order} LIMIT ?`,
         ),
       ]));
@@ -46,18 +46,22 @@ export class TaskList {
   }
 
   list(ask: Ask): StoreCalls["list"]["answer"] {
-    const { statuses, limit, maxChars } = ask;
+    const { statuses, limit, maxChars, createdSince } = ask;
     const op = ask.op === null ? null : toStored(ask.op);
+    const key = ask.key === null ? null : keyToStored(ask.key);
     const indexed = statuses.length > 0 && statuses.every((status) => INDEXED.includes(status));
     // Where every row fits, one beyond the limit says whether there are more.
-    const every = op === null && (indexed || statuses.length === 0);
+    const every = op === null && key === null && createdSince === 0 &&
+      (indexed || statuses.length === 0);
     const rows = every ? Math.min(limit + 1, MAX_LOOKED_AT) : MAX_LOOKED_AT;
     const seen = indexed ? this.#lookByStatus(ask, rows) : this.#lookAtAll(ask, rows);
     const tasks: StoredTask[] = [];
     let chars = 0;
-    for (const [place, [ord, itsOp, status]] of seen.entries()) {
+    for (const [place, [ord, status, createdAt, itsKey, itsOp]] of seen.entries()) {
       if (tasks.length >= limit) return { tasks, next: seen[place - 1]![0] };
       if (op !== null && itsOp !== op) continue;
+      if (key !== null && itsKey !== key) continue;
+      if (createdAt < createdSince) continue;
       if (statuses.length > 0 && !statuses.includes(status)) continue;
       const found = this.#rows.byOrd(ord);
       if (found === null) continue;

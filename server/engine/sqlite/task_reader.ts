@@ -169,6 +169,17 @@ export class TaskReader {
     return lanes;
   }
 
+  /** One walk over the index of the queue, like the count of it when a file is opened. */
+  queuedOps(): [op: string, count: number][] {
+    const lanes = `SELECT op, count(*) AS tasks FROM tasks INDEXED BY tasks_queue WHERE status = 0
+      GROUP BY priority, key, op`;
+    const ops = this.rows.prepare(`SELECT op, sum(tasks) FROM (${lanes}) GROUP BY op`);
+    return (ops.all() as unknown as [string, number][]).map(([op, count]) => [
+      fromStored(op),
+      count,
+    ]);
+  }
+
   *#lanesFrom(from: readonly [number, string, string]): Generator<[number, string, string]> {
     let last = from;
     while (true) {

@@ -37,8 +37,7 @@ export async function openChildren({ store, live, now, finished }: WaitingOption
     // Whether it waits for others or only for its time, is seen anew.
     if (child.runAt <= now) {
       child.state = { ...child.state, status: "queued" };
-      live.counts.delayed--;
-      live.counts.queued++;
+      live.census.moved(child.op, "delayed", "queued");
     }
     const found = parentsOf(child.task.after, known);
     live.add(child, typeof found === "string" ? child.task.after.map(gone) : found, now, finished);

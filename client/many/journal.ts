@@ -1,0 +1,128 @@
+/**
+ * The journal of a file that is being submitted: a file beside it, there until every line has been
+ * told. It is written ahead of what it tells, so that `kill -9` at any moment leaves no more open than
+ * the results of one write. `journal_past.ts` describes what stands in it.
+ */
+
+import { ClientError } from "../../cli/client_error.ts";
+import { quote } from "../../protocol/errors.ts";
+import type { Entry, Head, Past, RunOf } from "./journal_past.ts";
+import type { LineSet } from "./line_set.ts";
+import { stdoutEnd } from "./stdout_file.ts";
+
+/** Lines that are noted as sent at a time, ahead. */
+const AHEAD = 256;
+
+const encoder = new TextEncoder();
+
+export interface JournalParts {
+  path: string;
+  /** Open, locked, and at its end. */
+  file: Deno.FsFile;
+  run: string;
+  past: Past | undefined;
+}
+
+export class Journal {
+  readonly run: string;
+  readonly path: string;
+  /** Of the run before this one, where it goes on. */
+  readonly past: Past | undefined;
+  readonly #file: Deno.FsFile;
+  #sent: number;
+  #isSettled = true;
+
+  constructor({ path, file, run, past }: JournalParts) {
+    this.path = path;
+    this.run = run;
+    this.past = past;
+    this.#file = file;
+    this.#sent = past?.sent ?? 0;
+  }
+
+  /** Whether there is anything to go on with. */
+  get isBegun(): boolean {
+    return this.#sent > 0;
+  }
+
+  /** Whether `line` was told by the run before. */
+  isFinished(line: number): boolean {
+    return this.past?.finished.has(line) ?? false;
+  }
+
+  /**
+   * Whether the run before may have sent `line` so long ago that its record may be gone: then nobody
+   * can tell by sending it again whether it has run.
+   */
+  isStale(line: number, keepMs: number): boolean {
+    const { past } = this;
+    return past !== undefined && line <= past.sent && Date.now() - past.lastAt >= keepMs;
+  }
+
+  /** From here on it is a run of this. */
+  renew(of: RunOf): void {
+    this.#write({ at: Date.now(), of });
+  }
+
+  /** Before `line` is sent. */
+  reserve(line: number): void {
+    if (line <= this.#sent) return;
+    this.#sent = line + AHEAD;
+    this.#write({ at: Date.now(), sent: this.#sent });
+  }
+
+  /** Before the results of `lines` are printed, in `bytes` bytes; `failed` of them are none. */
+  tell(lines: LineSet, { failed, bytes }: { failed: number; bytes: number }): void {
+    const place = stdoutEnd();
+    this.#write({
+      at: Date.now(),
+      told: lines.toString(),
+      ...(failed > 0 ? { failed } : {}),
+      ...(place ? { out: { ...place, length: bytes } } : {}),
+    });
+    this.#isSettled = false;
+  }
+
+  /** Everything has been told: there is nothing to go on with. */
+  remove(): void {
+    this.#file.close();
+    Deno.removeSync(this.path);
+  }
+
+  /** All that was told has been printed, and the rest is left for another run. */
+  close(): void {
+    if (!this.isBegun) return this.remove();
+    if (!this.#isSettled) this.#write({ at: Date.now(), settled: true });
+    this.#file.close();
+  }
+
+  #write(entry: Entry): void {
+    appendLine(this.#file, { path: this.path, line: entry });
+    this.#isSettled = true;
+  }
+}
+
+/** Appends `line` as JSON. Throws `usage` where that does not succeed. */
+export function appendLine(
+  file: Deno.FsFile,
+  { path, line }: { path: string; line: Head | Entry },
+): void {
+  attempt(path, () => writeAll(file, encoder.encode(`${JSON.stringify(line)}\n`)));
+}
+
+export function attempt(path: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+export function cannotWrite(path: string, cause: unknown): ClientError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new ClientError("usage", `cannot write ${quote(path)}: ${reason}`, { cause });
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+}
