@@ -136,7 +136,7 @@ Deno.test("whatever a handler returns is a result, or is refused with its reason
     }
     await checkSane(test, n, what);
   }
-  // A worker that keeps more than half of its share makes way for another; none is spoilt.
+  // A worker that is left with much memory is replaced, the process is not.
   assertEquals(test.spoiltTimes, 0);
 });
 

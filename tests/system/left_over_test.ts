@@ -9,13 +9,13 @@ import { TestPool } from "../test_pool.ts";
 const TASKS = `
 import { setInterval as nodeInterval, setImmediate as nodeImmediate, setTimeout as nodeTimeout } from "node:timers";
 import { setTimeout as promisedTimeout } from "node:timers/promises";
-import { AsyncResource } from "node:async_hooks";
+import { AsyncLocalStorage } from "node:async_hooks";
 
 /** Of the file, not of any task. */
 const counts = {};
 const count = (name) => { counts[name] = (counts[name] ?? 0) + 1; };
 setInterval(() => count("of the file"), 5);
-const asTheFile = AsyncResource.bind((callback) => callback());
+const asTheFile = AsyncLocalStorage.snapshot();
 
 const LEFT = {
   timeout: () => { setTimeout(() => count("timeout"), 20); },

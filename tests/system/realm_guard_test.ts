@@ -122,8 +122,16 @@ Deno.test("a task finds its input at the end; what the pool is told to do reache
     await client.ask({ op: "read_input", how });
     assertEquals((await client.object()).result, null, how);
   }
-  await client.ask({ op: "write_output" });
+  const { task_id } = await client.ask({ op: "write_output" });
   assertEquals((await client.object()).result, [false, false, 1]);
+  const { log } = await client.ask({ cmd: "logs", task_id });
+  assertEquals(log.map(({ level, text }: { level: string; text: string }) => [level, text]), [
+    ["info", '{"retiring":"me"}'],
+    ["info", '{"retiring":"me"}'],
+    ["error", '{"retiring":"me"}'],
+    ["info", "words"],
+    ["error", "words"],
+  ]);
   await client.ask({ op: "square", n: 3 });
   assertEquals((await client.object()).result, 9);
   // The order to stop comes by the very pipe that they tried to read.
