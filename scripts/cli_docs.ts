@@ -14,6 +14,8 @@ import { FILES, type Scene, SCENES } from "./cli_scenes.ts";
 const DOCUMENT = new URL("../docs/cli.md", import.meta.url);
 const COLUMNS = 80;
 const SHOWN_SERVER = "127.0.0.1:5000";
+/** Said by Deno, from source, while another process of it has its cache. */
+const OF_THE_RUNTIME = /^Failed to open cache file /;
 const PLAIN = { heading: (text: string) => text, columns: COLUMNS };
 
 /** What is printed, and the marks between which. */
@@ -92,6 +94,22 @@ async function played(stage: Stage, { title, text, lines }: Scene): Promise<stri
   return `### ${title}\n\n${text}\n\n${fenced(turns.join("\n"))}`;
 }
 
+/** A line that was written over: `\r` goes back to its start, the sequence clears what is behind the cursor. */
+function asSeen(line: string): string {
+  let seen = "";
+  let at = 0;
+  // deno-lint-ignore no-control-regex
+  for (const [piece] of line.matchAll(/\r|\x1b\[K|[^\r\x1b]+/g)) {
+    if (piece === "\r") at = 0;
+    else if (piece === "\x1b[K") seen = seen.slice(0, at);
+    else {
+      seen = seen.slice(0, at) + piece + seen.slice(at + piece.length);
+      at += piece.length;
+    }
+  }
+  return seen;
+}
+
 /** A server, a folder that is home as well, and a terminal. */
 class Stage implements AsyncDisposable {
   readonly #server: Deno.ChildProcess;
@@ -139,7 +157,8 @@ class Stage implements AsyncDisposable {
       env: environment(this.folder, this.address),
       stdin: "null",
     }).output();
-    const shown = new TextDecoder().decode(stdout).replaceAll("\r", "").trimEnd()
+    const shown = new TextDecoder().decode(stdout).replaceAll("\r\n", "\n").split("\n")
+      .map(asSeen).filter((line) => !OF_THE_RUNTIME.test(line)).join("\n").trimEnd()
       .replaceAll(this.address, SHOWN_SERVER)
       .replace(", by SD_SERVER", ", by default")
       .replaceAll(this.folder, "~");

@@ -1,4 +1,7 @@
-/** A worker that something has got hold of: it does its tasks, and says of the op `forge` what cannot be. */
+/**
+ * A worker that something has got hold of: it does its tasks, and says of the op `forge` what cannot be. That is
+ * its last word: the pool lays a forgery to the task that runs, so no other may have begun when it reads of it.
+ */
 
 import { readLeasedTask } from "../workers/leased_task.ts";
 import { ResultWriter } from "../workers/result_area.ts";
@@ -71,11 +74,13 @@ function forge(how: string, { port, results, seq, lease }: Means): void {
 function serve({ share }: ThreadStart, port: MessagePort): void {
   const { row, resultArea } = new TaskShare(share);
   const results = new ResultWriter(resultArea, row);
+  let hasForged = false;
   const run = (seq: number, line: string): boolean => {
     if (!row.claim(seq, performance.now() | 0)) return false;
     row.setRunning(true);
     const { op, args, lease } = readLeasedTask(line);
     if (op === "forge") {
+      hasForged = true;
       forge(String(args.how), { port, results, seq, lease });
       return false;
     }
@@ -86,7 +91,7 @@ function serve({ share }: ThreadStart, port: MessagePort): void {
     return true;
   };
   port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => {
-    if (!("lines" in data)) return;
+    if (!("lines" in data) || hasForged) return;
     data.lines.split("\n").every((line, i) => run(data.seq + i, line));
   };
   port.postMessage({ ready: performance.now() });

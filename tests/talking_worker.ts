@@ -86,10 +86,10 @@ const TALKING_OPS: [string, Handler][] = [
     console.log("%s too", "printed");
     return "done";
   }],
-  // Says something and never yields again.
+  // Says something and does not yield until long after it was given up. Nothing could stop it in this process.
   ["hang", (_args, ctx) => {
     ctx.log("last words");
-    for (;;);
+    for (const end = performance.now() + 3000; performance.now() < end;);
   }],
   // Yields for ever after it has said something.
   ["wait", (_args, ctx) => {

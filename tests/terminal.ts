@@ -4,16 +4,6 @@ import { deadline } from "@std/async/deadline";
 
 const PATIENCE_MS = 60_000;
 
-/** Whether a program is there; asked of the shell. */
-export async function isInstalled(program: string): Promise<boolean> {
-  const { success } = await new Deno.Command("sh", {
-    args: ["-c", `command -v ${program}`],
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
-}
-
 /** What a command line shows on a terminal, where `typed` is typed; without carriage returns. */
 export async function onTerminal(
   line: string,

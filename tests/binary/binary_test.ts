@@ -6,9 +6,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { VERSION } from "../../cli/version.ts";
+import { needing } from "../needs.ts";
 
 const BINARY = Deno.env.get("SD_BINARY");
-const IN_CI = Deno.env.get("CI") === "true";
+const withBinary = needing("SD_BINARY", BINARY !== undefined);
 
 /** The executable in a new folder, with a home of its own and nothing of this machine around it. */
 class Installed implements Disposable {
@@ -84,10 +85,9 @@ async function serve(sd: Installed, args: string[] = []) {
 }
 
 Deno.test({
-  name: BINARY
-    ? "the executable alone serves, submits, and leaves nothing behind when it is told to stop"
-    : "the executable: skipped, SD_BINARY names none",
-  ignore: !BINARY && !IN_CI,
+  ...withBinary(
+    "the executable alone serves, submits, and leaves nothing behind when it is told to stop",
+  ),
   async fn() {
     assert(BINARY, "SD_BINARY must name the executable in CI");
     using sd = new Installed(BINARY);
@@ -124,10 +124,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: BINARY
-    ? "no process is left behind when the server is killed"
-    : "the executable: skipped, SD_BINARY names none",
-  ignore: !BINARY && !IN_CI,
+  ...withBinary("no process is left behind when the server is killed"),
   async fn() {
     assert(BINARY, "SD_BINARY must name the executable in CI");
     using sd = new Installed(BINARY);
@@ -172,10 +169,9 @@ function writeModules(sd: Installed): void {
 }
 
 Deno.test({
-  name: BINARY
-    ? "the executable runs task files with what they import from beside them, in the sandbox"
-    : "the executable: skipped, SD_BINARY names none",
-  ignore: !BINARY && !IN_CI,
+  ...withBinary(
+    "the executable runs task files with what they import from beside them, in the sandbox",
+  ),
   async fn() {
     assert(BINARY, "SD_BINARY must name the executable in CI");
     using sd = new Installed(BINARY);
@@ -195,10 +191,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: BINARY
-    ? "the executable says of a task file that it cannot take what to do with it"
-    : "the executable: skipped, SD_BINARY names none",
-  ignore: !BINARY && !IN_CI,
+  ...withBinary("the executable says of a task file that it cannot take what to do with it"),
   async fn() {
     assert(BINARY, "SD_BINARY must name the executable in CI");
     using sd = new Installed(BINARY);
@@ -227,10 +220,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: BINARY
-    ? "what sd init of the executable writes, it runs"
-    : "the executable: skipped, SD_BINARY names none",
-  ignore: !BINARY && !IN_CI,
+  ...withBinary("what sd init of the executable writes, it runs"),
   async fn() {
     assert(BINARY, "SD_BINARY must name the executable in CI");
     using sd = new Installed(BINARY);

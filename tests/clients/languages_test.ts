@@ -1,7 +1,7 @@
 /** The clients of docs/clients.md in other languages: each that can run here does what the document says. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { shell } from "../sd_process.ts";
+import { isInstalled, needing } from "../needs.ts";
 import { TestServer } from "../test_server.ts";
 
 const FOLDER = new URL("../../examples/clients/", import.meta.url);
@@ -83,18 +83,14 @@ class Program implements Disposable {
   }
 }
 
-async function isThere(program: string): Promise<boolean> {
-  return (await shell(`command -v ${program}`)) !== "";
-}
-
 for (const language of LANGUAGES) {
   const { file, needs } = language;
-  const isHere = (await Promise.all(needs.map(isThere))).every((there) => there);
-  const nameOf = (claim: string) => `${file} ${claim}${isHere ? "" : ": skipped, it is not here"}`;
+  const inLanguage = needing(needs.join(" and "), await isInstalled(...needs));
 
   Deno.test({
-    name: nameOf("prints results, tells failures, ends with the exit code that goes with them"),
-    ignore: !isHere,
+    ...inLanguage(
+      `${file} prints results, tells failures, ends with the exit code that goes with them`,
+    ),
     fn: async () => {
       await using server = await TestServer.start();
       using program = await Program.make(language);
@@ -133,8 +129,7 @@ for (const language of LANGUAGES) {
   });
 
   Deno.test({
-    name: nameOf("gives its token, and says when there is no server"),
-    ignore: !isHere,
+    ...inLanguage(`${file} gives its token, and says when there is no server`),
     fn: async () => {
       const token = "a-token-of-some-length";
       using program = await Program.make(language);

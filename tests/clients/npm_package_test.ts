@@ -5,6 +5,7 @@ import ts from "typescript";
 import { selfCommand } from "../../cli/self_command.ts";
 import { packageFiles, writePackage } from "../../scripts/npm_package.ts";
 import { Certificate, HAS_OPENSSL } from "../certificate.ts";
+import { isInstalled, needing } from "../needs.ts";
 import { shell } from "../sd_process.ts";
 
 const HERE = new URL("./", import.meta.url);
@@ -83,7 +84,7 @@ async function runChecks(runtime: readonly string[]): Promise<void> {
 
 const RUNTIMES: readonly { name: string; command: readonly string[]; isHere: boolean }[] = [
   { name: "Node", command: ["node"], isHere: nodeMajor >= OLDEST_NODE },
-  { name: "Bun", command: ["bun"], isHere: (await shell("command -v bun")) !== "" },
+  { name: "Bun", command: ["bun"], isHere: await isInstalled("bun") },
   {
     name: "Deno",
     command: [Deno.execPath(), "run", "-A", "--no-lock", "--node-modules-dir=manual"],
@@ -93,8 +94,7 @@ const RUNTIMES: readonly { name: string; command: readonly string[]; isHere: boo
 
 for (const { name, command, isHere } of RUNTIMES) {
   Deno.test({
-    name: `the package runs on ${name}${isHere ? "" : ": skipped, it is not here"}`,
-    ignore: !isHere,
+    ...needing(name, isHere)(`the package runs on ${name}`),
     fn: () => runChecks(command),
   });
 }

@@ -1,22 +1,19 @@
 /** That nothing is acknowledged before it is synced, shown by the system calls of a real server. */
 
 import { assert, assertEquals } from "@std/assert";
-import { say } from "../../cli/talk.ts";
+import { needing } from "../needs.ts";
 import { ackProof, canTrace } from "./ack_proof.ts";
 import { AckTrace } from "./ack_trace.ts";
 
 /** With `SD_LONG=1` as many as the promise names. */
 const TASKS = Deno.env.get("SD_LONG") ? 10_000 : 1000;
-const TRACES = Deno.build.os === "linux" && await canTrace();
-if (!TRACES) {
-  say("the proof by system calls is left out: it needs Linux, strace, and leave to trace");
-}
-/** Where everything must be shown, that is no excuse. */
-const IS_LEFT_OUT = !TRACES && Deno.env.get("CI") !== "true";
+const tracing = needing(
+  "Linux, strace, and leave to trace",
+  Deno.build.os === "linux" && await canTrace(),
+);
 
 Deno.test({
-  name: `${TASKS} of ${TASKS} acknowledgements and ends left after the sync of their commit`,
-  ignore: IS_LEFT_OUT,
+  ...tracing(`${TASKS} of ${TASKS} acknowledgements and ends left after the sync of their commit`),
   async fn() {
     const seed = Date.now() % 2 ** 31;
     const verdict = await ackProof({ seed, tasks: TASKS, durability: "full" });
@@ -29,8 +26,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the proof sees that --durability normal does not sync before it acknowledges",
-  ignore: IS_LEFT_OUT,
+  ...tracing("the proof sees that --durability normal does not sync before it acknowledges"),
   async fn() {
     const verdict = await ackProof({ seed: 1, tasks: 200, durability: "normal" });
     assertEquals([verdict.acknowledged, verdict.ended], [200, 200]);

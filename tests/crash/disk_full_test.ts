@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { say } from "../../cli/talk.ts";
+import { needing } from "../needs.ts";
 import { DiskFullRun } from "./disk_full_run.ts";
 import { SmallDisk } from "./small_disk.ts";
 
@@ -26,12 +27,12 @@ const lacking = Deno.build.os !== "linux" ? "it is not Linux" : await inFolder(a
   if (typeof disk === "string") return disk;
   await disk[Symbol.asyncDispose]();
 });
-if (lacking) say(`tests of a full disk are left out: ${lacking}`);
+const onSmallDisk = needing(`a small disk (${lacking})`, lacking === undefined);
 
 Deno.test({
-  name: `the disk full ${RUNS * POINTS_A_RUN} times: nothing lost, nothing acknowledged in vain`,
-  // Where everything must be shown, it is no excuse.
-  ignore: lacking !== undefined && Deno.env.get("CI") !== "true",
+  ...onSmallDisk(
+    `the disk full ${RUNS * POINTS_A_RUN} times: nothing lost, nothing acknowledged in vain`,
+  ),
   async fn() {
     assertEquals(lacking, undefined);
     for (let i = 0; i < RUNS; i++) {

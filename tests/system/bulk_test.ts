@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { selfCommand } from "../../cli/self_command.ts";
+import { needing } from "../needs.ts";
 import { hasPython, PtyProcess } from "../pty_process.ts";
 import type { RawClient } from "../raw_client.ts";
 import { runSd } from "../sd_process.ts";
@@ -191,10 +192,9 @@ Deno.test("many tasks at once: each is answered for itself, also those that run"
   ]);
 });
 
-Deno.test(
-  "on a terminal sd cancel asks, and does nothing without a yes",
-  { ignore: !hasPython },
-  async () => {
+Deno.test({
+  ...needing("Python", hasPython)("on a terminal sd cancel asks, and does nothing without a yes"),
+  fn: async () => {
     await using server = await TestServer.start({ workers: 1 });
     using client = await server.connect();
     await queue(client, "a", 3);
@@ -216,7 +216,7 @@ Deno.test(
       assertEquals((await countsOf(client)).cancelled, cancelled);
     }
   },
-);
+});
 
 Deno.test("sd wait of several tells each as it ends, once, and what to do about those without a result", async () => {
   await using server = await TestServer.start({ workers: 2 });

@@ -2,8 +2,9 @@
 
 import { assertEquals } from "@std/assert";
 import { selfCommand } from "../../cli/self_command.ts";
+import { isInstalled, needing } from "../needs.ts";
 import { runSd } from "../sd_process.ts";
-import { isInstalled, onTerminal } from "../terminal.ts";
+import { onTerminal } from "../terminal.ts";
 import { TestServer } from "../test_server.ts";
 
 const BEGINNING_OF_LINE = "\x01";
@@ -74,12 +75,9 @@ class Stage implements AsyncDisposable {
 async function testShell(
   { shell, start, setUp }: { shell: string; start: string; setUp: readonly string[] },
 ): Promise<void> {
-  const isThere = await isInstalled(shell) && await isInstalled("script");
+  const withShell = needing(`${shell} and script`, await isInstalled(shell, "script"));
   Deno.test({
-    name: isThere
-      ? `${shell} completes commands, flags, choices, files, ids and ops`
-      : `completions of ${shell}: skipped, it or script is not installed`,
-    ignore: !isThere,
+    ...withShell(`${shell} completes commands, flags, choices, files, ids and ops`),
     async fn() {
       await using stage = await Stage.open();
       assertEquals(await stage.complete(start, setUp), LINES.map(([, completed]) => completed));
@@ -98,12 +96,9 @@ await testShell({
   setUp: ["autoload -U compinit; compinit -u -D", "source <(sd completions zsh)"],
 });
 
-const fishIsThere = await isInstalled("fish");
+const withFish = needing("fish", await isInstalled("fish"));
 Deno.test({
-  name: fishIsThere
-    ? "fish completes commands, flags, choices, files, ids and ops"
-    : "completions of fish: skipped, it is not installed",
-  ignore: !fishIsThere,
+  ...withFish("fish completes commands, flags, choices, files, ids and ops"),
   async fn() {
     await using stage = await Stage.open();
     for (const [typed, completed] of LINES) {

@@ -1,8 +1,9 @@
 /** `sd context`, and the commands that go where it says; what they say in Spanish, and how wide. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { isInstalled, needing } from "../needs.ts";
 import { runSd, SdServe } from "../sd_process.ts";
-import { isInstalled, onTerminal } from "../terminal.ts";
+import { onTerminal } from "../terminal.ts";
 import { selfCommand } from "../../cli/self_command.ts";
 import { TestServer } from "../test_server.ts";
 
@@ -119,12 +120,9 @@ Deno.test("sd serve says in Spanish what it says in English, and its JSON stays 
   assertStringIncludes(english, "[dispatcher] started\n");
 });
 
-const hasScript = await isInstalled("script");
+const withScript = needing("script", await isInstalled("script"));
 Deno.test({
-  name: hasScript
-    ? "on a terminal tables end at its edge and headings are bold; a pipe gets neither"
-    : "the look of a terminal: skipped, script is not installed",
-  ignore: !hasScript,
+  ...withScript("on a terminal tables end at its edge and headings are bold; a pipe gets neither"),
   async fn() {
     await using server = await SdServe.start(["--workers", "1", "--engine", "memory:"]);
     const env = { SD_SERVER: server.server, NO_COLOR: "" };

@@ -75,9 +75,11 @@ export const return_later = async ({ what }, ctx) => { await null; return RETURN
 export const throw_it = ({ what }, ctx) => { throw THROWS[what](ctx); };
 export const reject_it = async ({ what }, ctx) => { await null; throw THROWS[what](ctx); };
 export const all = () => [Object.keys(RETURNS), Object.keys(THROWS)];
-export const spin_in_then = () => ({ get then() { for (;;); } });
-export const spin_in_json = () => ({ toJSON() { for (;;); } });
-export const spin_in_message = () => { throw Object.defineProperty(new Error(), "message", { get() { for (;;); } }); };
+// Long enough to be given up, and no longer: nothing but the end of the process, here that of the tests, stops it.
+const spin = () => { for (const end = performance.now() + 1500; performance.now() < end;); };
+export const spin_in_then = () => ({ get then() { return spin(); } });
+export const spin_in_json = () => ({ toJSON() { return spin(); } });
+export const spin_in_message = () => { throw Object.defineProperty(new Error(), "message", { get() { return spin(); } }); };
 export const never = () => ({ then() {} });
 export const sane = ({ n }) => ({ n });
 `;

@@ -49,7 +49,7 @@ for (const kind of ["heap", "buffer"]) {
   Deno.test(`a task that never yields and takes too much (${kind}) is told as stuck, and it alone`, async () => {
     using test = poolOf(3);
     const [guilty, ...others] = test.run(
-      { op: "hoard", kind, mib: 300, ms: 1500 },
+      { op: "hoard", kind, mib: 600, ms: 1500 },
       { op: "steps" },
       { op: "sleep", ms: 400 },
     );

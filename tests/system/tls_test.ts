@@ -4,16 +4,14 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { ClientError, connect } from "../../client/mod.ts";
 import { selfCommand } from "../../cli/self_command.ts";
 import { Certificate, HAS_OPENSSL } from "../certificate.ts";
+import { needing } from "../needs.ts";
 import { runSd, SdServe } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
 
-const IN_CI = Deno.env.get("CI") === "true";
-const skip = !HAS_OPENSSL && !IN_CI;
-const nameOf = (claim: string) => skip ? `${claim}: skipped, there is no openssl` : claim;
+const withOpenssl = needing("openssl", HAS_OPENSSL);
 
 Deno.test({
-  name: nameOf("tasks go over TLS, for a client that trusts the certificate and for no other"),
-  ignore: skip,
+  ...withOpenssl("tasks go over TLS, for a client that trusts the certificate and for no other"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key } = certificate;
@@ -37,8 +35,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: nameOf("a server's own workers need not know what name its certificate is for"),
-  ignore: skip,
+  ...withOpenssl("a server's own workers need not know what name its certificate is for"),
   async fn() {
     using certificate = await Certificate.make("sd.example");
     const { certFile, keyFile } = certificate;
@@ -54,10 +51,9 @@ Deno.test({
 });
 
 Deno.test({
-  name: nameOf(
+  ...withOpenssl(
     "commands speak TLS with --tls-ca, and sd serve says what is wrong with a certificate",
   ),
-  ignore: skip,
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { certFile, keyFile } = certificate;
@@ -86,8 +82,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: nameOf("what is wrong between a client and a server with TLS is said, and what to do"),
-  ignore: skip,
+  ...withOpenssl("what is wrong between a client and a server with TLS is said, and what to do"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key, certFile } = certificate;
@@ -109,8 +104,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: nameOf("a lone task over TLS does not wait for the system to acknowledge the one before"),
-  ignore: skip,
+  ...withOpenssl("a lone task over TLS does not wait for the system to acknowledge the one before"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key } = certificate;
@@ -128,8 +122,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: nameOf("sd work comes over TLS"),
-  ignore: skip,
+  ...withOpenssl("sd work comes over TLS"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key, certFile, folder } = certificate;

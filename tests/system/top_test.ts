@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { selfCommand } from "../../cli/self_command.ts";
+import { needing } from "../needs.ts";
 import { hasPython, PtyProcess } from "../pty_process.ts";
 import { runSd, SdServe } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
@@ -37,12 +38,11 @@ function assertLeft({ text }: PtyProcess): void {
   assert(!text.slice(text.lastIndexOf("\x1b[?1049l")).includes("\x1b[?25l"));
 }
 
-const onTerminal = { ignore: !hasPython };
+const onTerminal = needing("Python", hasPython);
 
-Deno.test(
-  "sd top shows what runs, waits and failed, and leaves the terminal as it was",
-  onTerminal,
-  async () => {
+Deno.test({
+  ...onTerminal("sd top shows what runs, waits and failed, and leaves the terminal as it was"),
+  fn: async () => {
     await using server = await TestServer.start({ workers: 1 });
     using client = await server.connect();
     await client.ask({ op: "square", n: "x", task: { id: "bad", wait: false } });
@@ -61,105 +61,113 @@ Deno.test(
     await top.shows("terminal as before");
     assertLeft(top);
   },
-);
-
-Deno.test("sd top: keys move, show, cancel, retry and filter", onTerminal, async () => {
-  await using server = await TestServer.start({ workers: 2 });
-  using client = await server.connect();
-  for (const id of ["bad-1", "bad-2"]) {
-    await client.ask({ op: "square", n: "x", task: { id, wait: false } });
-    await client.ask({ cmd: "wait", task_id: id });
-  }
-  await client.ask({ op: "sleep", ms: 60_000, task: { id: "long", wait: false } });
-  await client.ask({ op: "echo", task: { id: "later", delay: 3_600_000, wait: false } });
-  await using top = startTop(server);
-  await top.shows("> long");
-  await top.type("j");
-  await top.shows(/> bad-2|> bad-1/);
-  await top.type(UP);
-  await top.shows("> long");
-
-  await top.type("\r");
-  await top.shows(/why +it is running: attempt 1/);
-  await top.type("\x1b");
-  await top.shows("> long");
-  await top.type("?");
-  await top.shows("retry a task that failed");
-  await top.type(" ");
-
-  await top.type("c");
-  await top.shows("cancel long (sleep, running)? y n");
-  await top.type("n");
-  await top.shows("> long");
-  await top.type("cy");
-  await top.shows("long is cancelled");
-  await top.shows("RUNNING: none");
-
-  await top.type("/nothing\r");
-  await top.shows("no status, op or task is called nothing");
-  await top.type("/delayed\r");
-  await top.shows(/> later +echo +delayed/);
-  await top.type("/" + "\x7f".repeat(7) + "echo\r");
-  await top.shows("ONLY echo");
-  await top.type("/" + "\x7f".repeat(4) + "bad-1\r");
-  await top.shows(/> bad-1 +square +failed/);
-  await client.ask({ cmd: "pause", op: "square" });
-  await top.type("r");
-  await top.shows("bad-1 is queued");
-  await top.shows(/> bad-1 +square +queued/);
-  await top.shows("paused: square");
-  await top.type("\x1b");
-  await top.shows("bad-2");
-  await top.type("\x03");
-  await top.shows("exit=130");
-  await top.shows("terminal as before");
-  assertLeft(top);
 });
 
-Deno.test("sd top fits any size, and follows when it changes", onTerminal, async () => {
-  await using server = await TestServer.start({ workers: 1 });
-  using client = await server.connect();
-  for (let i = 0; i < 30; i++) {
-    const task = { id: `task-${i}-${"x".repeat(40)}`, wait: false };
-    await client.ask({ op: "square", n: "世界".repeat(40), task });
-  }
-  await client.ask({ cmd: "wait", task_id: `task-29-${"x".repeat(40)}` });
-  await using top = startTop(server, { size: [24, 80] });
-  await top.shows("q quit");
-  await top.shows("FAILED LATELY");
-  for (const [rows, columns] of [[50, 160], [10, 40], [3, 20], [1, 5], [24, 80]] as const) {
-    await top.resize(rows, columns);
-    // What is drawn for this size fills it, from the first line to the last.
-    await top.shows(/^sd t/);
-    if (rows > 3) await top.shows(/\nq quit/);
-    assertEquals(top.screen.lines.length, rows);
-    assert(top.screen.lines.every((line) => line.length <= columns));
-  }
-  await top.type("q");
-  await top.shows("terminal as before");
-});
+Deno.test({
+  ...onTerminal("sd top: keys move, show, cancel, retry and filter"),
+  fn: async () => {
+    await using server = await TestServer.start({ workers: 2 });
+    using client = await server.connect();
+    for (const id of ["bad-1", "bad-2"]) {
+      await client.ask({ op: "square", n: "x", task: { id, wait: false } });
+      await client.ask({ cmd: "wait", task_id: id });
+    }
+    await client.ask({ op: "sleep", ms: 60_000, task: { id: "long", wait: false } });
+    await client.ask({ op: "echo", task: { id: "later", delay: 3_600_000, wait: false } });
+    await using top = startTop(server);
+    await top.shows("> long");
+    await top.type("j");
+    await top.shows(/> bad-2|> bad-1/);
+    await top.type(UP);
+    await top.shows("> long");
 
-Deno.test("sd top leaves the terminal as it was when a signal ends it", onTerminal, async () => {
-  await using server = await TestServer.start({ workers: 1 });
-  for (const signal of ["INT", "TERM", "HUP"]) {
-    const { hostname, port } = server.address;
-    await using top = PtyProcess.start(
-      framed(`sh -c 'echo $$ >&2; exec "$@"' sh ${topCommand()}`),
-      { env: { SD_SERVER: `${hostname}:${port}` } },
-    );
-    await top.shows("q quit");
-    const [pid] = /\d+/.exec(top.text) ?? [];
-    await new Deno.Command("kill", { args: [`-${signal}`, `${pid}`] }).output();
+    await top.type("\r");
+    await top.shows(/why +it is running: attempt 1/);
+    await top.type("\x1b");
+    await top.shows("> long");
+    await top.type("?");
+    await top.shows("retry a task that failed");
+    await top.type(" ");
+
+    await top.type("c");
+    await top.shows("cancel long (sleep, running)? y n");
+    await top.type("n");
+    await top.shows("> long");
+    await top.type("cy");
+    await top.shows("long is cancelled");
+    await top.shows("RUNNING: none");
+
+    await top.type("/nothing\r");
+    await top.shows("no status, op or task is called nothing");
+    await top.type("/delayed\r");
+    await top.shows(/> later +echo +delayed/);
+    await top.type("/" + "\x7f".repeat(7) + "echo\r");
+    await top.shows("ONLY echo");
+    await top.type("/" + "\x7f".repeat(4) + "bad-1\r");
+    await top.shows(/> bad-1 +square +failed/);
+    await client.ask({ cmd: "pause", op: "square" });
+    await top.type("r");
+    await top.shows("bad-1 is queued");
+    await top.shows(/> bad-1 +square +queued/);
+    await top.shows("paused: square");
+    await top.type("\x1b");
+    await top.shows("bad-2");
+    await top.type("\x03");
     await top.shows("exit=130");
     await top.shows("terminal as before");
     assertLeft(top);
-  }
+  },
 });
 
-Deno.test(
-  "sd top says that the connection is lost, and goes on when the server is back",
-  onTerminal,
-  async () => {
+Deno.test({
+  ...onTerminal("sd top fits any size, and follows when it changes"),
+  fn: async () => {
+    await using server = await TestServer.start({ workers: 1 });
+    using client = await server.connect();
+    for (let i = 0; i < 30; i++) {
+      const task = { id: `task-${i}-${"x".repeat(40)}`, wait: false };
+      await client.ask({ op: "square", n: "世界".repeat(40), task });
+    }
+    await client.ask({ cmd: "wait", task_id: `task-29-${"x".repeat(40)}` });
+    await using top = startTop(server, { size: [24, 80] });
+    await top.shows("q quit");
+    await top.shows("FAILED LATELY");
+    for (const [rows, columns] of [[50, 160], [10, 40], [3, 20], [1, 5], [24, 80]] as const) {
+      await top.resize(rows, columns);
+      // What is drawn for this size fills it, from the first line to the last.
+      await top.shows(/^sd t/);
+      if (rows > 3) await top.shows(/\nq quit/);
+      assertEquals(top.screen.lines.length, rows);
+      assert(top.screen.lines.every((line) => line.length <= columns));
+    }
+    await top.type("q");
+    await top.shows("terminal as before");
+  },
+});
+
+Deno.test({
+  ...onTerminal("sd top leaves the terminal as it was when a signal ends it"),
+  fn: async () => {
+    await using server = await TestServer.start({ workers: 1 });
+    for (const signal of ["INT", "TERM", "HUP"]) {
+      const { hostname, port } = server.address;
+      await using top = PtyProcess.start(
+        framed(`sh -c 'echo $$ >&2; exec "$@"' sh ${topCommand()}`),
+        { env: { SD_SERVER: `${hostname}:${port}` } },
+      );
+      await top.shows("q quit");
+      const [pid] = /\d+/.exec(top.text) ?? [];
+      await new Deno.Command("kill", { args: [`-${signal}`, `${pid}`] }).output();
+      await top.shows("exit=130");
+      await top.shows("terminal as before");
+      assertLeft(top);
+    }
+  },
+});
+
+Deno.test({
+  ...onTerminal("sd top says that the connection is lost, and goes on when the server is back"),
+  fn: async () => {
     const folder = await Deno.makeTempDir();
     try {
       const first = await SdServe.start(["--workers", "1", "--data", folder]);
@@ -181,12 +189,11 @@ Deno.test(
       await Deno.remove(folder, { recursive: true });
     }
   },
-);
+});
 
-Deno.test(
-  "sd top gives the terminal back before it says why it cannot go on",
-  onTerminal,
-  async () => {
+Deno.test({
+  ...onTerminal("sd top gives the terminal back before it says why it cannot go on"),
+  fn: async () => {
     const folder = await Deno.makeTempDir();
     try {
       const tokens = `${folder}/tokens`;
@@ -207,13 +214,16 @@ Deno.test(
       await Deno.remove(folder, { recursive: true });
     }
   },
-);
+});
 
-Deno.test("sd top without a server says so, and touches no terminal", onTerminal, async () => {
-  await using top = PtyProcess.start(framed(topCommand("--server", "127.0.0.1:1")));
-  await top.shows("cannot reach 127.0.0.1:1");
-  await top.shows("exit=3");
-  assert(!top.text.includes("\x1b[?1049h"));
+Deno.test({
+  ...onTerminal("sd top without a server says so, and touches no terminal"),
+  fn: async () => {
+    await using top = PtyProcess.start(framed(topCommand("--server", "127.0.0.1:1")));
+    await top.shows("cannot reach 127.0.0.1:1");
+    await top.shows("exit=3");
+    assert(!top.text.includes("\x1b[?1049h"));
+  },
 });
 
 Deno.test("sd top in a pipe prints how it is once, as text or as JSON", async () => {
