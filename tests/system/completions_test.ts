@@ -93,7 +93,8 @@ await testShell({
 await testShell({
   shell: "zsh",
   start: "zsh -f -i",
-  setUp: ["autoload -U compinit; compinit -u -D", "source <(sd completions zsh)"],
+  // Whatever EDITOR says: npm names vi, and zsh then has the keys of vi.
+  setUp: ["bindkey -e", "autoload -U compinit; compinit -u -D", "source <(sd completions zsh)"],
 });
 
 const withFish = needing("fish", await isInstalled("fish"));
