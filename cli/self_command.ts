@@ -24,8 +24,13 @@ export const TASK_PERMISSIONS: readonly string[] = ["--allow-sys", "--allow-ffi"
  */
 export const HEAP_FLAG = "--v8-flags=--max-old-space-size=65536";
 
-/** Of worker processes: what task files import is no business of the lock file of sd. */
-export const POOL_FLAGS_OF_DENO: readonly string[] = [...TASK_PERMISSIONS, HEAP_FLAG, "--no-lock"];
+/** Of worker processes: what task files import is no business of the lock file of sd, and was fetched before. */
+export const POOL_FLAGS_OF_DENO: readonly string[] = [
+  ...TASK_PERMISSIONS,
+  HEAP_FLAG,
+  "--no-lock",
+  "--cached-only",
+];
 
 /** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
 export const COMPILE_INCLUDES: readonly string[] = [
@@ -41,9 +46,6 @@ export function selfCommand(
   const path = Deno.execPath();
   if (Deno.build.standalone) return { path, args: [...args] };
   const main = new URL("../main.ts", import.meta.url);
-  const config = new URL("../deno.json", import.meta.url);
-  // From anywhere else the imports of deno.json are resolved already.
-  const configFlags = config.protocol === "file:" ? ["--config", pathOf(config)] : [];
   return {
     path,
     args: [
@@ -51,11 +53,23 @@ export function selfCommand(
       "--quiet",
       ...ENTRY_PERMISSIONS,
       ...flags,
-      ...configFlags,
+      ...configFlags(),
       main.href,
       ...args,
     ],
   };
+}
+
+/** The command by which Deno fetches what `files`, absolute paths, import, to where a worker process looks for it. */
+export function fetchCommand(files: readonly string[]): { path: string; args: string[] } {
+  const args = ["cache", "--quiet", "--no-lock", ...configFlags(), ...files];
+  return { path: Deno.execPath(), args };
+}
+
+/** Where sd does not run from a folder the imports of its deno.json are resolved already. */
+function configFlags(): string[] {
+  const config = new URL("../deno.json", import.meta.url);
+  return config.protocol === "file:" ? ["--config", pathOf(config)] : [];
 }
 
 function pathOf(url: URL): string {

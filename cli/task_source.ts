@@ -19,6 +19,8 @@ export interface TaskSource {
   readonly files: readonly string[];
   /** Hosts from which it imports. */
   readonly hosts: readonly string[];
+  /** From these, or packages. */
+  readonly importsFromElsewhere: boolean;
   /** 12 hex digits of the SHA-256 of all their text. */
   readonly version: string;
 }
@@ -27,6 +29,7 @@ export interface TaskSource {
 export function readTaskSource(path: string): TaskSource {
   const found = new Set([path]);
   const hosts = new Set<string>();
+  let importsFromElsewhere = false;
   const hash = createHash("sha256");
   // A set is walked with what is added on the way.
   for (const file of found) {
@@ -35,6 +38,7 @@ export function readTaskSource(path: string): TaskSource {
     hash.update(`${text.length}\n`).update(text);
     if (!/\.[mc]?[jt]sx?$/.test(file)) continue;
     for (const [, , specifier = ""] of text.matchAll(IMPORTED)) {
+      importsFromElsewhere ||= /^(npm:|jsr:|https?:)/.test(specifier);
       const host = hostOf(specifier);
       if (host) hosts.add(host);
       const local = localOf(specifier, file);
@@ -42,7 +46,7 @@ export function readTaskSource(path: string): TaskSource {
     }
   }
   const version = hash.digest("hex").slice(0, VERSION_CHARS);
-  return { files: [...found], hosts: [...hosts], version };
+  return { files: [...found], hosts: [...hosts], importsFromElsewhere, version };
 }
 
 /** Changes when one of `files` is written, comes or goes. */

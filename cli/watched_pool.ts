@@ -1,10 +1,12 @@
 /**
- * A kept worker process with its task files: started with what is there, given what changes where that is
- * asked for, and what happens to it in words. The same for `sd serve` and `sd work`.
+ * A kept worker process with its task files: started with what is there, once what they import is fetched, given what
+ * changes where that is asked for, and what happens to it in words. The same for `sd serve` and `sd work`.
  */
 
 import { ClientError } from "./client_error.ts";
 import { EXIT } from "./exit.ts";
+import type { TaskFileRef } from "../protocol/pool_start.ts";
+import { fetchImports, thoseToFetch } from "./import_fetch.ts";
 import { type PoolEvent, PoolKeeper, type PoolKeeperOptions } from "./pool_keeper.ts";
 import { TaskWatch } from "./task_watch.ts";
 
@@ -24,6 +26,7 @@ export class WatchedPool {
   readonly #firstReady = Promise.withResolvers<void>();
   #wasReady = false;
   #toldFault = "";
+  #fetching: AbortController | undefined;
 
   constructor(options: WatchedPoolOptions) {
     this.#options = options;
@@ -33,7 +36,8 @@ export class WatchedPool {
     if (watch) {
       this.#watch = new TaskWatch({
         args: watch,
-        changed: (taskFiles) => this.#keeper.reload({ ...start, taskFiles }),
+        changed: (taskFiles) =>
+          this.#whenFetched(taskFiles, () => this.#keeper.reload({ ...start, taskFiles })),
         fault: (message) => warn(`${message}; the version before it goes on`),
       });
     }
@@ -46,12 +50,28 @@ export class WatchedPool {
 
   start(): void {
     this.#watch?.start();
-    this.#keeper.start();
+    this.#whenFetched(this.#options.start.taskFiles, () => this.#keeper.start());
   }
 
   async stop(graceMs: number): Promise<void> {
     this.#watch?.stop();
+    this.#fetching?.abort();
     await this.#keeper.stop(graceMs);
+  }
+
+  /** Goes on with `next` once all that `files` import is there; at once where nothing is to be fetched. */
+  #whenFetched(files: readonly TaskFileRef[], next: () => void): void {
+    // Of changes that come while others are fetched, the last one counts.
+    this.#fetching?.abort();
+    const elsewhere = thoseToFetch(files.map(({ path }) => path));
+    if (elsewhere.length === 0) return next();
+    const { signal } = this.#fetching = new AbortController();
+    fetchImports(elsewhere, signal).then((fault) => {
+      if (signal.aborted) return;
+      // What is missing the worker process tells of as well, with its line; what is in the cache will do.
+      if (fault !== undefined) this.#options.warn(`imports of task files: ${fault}`);
+      next();
+    }).catch((error: unknown) => this.#firstReady.reject(error));
   }
 
   #hear(event: PoolEvent): void {

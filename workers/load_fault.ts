@@ -15,6 +15,8 @@ const NOT_FOUND = /^Module not found "([^"]+)"/;
 const PLACE = /(file:\/\/[^\s()]+?):(\d+):(\d+)/;
 /** Deno's way to say that a module may not be read: it is not there, or its name is computed. */
 const DENIED = /^Requires (read|import) access to "([^"]+)"/;
+/** What Deno says of what is not in its cache, where it may not fetch it. */
+const NOT_FETCHED = /(?:not found in cache: "([^"]+)"), --cached-only/;
 /** What executables say of imports that are neither a relative path nor `node:`. */
 const NO_PACKAGE =
   /npm:|jsr:|https?:|Relative import path|not a dependency|in the list of packages|npm package/i;
@@ -68,6 +70,11 @@ function tell(error: unknown, file: NamedFile): string {
     : `${nameOf(url, file)}:${line}`;
   const denied = error.name === "NotCapable" ? null : DENIED.exec(first);
   if (denied) return `${place}: ${deniedText(denied, file)}`;
+  const [, unfetched] = NOT_FETCHED.exec(error.message) ?? [];
+  if (unfetched) {
+    return `${place}: it imports ${unfetched}, which could not be fetched when sd started, ` +
+      "or whose name is computed";
+  }
   const [, missing] = NOT_FOUND.exec(first) ?? [];
   if (missing) return `${place}: it imports ${nameOf(missing, file)}, which is not there`;
   const said = first.replace(PLACE, "").replace(/\s+at\s*$/, "").trim()

@@ -73,6 +73,17 @@ Deno.test("hosts are told with their ports", () => {
   assertEquals(hosts, ["esm.sh:443", "127.0.0.1:8080", "jsr.io:443"]);
 });
 
+Deno.test("whether anything comes from elsewhere is told, also of files that are imported", () => {
+  using folder = new TaskFolder({
+    "tasks.ts": 'import "./lib.ts"; import "node:fs"; import bare from "bare";',
+    "lib.ts": 'const { z } = await import("npm:zod@4");',
+    "alone.ts": 'import "./own.ts"; // see https://example.com',
+    "own.ts": "",
+  });
+  const told = (name: string) => readTaskSource(folder.file(name)).importsFromElsewhere;
+  assertEquals([told("tasks.ts"), told("lib.ts"), told("alone.ts")], [true, true, false]);
+});
+
 Deno.test("no text stops it", () => {
   using folder = new TaskFolder({ "tasks.ts/inner.ts": "", "binary.ts": "" });
   const texts = [

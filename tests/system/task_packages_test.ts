@@ -1,0 +1,84 @@
+/** Packages in task files: fetched before a worker process starts, and by nobody afterwards. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { connect } from "../../client/mod.ts";
+import { PackageRegistry } from "../package_registry.ts";
+import { NotStarted, SdServe } from "../sd_process.ts";
+import { TaskFolder } from "../task_folder.ts";
+
+Deno.test("task files have their packages, and no name that task code makes up reaches a registry", async () => {
+  await using registry = new PackageRegistry();
+  const greeter = await registry.add("greeter", "export const greet = (name) => `hello ${name}`;");
+  const later = await registry.add("later", "export default 42;");
+  using folder = new TaskFolder({
+    "tasks.js": `
+      import { greet } from "${greeter}";
+      export const hello = ({ name }) => greet(name);
+      export const answer = async () => (await import("${later}")).default;
+      export const leak = async ({ secret }) => {
+        const told = [];
+        for (const name of ["@sd-test/" + secret, "@sd-test/" + secret + "@1"]) {
+          try { await import("npm:" + name); told.push("sent"); } catch (error) { told.push(error.message); }
+        }
+        return told;
+      };`,
+  });
+  await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "2"], {
+    env: registry.env,
+  });
+  await using sd = await connect(serve.server);
+  assertEquals(await sd.run("hello", { name: "Ada" }), "hello Ada");
+  assertEquals(await sd.run("answer"), 42);
+  for (const name of ["greeter", "later"]) {
+    assert(registry.asked.includes(`/@sd-test/${name}`), registry.asked.join(" "));
+  }
+  const before = registry.asked.length;
+  const told = await sd.run("leak", { secret: "the-password" }) as string[];
+  assertEquals(told.length, 2);
+  for (const message of told) assertStringIncludes(message, "--cached-only");
+  assertEquals(registry.asked.slice(before), []);
+});
+
+Deno.test("a package that is not there is told with the line that imports it", async () => {
+  await using registry = new PackageRegistry();
+  using folder = new TaskFolder({
+    "tasks.js": '// Greets.\nimport x from "npm:@sd-test/nobody@1";\nexport const f = () => x;\n',
+  });
+  const ended = await SdServe.start([folder.file("tasks.js"), "--workers", "1"], {
+    env: registry.env,
+  }).then(
+    async (serve) => {
+      await serve.stop();
+      throw new Error("it has started");
+    },
+    (error) => error as NotStarted,
+  );
+  assertEquals(ended.code, 2);
+  const lines = ended.lines.map((line) => line.replaceAll(`${folder.path}/`, ""));
+  assertMatch(lines.join("\n"), /imports of task files: .*@sd-test\/nobody/);
+  assertMatch(lines.at(-1) ?? "", /tasks\.js:2: it imports @sd-test\/nobody, which could not be/);
+});
+
+Deno.test("with --watch a package that a changed file imports is fetched before it is loaded", async () => {
+  await using registry = new PackageRegistry();
+  const [one, two] = [await registry.add("one", "export default 1;"), "npm:@sd-test/two@1.0.0"];
+  const importing = (name: string) => `import n from "${name}";\nexport const number = () => n;\n`;
+  using folder = new TaskFolder({ "tasks.js": importing(one) });
+  await using serve = await SdServe.start(
+    [folder.file("tasks.js"), "--workers", "1", "--watch"],
+    { env: registry.env },
+  );
+  await using sd = await connect(serve.server);
+  assertEquals(await sd.run("number"), 1);
+  folder.write("tasks.js", importing(two));
+  const said = async (what: string) => {
+    while (!serve.lines.some((line) => line.includes(what))) await delay(20);
+  };
+  await said("tasks.js:1: it imports @sd-test/two");
+  assertEquals(await sd.run("number"), 1);
+  await registry.add("two", "export default 2;");
+  folder.write("tasks.js", `${importing(two)}// again\n`);
+  await said("their new version is loaded");
+  assertEquals(await sd.run("number"), 2);
+});
