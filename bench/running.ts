@@ -34,11 +34,19 @@ export type EngineName = "memory" | "sqlite";
 
 /**
  * `sd serve` with `workers` workers, from the executable that SD_BINARY names or from source; with `sqlite`
- * on a new file in a temporary folder, fsynced before each acknowledgement.
+ * on a new file in a temporary folder, fsynced before each acknowledgement. `taskFiles` are its ops beside the built-in
+ * ones.
  */
-export async function startServer(workers: number, engine: EngineName): Promise<Running> {
+export async function startServer(
+  workers: number,
+  engine: EngineName,
+  taskFiles: readonly string[] = [],
+): Promise<Running> {
   const folder = await Deno.makeTempDir({ prefix: "sd-bench-" });
-  const { path, args } = sdCommand(["serve", "--port", "0", ...serveArgs(workers, engine, folder)]);
+  const { path, args } = sdCommand([
+    ...["serve", ...taskFiles, "--port", "0"],
+    ...serveArgs(workers, engine, folder),
+  ]);
   const command = new Deno.Command(path, { args, stderr: "piped", stdout: "null" });
   const running = await start(command, "stderr");
   return {

@@ -58,7 +58,13 @@ export const SCENES: readonly Scene[] = [
       "sd logs nap",
       "sd ops",
       "sd ops square",
+      "sd top --once",
     ],
+  },
+  {
+    title: "As it happens",
+    text: "Until Ctrl-C, or as here for two seconds.",
+    lines: ["timeout 2 sd watch & sleep 1; sd submit hello 2>/dev/null; wait"],
   },
   {
     title: "Act on tasks",
@@ -111,6 +117,12 @@ export const SCENES: readonly Scene[] = [
       "sd status --context prod",
       "sd context rm prod",
     ],
+  },
+  {
+    title: "How fast is it?",
+    text:
+      "Each task is acknowledged and answered, and the answer is checked. Figures to compare: [performance.md](performance.md).",
+    lines: ["sd bench --count 20000"],
   },
   {
     title: "What is wrong here?",

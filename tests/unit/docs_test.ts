@@ -23,8 +23,74 @@ Deno.test("docs/protocol.md tells every error code", () => {
   assertEquals(missing, []);
 });
 
+const ROOT = new URL("../../", import.meta.url);
+
+/** Every document, by its path. */
+function documents(): Map<string, string> {
+  const found = new Map<string, string>();
+  const walk = (folder: string) => {
+    for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
+      if (isDirectory) walk(`${folder}${name}/`);
+      else if (name.endsWith(".md")) {
+        const path = `${folder}${name}`;
+        found.set(path, Deno.readTextFileSync(new URL(path, ROOT)));
+      }
+    }
+  };
+  for (const folder of ["docs/", "examples/"]) walk(folder);
+  for (const name of ["README.md", "README.es.md", "CHANGELOG.md"]) {
+    found.set(name, Deno.readTextFileSync(new URL(name, ROOT)));
+  }
+  return found;
+}
+
+/** The anchors that a reader of Markdown finds in a document: its headings, in small letters, without punctuation. */
+function anchorsOf(text: string): string[] {
+  return [...text.replace(/^```[^]*?^```/gm, "").matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading.toLowerCase().replace(/[^\p{L}\p{N}_ -]/gu, "").replaceAll(" ", "-")
+  );
+}
+
+Deno.test("every link within the documents leads to a file, and to a heading that is in it", () => {
+  const all = documents();
+  const broken: string[] = [];
+  for (const [path, text] of all) {
+    const prose = text.replace(/^```[^]*?^```/gm, "");
+    for (const [, link = ""] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link)) continue;
+      const [file = "", anchor] = link.split("#");
+      const target = file === ""
+        ? path
+        : new URL(file, new URL(path, ROOT)).href.slice(ROOT.href.length);
+      const exists = all.has(target) || existsAt(target);
+      const isThere = anchor === undefined || anchorsOf(all.get(target) ?? "").includes(anchor);
+      if (!exists || !isThere) broken.push(`${path}: ${link}`);
+    }
+  }
+  assertEquals(broken, []);
+});
+
+function existsAt(path: string): boolean {
+  try {
+    Deno.statSync(new URL(path, ROOT));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+Deno.test("no document shows a path of the machine that it was written on, or control sequences", () => {
+  const wrong = [...documents()].flatMap(([path, text]) =>
+    text.split("\n").filter((line) =>
+      // deno-lint-ignore no-control-regex
+      /\/(root|home\/\w+|tmp\/sd-)\b|cache file '|[\x00-\x08\x0b-\x1f]/.test(line)
+    ).map((line) => `${path}: ${line}`)
+  );
+  assertEquals(wrong, []);
+});
+
 Deno.test("the README opens with the two commands that do everything", () => {
-  const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+  const readme = Deno.readTextFileSync(new URL("README.md", ROOT));
   const opening = readme.slice(0, 1500);
   for (const command of ["npx -y deno@2.9.6 task demo", "npx -y deno@2.9.6 task test"]) {
     assert(opening.includes(command), command);
