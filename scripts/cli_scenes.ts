@@ -47,7 +47,7 @@ export const SCENES: readonly Scene[] = [
   },
   {
     title: "Look at tasks",
-    text: "On a terminal a table ends at its edge; in a pipe it is whole.",
+    text: "On a terminal a table ends at its edge; in a pipe every column is there.",
     lines: [
       "sd status",
       "sd ls",
