@@ -28,6 +28,10 @@ export function taskView(record: TaskRecord, progress: Progress | undefined): Ta
   };
 }
 
+/** What is said of a task in a list: a thousand of them are to fit a line. */
+const MAX_ERROR_CHARS = 200;
+const MAX_NOTE_CHARS = 80;
+
 /** A task in a list of up to a thousand: without its result and its parents, and with few words, so that they fit a line. */
 export function taskSummary(record: TaskRecord, progress: Progress | undefined): TaskView {
   const { error, ...view } = taskView(
@@ -36,14 +40,17 @@ export function taskSummary(record: TaskRecord, progress: Progress | undefined):
   );
   return {
     ...view,
-    ...(error && { error: { code: error.code, message: cut(error.message) } }),
-    ...(progress && { progress: { fraction: progress.fraction } }),
+    ...(error && { error: { code: error.code, message: cut(error.message, MAX_ERROR_CHARS) } }),
+    ...(progress && { progress: shortened(progress) }),
   };
 }
 
-function cut(message: string): string {
-  const most = 200;
-  return message.length <= most ? message : `${message.slice(0, most - 1)}…`;
+function shortened({ fraction, note }: Progress): Progress {
+  return note === undefined ? { fraction } : { fraction, note: cut(note, MAX_NOTE_CHARS) };
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 }
 
 function time(ms: number): string {

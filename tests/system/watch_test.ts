@@ -87,6 +87,11 @@ Deno.test("progress is told, and that a task is queued again whose worker proces
     await link.sendObjects({ lease, progress });
     assertEquals(await event(), { event: "progress", attempt: 1, progress });
     assertEquals((await client.ask({ cmd: "get", task_id: "t" })).progress, progress);
+    const listed = async () => (await client.ask({ cmd: "list" })).tasks[0].progress;
+    assertEquals(await listed(), progress);
+    await link.sendObjects({ lease, progress: { fraction: 0.5, note: "x".repeat(500) } });
+    assertEquals((await event()).event, "progress");
+    assertEquals(await listed(), { fraction: 0.5, note: `${"x".repeat(79)}…` });
   }
   assertEquals((await event()).event, "queued");
 });
