@@ -150,6 +150,28 @@ for (const language of LANGUAGES) {
   });
 }
 
+Deno.test({
+  ...needing("nc of OpenBSD", await hasOpenNc())("nc gets every answer before the server closes"),
+  fn: async () => {
+    await using server = await TestServer.start();
+    const lines = [2, 3].map((n) => `'{"op":"square","n":${n},"task":{"id":"t-${n}"}}'`).join(" ");
+    const line = `printf '%s\\n' ${lines} | nc -N 127.0.0.1 ${server.address.port}`;
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", line] }).output();
+    const replies = new TextDecoder().decode(stdout).trim().split("\n").sort();
+    assertEquals(replies, [
+      '{"task_id":"t-2","status":"completed","result":4}',
+      '{"task_id":"t-2","status":"queued"}',
+      '{"task_id":"t-3","status":"completed","result":9}',
+      '{"task_id":"t-3","status":"queued"}',
+    ]);
+  },
+});
+
+async function hasOpenNc(): Promise<boolean> {
+  const args = ["-c", "nc -h 2>&1 | grep -q -- '-[^ ]*N'"];
+  return (await new Deno.Command("sh", { args }).output()).success;
+}
+
 Deno.test("each client says how it is run, and is short", async () => {
   const files = [...Deno.readDirSync(FOLDER)].map(({ name }) => name);
   assertEquals(files.sort(), LANGUAGES.map(({ file }) => file).sort());
