@@ -34,7 +34,8 @@ export async function fetchImports(
 
 /** What went wrong, and the last of its causes, which Deno numbers below it. */
 function reasonIn(told: string): string {
-  const [, what = told.trim()] = /^error: (.*)$/m.exec(told) ?? [];
+  // Deno's advice is for those who call it themselves.
+  const [, what = told.trim()] = /^error: (.*?)(?:, run again with .*)?$/m.exec(told) ?? [];
   const causes = [...told.matchAll(/^ +\d+: (?!<unknown>)(.*)$/gm)].map(([, cause = ""]) => cause);
   return [what, ...causes.slice(-1)].join(": ").slice(0, MAX_REASON_CHARS);
 }

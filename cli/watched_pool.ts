@@ -110,6 +110,8 @@ export class WatchedPool {
     }
     if (message === this.#toldFault) return;
     this.#toldFault = message;
+    // It is tried again in any case; what a changed file imports may have to be fetched for that.
+    if (!isWatched) this.#whenFetched(this.#options.start.taskFiles, () => {});
     const next = kept
       ? "the version before it goes on"
       : isWatched

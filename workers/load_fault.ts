@@ -20,6 +20,8 @@ const NOT_FETCHED = /(?:not found in cache: "([^"]+)"), --cached-only/;
 /** What executables say of imports that are neither a relative path nor `node:`. */
 const NO_PACKAGE =
   /npm:|jsr:|https?:|Relative import path|not a dependency|in the list of packages|npm package/i;
+/** Where code may come from that does not lie beside a task file. */
+export const IMPORTABLE = "code may be imported from jsr:, npm:, and the hosts that Deno trusts";
 const NOT_TRANSPILED =
   /Unexpected (strict mode reserved word|identifier|token)|Missing initializer/;
 
@@ -71,10 +73,7 @@ function tell(error: unknown, file: NamedFile): string {
   const denied = error.name === "NotCapable" ? null : DENIED.exec(first);
   if (denied) return `${place}: ${deniedText(denied, file)}`;
   const [, unfetched] = NOT_FETCHED.exec(error.message) ?? [];
-  if (unfetched) {
-    return `${place}: it imports ${unfetched}, which could not be fetched when sd started, ` +
-      "or whose name is computed";
-  }
+  if (unfetched) return `${place}: it imports ${unfetched}, ${unfetchedText(unfetched)}`;
   const [, missing] = NOT_FOUND.exec(first) ?? [];
   if (missing) return `${place}: it imports ${nameOf(missing, file)}, which is not there`;
   const said = first.replace(PLACE, "").replace(/\s+at\s*$/, "").trim()
@@ -98,6 +97,12 @@ function deniedText([, kind, what = ""]: RegExpExecArray, file: NamedFile): stri
   if (kind === "import") return `it imports from ${what}, from where nothing may be imported`;
   const name = nameOf(pathToFileURL(what).href, file);
   return `it may not import ${name}: only relative paths that stand in its text can be imported`;
+}
+
+function unfetchedText(what: string): string {
+  return /^https?:/.test(what)
+    ? `which could not be fetched; ${IMPORTABLE}`
+    : "which could not be fetched when sd started, or whose name is computed";
 }
 
 function hintOf(said: string, file: NamedFile): string {

@@ -12,7 +12,7 @@ import type { SchemaFault } from "../protocol/work_message.ts";
 import { BUILTIN_OPS } from "./builtin.ts";
 import type { FoundOp } from "./inspect_message.ts";
 import { Inspector } from "./inspector.ts";
-import { LoadFault } from "./load_fault.ts";
+import { IMPORTABLE, LoadFault } from "./load_fault.ts";
 import {
   notAllowed,
   type Profile,
@@ -103,10 +103,7 @@ export class TaskLibrary {
       // This process itself may import from the hosts that Deno trusts, and from no others.
       if (!(error instanceof Deno.errors.NotCapable) || hosts.length === 0) throw error;
       throw new LoadFault(
-        `${this.#importer(hosts)}: it imports from ${
-          hosts.join(", ")
-        }; code may be imported from ` +
-          "jsr:, npm:, and the hosts that Deno trusts",
+        `${this.#importer(hosts)}: it imports from ${hosts.join(", ")}; ${IMPORTABLE}`,
       );
     }
   }

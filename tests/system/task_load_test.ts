@@ -47,7 +47,11 @@ const FAULTS: [files: string, says: string][] = [
   ],
   ["generator.ts", "generator.ts:1: f is a generator; an op is a function"],
   ["undefined.ts", "undefined.ts: its top level threw undefined"],
-  ["host.ts", "host.ts: it imports from 127.0.0.1:9; code may be imported from jsr:, npm:"],
+  [
+    "host.ts",
+    "host.ts:1: it imports https://127.0.0.1:9/x.ts, which could not be fetched; " +
+    "code may be imported from jsr:, npm:",
+  ],
   ["computed.ts", "computed.ts:2: it may not import ok.ts: only relative paths that stand in its"],
   ["forbidden.ts", 'forbidden.ts:2: NotCapable: Requires read access to "/etc/passwd"'],
   ["nested.ts", "syntax.ts:2: SyntaxError: Expression expected"],

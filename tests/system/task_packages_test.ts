@@ -82,3 +82,18 @@ Deno.test("with --watch a package that a changed file imports is fetched before 
   await said("their new version is loaded");
   assertEquals(await sd.run("number"), 2);
 });
+
+Deno.test("without --watch a file that has changed gets what it imports now when its process is replaced", async () => {
+  await using registry = new PackageRegistry();
+  const two = await registry.add("two", "export default 2;");
+  using folder = new TaskFolder({ "tasks.js": "export const number = () => 1;\n" });
+  await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"], {
+    env: registry.env,
+  });
+  await using sd = await connect(serve.server);
+  assertEquals(await sd.run("number"), 1);
+  folder.write("tasks.js", `import n from "${two}";\nexport const number = () => n;\n`);
+  const [{ pid = 0 } = {}] = (await sd.stats()).pools;
+  Deno.kill(pid, "SIGKILL");
+  assertEquals(await sd.run("number"), 2);
+});
