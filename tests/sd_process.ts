@@ -148,3 +148,17 @@ export async function openFiles(pid: number): Promise<number> {
 export async function residentMib(pid: number): Promise<number> {
   return Number(await shell(`awk '/VmRSS/ {print $2}' /proc/${pid}/status`)) / 1024;
 }
+
+/** How `sd serve` ended, which is not to start with `args`. */
+export async function notStarted(
+  args: readonly string[],
+  options: { env?: Record<string, string> } = {},
+): Promise<NotStarted> {
+  try {
+    await using _serve = await SdServe.start(args, options);
+  } catch (error) {
+    if (error instanceof NotStarted) return error;
+    throw error;
+  }
+  throw new Error(`sd serve has started with ${args.join(" ")}`);
+}

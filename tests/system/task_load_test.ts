@@ -3,7 +3,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Inspector } from "../../workers/inspector.ts";
 import { LoadFault } from "../../workers/load_fault.ts";
-import { NotStarted, runSd, SdServe } from "../sd_process.ts";
+import { notStarted, runSd } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 
 const FILES = {
@@ -62,13 +62,7 @@ Deno.test("sd serve ends with 2 and says which line of which task file is wrong"
   for (const [files, says] of FAULTS) {
     await t.step(files, async () => {
       const args = files.split(" ").map((name) => folder.file(name));
-      const ended = await SdServe.start([...args, "--workers", "1"]).then(
-        async (serve) => {
-          await serve.stop();
-          throw new Error("it has started");
-        },
-        (error) => error as NotStarted,
-      );
+      const ended = await notStarted([...args, "--workers", "1"]);
       const last = ended.lines.at(-1)?.replaceAll(`${folder.path}/`, "") ?? "";
       assertStringIncludes(last, `sd: ${says}`);
       assertEquals(ended.code, 2);

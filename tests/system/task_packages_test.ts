@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { delay } from "@std/async/delay";
 import { connect } from "../../client/mod.ts";
 import { PackageRegistry } from "../package_registry.ts";
-import { NotStarted, SdServe } from "../sd_process.ts";
+import { notStarted, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 
 Deno.test("task files have their packages, and no name that task code makes up reaches a registry", async () => {
@@ -45,15 +45,8 @@ Deno.test("a package that is not there is told with the line that imports it", a
   using folder = new TaskFolder({
     "tasks.js": '// Greets.\nimport x from "npm:@sd-test/nobody@1";\nexport const f = () => x;\n',
   });
-  const ended = await SdServe.start([folder.file("tasks.js"), "--workers", "1"], {
-    env: registry.env,
-  }).then(
-    async (serve) => {
-      await serve.stop();
-      throw new Error("it has started");
-    },
-    (error) => error as NotStarted,
-  );
+  const args = [folder.file("tasks.js"), "--workers", "1"];
+  const ended = await notStarted(args, { env: registry.env });
   assertEquals(ended.code, 2);
   const lines = ended.lines.map((line) => line.replaceAll(`${folder.path}/`, ""));
   assertMatch(lines.join("\n"), /imports of task files: .*@sd-test\/nobody/);
