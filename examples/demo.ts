@@ -94,7 +94,7 @@ try {
   print(`squar 4 → ${refused instanceof Error ? refused.message : "taken"}`);
   const { tasks, totals } = await client.stats();
   print(
-    `the server counts ${totals.finished} finished tasks, ${tasks.completed} of them completed`,
+    `since its start this server has finished ${totals.finished} tasks; its file holds ${tasks.completed} completed ones`,
   );
 } finally {
   server.child.kill("SIGTERM");
