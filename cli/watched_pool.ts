@@ -26,7 +26,9 @@ export class WatchedPool {
   readonly #firstReady = Promise.withResolvers<void>();
   #wasReady = false;
   #toldFault = "";
+  /** There while imports are fetched. */
   #fetching: AbortController | undefined;
+  #toldFetchFault: string | undefined;
 
   constructor(options: WatchedPoolOptions) {
     this.#options = options;
@@ -68,8 +70,12 @@ export class WatchedPool {
     const { signal } = this.#fetching = new AbortController();
     fetchImports(elsewhere, signal).then((fault) => {
       if (signal.aborted) return;
+      this.#fetching = undefined;
       // What is missing the worker process tells of as well, with its line; what is in the cache will do.
-      if (fault !== undefined) this.#options.warn(`imports of task files: ${fault}`);
+      if (fault !== undefined && fault !== this.#toldFetchFault) {
+        this.#options.warn(`imports of task files: ${fault}`);
+      }
+      this.#toldFetchFault = fault;
       next();
     }).catch((error: unknown) => this.#firstReady.reject(error));
   }
@@ -108,10 +114,12 @@ export class WatchedPool {
     if (!this.#wasReady && !isWatched) {
       return this.#firstReady.reject(new ClientError("usage", message, { hint: WATCH_HINT }));
     }
+    // It is tried again in any case; what a changed file imports may have to be fetched for that.
+    if (!isWatched && !this.#fetching) {
+      this.#whenFetched(this.#options.start.taskFiles, () => {});
+    }
     if (message === this.#toldFault) return;
     this.#toldFault = message;
-    // It is tried again in any case; what a changed file imports may have to be fetched for that.
-    if (!isWatched) this.#whenFetched(this.#options.start.taskFiles, () => {});
     const next = kept
       ? "the version before it goes on"
       : isWatched

@@ -7,6 +7,14 @@ import { PackageRegistry } from "../package_registry.ts";
 import { notStarted, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 
+/** A task file whose op `number` answers what a package exports. */
+const importing = (name: string) => `import n from "${name}";\nexport const number = () => n;\n`;
+const NUMBER_OF_TWO = importing("npm:@sd-test/two@1.0.0");
+
+async function said(serve: SdServe, what: string): Promise<void> {
+  while (!serve.lines.some((line) => line.includes(what))) await delay(20);
+}
+
 Deno.test("task files have their packages, and no name that task code makes up reaches a registry", async () => {
   await using registry = new PackageRegistry();
   const greeter = await registry.add("greeter", "export const greet = (name) => `hello ${name}`;");
@@ -55,8 +63,7 @@ Deno.test("a package that is not there is told with the line that imports it", a
 
 Deno.test("with --watch a package that a changed file imports is fetched before it is loaded", async () => {
   await using registry = new PackageRegistry();
-  const [one, two] = [await registry.add("one", "export default 1;"), "npm:@sd-test/two@1.0.0"];
-  const importing = (name: string) => `import n from "${name}";\nexport const number = () => n;\n`;
+  const one = await registry.add("one", "export default 1;");
   using folder = new TaskFolder({ "tasks.js": importing(one) });
   await using serve = await SdServe.start(
     [folder.file("tasks.js"), "--workers", "1", "--watch"],
@@ -64,29 +71,28 @@ Deno.test("with --watch a package that a changed file imports is fetched before 
   );
   await using sd = await connect(serve.server);
   assertEquals(await sd.run("number"), 1);
-  folder.write("tasks.js", importing(two));
-  const said = async (what: string) => {
-    while (!serve.lines.some((line) => line.includes(what))) await delay(20);
-  };
-  await said("tasks.js:1: it imports @sd-test/two");
+  folder.write("tasks.js", NUMBER_OF_TWO);
+  await said(serve, "tasks.js:1: it imports @sd-test/two");
   assertEquals(await sd.run("number"), 1);
   await registry.add("two", "export default 2;");
-  folder.write("tasks.js", `${importing(two)}// again\n`);
-  await said("their new version is loaded");
+  folder.write("tasks.js", `${NUMBER_OF_TWO}// again\n`);
+  await said(serve, "their new version is loaded");
   assertEquals(await sd.run("number"), 2);
 });
 
 Deno.test("without --watch a file that has changed gets what it imports now when its process is replaced", async () => {
   await using registry = new PackageRegistry();
-  const two = await registry.add("two", "export default 2;");
   using folder = new TaskFolder({ "tasks.js": "export const number = () => 1;\n" });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"], {
     env: registry.env,
   });
   await using sd = await connect(serve.server);
   assertEquals(await sd.run("number"), 1);
-  folder.write("tasks.js", `import n from "${two}";\nexport const number = () => n;\n`);
+  folder.write("tasks.js", NUMBER_OF_TWO);
   const [{ pid = 0 } = {}] = (await sd.stats()).pools;
   Deno.kill(pid, "SIGKILL");
+  await said(serve, "tasks.js:1: it imports @sd-test/two");
+  // A registry that had nothing at first is asked again.
+  await registry.add("two", "export default 2;");
   assertEquals(await sd.run("number"), 2);
 });
