@@ -220,6 +220,8 @@ export class Pool implements ThreadListener, WatchedPool {
   }
 
   forged(thread: Thread): void {
+    // One that was replaced is found out when the rest is collected: what it held runs again.
+    if (!this.#threads.includes(thread)) return;
     const lease = leaseOf(thread.current()?.line ?? thread.posted[0] ?? "");
     const error = { code: "worker_crashed", message: FORGED } as const;
     if (lease > 0) this.#report({ lease, error, retry: false });
@@ -261,15 +263,17 @@ export class Pool implements ThreadListener, WatchedPool {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
     this.#memory.left(thread, performance.now());
+    // First: what the old one is found to have done at its end may ask for its replacement as well.
+    this.#threads[index] = this.#newThread(profile);
     const left = thread.end().filter((line) => line !== ended);
     if (this.#closed) this.#release(left);
     else this.#backlog.putBack(left);
-    this.#threads[index] = this.#newThread(profile);
     if (this.#options.ops.isOutdated) this.#options.listener.spoilt("the task files have changed");
   }
 
   /** The worker has run what it is for: another takes its place. */
   async #retireThread(thread: Thread): Promise<void> {
+    if (!this.#threads.includes(thread)) return;
     const hasEnded = await thread.farewell();
     if (this.#closed || !this.#threads.includes(thread)) return;
     if (!hasEnded) this.#options.listener.spoilt(NEVER_ENDS);
