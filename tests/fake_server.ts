@@ -3,7 +3,7 @@
 import { delay } from "@std/async/delay";
 import { leasedTaskLine } from "../protocol/work_message.ts";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 

@@ -7,7 +7,7 @@ import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
 import { ScreenReader } from "./screen_reader.ts";
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 const LOOK_MS = 10;
 
 /** Lines on stdin are orders in JSON; what the terminal shows goes to stdout as it comes. */

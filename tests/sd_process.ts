@@ -4,7 +4,7 @@ import { deadline } from "@std/async/deadline";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { selfCommand } from "../cli/self_command.ts";
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 /** Nothing of whoever runs the tests: no colours, no language, no contexts. */
 const PLAIN = { NO_COLOR: "1", LC_ALL: "C", XDG_CONFIG_HOME: "/nowhere" };
 

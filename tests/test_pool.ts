@@ -13,7 +13,7 @@ import type { ResultSink } from "../workers/result_intake.ts";
 
 const BASE: Profile = { permissions: {}, isolate: false };
 /** Longer than anything here takes on the slowest machine. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 // deno-lint-ignore no-explicit-any
 export type Report = any;

@@ -5,7 +5,7 @@ import { deadline } from "@std/async/deadline";
 import { selfCommand } from "../../cli/self_command.ts";
 import { SdServe, shell } from "../sd_process.ts";
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 
 export interface VictimOptions {
   readonly engine: string;

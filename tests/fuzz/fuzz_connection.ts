@@ -11,7 +11,7 @@ import { type Forecast, forecast } from "./forecast.ts";
 import { MAX_LINE_BYTES } from "./frames.ts";
 
 /** A connection that says nothing for so long, though it owes something, hangs. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 60_000;
 /** A result has a limit of its own; `get` puts some hundred bytes around it. */
 const MAX_REPLY_BYTES = MAX_LINE_BYTES + 4096;
 const NEWLINE = 10;

@@ -7,7 +7,7 @@ import { RawClient } from "../raw_client.ts";
 import { runSd, SdServe, shell } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const MIB = 1024 * 1024;
 
 /** Waits until `holds`. */

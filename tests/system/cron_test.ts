@@ -8,7 +8,7 @@ import { openMemoryEngine } from "../../server/engine/memory.ts";
 import { TestServer } from "../test_server.ts";
 import { type Finished, runSd } from "../sd_process.ts";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const NEVER_SOON = "0 0 1 1 *";
 
 /** Waits until `find` finds something. */

@@ -38,7 +38,14 @@ class Kept implements AsyncDisposable {
     return { link, hello: await link.welcome(leaseMs) };
   }
 
-  /** The kinds of events, but for the connections. */
+  /** The next process' link, once it runs tasks. */
+  async warmLink() {
+    const { link, hello } = await this.link();
+    await link.lease(1000, { op: "square", n: 1 });
+    await link.endOf(1000);
+    return { link, hello };
+  }
+
   /** What happened to processes, but for their connections. */
   types(): string[] {
     return this.events.map(({ type }) => type).filter((type) => type !== "ready");
@@ -118,7 +125,7 @@ Deno.test("for a task that never yields the process ends, and only that task fai
 
 Deno.test("a cancelled task that never yields ends with its process as well", async () => {
   await using kept = new Kept({ workers: 2 });
-  const { link, hello } = await kept.link();
+  const { link, hello } = await kept.warmLink();
   await link.lease(1, ENDLESS_HASH);
   await delay(200);
   await link.say({ cancel: [1] });
@@ -148,7 +155,7 @@ Deno.test("a process that is killed is replaced, and the keeper says how it ende
 
 Deno.test("a stopped process finishes what runs, gives back the rest, and is not replaced", async () => {
   await using kept = new Kept({ workers: 1 });
-  const { link, hello } = await kept.link();
+  const { link, hello } = await kept.warmLink();
   await link.lease(1, { op: "sleep", ms: 500 });
   await link.lease(2, { op: "square", n: 2 });
   await delay(100);
@@ -163,7 +170,7 @@ Deno.test("a stopped process finishes what runs, gives back the rest, and is not
 
 Deno.test("a process that does not finish in its grace is killed", async () => {
   await using kept = new Kept({ workers: 1 });
-  const { link, hello } = await kept.link();
+  const { link, hello } = await kept.warmLink();
   await link.lease(1, { op: "sleep", ms: 60_000 });
   await delay(100);
   await kept.keeper.stop(200);
@@ -173,7 +180,7 @@ Deno.test("a process that does not finish in its grace is killed", async () => {
 
 Deno.test("the server's own process ends with the link, also with a task that never yields", async () => {
   await using kept = new Kept({ workers: 1 });
-  const { link, hello } = await kept.link();
+  const { link, hello } = await kept.warmLink();
   await link.lease(1, ENDLESS_HASH);
   await delay(200);
   link.cut();
@@ -182,7 +189,7 @@ Deno.test("the server's own process ends with the link, also with a task that ne
 
 Deno.test("a process on its own looks for its server again, and drops what it held", async () => {
   await using kept = new Kept({ workers: 1, reconnect: true });
-  const { link, hello } = await kept.link();
+  const { link, hello } = await kept.warmLink();
   await link.lease(1, { op: "sleep", ms: 60_000 });
   await delay(100);
   link.cut();
@@ -219,6 +226,8 @@ Deno.test("a process whose parent is gone ends at once", async () => {
   await stdin.write(new TextEncoder().encode(JSON.stringify(start) + "\n"));
   const link = await server.accept();
   await link.welcome();
+  await link.lease(1000, { op: "square", n: 1 });
+  await link.endOf(1000);
   await link.lease(1, ENDLESS_HASH);
   await delay(200);
   // What a parent leaves behind that was killed with -9.

@@ -9,10 +9,14 @@ import { TaskFolder } from "../task_folder.ts";
 
 /** A task file whose op `number` answers what a package exports. */
 const importing = (name: string) => `import n from "${name}";\nexport const number = () => n;\n`;
+const PATIENCE_MS = 60_000;
 const NUMBER_OF_TWO = importing("npm:@sd-test/two@1.0.0");
 
 async function said(serve: SdServe, what: string): Promise<void> {
-  while (!serve.lines.some((line) => line.includes(what))) await delay(20);
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(20)) {
+    if (serve.lines.some((line) => line.includes(what))) return;
+  }
+  throw new Error(`the server has not said ${what}, but: ${serve.lines.join("\n")}`);
 }
 
 Deno.test("task files have their packages, and no name that task code makes up reaches a registry", async () => {

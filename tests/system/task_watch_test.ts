@@ -6,7 +6,7 @@ import { RawClient } from "../raw_client.ts";
 import { SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 function tasks(version: number): string {
   return `
