@@ -24,6 +24,8 @@ export interface TestPoolOptions {
   /** What is in `entry` is ours, and the pool trusts it as it does the built-in ops. */
   readonly isTrusted?: boolean;
   readonly maxMemoryBytes?: number;
+  /** In place of a Web Worker. */
+  readonly newWorker?: () => Worker;
 }
 
 export class TestPool implements ResultSink, PoolListener, Disposable {
@@ -47,11 +49,8 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #held = 0;
 
   /** Its workers run the built-in ops and the odd ones, those of `modules`, or what is in `entry`. */
-  constructor(
-    workers: number,
-    { modules = [], entry, isTrusted = false, maxMemoryBytes = BUILTIN_WORK.maxMemoryBytes }:
-      TestPoolOptions = {},
-  ) {
+  constructor(workers: number, options: TestPoolOptions = {}) {
+    const { modules = [], entry, isTrusted = false } = options;
     const source = entry ?? (modules.length > 0 ? "../workers/worker.ts" : "./odd_worker.ts");
     const folders = modules.map(({ url }) => new URL(".", url));
     this.pool = new Pool({
@@ -65,13 +64,13 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
         profileOf: () => BASE,
         newWorker: () => {
           this.workersStarted++;
-          return new Worker(new URL(source, import.meta.url), {
+          return options.newWorker?.() ?? new Worker(new URL(source, import.meta.url), {
             type: "module",
             deno: { permissions: folders.length > 0 ? { read: folders } : "none" },
           });
         },
       },
-      maxMemoryBytes,
+      maxMemoryBytes: options.maxMemoryBytes ?? BUILTIN_WORK.maxMemoryBytes,
       sink: this,
       listener: this,
     });
