@@ -5,7 +5,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { print } from "../../cli/talk.ts";
-import { driftOf, type Footprint, growthIn } from "./footprint.ts";
+import { type Footprint, growthIn, PARTS } from "./footprint.ts";
 import { soakProcesses } from "./process_soak.ts";
 import { soakWorkers } from "./worker_soak.ts";
 
@@ -26,13 +26,14 @@ async function soak(
 ): Promise<void> {
   if (count === 0) return;
   const start = performance.now();
-  const drift = driftOf(await run(count));
+  const footprints = await run(count);
   const seconds = Math.round((performance.now() - start) / 1000);
   print(`${count} ${what} in ${seconds} s`);
-  for (const [when, { rssMib, files, threads }] of Object.entries(drift)) {
-    print(`  ${when}: ${rssMib} MiB, ${files} files, ${threads} threads`);
+  for (const [i, { rssMib, files, threads }] of footprints.entries()) {
+    const done = Math.ceil(count * (i + 1) / PARTS);
+    print(`  after ${done}: ${rssMib} MiB, ${files} files, ${threads} threads`);
   }
-  for (const growth of growthIn(drift)) {
+  for (const growth of growthIn(footprints)) {
     print(`  has grown: ${growth}`);
     hasGrown = true;
   }

@@ -1,7 +1,7 @@
 /** Workers of one pool that have to be replaced, over and over, for every reason that there is. */
 
 import { TestPool } from "../test_pool.ts";
-import { type Footprint, footprintOf, settledFootprintOf } from "./footprint.ts";
+import { type Footprint, PARTS, settledFootprintOf } from "./footprint.ts";
 
 const MIB = 1024 * 1024;
 const WORKERS = 4;
@@ -17,19 +17,18 @@ function taskOf(n: number): { op: string; timeout?: number; [arg: string]: unkno
   return { op: "leak", kind: n % 2 === 0 ? "heap" : "buffer", mib: 20 };
 }
 
-/** The footprint of this process after every so many replacements, up to `replacements` of them. */
+/** The footprint of this process after each part of so many replacements. */
 export async function soakWorkers(replacements: number): Promise<Footprint[]> {
   using test = new TestPool(WORKERS, { maxMemoryBytes: 32 * MIB });
-  const samples: Footprint[] = [];
-  const every = Math.max(1, Math.floor(replacements / 40));
-  for (let n = 0; test.workersStarted - WORKERS < replacements;) {
+  const footprints: Footprint[] = [];
+  for (let n = 0; footprints.length < PARTS;) {
     const tasks = Array.from({ length: ROUND }, () => taskOf(n++));
     for (const lease of test.run(...tasks)) await test.endOf(lease);
     test.reports.length = 0;
-    while ((samples.length + 1) * every <= test.workersStarted - WORKERS) {
-      samples.push({ ...await footprintOf(Deno.pid), pools: 0 });
+    const replaced = test.workersStarted - WORKERS;
+    if (replaced >= replacements * (footprints.length + 1) / PARTS) {
+      footprints.push(await settledFootprintOf(Deno.pid));
     }
   }
-  samples.push({ ...await settledFootprintOf(Deno.pid), pools: 0 });
-  return samples;
+  return footprints;
 }
