@@ -59,6 +59,19 @@ const LIFE: Tests = {
     ]);
   },
 
+  async "who asks after a submit, before it is safe, is told of it all the same"(engine) {
+    for (const id of ["mine", undefined]) {
+      const one = task(id === undefined ? {} : { task: { id } });
+      const submitting = engine.enqueue([one], NOW);
+      const [[record], { tasks }] = await Promise.all([
+        engine.get([one.id]),
+        engine.list({ limit: 1 }),
+      ]);
+      assertEquals([record?.status, tasks.map((listed) => listed.id)], ["queued", [one.id]]);
+      await submitting;
+    }
+  },
+
   async "an unknown id has no record"(engine) {
     assertEquals(await engine.get(["nobody"]), [undefined]);
   },

@@ -4,7 +4,7 @@
  * not written down, only its end: a task that is running when the server dies is queued in the file.
  */
 
-import { SdError } from "../../../protocol/errors.ts";
+import type { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import type { NewTask } from "../../task/new_task.ts";
@@ -41,6 +41,7 @@ import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
+import { Safety } from "./safety.ts";
 import type { Store } from "./store.ts";
 import { type Opened, STORED_STATUSES } from "./store_message.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
@@ -93,6 +94,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #sweeper: FileSweeper;
   readonly #backup: FileBackup;
   readonly #ends: UntoldEnds;
+  readonly #safety: Safety;
   #now: number;
 
   constructor(options: SqliteOptions) {
@@ -114,6 +116,7 @@ class SqliteEngine implements Engine, Keeper {
       },
     });
     this.#ends = new UntoldEnds(this.#journal);
+    this.#safety = new Safety(this.#journal, this.#live);
     this.#pager = new Pager({
       live: this.#live,
       call: (call, ask) => store.call(call, ask),
@@ -177,7 +180,13 @@ class SqliteEngine implements Engine, Keeper {
       if (task.idGiven) ids.push(task.id);
       for (const id of task.after) ids.push(id);
     }
-    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
+    if (this.#finder.has(ids)) return await this.#takeIn(tasks, NO_TASKS, now);
+    const found = this.#finder.find(ids);
+    return await this.#safety.entering(found.then((rows) => this.#takeIn(tasks, rows, now)));
+  }
+
+  /** `rows`: of the ids that are given or come after, those that are on disk. */
+  async #takeIn(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
     const intake = {
       live: this.#live,
       known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
@@ -194,7 +203,7 @@ class SqliteEngine implements Engine, Keeper {
         writing.add(kept);
         this.#journal.changed(kept);
       }
-      if (other) known.set(i, this.#whyUnsafe(other));
+      if (other) known.set(i, this.#safety.whyUnsafe(other));
       return { enqueued, kept };
     });
     await writing.done;
@@ -295,12 +304,12 @@ class SqliteEngine implements Engine, Keeper {
     ids: readonly string[],
     options: GetOptions = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    await this.#whenSafe();
+    await this.#safety.whenSafe();
     return await this.#finder.records(ids, options);
   }
 
   async list(request: ListRequest): Promise<Listed> {
-    await this.#whenSafe();
+    await this.#safety.whenSafe();
     return await listTasks({ store: this.#store, live: this.#live }, request);
   }
 
@@ -325,38 +334,14 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async close(): Promise<void> {
-    await this.#whenSafe();
+    await this.#safety.whenSafe();
     this.#journal.close();
     await this.#store.close();
-  }
-
-  /** Makes everything safe that is not, if that is possible now. */
-  async #whenSafe(): Promise<void> {
-    if (this.#journal.isIdle || this.#journal.trouble) return;
-    this.#journal.hurry();
-    try {
-      await this.#journal.committedNow();
-    } catch (error) {
-      // Told elsewhere; what is not safe is not told.
-      if (!(error instanceof SdError)) throw error;
-    }
   }
 
   #giveUp(task: LiveTask): void {
     this.#ends.giveUp(task);
     this.#live.disown(task, this.#now, this.#ends.left);
-  }
-
-  /** Waits for a task that was there already to be safe as it is now; why it is not. */
-  async #whyUnsafe(task: LiveTask): Promise<SdError | undefined> {
-    if (!this.#live.index.get(task.id)) return undefined;
-    this.#journal.hurry();
-    try {
-      await this.#journal.committedNow();
-    } catch (error) {
-      if (error instanceof SdError) return error;
-      throw error;
-    }
   }
 
   /** The task is on disk as it is here, and not needed here. */

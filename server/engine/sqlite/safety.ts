@@ -1,0 +1,57 @@
+/** Waits for what was begun before to be on disk: nothing is told of a task that a power failure could undo. */
+
+import { SdError } from "../../../protocol/errors.ts";
+import type { LiveTask } from "../live_task.ts";
+import type { LiveTasks } from "../live_tasks.ts";
+import type { Journal } from "./journal.ts";
+
+export class Safety {
+  readonly #journal: Journal;
+  readonly #live: LiveTasks;
+  /** Submits that have begun, and first had to be looked up. */
+  readonly #entering = new Set<Promise<unknown>>();
+
+  constructor(journal: Journal, live: LiveTasks) {
+    this.#journal = journal;
+    this.#live = live;
+  }
+
+  /** Whoever asks while `submit` is under way, asked after it. */
+  async entering<T>(submit: Promise<T>): Promise<T> {
+    this.#entering.add(submit);
+    try {
+      return await submit;
+    } finally {
+      this.#entering.delete(submit);
+    }
+  }
+
+  /** Makes everything safe that is not, if that is possible now. */
+  async whenSafe(): Promise<void> {
+    const { isIdle, trouble } = this.#journal;
+    if (!isIdle && !trouble) {
+      this.#journal.hurry();
+      // Told elsewhere; what is not safe is not told.
+      await this.#failure();
+    }
+    if (this.#entering.size > 0) await Promise.allSettled(this.#entering);
+  }
+
+  /** Waits for a task that was there already to be safe as it is now; why it is not. */
+  async whyUnsafe(task: LiveTask): Promise<SdError | undefined> {
+    if (!this.#live.index.get(task.id)) return undefined;
+    this.#journal.hurry();
+    return await this.#failure();
+  }
+
+  /** Why what was there to commit could not be. */
+  async #failure(): Promise<SdError | undefined> {
+    try {
+      await this.#journal.committedNow();
+      return undefined;
+    } catch (error) {
+      if (error instanceof SdError) return error;
+      throw error;
+    }
+  }
+}
