@@ -3,7 +3,7 @@
 import type { Engine } from "../../server/engine/engine.ts";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/sqlite_engine.ts";
-import { Store } from "../../server/engine/sqlite/store.ts";
+import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { NOW } from "./contract_steps.ts";
 
@@ -11,18 +11,64 @@ export async function openTestSqlite(
   path: string,
   sizes: Partial<PagerSizes> = {},
 ): Promise<Engine> {
+  return await openEngine(path, { sizes });
+}
+
+/** A disk of which a test says when it has no room. */
+export class FullDisk {
+  readonly reports: string[] = [];
+  #room = Promise.resolve(true);
+
+  /** The next commit waits, and then does not find any room. */
+  fill(): { refuse(): void } {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#room = promise;
+    const refuse = () => {
+      this.#room = Promise.resolve(true);
+      resolve(false);
+    };
+    return { refuse };
+  }
+
+  async open(path: string): Promise<Engine> {
+    const through = (store: Store): Pick<Store, "call" | "close"> => ({
+      call: async (call, ask) => {
+        if (call === "write" && !await this.#room) {
+          throw new StoreError("full", "database or disk is full");
+        }
+        return await store.call(call, ask);
+      },
+      close: () => store.close(),
+    });
+    return await openEngine(path, { through, report: (message) => this.reports.push(message) });
+  }
+}
+
+interface OpenOptions {
+  readonly sizes?: Partial<PagerSizes>;
+  /** What the engine has for its store. */
+  readonly through?: (store: Store) => Pick<Store, "call" | "close">;
+  readonly report?: (message: string) => void;
+}
+
+async function openEngine(
+  path: string,
+  { sizes = {}, through = (store) => store, report = throwing }: OpenOptions,
+): Promise<Engine> {
   const { store, opened } = await Store.open({ path, durability: "full", now: NOW });
   startSerialsAt(opened.next);
   return await openSqliteEngine({
-    store,
+    store: through(store) as Store,
     opened,
     now: NOW,
-    report: (message) => {
-      throw new Error(message);
-    },
+    report,
     random: () => 0.5,
     maxKept: 1_000_000,
     maxBytes: Infinity,
     sizes,
   });
+}
+
+function throwing(message: string): never {
+  throw new Error(message);
 }

@@ -3,11 +3,11 @@
 import { setImmediate } from "node:timers";
 import { assertEquals } from "@std/assert";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
-import type { Engine } from "../../server/engine/engine.ts";
+import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
 import { logOf, recordOf, told } from "./log_contract.ts";
-import { openTestSqlite } from "./sqlite_files.ts";
+import { FullDisk, openTestSqlite } from "./sqlite_files.ts";
 
 /** Nearly everything lies on disk. */
 const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
@@ -145,7 +145,7 @@ Deno.test("a task that leaves memory while others are looked for on disk is know
     const { lease } = await leaseOne(engine);
     const acking = engine.ack([{ lease, result: "16" }], NOW);
     // Its end is on its way to the disk; when the answer to what is asked now comes, it is gone from here.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     const again = engine.enqueue(
       [task({ task: { id: "first" } }), task({ task: { id: "second", after: ["first"] } })],
       NOW,
@@ -161,3 +161,76 @@ Deno.test("a task that leaves memory while others are looked for on disk is know
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("a task is not kept whose parent had completed and could not be kept", async () => {
+  const folder = await Deno.makeTempDir();
+  const disk = new FullDisk();
+  const engine = await disk.open(`${folder}/sd.db`);
+  try {
+    const after = (id: string, ...parents: string[]) => task({ task: { id, after: parents } });
+    const full = disk.fill();
+    const submits = [engine.enqueue([task({ task: { id: "parent" } })], NOW)];
+    const { lease } = await leaseWhenQueued(engine);
+    const acking = engine.ack([{ lease, result: "16" }], NOW);
+    submits.push(engine.enqueue([after("child", "parent"), task({ task: { id: "other" } })], NOW));
+    submits.push(engine.enqueue([after("grandchild", "child")], NOW));
+    const child = await leaseWhenQueued(engine);
+    assertEquals(child.id, "child");
+    while ((await engine.stats()).tasks.delayed === 0) await nextTurn();
+    full.refuse();
+    const outcomes = (await Promise.all(submits)).flat().map(({ outcome }) => outcome);
+    assertEquals(outcomes, ["unsafe", "unsafe", "created", "unsafe"]);
+    assertEquals(await acking, []);
+    assertEquals(await engine.ack([{ lease: child.lease, result: "16" }], NOW), []);
+    const { tasks } = await engine.list({ limit: 10 });
+    assertEquals(tasks.map(({ id, status }) => [id, status]), [["other", "queued"]]);
+    const again = await engine.enqueue(
+      [task({ task: { id: "parent" } }), after("child", "parent")],
+      NOW,
+    );
+    assertEquals(again.map(({ status }) => status), ["queued", "delayed"]);
+    assertEquals(disk.reports.length, 2, disk.reports.join());
+  } finally {
+    await engine.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a task that is kept is told as it is kept, while its end cannot be", async () => {
+  const folder = await Deno.makeTempDir();
+  const disk = new FullDisk();
+  const engine = await disk.open(`${folder}/sd.db`);
+  try {
+    const mine = () => task({ task: { id: "mine" } });
+    await submit(engine, mine());
+    const { lease } = await leaseOne(engine);
+    const full = disk.fill();
+    const acking = engine.ack([{ lease, result: "16" }], NOW);
+    const again = engine.enqueue([mine()], NOW);
+    full.refuse();
+    const [exists] = await again;
+    assertEquals([exists?.outcome, exists?.status, exists?.finished], [
+      "exists",
+      "queued",
+      undefined,
+    ]);
+    assertEquals((await acking).map(({ id }) => id), ["mine"]);
+    const [final] = await engine.enqueue([mine()], NOW);
+    assertEquals([final?.outcome, final?.finished?.result], ["exists", "16"]);
+  } finally {
+    await engine.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+async function leaseWhenQueued(engine: Engine): Promise<LeasedTask> {
+  for (;;) {
+    const [leased] = await leaseMany(engine, 1);
+    if (leased) return leased;
+    await nextTurn();
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

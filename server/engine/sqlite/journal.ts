@@ -206,15 +206,28 @@ export class Journal {
       // It may have changed since, and stand in the next batch as well.
       else task.isDirty = true;
     });
-    for (const task of batch.tasks) {
-      if (task.storedStatus !== NOT_STORED) continue;
-      this.#options.giveUp(task);
-      task.firstWrite?.givenUp(task, error);
-    }
+    this.#giveUp(batch.tasks.filter(({ storedStatus }) => storedStatus === NOT_STORED), error);
     // Settings are not tried again: who saves one is told, and rates are saved anew with every start.
     this.#next = this.#merge(kept, batch.logs);
     batch.done.resolve(error);
     this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);
+  }
+
+  /** Gives up new tasks, and new ones that came after them: where they had ended by then, nothing else would stop these. */
+  #giveUp(tasks: readonly LiveTask[], error: SdError): void {
+    for (let lost = tasks; lost.length > 0;) {
+      for (const task of lost) {
+        this.#options.giveUp(task);
+        task.firstWrite?.givenUp(task, error);
+      }
+      const ids = new Set(lost.map(({ id }) => id));
+      // One that is on disk waited for them there, and is cancelled with them.
+      lost = [...this.#next.tasks, ...this.#stale, ...this.#fresh].filter((task) =>
+        task.storedStatus === NOT_STORED && !task.isGone &&
+        task.task.after.some((id) => ids.has(id))
+      );
+      for (const task of lost) if (!this.#stale.delete(task)) this.#fresh.delete(task);
+    }
   }
 
   /** The next batch, with what a failed one leaves before it and without what was given up. */

@@ -1,9 +1,12 @@
 /** Waits for what was begun before to be on disk: nothing is told of a task that a power failure could undo. */
 
 import { SdError } from "../../../protocol/errors.ts";
+import { isFinal } from "../../../protocol/task.ts";
+import type { Enqueued } from "../engine.ts";
 import type { LiveTask } from "../live_task.ts";
 import type { LiveTasks } from "../live_tasks.ts";
 import type { Journal } from "./journal.ts";
+import { safeRecord } from "./rows.ts";
 
 export class Safety {
   readonly #journal: Journal;
@@ -37,11 +40,17 @@ export class Safety {
     if (this.#entering.size > 0) await Promise.allSettled(this.#entering);
   }
 
-  /** Waits for a task that was there already to be safe as it is now; why it is not. */
-  async whyUnsafe(task: LiveTask): Promise<SdError | undefined> {
-    if (!this.#live.index.get(task.id)) return undefined;
+  /** What may be told of a submit whose task was there already: as it is on disk, and that it was not kept only where it is not. */
+  async ofKnown(task: LiveTask, enqueued: Enqueued): Promise<Enqueued> {
+    if (!this.#live.index.get(task.id)) return enqueued;
     this.#journal.hurry();
-    return await this.#failure();
+    const error = await this.#failure();
+    if (!error) return enqueued;
+    const record = safeRecord(task);
+    if (!record) return notKept(enqueued, error);
+    // Its end is told to whoever waits for it once that is safe.
+    const { status } = record;
+    return { ...enqueued, status, finished: isFinal(status) ? enqueued.finished : undefined };
   }
 
   /** Why what was there to commit could not be. */
@@ -54,4 +63,8 @@ export class Safety {
       throw error;
     }
   }
+}
+
+export function notKept(enqueued: Enqueued, error: SdError): Enqueued {
+  return { ...enqueued, outcome: "unsafe", finished: undefined, error };
 }

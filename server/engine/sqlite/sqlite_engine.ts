@@ -4,7 +4,6 @@
  * not written down, only its end: a task that is running when the server dies is queued in the file.
  */
 
-import type { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import type { NewTask } from "../../task/new_task.ts";
@@ -41,7 +40,7 @@ import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
-import { Safety } from "./safety.ts";
+import { notKept, Safety } from "./safety.ts";
 import type { Store } from "./store.ts";
 import { type Opened, STORED_STATUSES } from "./store_message.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
@@ -95,6 +94,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #backup: FileBackup;
   readonly #ends: UntoldEnds;
   readonly #safety: Safety;
+  /** The time of the last call that changed something. */
   #now: number;
 
   constructor(options: SqliteOptions) {
@@ -195,24 +195,23 @@ class SqliteEngine implements Engine, Keeper {
     };
     const writing = new FirstWrite();
     const finished: FinishedTask[] = [];
-    /** By place, tasks that were there already: why they are not safe, once that is known. */
-    const known = new Map<number, Promise<SdError | undefined>>();
+    /** By place, what may be told of tasks that were there already. */
+    const known = new Map<number, Promise<Enqueued>>();
     const taken = tasks.map((task, i) => {
       const { enqueued, kept, known: other } = takeIn(intake, task, now, finished);
       if (kept) {
         writing.add(kept);
         this.#journal.changed(kept);
       }
-      if (other) known.set(i, this.#safety.whyUnsafe(other));
+      if (other) known.set(i, this.#safety.ofKnown(other, enqueued));
       return { enqueued, kept };
     });
     await writing.done;
-    const enqueued = taken.map(({ enqueued, kept }) =>
-      unlessUnsafe(enqueued, writing.reasonOf(kept))
-    );
-    for (const [i, reason] of known) {
-      enqueued[i] = unlessUnsafe(enqueued[i] as Enqueued, await reason);
-    }
+    const enqueued = taken.map(({ enqueued, kept }) => {
+      const error = writing.reasonOf(kept);
+      return error ? notKept(enqueued, error) : enqueued;
+    });
+    for (const [i, told] of known) enqueued[i] = await told;
     return enqueued;
   }
 
@@ -225,7 +224,8 @@ class SqliteEngine implements Engine, Keeper {
     this.#pager.fetch(now);
     while (tasks.length === 0 && this.#pager.isFetching && !isStuck) {
       await this.#pager.fetched;
-      tasks = this.#live.lease(request, now, expired);
+      // What has ended meanwhile may be what one of them comes after.
+      tasks = this.#live.lease(request, Math.max(now, this.#now), expired);
       this.#pager.fetch(now);
     }
     this.#rates.started(tasks, request.rates);
@@ -243,6 +243,7 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
+    this.#now = now;
     return this.#ends.whenCommitted(this.#live.ack(acks, now));
   }
 
@@ -375,8 +376,4 @@ class SqliteEngine implements Engine, Keeper {
     if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
     return task;
   }
-}
-
-function unlessUnsafe(enqueued: Enqueued, error: SdError | undefined): Enqueued {
-  return error ? { ...enqueued, outcome: "unsafe", finished: undefined, error } : enqueued;
 }
