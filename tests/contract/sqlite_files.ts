@@ -17,24 +17,22 @@ export async function openTestSqlite(
 /** A disk of which a test says when it has no room. */
 export class FullDisk {
   readonly reports: string[] = [];
-  #room = Promise.resolve(true);
+  #hasRoom = Promise.resolve(true);
 
-  /** The next commit waits, and then does not find any room. */
+  /** The next commit waits for `refuse`, and then does not find any room. */
   fill(): { refuse(): void } {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#room = promise;
-    const refuse = () => {
-      this.#room = Promise.resolve(true);
-      resolve(false);
-    };
-    return { refuse };
+    this.#hasRoom = promise;
+    return { refuse: () => resolve(false) };
   }
 
   async open(path: string): Promise<Engine> {
     const through = (store: Store): Pick<Store, "call" | "close"> => ({
       call: async (call, ask) => {
-        if (call === "write" && !await this.#room) {
-          throw new StoreError("full", "database or disk is full");
+        if (call === "write") {
+          const hasRoom = this.#hasRoom;
+          this.#hasRoom = Promise.resolve(true);
+          if (!await hasRoom) throw new StoreError("full", "database or disk is full");
         }
         return await store.call(call, ask);
       },
