@@ -94,7 +94,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #backup: FileBackup;
   readonly #ends: UntoldEnds;
   readonly #safety: Safety;
-  /** The time of the last call that changed something. */
+  /** The time of the last submit, lease or result. */
   #now: number;
 
   constructor(options: SqliteOptions) {
