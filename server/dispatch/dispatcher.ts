@@ -4,6 +4,7 @@
  * it runs once more. A delayed task kicks it when it becomes due. Tasks of paused ops stay where they are.
  */
 
+import { setImmediate } from "node:timers";
 import type { Progress } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine, Leased } from "../engine/engine.ts";
@@ -30,6 +31,10 @@ export interface DispatcherOptions {
 const TURN_TASKS = 128;
 /** After an engine failed to lease; also the longest that a missed due time can go unnoticed. */
 const RETRY_MS = 1000;
+/** Rounds in a row, without a wait for anything outside, after which timers and sockets have their turn. */
+const ROUNDS_A_TURN = 32;
+/** Rounds in a row that hand out nothing and themselves ask for another: a fault of sd. */
+const MAX_IDLE_ROUNDS = 1000;
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -37,6 +42,8 @@ export class Dispatcher {
   readonly #quarantine = new Quarantine();
   #started = false;
   #again = false;
+  /** A round of the loop itself asked for another; what `kick` asks for is not counted. */
+  #roundAsks = false;
   #loop: Promise<void> | undefined;
   #lease: Promise<unknown> = Promise.resolve();
   #dueTimer: (() => void) | undefined;
@@ -112,12 +119,18 @@ export class Dispatcher {
     // Whoever kicked has more to do in this turn; the tasks of one read are enqueued together.
     await undefined;
     try {
-      while (this.#again && this.#started) {
-        this.#again = false;
-        // A copy: a runner may come or go while the engine is asked.
-        for (const runner of [...this.#runners]) await this.#serve(runner);
-        const first = this.#runners.shift();
-        if (first) this.#runners.push(first);
+      let idleRounds = 0;
+      for (let rounds = 1; this.#again && this.#started; rounds++) {
+        this.#again = this.#roundAsks = false;
+        const handedOut = await this.#round();
+        if (this.#roundAsks) this.#again = true;
+        idleRounds = handedOut === 0 && this.#roundAsks ? idleRounds + 1 : 0;
+        if (idleRounds >= MAX_IDLE_ROUNDS) return this.#giveUpRounds();
+        // Promises alone would keep this loop running before any timer and any socket.
+        if (rounds % ROUNDS_A_TURN === 0) await new Promise<void>((go) => setImmediate(go));
+      }
+      if (this.#quarantine.nextMs !== Infinity) {
+        this.#kickAt(this.#options.clock.now() + Math.ceil(this.#quarantine.nextMs));
       }
     } catch (error) {
       this.#options.log.bug("dispatcher", error);
@@ -125,13 +138,45 @@ export class Dispatcher {
     }
   }
 
-  async #serve(runner: Runner): Promise<void> {
+  /** Each runner has its turn; resolves with how many tasks were handed out. */
+  async #round(): Promise<number> {
+    let handedOut = 0;
+    // What a limit or a rate has just let go is for a suspect that waits for it, before all others.
+    const spared = this.#runners.filter((runner) => this.#quarantine.spares(runner));
+    const others = this.#runners.filter((runner) => !spared.includes(runner));
+    // A copy: a runner may come or go while the engine is asked.
+    for (const runner of [...spared, ...others]) handedOut += await this.#serve(runner);
+    const first = this.#runners.shift();
+    if (first) this.#runners.push(first);
+    return handedOut;
+  }
+
+  /** The loop asked itself again and again, for nothing: it goes on later, so that the server does. */
+  #giveUpRounds(): void {
+    this.#again = this.#roundAsks = false;
+    const runners = this.#runners.map(({ pid, room, held, accepts }) =>
+      `${pid}: room ${room}, holds ${held}${accepts ? "" : ", accepts nothing"}`
+    );
+    this.#options.log.bug(
+      "dispatcher",
+      new Error(
+        `${MAX_IDLE_ROUNDS} rounds handed out nothing and asked for another; the next look is in ` +
+          `${RETRY_MS} ms. Worker processes: ${runners.join("; ") || "none"}`,
+      ),
+    );
+    this.#kickAt(this.#options.clock.now() + RETRY_MS);
+  }
+
+  /** Resolves with how many tasks the runner was given. */
+  async #serve(runner: Runner): Promise<number> {
+    if (!this.#runners.includes(runner)) return 0;
     const allowed = this.#quarantine.allows(runner);
     const suspects = allowed === "suspect";
-    const limit = suspects ? 1 : Math.min(runner.room, TURN_TASKS);
-    if (allowed === "nothing" || limit <= 0 || !this.#started) return;
+    const limit = Math.min(runner.room, suspects ? 1 : TURN_TASKS);
+    if (allowed === "nothing" || limit <= 0 || !this.#started) return 0;
     const { engine, events, clock, leaseMs, pauses, bounds } = this.#options;
-    const ops = pauses.leasable(runner.ops);
+    const leasable = pauses.leasable(runner.ops);
+    const ops = suspects ? leasable : this.#leftBySuspects(leasable);
     const lease = engine.lease(
       {
         ops,
@@ -146,16 +191,36 @@ export class Dispatcher {
     );
     this.#lease = lease;
     const leased = await lease;
-    if (!this.#runners.includes(runner)) return await this.#giveBack(leased);
+    if (!this.#runners.includes(runner)) {
+      await this.#giveBack(leased);
+      return 0;
+    }
     if (leased.tasks.length > 0) runner.run(leased.tasks);
     if (events.watchers.any) {
       for (const task of leased.tasks) events.watchers.tell("started", task);
     }
-    const isSpared = leased.hasSuspects && this.#quarantine.open(this.#runners);
-    if (suspects) this.#quarantine.settle(leased.tasks.length > 0);
+    if (suspects) {
+      const gotOne = leased.tasks.length > 0;
+      this.#quarantine.settle(runner, { gotOne, waits: leased.suspectOps.size > 0 });
+      // It takes other tasks again.
+      if (!this.#quarantine.spares(runner)) this.#roundAsks = true;
+    } else if (this.#quarantine.need(leased.suspectOps, this.#runners)) {
+      this.#roundAsks = true;
+    }
     if (leased.expired.length > 0) events.emit(leased.expired);
-    if (suspects || isSpared || leased.tasks.length === limit) this.#again = true;
+    if (leased.tasks.length === limit) this.#roundAsks = true;
     if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
+    return leased.tasks.length;
+  }
+
+  /** The ops without those whose next start, by a limit or a rate, is for a suspect. */
+  #leftBySuspects(ops: ReadonlySet<string>): ReadonlySet<string> {
+    const { limits, rates } = this.#options.bounds;
+    let left: Set<string> | undefined;
+    for (const op of this.#quarantine.waiting()) {
+      if (ops.has(op) && (limits.has(op) || rates.has(op))) (left ??= new Set(ops)).delete(op);
+    }
+    return left ?? ops;
   }
 
   /** The runner left while tasks were leased for it: they are next again. */
@@ -164,7 +229,7 @@ export class Dispatcher {
     events.emit(expired);
     const nacks = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
     events.emit(await engine.nack(nacks, clock.now()));
-    this.#again = true;
+    this.#roundAsks = true;
   }
 
   #kickAt(time: number): void {

@@ -80,8 +80,11 @@ export interface Leased {
   readonly expired: readonly FinishedTask[];
   /** When the next delayed task becomes due; `Infinity` when there is none. */
   readonly nextDueAt: number;
-  /** Suspects are queued that may start now. */
-  readonly hasSuspects: boolean;
+  /**
+   * Those of the requested ops of which suspects are queued: the suspects that could start as the request
+   * came. Of a request for suspects: also those that a limit or a rate holds back.
+   */
+  readonly suspectOps: ReadonlySet<string>;
 }
 
 /** A completed task. */

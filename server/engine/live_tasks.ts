@@ -151,10 +151,12 @@ export class LiveTasks {
     return tasks;
   }
 
-  /** Suspects are queued that may start now. */
-  hasSuspects(request: LeaseRequest, now: number): boolean {
-    return this.#suspects.has(request.ops) &&
-      this.#suspects.has(this.gate.openOps(request, now));
+  /** Of the requested ops, those of which suspects are queued; see `Leased.suspectOps`. */
+  suspectOps(request: LeaseRequest, now: number): ReadonlySet<string> {
+    const all = this.#suspects.opsIn(request.ops);
+    if (all.size === 0 || request.suspects) return all;
+    this.wake(now);
+    return this.#suspects.startable(this.gate.openOps(request, now));
   }
 
   renew(leases: readonly number[], leaseMs: number, now: number): number[] {

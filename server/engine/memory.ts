@@ -102,9 +102,11 @@ class MemoryEngine implements Engine, Keeper {
   lease(request: LeaseRequest, now: number): Promise<Leased> {
     return settle(() => {
       const expired: FinishedTask[] = [];
+      // Before the lease: what it takes may be the last that a limit leaves to a suspect.
+      const startable = this.#live.suspectOps(request, now);
       const tasks = this.#live.lease(request, now, expired);
-      const hasSuspects = this.#live.hasSuspects(request, now);
-      return { tasks, expired, nextDueAt: this.#live.nextAt, hasSuspects };
+      const suspectOps = request.suspects ? this.#live.suspectOps(request, now) : startable;
+      return { tasks, expired, nextDueAt: this.#live.nextAt, suspectOps };
     });
   }
 

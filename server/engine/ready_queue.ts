@@ -101,9 +101,20 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return undefined;
   }
 
-  /** Whether there is an entry of one of `ops`, held back or not. */
-  has(ops: ReadonlySet<string>): boolean {
-    return this.#levels.some((level) => next(level, ops) !== undefined);
+  /** Those of `ops` of which there is an entry whose key is not parked. */
+  startable(ops: ReadonlySet<string>): ReadonlySet<string> {
+    const found = new Set<string>();
+    for (const level of this.#levels) {
+      for (const op of ops) if (front(level, op)) found.add(op);
+    }
+    return found;
+  }
+
+  /** Those of `ops` of which there is any entry. Looks at every lane: for a short queue. */
+  opsIn(ops: ReadonlySet<string>): ReadonlySet<string> {
+    const found = new Set<string>();
+    for (const { op } of this.heads(Infinity)) if (ops.has(op)) found.add(op);
+    return found;
   }
 
   /** The first entry of each lane that has any here; no more than `limit` entries are looked at. */

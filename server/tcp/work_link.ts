@@ -97,8 +97,12 @@ export class WorkLink implements LineHandler, Runner {
     this.#credit = hello.credit;
   }
 
+  get accepts(): boolean {
+    return !this.#retiring && this.#credit > 0;
+  }
+
   get room(): number {
-    return this.#retiring ? 0 : this.#credit - this.#held.size;
+    return this.accepts ? this.#credit - this.#held.size : 0;
   }
 
   get held(): number {

@@ -191,9 +191,9 @@ const LIFE: Tests = {
     }
     assertEquals(await leaseIds(engine), [other!]);
     const request = { ops: OPS, limit: 9, leaseMs: LEASE_MS };
-    assertEquals((await engine.lease(request, NOW)).hasSuspects, true);
+    assertEquals([...(await engine.lease(request, NOW)).suspectOps], ["square"]);
     const lease = await leaseSuspect(engine);
-    assertEquals((await engine.lease(request, NOW)).hasSuspects, false);
+    assertEquals((await engine.lease(request, NOW)).suspectOps.size, 0);
     const finished = await engine.ack([{ lease, result: "1" }], NOW);
     assertEquals(finished.map(({ id }) => id), [suspect]);
   },

@@ -89,11 +89,12 @@ export const OP_TESTS: Record<string, ContractTest> = {
     const ids = await submit(engine, ...numbered(2, 3));
     const request = { ops: OPS, limits: one, limit: 9, leaseMs: LEASE_MS };
     const free = await engine.lease({ ...request, limit: 0 }, NOW);
-    assertEquals(free.hasSuspects, true);
+    assertEquals([...free.suspectOps], ["square"]);
     assertEquals(idsOf(await leaseLimited(engine, one)), [ids[0]!]);
     const full = await engine.lease(request, NOW);
-    assertEquals([full.tasks.length, full.hasSuspects], [0, false]);
-    assertEquals((await engine.lease({ ...request, suspects: true }, NOW)).tasks.length, 0);
+    assertEquals([full.tasks.length, full.suspectOps.size], [0, 0]);
+    const held = await engine.lease({ ...request, suspects: true }, NOW);
+    assertEquals([held.tasks.length, [...held.suspectOps]], [0, ["square"]]);
     const records = await engine.get([suspect!, ...ids], { standingAt: NOW });
     assertEquals(records.map((record) => record?.standing?.heldBy), [
       "op_limit",

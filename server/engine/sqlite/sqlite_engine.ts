@@ -220,6 +220,8 @@ class SqliteEngine implements Engine, Keeper {
     const expired: FinishedTask[] = [];
     // What ran would have nowhere to leave its result.
     const isStuck = this.#journal.trouble && this.#journal.backlog > MAX_UNWRITTEN;
+    // Before the lease: what it takes may be the last that a limit leaves to a suspect.
+    const startable = this.#live.suspectOps(request, now);
     let tasks = isStuck ? [] : this.#live.lease(request, now, expired);
     this.#pager.fetch(now);
     while (tasks.length === 0 && this.#pager.isFetching && !isStuck) {
@@ -234,7 +236,7 @@ class SqliteEngine implements Engine, Keeper {
       tasks,
       expired: await this.#ends.whenCommittable(expired),
       nextDueAt: isMoreComing ? now : Math.min(this.#live.nextAt, this.#pager.nextAt),
-      hasSuspects: this.#live.hasSuspects(request, now),
+      suspectOps: request.suspects ? this.#live.suspectOps(request, now) : startable,
     };
   }
 
