@@ -157,7 +157,7 @@ export function startServer(options: ServerOptions): Server {
 
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number) => {
-    const deadline = clock.now() + graceMs;
+    const deadline = clock.awake() + graceMs;
     api.stopSubmits();
     schemas.stop();
     ops.giveUpWaiting();
@@ -165,7 +165,7 @@ export function startServer(options: ServerOptions): Server {
     await scheduler.stop();
     await dispatcher.stop();
     await untilIdle(dispatcher, clock, deadline);
-    await pool?.stop(Math.max(0, deadline - clock.now()));
+    await pool?.stop(Math.max(0, deadline - clock.awake()));
     await Promise.all([reclaimer.stop(), janitor.stop()]);
     // What came in is made safe, and told to those who wait for it.
     await Promise.all([settlement.settled(), entry.settled()]);
@@ -223,7 +223,7 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
 /** Resolves when no worker process holds a task, or at the deadline. */
 async function untilIdle(dispatcher: Dispatcher, clock: Clock, deadline: number): Promise<void> {
   const isBusy = () => dispatcher.runners.some((runner) => runner.held > 0);
-  while (isBusy() && clock.now() < deadline) {
+  while (isBusy() && clock.awake() < deadline) {
     await new Promise<void>((resolve) => clock.after(STOP_LOOK_MS, resolve));
   }
 }

@@ -56,8 +56,8 @@ export class CronStage {
       },
     });
     const tasks = {
-      get now() {
-        return clock.now();
+      get wall() {
+        return clock.wall();
       },
       checkOpen() {},
     };

@@ -1,22 +1,44 @@
-/** A clock that a test moves by hand: timers fire when it is moved over them, and never otherwise. */
+/**
+ * A clock that a test moves by hand: timers fire when it is moved over them, and never otherwise. The wall clock and the
+ * monotonic clock below it move apart where a machine sleeps, a process is stopped, or a clock is set.
+ */
 
 import { setImmediate } from "node:timers";
-import type { Clock } from "../server/clock.ts";
+import { AWAKE_STEP_MS, type Clock, SteadyClock } from "../server/clock.ts";
 
 export class HandClock implements Clock {
-  #now: number;
+  #wall: number;
+  #monotonic = 0;
   #timers: { at: number; run: () => void }[] = [];
+  #steady: SteadyClock;
 
   constructor(now: number | string) {
-    this.#now = typeof now === "string" ? Date.parse(now) : now;
+    this.#wall = typeof now === "string" ? Date.parse(now) : now;
+    this.#steady = this.#newClock();
   }
 
   now(): number {
-    return this.#now;
+    return this.#steady.now();
+  }
+
+  wall(): number {
+    return this.#steady.wall();
+  }
+
+  get aheadMs(): number {
+    return this.#steady.aheadMs;
+  }
+
+  awake(): number {
+    return this.#steady.awake();
+  }
+
+  reach(ms: number): void {
+    this.#steady.reach(ms);
   }
 
   after(ms: number, run: () => void): () => void {
-    const timer = { at: this.#now + ms, run };
+    const timer = { at: this.#monotonic + Math.max(0, ms), run };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
@@ -29,24 +51,59 @@ export class HandClock implements Clock {
 
   /** Lets `ms` pass, with every timer at its own time; what a timer starts is done before the next. */
   async pass(ms: number): Promise<void> {
-    const end = this.#now + ms;
+    const end = this.#monotonic + ms;
     await settled();
-    for (;;) {
-      const due = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-      if (!due) break;
-      this.#timers = this.#timers.filter((timer) => timer !== due);
-      this.#now = Math.max(this.#now, due.at);
-      due.run();
-      await settled();
+    for (let due = this.#firstUntil(end); due; due = this.#firstUntil(end)) {
+      this.#run(due.at);
+      await this.#fire(due);
     }
-    this.#now = end;
+    this.#run(end);
   }
 
-  /** The time becomes another one, as when a machine wakes up; timers fire as late as they then are. */
+  /** The wall clock becomes another one: it is set, or the machine slept for so long. */
   async jump(ms: number): Promise<void> {
-    this.#timers = this.#timers.map(({ at, run }) => ({ at: at + ms, run }));
-    this.#now += ms;
+    this.#wall += ms;
     await settled();
+  }
+
+  /** The process is stopped for `ms` and goes on: the timers that came due fire late, one after the other. */
+  async stop(ms: number): Promise<void> {
+    this.#wall += ms;
+    this.#monotonic += ms;
+    for (let due = this.#firstUntil(this.#monotonic); due;) {
+      await this.#fire(due);
+      due = this.#firstUntil(this.#monotonic);
+    }
+  }
+
+  /** Another process begins: what the clock of the one before knew is forgotten, and its timers are gone. */
+  restart(): void {
+    this.#timers = [];
+    this.#steady = this.#newClock();
+  }
+
+  #newClock(): SteadyClock {
+    return new SteadyClock({ wall: () => this.#wall, monotonic: () => this.#monotonic });
+  }
+
+  #firstUntil(end: number) {
+    return this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+  }
+
+  async #fire(due: { run: () => void }): Promise<void> {
+    this.#timers = this.#timers.filter((timer) => timer !== due);
+    due.run();
+    await settled();
+  }
+
+  /** Up to `end`, awake all the way. */
+  #run(end: number): void {
+    while (this.#monotonic < end) {
+      const step = Math.min(AWAKE_STEP_MS, end - this.#monotonic);
+      this.#monotonic += step;
+      this.#wall += step;
+      this.#steady.awake();
+    }
   }
 }
 

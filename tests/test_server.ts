@@ -1,7 +1,7 @@
 /** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
 
 import { BUILTIN_WORK, type PoolWork } from "../protocol/pool_start.ts";
-import { systemClock } from "../server/clock.ts";
+import { type Clock, systemClock } from "../server/clock.ts";
 import type { Engine } from "../server/engine/engine.ts";
 import { openEngine } from "../server/engine/open.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "../server/limits.ts";
@@ -16,6 +16,7 @@ export interface TestServerOptions {
   readonly engine?: Engine;
   readonly workers?: number;
   readonly leaseMs?: number;
+  readonly clock?: Clock;
   readonly graceMs?: number;
   readonly tokens?: readonly string[];
   readonly tls?: TlsFiles;
@@ -56,7 +57,7 @@ export class TestServer implements AsyncDisposable {
       engine: options.engine ?? await openEngine("memory:", limits),
       secret,
       limits,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       log,
       version: "0.0.0-test",
       ...(leaseMs === undefined ? {} : { leaseMs }),

@@ -14,7 +14,7 @@ import type { TaskApi } from "./task_api.ts";
 
 export interface CronApiOptions {
   readonly book: CronBook;
-  readonly tasks: Pick<TaskApi, "now" | "checkOpen">;
+  readonly tasks: Pick<TaskApi, "wall" | "checkOpen">;
   readonly check: Pick<SubmitCheck, "checkOp" | "checkArguments">;
   /** To be told of every change. */
   readonly scheduler: { wake(): void };
@@ -31,7 +31,7 @@ export class CronApi {
   /** Makes the recurring task that a submitted line asks for; resolves once it is safe. */
   async create(message: JsonObject, line: string): Promise<CronAnswer> {
     const { book, tasks, check } = this.#options;
-    const task = newCronTask(message, line, tasks.now);
+    const task = newCronTask(message, line, tasks.wall);
     tasks.checkOpen();
     if (!book.get(task.id)) {
       check.checkOp(task.op);
@@ -70,7 +70,7 @@ export class CronApi {
     return this.#inTurn(async () => {
       const { task } = this.#find(id);
       if (!task.record.paused) return this.#answer(this.#find(id));
-      const resumedAt = this.#options.tasks.now;
+      const resumedAt = this.#options.tasks.wall;
       return await this.#keep({ ...task, record: { ...task.record, paused: false, resumedAt } });
     });
   }
@@ -104,7 +104,7 @@ export class CronApi {
   }
 
   #next({ task, reachedAt }: CronEntry): { next_at?: string } {
-    const nextAt = task.rule.nextAfter(Math.max(reachedAt, this.#options.tasks.now));
+    const nextAt = task.rule.nextAfter(Math.max(reachedAt, this.#options.tasks.wall));
     return nextAt === undefined ? {} : { next_at: time(nextAt) };
   }
 

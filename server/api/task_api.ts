@@ -106,6 +106,10 @@ export class TaskApi {
     return this.#options.clock.now();
   }
 
+  get wall(): number {
+    return this.#options.clock.wall();
+  }
+
   /** From now on every submit is refused. */
   stopSubmits(): void {
     this.#stopping = true;

@@ -29,12 +29,14 @@ export interface DispatcherOptions {
 
 /** Tasks leased for one runner before the next has its turn. */
 const TURN_TASKS = 128;
-/** After an engine failed to lease; also the longest that a missed due time can go unnoticed. */
+/** After an engine failed to lease. */
 const RETRY_MS = 1000;
 /** Rounds in a row, without a wait for anything outside, after which timers and sockets have their turn. */
 const ROUNDS_A_TURN = 32;
 /** Rounds in a row that hand out nothing and themselves ask for another: a fault of sd. */
 const MAX_IDLE_ROUNDS = 1000;
+/** Longest wait for a due time, in ms: a clock that jumps ahead is noticed within it. */
+const LOOK_MS = 1000;
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -184,7 +186,7 @@ export class Dispatcher {
         limits: bounds.limits,
         versions: runner.versions,
         limit,
-        leaseMs,
+        leaseUntil: clock.awake() + leaseMs,
         suspects,
       },
       clock.now(),
@@ -236,7 +238,8 @@ export class Dispatcher {
     if (time >= this.#dueAt || !this.#started) return;
     this.#dueTimer?.();
     this.#dueAt = time;
-    this.#dueTimer = this.#options.clock.after(time - this.#options.clock.now(), () => {
+    const { clock } = this.#options;
+    this.#dueTimer = clock.after(Math.min(time - clock.now(), LOOK_MS), () => {
       this.#dueAt = Infinity;
       this.kick();
     });

@@ -1,6 +1,10 @@
-/** Takes back the leases of worker processes that have gone silent. */
+/**
+ * Takes back the leases of worker processes that have gone silent. Leases are measured by the time in which this process
+ * was awake: after a stop of the server, or of the machine, none has run out that had not before, and the renewals that
+ * wait in the sockets are read first.
+ */
 
-import type { Clock } from "../clock.ts";
+import { AWAKE_STEP_MS, type Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
@@ -16,23 +20,34 @@ export interface ReclaimerOptions {
   readonly leaseMs: number;
 }
 
+/** Looks at all leases in the time of one. */
+const LOOKS = 10;
+/** Between two readings of the clock, which counts as awake what it is read in: half of a step, in ms. */
+const READ_MS = AWAKE_STEP_MS / 2;
+
 export function createReclaimer(options: ReclaimerOptions): Ticker {
   const { engine, events, dispatcher, clock, log, leaseMs } = options;
+  const lookMs = leaseMs / LOOKS;
+  let nextLook = 0;
   return new Ticker({
     room: "reclaimer",
     clock,
     log,
     async work() {
-      const logOf = (lease: number) => dispatcher.logOf(lease);
-      const { lost, finished } = await engine.reclaim(clock.now(), logOf);
-      if (lost.length > 0) {
-        log.warn("reclaimer", `${lost.length} leases ran out; their tasks are queued again`);
-        // Should the worker still live, it learns that the tasks are not its own any more.
-        dispatcher.stopTasks(lost, "lost");
-        events.emit(finished);
-        dispatcher.kick();
+      const awake = clock.awake();
+      if (awake >= nextLook) {
+        nextLook = awake + lookMs;
+        const logOf = (lease: number) => dispatcher.logOf(lease);
+        const { lost, finished } = await engine.reclaim(awake, clock.now(), logOf);
+        if (lost.length > 0) {
+          log.warn("reclaimer", `${lost.length} leases ran out; their tasks are queued again`);
+          // Should the worker still live, it learns that the tasks are not its own any more.
+          dispatcher.stopTasks(lost, "lost");
+          events.emit(finished);
+          dispatcher.kick();
+        }
       }
-      return leaseMs / 3;
+      return Math.min(lookMs, READ_MS);
     },
   });
 }

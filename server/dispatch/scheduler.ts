@@ -33,6 +33,8 @@ interface Plan {
   /** Times that came, whose tasks no engine has taken yet; oldest first. */
   owed: number[];
   lastAt: number | undefined;
+  /** The wall clock is before `reachedAt`, and the log says so. */
+  isAhead: boolean;
 }
 
 /** A time noticed later than this was missed. Restarting a server takes less. */
@@ -41,7 +43,7 @@ const GRACE_MS = 10_000;
 const LOOK_MS = 5000;
 /** After the engine took no tasks. */
 const RETRY_MS = 1000;
-/** A clock set back by more was wrong before: waiting for it to come back would be for ever. */
+/** Longest wait of a clock that was set back for the last time that was submitted: with more, it was wrong before. */
 const MAX_BACK_MS = 86_400_000;
 
 export class Scheduler {
@@ -86,10 +88,10 @@ export class Scheduler {
     let failed = false;
     while (this.#again && this.#started) {
       this.#again = false;
-      failed = !await this.#look(clock.now());
+      failed = !await this.#look(clock.wall());
     }
     if (!this.#started) return;
-    const waitMs = failed ? RETRY_MS : Math.min(this.#nextAt() - clock.now(), LOOK_MS);
+    const waitMs = failed ? RETRY_MS : Math.min(this.#nextAt() - clock.wall(), LOOK_MS);
     this.#cancelTimer = clock.after(Math.max(0, waitMs), () => this.wake());
   }
 
@@ -100,7 +102,7 @@ export class Scheduler {
       const entries = book.list();
       this.#forget(entries);
       for (const entry of entries) this.#notice(entry, now);
-      const tookAll = await this.#submitOwed(now);
+      const tookAll = await this.#submitOwed();
       await this.#save();
       if (tookAll && this.#isFailing) log.info("scheduler", "recurring tasks are submitted again");
       if (!tookAll) this.#tellFailure("the queue is full");
@@ -124,21 +126,49 @@ export class Scheduler {
 
   /** Adds the times that have come to what is owed. */
   #notice(entry: CronEntry, now: number): void {
-    const { log } = this.#options;
     const { id, rule, record } = entry.task;
     const plan = this.#planOf(entry);
     if (record.paused) {
       plan.nextAt = undefined;
       return;
     }
-    if (plan.reachedAt > now + MAX_BACK_MS) {
-      log.warn("scheduler", `the clock was set back; the recurring task ${id} goes on from now`);
-      plan.reachedAt = now;
-      plan.nextAt = undefined;
-    }
+    this.#heedSetBack(id, plan, now);
     plan.nextAt ??= rule.nextAfter(plan.reachedAt) ?? Infinity;
     if (plan.nextAt > now) return;
-    const missedBefore = Math.max(now - GRACE_MS, record.resumedAt);
+    this.#owe(entry, plan, now);
+    plan.reachedAt = now;
+    plan.nextAt = rule.nextAfter(now) ?? Infinity;
+  }
+
+  /**
+   * The wall clock was set back: goes on after the last time that was submitted, so that no time runs twice and none is
+   * waited for that never ran. A clock that was wrong by more than a day is not waited for at all.
+   */
+  #heedSetBack(id: string, plan: Plan, now: number): void {
+    const wasAhead = plan.isAhead;
+    plan.isAhead = plan.reachedAt > now;
+    if (!plan.isAhead) return;
+    if (plan.lastAt !== undefined && plan.lastAt > now + MAX_BACK_MS) plan.lastAt = undefined;
+    const from = Math.max(now, plan.lastAt ?? 0);
+    if (from < plan.reachedAt) {
+      plan.reachedAt = from;
+      plan.nextAt = undefined;
+    }
+    if (wasAhead) return;
+    this.#options.log.warn(
+      "scheduler",
+      `the clock was set back; the recurring task ${id} goes on after ${
+        new Date(from).toISOString()
+      }`,
+    );
+  }
+
+  /** The times up to `now`, as `catch_up` says. */
+  #owe({ task: { id, rule, record } }: CronEntry, plan: Plan, now: number): void {
+    const { log } = this.#options;
+    const { resumedAt } = record;
+    // A time in the future is that of a clock that was set back since.
+    const missedBefore = Math.max(now - GRACE_MS, resumedAt > now ? 0 : resumedAt);
     const { times, missed } = rule.due({ after: plan.reachedAt, until: now, missedBefore });
     if (missed) {
       const since = new Date(plan.reachedAt).toISOString();
@@ -154,14 +184,13 @@ export class Scheduler {
       plan.owed.splice(0, tooMany);
       log.warn("scheduler", `the recurring task ${id} lost ${tooMany} times: nothing took them`);
     }
-    plan.reachedAt = now;
-    plan.nextAt = rule.nextAfter(now) ?? Infinity;
   }
 
   #planOf({ task, reachedAt, lastAt }: CronEntry): Plan {
     let plan = this.#plans.get(task.id);
     if (!plan) {
-      plan = { createdAt: task.record.createdAt, reachedAt, nextAt: undefined, owed: [], lastAt };
+      const { createdAt } = task.record;
+      plan = { createdAt, reachedAt, nextAt: undefined, owed: [], lastAt, isAhead: false };
       this.#plans.set(task.id, plan);
     } else if (reachedAt > plan.reachedAt) {
       // Another server of this engine was faster.
@@ -174,7 +203,7 @@ export class Scheduler {
   }
 
   /** False where there was no room for all tasks. */
-  async #submitOwed(now: number): Promise<boolean> {
+  async #submitOwed(): Promise<boolean> {
     let batch: { id: string; plan: Plan; at: number; run: NewTask }[] = [];
     let tookAll = true;
     const flush = async () => {
@@ -191,13 +220,13 @@ export class Scheduler {
       });
       batch = [];
     };
-    const { book, defaultsOf } = this.#options;
+    const { book, clock, defaultsOf } = this.#options;
     for (const { task } of book.list()) {
       const plan = this.#plans.get(task.id);
       if (!plan || task.record.paused) continue;
       const defaults = defaultsOf?.(task.op);
       for (const at of plan.owed) {
-        batch.push({ id: task.id, plan, at, run: cronRun(task, at, now, defaults) });
+        batch.push({ id: task.id, plan, at, run: cronRun(task, at, clock.now(), defaults) });
       }
       if (batch.length >= MAX_CATCH_UP) await flush();
     }
@@ -212,7 +241,9 @@ export class Scheduler {
       if (!plan || plan.createdAt !== task.record.createdAt) continue;
       const [first] = plan.owed;
       const done = first === undefined ? plan.reachedAt : first - 1;
-      if (done !== reachedAt) await book.saveProgress(task.id, done, plan.lastAt);
+      if (done === reachedAt) continue;
+      const { createdAt, lastAt } = plan;
+      await book.saveProgress(task.id, { reachedAt: done, lastAt, of: createdAt });
     }
   }
 

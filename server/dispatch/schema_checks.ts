@@ -58,7 +58,7 @@ export class SchemaChecks {
     }
     this.#checking.begin(chars);
     const faults = submits.map(() => null);
-    const until = this.#options.clock.now() + ALL_CHECKS_MS;
+    const until = this.#options.clock.awake() + ALL_CHECKS_MS;
     const round: Round = { submits, faults, until, asked: new Set() };
     await this.#settle(round, submits.map((_, place) => place));
     this.#checking.end(chars);
@@ -74,7 +74,7 @@ export class SchemaChecks {
   /** A worker process has gone; the directory knows. */
   left(runner: Runner): void {
     const { ops, clock } = this.#options;
-    const now = clock.now();
+    const now = clock.awake();
     this.#overdue.delete(runner);
     for (const [op, lostAt] of this.#lostAt) {
       if (lostAt + CHECK_MS <= now) this.#lostAt.delete(op);
@@ -114,7 +114,7 @@ export class SchemaChecks {
   }
 
   async #askOf(runner: Runner, round: Round, places: readonly number[]): Promise<void> {
-    const waitMs = Math.min(CHECK_MS, round.until - this.#options.clock.now());
+    const waitMs = Math.min(CHECK_MS, round.until - this.#options.clock.awake());
     if (waitMs <= 0) return;
     const answer = runner.check(places.map((place) => round.submits[place]!));
     const faults = await this.#answerOf(runner, answer, waitMs);
@@ -128,7 +128,7 @@ export class SchemaChecks {
 
   /** Waits for a process that has the ops of `places`, where the last one went a moment ago. */
   async #awaitRunner(round: Round, places: readonly number[]): Promise<void> {
-    const now = this.#options.clock.now();
+    const now = this.#options.clock.awake();
     const waiting: number[] = [];
     let waitMs = round.until - now;
     for (const place of places) {

@@ -83,7 +83,7 @@ export class Settlement {
   async renew(leases: readonly number[]): Promise<void> {
     const { engine, clock, leaseMs, dispatcher, log } = this.#options;
     try {
-      const lost = await engine.renew(leases, leaseMs, clock.now());
+      const lost = await engine.renew(leases, clock.awake() + leaseMs);
       if (lost.length > 0) dispatcher.stopTasks(lost, "lost");
     } catch (error) {
       log.bug("dispatcher", error);

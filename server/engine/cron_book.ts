@@ -19,7 +19,9 @@ export interface CronEntry {
 /** As it is kept. */
 interface CronProgress {
   readonly reachedAt: number;
-  readonly lastAt?: number;
+  readonly lastAt?: number | undefined;
+  /** `createdAt` of the record that it is the progress of; older releases do not say. */
+  readonly of?: number;
 }
 
 interface Kept {
@@ -78,8 +80,7 @@ export class CronBook {
     }
   }
 
-  async saveProgress(id: string, reachedAt: number, lastAt: number | undefined): Promise<void> {
-    const progress: CronProgress = { reachedAt, ...(lastAt === undefined ? {} : { lastAt }) };
+  async saveProgress(id: string, progress: CronProgress): Promise<void> {
     await this.#settings.save(PROGRESS_PREFIX + id, JSON.stringify(progress));
   }
 
@@ -96,8 +97,9 @@ export class CronBook {
         : readCronTask(id, JSON.parse(value) as CronRecord);
       const { createdAt } = task.record;
       const come = progress === undefined ? undefined : JSON.parse(progress) as CronProgress;
-      // One that was removed may have left its progress to the next with its id.
-      if (!come || come.reachedAt < createdAt) {
+      // One that was removed may have left its progress to the next with its id. By the time alone a task whose clock
+      // was ahead when it was made cannot be told from that.
+      if (!come || (come.of === undefined ? come.reachedAt < createdAt : come.of !== createdAt)) {
         return { task, reachedAt: createdAt, lastAt: undefined };
       }
       return { task, reachedAt: come.reachedAt, lastAt: come.lastAt };

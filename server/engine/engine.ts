@@ -50,8 +50,8 @@ export interface LeaseRequest {
   readonly versions?: ReadonlyMap<string, string>;
   /** Most tasks to lease. */
   readonly limit: number;
-  /** The lease runs out so many ms after `now`, unless it is renewed. */
-  readonly leaseMs: number;
+  /** When the lease runs out unless it is renewed, on the clock by which `reclaim` is asked. */
+  readonly leaseUntil: number;
   /**
    * Only suspects: tasks whose next death is their last. Without it no suspect is leased: it runs while
    * its worker process holds nothing else, so that a death in which it runs is its own.
@@ -101,9 +101,10 @@ export interface Nack {
   readonly lease: number;
   /**
    * `failed`: it threw or timed out, and may be attempted again. `stopped`: as a cancel asked.
-   * `released`: it was never started. `died`: its worker process did; not the task's fault.
+   * `released`: it was never started. `lost`: its lease ran out. `died`: its worker process did; not the task's
+   * fault.
    */
-  readonly reason: "failed" | "stopped" | "released" | "died";
+  readonly reason: "failed" | "stopped" | "released" | "lost" | "died";
   /** Of `failed`. Of `died`: what the process died of; the task's error where this death is its last. */
   readonly error?: ErrorBody<FailureCode>;
   /** Of `failed`: no further attempt, whatever the task's options say. */
@@ -282,14 +283,18 @@ export interface Engine {
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;
   /** Hands out queued tasks: higher priority first, then first in first out. */
   lease(request: LeaseRequest, now: number): Promise<Leased>;
-  /** Extends leases to `leaseMs` after `now`; answers those that are lost. */
-  renew(leases: readonly number[], leaseMs: number, now: number): Promise<number[]>;
+  /** Extends leases to `leaseUntil`; answers those that are lost. */
+  renew(leases: readonly number[], leaseUntil: number): Promise<number[]>;
   /** Completes tasks; a lease that was lost gives nothing. */
   ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]>;
   /** Ends runs that have no result; answers the tasks that are final by it. */
   nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]>;
-  /** Takes back leases that ran out, as if their worker process had died; `logOf` knows what was said. */
+  /**
+   * Takes back leases that run out at `leaseTime` or earlier. Nothing has died: the tasks are queued again, and neither
+   * an attempt nor a death is counted. `logOf` knows what was said.
+   */
   reclaim(
+    leaseTime: number,
     now: number,
     logOf?: (lease: number) => TaskLog | undefined,
   ): Promise<{ lost: number[]; finished: FinishedTask[] }>;

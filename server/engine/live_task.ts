@@ -37,7 +37,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   runAt: number;
   startedAt = 0;
   finishedAt = 0;
-  /** When its lease runs out; of a running task. */
+  /** When its lease runs out, on the clock of leases; of a running task. */
   leaseUntil = 0;
   result: string | undefined = undefined;
   error: ErrorBody<FailureCode> | undefined = undefined;

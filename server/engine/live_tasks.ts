@@ -139,8 +139,9 @@ export class LiveTasks {
       }
       const lease = ++this.#lease;
       this.#move(task, { type: "lease", lease });
-      task.startedAt = now;
-      task.leaseUntil = now + request.leaseMs;
+      // A task may come from a machine whose clock is ahead.
+      task.startedAt = Math.max(now, task.task.createdAt);
+      task.leaseUntil = request.leaseUntil;
       const version = request.versions?.get(task.op);
       if (task.trail?.version !== version) task.trail = ranBy(task.trail, version);
       this.running.set(lease, task);
@@ -159,10 +160,10 @@ export class LiveTasks {
     return this.#suspects.startable(this.gate.openOps(request, now));
   }
 
-  renew(leases: readonly number[], leaseMs: number, now: number): number[] {
+  renew(leases: readonly number[], leaseUntil: number): number[] {
     return leases.filter((lease) => {
       const task = this.running.get(lease);
-      if (task) task.leaseUntil = now + leaseMs;
+      if (task) task.leaseUntil = leaseUntil;
       return !task;
     });
   }
@@ -188,14 +189,15 @@ export class LiveTasks {
   }
 
   reclaim(
+    leaseTime: number,
     now: number,
     logOf: (lease: number) => TaskLog | undefined = () => undefined,
   ): { lost: number[]; finished: FinishedTask[] } {
     const finished: FinishedTask[] = [];
-    const lost = [...this.running.entries()].filter(([, task]) => task.leaseUntil <= now)
+    const lost = [...this.running.entries()].filter(([, task]) => task.leaseUntil <= leaseTime)
       .map(([lease]) => lease);
     for (const lease of lost) {
-      this.#nack({ lease, reason: "died", log: logOf(lease) }, now, finished);
+      this.#nack({ lease, reason: "lost", log: logOf(lease) }, now, finished);
     }
     return { lost, finished };
   }
@@ -290,6 +292,8 @@ export class LiveTasks {
         return this.#end(task, { type: "release", lease }, now, finished);
       case "stopped":
         return this.#end(task, { type: "stop", lease }, now, finished);
+      case "lost":
+        return this.#end(task, { type: "lose", lease }, now, finished);
       case "died":
         if (task.state.deaths + 1 === MAX_DEATHS) {
           task.error = nack.error ?? {
@@ -356,7 +360,7 @@ export class LiveTasks {
       this.#keeper.changed(task);
       this.#place(task);
     } else {
-      task.finishedAt = now;
+      task.finishedAt = Math.max(now, task.startedAt, task.task.createdAt);
       this.#close(task);
       if (status !== "failed") task.error = undefined;
       this.#keeper.changed(task);

@@ -110,8 +110,8 @@ class MemoryEngine implements Engine, Keeper {
     });
   }
 
-  renew(leases: readonly number[], leaseMs: number, now: number): Promise<number[]> {
-    return settle(() => this.#live.renew(leases, leaseMs, now));
+  renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
+    return settle(() => this.#live.renew(leases, leaseUntil));
   }
 
   ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
@@ -123,10 +123,11 @@ class MemoryEngine implements Engine, Keeper {
   }
 
   reclaim(
+    leaseTime: number,
     now: number,
     logOf?: (lease: number) => TaskLog | undefined,
   ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
-    return settle(() => this.#live.reclaim(now, logOf));
+    return settle(() => this.#live.reclaim(leaseTime, now, logOf));
   }
 
   cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {

@@ -1,7 +1,7 @@
 /**
  * The life of a task as a pure function: what may happen to it in which state. Every engine obeys it.
  *
- *              ┌────────────── release, die (≤ 2), restart, fail with attempts left ────────┐
+ *              ┌─────────── release, lose, die (≤ 2), restart, fail with attempts left ─────┐
  *              ▼                                                                           │
  *     ──▶ queued ──lease──▶ running ──complete──▶ completed                                │
  *     │    ▲  │ │              ├──fail (last attempt), die (3rd)──▶ failed                 │
@@ -39,7 +39,9 @@ export type TaskEvent =
   | { readonly type: "stop"; readonly lease: number }
   /** The worker never started it. */
   | { readonly type: "release"; readonly lease: number }
-  /** The worker process died, or was silent until the lease ran out. */
+  /** Its lease ran out: its worker process was silent, which is no death. */
+  | { readonly type: "lose"; readonly lease: number }
+  /** The worker process died. */
   | { readonly type: "die"; readonly lease: number }
   /** The server that knew who runs it is gone; no fault of the task, nor of its workers. */
   | { readonly type: "restart" }
@@ -98,7 +100,10 @@ export function transition(state: TaskState, event: TaskEvent): TaskState | unde
   }
 }
 
-type RunEnd = Extract<TaskEvent, { type: "complete" | "fail" | "stop" | "release" | "die" }>;
+type RunEnd = Extract<
+  TaskEvent,
+  { type: "complete" | "fail" | "stop" | "release" | "lose" | "die" }
+>;
 
 function afterRun(state: TaskState, event: RunEnd): TaskState {
   const { attempt, deaths } = state;
@@ -112,6 +117,7 @@ function afterRun(state: TaskState, event: RunEnd): TaskState {
     case "fail":
       return ended(event.again ? "delayed" : "failed", attempt, deaths);
     case "release":
+    case "lose":
       return ended("queued", attempt - 1, deaths);
     case "die":
       return deaths + 1 < MAX_DEATHS

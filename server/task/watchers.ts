@@ -55,7 +55,7 @@ export class Watchers {
   #event(name: WatchEvent["event"], task: WatchedTask, details?: EventDetails): WatchEvent {
     return {
       event: name,
-      at: new Date(this.#clock.now()).toISOString(),
+      at: new Date(this.#clock.wall()).toISOString(),
       task_id: task.id,
       op: task.op,
       ...(task.attempt > 0 ? { attempt: task.attempt } : {}),

@@ -32,7 +32,7 @@ export async function leaseMany(engine: Engine, limit: number, now = NOW): Promi
   const leased: LeasedTask[] = [];
   // An engine may hand out fewer than there are, and more when it is asked again.
   while (leased.length < limit) {
-    const request = { ops: OPS, limit: limit - leased.length, leaseMs: LEASE_MS };
+    const request = { ops: OPS, limit: limit - leased.length, leaseUntil: now + LEASE_MS };
     const { tasks } = await engine.lease(request, now);
     if (tasks.length === 0) break;
     leased.push(...tasks.map((task) => ({
@@ -51,7 +51,7 @@ export async function leaseMany(engine: Engine, limit: number, now = NOW): Promi
 
 /** The lease of the one suspect there is. */
 export async function leaseSuspect(engine: Engine): Promise<number> {
-  const request = { ops: OPS, limit: 1, leaseMs: LEASE_MS, suspects: true };
+  const request = { ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS, suspects: true };
   const { tasks } = await engine.lease(request, NOW);
   assertEquals(tasks.length, 1, "one suspect was queued");
   return tasks[0]!.lease;

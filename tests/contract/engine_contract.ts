@@ -132,7 +132,10 @@ const LIFE: Tests = {
       );
       assertEquals(news, []);
       assertEquals(await statusOf(engine, id!), "delayed");
-      const early = await engine.lease({ ops: OPS, limit: 1, leaseMs: LEASE_MS }, now + wait - 1);
+      const early = await engine.lease(
+        { ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS },
+        now + wait - 1,
+      );
       assertEquals([early.tasks.length, early.nextDueAt], [0, now + wait]);
       now += wait;
     }
@@ -190,7 +193,7 @@ const LIFE: Tests = {
       await engine.nack([{ lease, reason: "died" }], NOW);
     }
     assertEquals(await leaseIds(engine), [other!]);
-    const request = { ops: OPS, limit: 9, leaseMs: LEASE_MS };
+    const request = { ops: OPS, limit: 9, leaseUntil: NOW + LEASE_MS };
     assertEquals([...(await engine.lease(request, NOW)).suspectOps], ["square"]);
     const lease = await leaseSuspect(engine);
     assertEquals((await engine.lease(request, NOW)).suspectOps.size, 0);
@@ -202,18 +205,38 @@ const LIFE: Tests = {
     const [kept, gone] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
     const a = await leaseOne(engine);
     const b = await leaseOne(engine);
-    assertEquals(await engine.renew([a.lease], LEASE_MS, NOW + 10_000), []);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS - 1)).lost, []);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS)).lost, [b.lease]);
+    assertEquals(await engine.renew([a.lease], NOW + 10_000 + LEASE_MS), []);
+    assertEquals((await engine.reclaim(NOW + LEASE_MS - 1, NOW + LEASE_MS - 1)).lost, []);
+    assertEquals((await engine.reclaim(NOW + LEASE_MS, NOW + LEASE_MS)).lost, [b.lease]);
     assertEquals(await statusOf(engine, kept!), "running");
     assertEquals(await statusOf(engine, gone!), "queued");
-    assertEquals(await engine.renew([a.lease, b.lease], LEASE_MS, NOW + LEASE_MS), [b.lease]);
+    assertEquals(await engine.renew([a.lease, b.lease], NOW + 2 * LEASE_MS), [b.lease]);
+  },
+
+  async "a lease that runs out is no death and no attempt, however often"(engine) {
+    const [id] = await submit(engine, task());
+    for (let i = 0; i < 5; i++) {
+      const { lease, attempt } = await leaseOne(engine);
+      assertEquals(attempt, 1);
+      const { lost, finished } = await engine.reclaim(NOW + LEASE_MS, NOW);
+      assertEquals([lost, finished], [[lease], []]);
+      assertEquals((await engine.get([id!]))[0]?.deaths, 0);
+    }
+    assertEquals(await statusOf(engine, id!), "queued");
+  },
+
+  async "the stamps of a task are in order, also where its first is ahead of the clock"(engine) {
+    const [id] = await submit(engine, { ...task(), createdAt: NOW + 500 });
+    const { lease } = await leaseOne(engine, NOW + 100);
+    await engine.ack([{ lease, result: "1" }], NOW + 200);
+    const [record] = await engine.get([id!]);
+    assertEquals([record?.startedAt, record?.finishedAt], [NOW + 500, NOW + 500]);
   },
 
   async "a delayed task is not leased before its time"(engine) {
     const [id] = await submit(engine, task({ task: { delay: 500 } }));
     assertEquals(await statusOf(engine, id!), "delayed");
-    const early = await engine.lease({ ops: OPS, limit: 1, leaseMs: LEASE_MS }, NOW + 499);
+    const early = await engine.lease({ ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS }, NOW + 499);
     assertEquals([early.tasks.length, early.nextDueAt], [0, NOW + 500]);
     assertEquals(await leaseIds(engine, 1, NOW + 500), [id!]);
   },
@@ -224,7 +247,10 @@ const LIFE: Tests = {
       task({ task: { expires: 100 } }),
       task({ task: { expires: 200, delay: 150 } }),
     );
-    const leased = await engine.lease({ ops: OPS, limit: 9, leaseMs: LEASE_MS }, NOW + 100);
+    const leased = await engine.lease(
+      { ops: OPS, limit: 9, leaseUntil: NOW + LEASE_MS },
+      NOW + 100,
+    );
     assertEquals(leased.tasks, []);
     assertEquals(leased.expired.map(({ id, status }) => [id, status]), [[a, "expired"]]);
     assertEquals((await engine.prune(NOW + 199)).expired, []);

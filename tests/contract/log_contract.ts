@@ -11,7 +11,6 @@ import {
   FAILED,
   LEASE_MS,
   leaseOne,
-  leaseSuspect,
   NOW,
   OPS,
   submit,
@@ -92,12 +91,13 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     const last = await leaseOne(engine);
     const { lost } = await engine.reclaim(
       NOW + LEASE_MS,
+      NOW + LEASE_MS,
       (lease) => lease === last.lease ? logOf(last, "lost") : undefined,
     );
     assertEquals(lost, [last.lease]);
     const kept = ["1 attempt 1: died", "2 attempt 1: released", "3 attempt 1: lost"];
     assertEquals(told(await recordOf(engine, died!)), kept);
-    const lease = await leaseSuspect(engine);
+    const { lease } = await leaseOne(engine);
     await engine.cancel([died!], NOW);
     const log: TaskLog = [{ n: 4, at: NOW, attempt: 1, retries: 0, level: "warn", text: "end" }];
     await engine.nack([{ lease, reason: "stopped", log }], NOW);
@@ -164,7 +164,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
 
   async "a task has the version of the worker that ran it last"(engine) {
     const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 0 } }));
-    const request = { ops: OPS, limit: 1, leaseMs: LEASE_MS };
+    const request = { ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS };
     const versionAfter = async (version: string | undefined) => {
       const versions = new Map(version === undefined ? [] : [["square", version]]);
       const { tasks } = await engine.lease({ ...request, versions }, NOW);

@@ -31,7 +31,10 @@ Deno.test("the memory engine keeps only so many finished tasks, fewer of those t
   const longer = many({ keep: 10 * 86_400_000 }).slice(0, 5);
   for (const tasks of [longer, told, untold]) {
     await engine.enqueue(tasks, 1000);
-    const leased = await engine.lease({ ops: new Set(["square"]), limit: 25, leaseMs: 1000 }, 1000);
+    const leased = await engine.lease(
+      { ops: new Set(["square"]), limit: 25, leaseUntil: 2000 },
+      1000,
+    );
     await engine.ack(leased.tasks.map(({ lease }) => ({ lease, result: "1" })), 1000);
   }
   const isKept = async (tasks: readonly { id: string }[]) =>

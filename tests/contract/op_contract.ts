@@ -25,7 +25,10 @@ async function leaseLimited(
 ): Promise<Pick<LeasedTask, "id" | "lease">[]> {
   const leased: Pick<LeasedTask, "id" | "lease">[] = [];
   for (;;) {
-    const { tasks } = await engine.lease({ ops: OPS, limits, limit: 9, leaseMs: LEASE_MS }, NOW);
+    const { tasks } = await engine.lease(
+      { ops: OPS, limits, limit: 9, leaseUntil: NOW + LEASE_MS },
+      NOW,
+    );
     if (tasks.length === 0) return leased;
     leased.push(...tasks.map(({ id, lease }) => ({ id, lease })));
   }
@@ -51,7 +54,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
     assertEquals([fourth?.id, none], [ids[3], []]);
     await engine.nack([{ lease: fourth!.lease, reason: "released" }], NOW);
     assertEquals(await next(), [ids[3]!]);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS)).lost.length, 4);
+    assertEquals((await engine.reclaim(NOW + LEASE_MS, NOW + LEASE_MS)).lost.length, 4);
     assertEquals((await leaseLimited(engine, TWO)).length, 4, "two of it, and both others");
   },
 
@@ -87,7 +90,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
       await engine.nack([{ lease, reason: "died" }], NOW);
     }
     const ids = await submit(engine, ...numbered(2, 3));
-    const request = { ops: OPS, limits: one, limit: 9, leaseMs: LEASE_MS };
+    const request = { ops: OPS, limits: one, limit: 9, leaseUntil: NOW + LEASE_MS };
     const free = await engine.lease({ ...request, limit: 0 }, NOW);
     assertEquals([...free.suspectOps], ["square"]);
     assertEquals(idsOf(await leaseLimited(engine, one)), [ids[0]!]);

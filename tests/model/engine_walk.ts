@@ -174,7 +174,7 @@ export class EngineWalk {
         this.#move(known, { type: "due" });
       }
     }
-    const request = { ops: OPS, limits, limit, leaseMs: LEASE_MS };
+    const request = { ops: OPS, limits, limit, leaseUntil: this.#now + LEASE_MS };
     const ran = this.#running;
     // What an engine has to fetch first is there then.
     await this.#engine.lease({ ...request, ops: new Set() }, this.#now);
@@ -259,7 +259,7 @@ export class EngineWalk {
   async #renew(): Promise<void> {
     const leases = this.#leases.slice(-6).map(({ lease }) => lease);
     this.#log("renew the last leases");
-    const lost = await this.#engine.renew(leases, LEASE_MS, this.#now);
+    const lost = await this.#engine.renew(leases, this.#now + LEASE_MS);
     const live = [...this.#known.values()].filter(({ state }) => leases.includes(state.lease));
     assertEquals(lost, leases.filter((one) => !live.some(({ state }) => state.lease === one)));
     for (const known of live) known.leaseUntil = this.#now + LEASE_MS;
@@ -271,9 +271,9 @@ export class EngineWalk {
       state.status === "running" && leaseUntil <= this.#now
     );
     const leases = over.map(({ state }) => state.lease);
-    const { lost, finished } = await this.#engine.reclaim(this.#now);
+    const { lost, finished } = await this.#engine.reclaim(this.#now, this.#now);
     assertEquals(lost.toSorted((a, b) => a - b), leases.toSorted((a, b) => a - b));
-    for (const known of over) this.#move(known, { type: "die", lease: known.state.lease });
+    for (const known of over) this.#move(known, { type: "lose", lease: known.state.lease });
     assertEquals(
       finished.map(({ id, status }) => `${id} ${status}`).sort(),
       over.filter(({ state }) => isFinal(state.status))
@@ -400,6 +400,8 @@ function eventOf({ lease, reason, last }: Nack, { task, state }: Known): TaskEve
       return { type: "stop", lease };
     case "released":
       return { type: "release", lease };
+    case "lost":
+      return { type: "lose", lease };
     case "died":
       return { type: "die", lease };
   }

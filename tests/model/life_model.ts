@@ -134,7 +134,7 @@ function* workerSteps(
     };
   }
   // Silent for too long: the task is taken from it, and it does not know.
-  const reclaimed = apply(task, { type: "die", lease });
+  const reclaimed = apply(task, { type: "lose", lease });
   if (reclaimed) yield { event: "reclaim", next: settled(life, reclaimed, life.held) };
   // It has been told: it drops the task and says nothing.
   else yield { event: "told that it is lost", next: settled(life, task, dropped) };

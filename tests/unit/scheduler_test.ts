@@ -213,6 +213,24 @@ Deno.test("a clock that jumps ahead is a time without a server; one set back rep
   await stage.scheduler.stop();
 });
 
+Deno.test("a recurring task that was made while the clock was ahead runs once that is set right", async () => {
+  for (const aheadMs of [2 * HOUR, 2 * DAY, 40_000 * DAY]) {
+    const clock = new HandClock(Date.parse(START) + aheadMs);
+    const stage = new CronStage({ clock });
+    await stage.create({ id: "n", cron: "* * * * *", catch_up: "skip" });
+    await stage.api.pause("n");
+    await stage.api.resume("n");
+    await clock.pass(5 * SECOND);
+    await clock.jump(-aheadMs);
+    await clock.pass(MINUTE);
+    assertEquals(stage.submitted, runIds("n", "00:31:00"));
+    // Also by a server that knows only what was kept.
+    const next = await stage.restart(MINUTE);
+    assertEquals(next.submitted, runIds("n", "00:32:00"));
+    await next.scheduler.stop();
+  }
+});
+
 Deno.test("a time whose task's id is another task's is left out, and told", async () => {
   const stage = new CronStage();
   const other = new CronStage({ engine: stage.engine, clock: stage.clock, start: false });

@@ -44,6 +44,7 @@ Deno.test("from every state that can be reached, every event keeps the rules of 
         { type: "fail", lease, again: false },
         { type: "stop", lease },
         { type: "release", lease },
+        { type: "lose", lease },
         { type: "die", lease },
       ]),
     ];

@@ -240,8 +240,8 @@ class SqliteEngine implements Engine, Keeper {
     };
   }
 
-  renew(leases: readonly number[], leaseMs: number, now: number): Promise<number[]> {
-    return Promise.resolve(this.#live.renew(leases, leaseMs, now));
+  renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
+    return Promise.resolve(this.#live.renew(leases, leaseUntil));
   }
 
   ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
@@ -254,10 +254,11 @@ class SqliteEngine implements Engine, Keeper {
   }
 
   async reclaim(
+    leaseTime: number,
     now: number,
     logOf?: (lease: number) => TaskLog | undefined,
   ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
-    const { lost, finished } = this.#live.reclaim(now, logOf);
+    const { lost, finished } = this.#live.reclaim(leaseTime, now, logOf);
     return { lost, finished: await this.#ends.whenCommitted(finished) };
   }
 
