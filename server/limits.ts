@@ -19,7 +19,9 @@ export interface ServerLimits {
   readonly maxUnreadBytes: number;
   /** The same of all connections together: the one with the most is cut first. */
   readonly maxUnreadInAllBytes: number;
-  /** From connecting to the end of the first line. */
+  /** From connecting to the end of the handshake, over TLS. */
+  readonly handshakeMs: number;
+  /** From connecting, or from the end of the handshake, to the end of the first line. */
   readonly firstLineMs: number;
   /** The same where the server has tokens: until a `hello` was accepted. */
   readonly helloMs: number;
@@ -40,6 +42,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   maxQueuedBytes: 512 * MIB,
   maxUnreadBytes: 64 * MIB,
   maxUnreadInAllBytes: 512 * MIB,
+  handshakeMs: 5000,
   firstLineMs: 10_000,
   helloMs: 5000,
   partialLineMs: 30_000,

@@ -116,6 +116,7 @@ export function startServer(options: ServerOptions): Server {
   const started = Promise.withResolvers<void>();
   const door = new TcpDoor({
     listeners,
+    tls: config.tls,
     api,
     crons,
     auth: new Auth(config.tokens),

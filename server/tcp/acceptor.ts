@@ -1,19 +1,26 @@
 /**
- * Accepts connections from one socket until it is closed, and goes on after `accept` has failed: when
- * the process is out of file descriptors, connections wait with the system until one comes free.
+ * Accepts connections from one socket until it is closed, and goes on after `accept` has failed. If the
+ * process is out of file descriptors, connections wait with the system until one comes free. A
+ * connection that its client has reset already is passed over at once: balancers do that all day.
  */
 
 import type { Log } from "../log.ts";
 
 export interface AcceptorOptions {
-  readonly listener: Deno.Listener;
+  readonly listener: Deno.TcpListener;
   readonly log: Log;
-  readonly take: (conn: Deno.Conn) => void;
+  readonly take: (conn: Deno.TcpConn) => void;
 }
 
-/** After `accept` failed (no file descriptor left, say): long enough for one to come free. */
+/** The system or the process has no room for one more; all other failures are of one connection. */
+const NO_ROOM: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+/** The same where the runtime gives no code. */
+const NO_ROOM_TEXT = /os error (?:12|23|24|55|105)\b/;
+/** Without room: long enough for a file descriptor to come free. */
 const ACCEPT_RETRY_MS = 50;
-/** It is told at the first failure, and then once in so many, every half minute. */
+/** So many failures without a pause, whatever they are, are not those of connections. */
+const MOST_AT_ONCE = 1000;
+/** A failure with a pause is logged at first, and then once in so many, every half minute. */
 const FAILURES_A_WARNING = 600;
 
 export class Acceptor {
@@ -37,7 +44,7 @@ export class Acceptor {
     await this.#accepting;
   }
 
-  #take(conn: Deno.Conn): void {
+  #take(conn: Deno.TcpConn): void {
     try {
       this.#options.take(conn);
     } catch {
@@ -48,20 +55,29 @@ export class Acceptor {
 
   async #accept(): Promise<void> {
     const { listener, log } = this.#options;
-    let failures = 0;
+    let pauses = 0;
+    let atOnce = 0;
     while (!this.#closed) {
       try {
         const conn = await listener.accept();
-        if (failures > 0) log.info("server", "connections are accepted again");
-        failures = 0;
+        if (pauses > 0) log.info("server", "connections are accepted again");
+        pauses = 0;
+        atOnce = 0;
         this.#take(conn);
       } catch (error) {
         if (this.#closed) return;
-        if (failures++ % FAILURES_A_WARNING === 0) {
+        if (!isNoRoom(error) && atOnce++ < MOST_AT_ONCE) continue;
+        atOnce = 0;
+        if (pauses++ % FAILURES_A_WARNING === 0) {
           log.warn("server", `cannot accept a connection: ${String(error)}; trying again`);
         }
         await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
       }
     }
   }
+}
+
+function isNoRoom(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === undefined ? NO_ROOM_TEXT.test(String(error)) : NO_ROOM.has(code);
 }

@@ -4,6 +4,7 @@
  * decides who reads the others, and how long they may be.
  */
 
+import type { Wire } from "../../cli/wire.ts";
 import { formatDuration } from "../../protocol/duration.ts";
 import { MAX_LINE_BYTES, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
@@ -20,7 +21,7 @@ const READ_BYTES = 64 * 1024;
 const HEAD_BYTES = 1024;
 
 export interface ConnectionOptions {
-  readonly conn: Deno.Conn;
+  readonly conn: Wire;
   readonly outbox: Outbox;
   /** Who reads it at first. */
   readonly handler: LineHandler;
@@ -31,8 +32,6 @@ export interface ConnectionOptions {
   /** Whether a first line that begins so may be as long as that of a work link. */
   readonly mayBeLonger: (head: Uint8Array) => boolean;
   readonly firstLineMs: number;
-  /** What is written reaches the system at once, whatever the other side does. */
-  readonly canTellNewcomer: boolean;
   /** The sweeper's. */
   readonly clock: { readonly now: number };
   /** The client was too slow: tell it why. */
@@ -114,15 +113,13 @@ export class Connection implements Swept {
   }
 
   sweep(): void {
-    const { clock, limits, firstLineMs, outbox, onLate, canTellNewcomer } = this.#options;
+    const { clock, limits, firstLineMs, outbox, onLate } = this.#options;
     const { now } = clock;
     const isOver = (since: number, ms: number) => since > 0 && now - since > ms;
     if (isOver(outbox.stalledSince, limits.writeStallMs)) return this.cut();
     if (isOver(this.#dismissedAt, limits.lingerMs)) return this.cut();
     if (this.#hungUp || !this.#isReading) return;
     if (this.#isFirst && isOver(this.#openedAt, firstLineMs)) {
-      // Over TLS it may not even have shaken hands, and then nothing can be written to it.
-      if (!canTellNewcomer) return this.cut();
       onLate(`no message came within ${formatDuration(firstLineMs)}`);
     } else if (isOver(this.#partialSince, limits.partialLineMs)) {
       onLate(`a line did not end within ${formatDuration(limits.partialLineMs)} of its beginning`);
@@ -134,7 +131,7 @@ export class Connection implements Swept {
     this.#ending.resolve();
   }
 
-  async #read(conn: Deno.Conn): Promise<void> {
+  async #read(conn: Wire): Promise<void> {
     const { clock } = this.#options;
     const splitter = this.#splitter;
     let buffer = new Uint8Array(FIRST_READ_BYTES);
@@ -197,14 +194,14 @@ export class Connection implements Swept {
     return lines.slice(1);
   }
 
-  async #linger(conn: Deno.Conn): Promise<void> {
+  async #linger(conn: Wire): Promise<void> {
     const buffer = new Uint8Array(READ_BYTES);
     // Ended by the client, or by the sweeper.
     while (await conn.read(buffer) !== null);
   }
 }
 
-function closeQuietly(conn: Deno.Conn): void {
+function closeQuietly(conn: Wire): void {
   try {
     conn.close();
   } catch (error) {

@@ -3,11 +3,13 @@
  * first line be judged, and knows them all until they are closed.
  */
 
+import type { Wire } from "../../cli/wire.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { Auth } from "../api/auth.ts";
 import type { CronApi } from "../api/cron_api.ts";
 import type { TaskApi } from "../api/task_api.ts";
+import type { TlsFiles } from "../config.ts";
 import {
   MAX_LINE_BYTES_BEFORE_HELLO,
   MAX_OWN_LINKS,
@@ -24,11 +26,17 @@ import type { Listeners } from "./listeners.ts";
 import { Outbox } from "./outbox.ts";
 import { Refusals } from "./refusals.ts";
 import { Session } from "./session.ts";
-import { Sweeper } from "./sweeper.ts";
+import { Sweeper, type Swept } from "./sweeper.ts";
+import { TlsFront } from "./tls_front.ts";
 import type { LinkListener, WorkLink } from "./work_link.ts";
+
+/** A TLS connection that could not be taken is logged at first, and then once in so many. */
+const FAILURES_A_WARNING = 600;
 
 export interface TcpDoorOptions {
   readonly listeners: Listeners;
+  /** Nothing: the port speaks plainly. */
+  readonly tls: TlsFiles | undefined;
   readonly api: TaskApi;
   readonly crons: CronApi;
   readonly auth: Auth;
@@ -54,18 +62,23 @@ export class TcpDoor {
   readonly #refusals: Refusals;
   readonly #open = new Set<Open>();
   readonly #turns = new FlushTurns();
-  readonly #connections = new Set<Connection>();
+  /** All that the sweeper looks after: connections, and those that speak TLS once more each. */
+  readonly #swept = new Set<Swept>();
+  readonly #fronts = new Set<TlsFront>();
   readonly #sweeper: Sweeper;
+  /** Connections of clients that hold a descriptor, those in their handshake included. */
+  #places = 0;
   #ownLinks = 0;
+  #noLeg = 0;
 
   constructor(options: TcpDoorOptions) {
     const { listeners, log, limits } = options;
     this.#options = options;
     this.#admission = new Admission(options);
-    this.#refusals = new Refusals(limits.lingerMs);
-    this.#sweeper = new Sweeper(this.#connections, limits);
-    const take = (conn: Deno.Conn) => this.#take(conn);
-    const takeOwn = (conn: Deno.Conn) => this.#takeOwn(conn);
+    this.#refusals = new Refusals(limits.lingerMs, (conn) => this.#openWire(conn));
+    this.#sweeper = new Sweeper(this.#swept, limits);
+    const take = (conn: Deno.TcpConn) => this.#take(conn);
+    const takeOwn = (conn: Deno.TcpConn) => this.#takeOwn(conn);
     const { open, own } = listeners;
     this.#acceptors = [
       new Acceptor({ listener: open, log, take }),
@@ -91,18 +104,28 @@ export class TcpDoor {
       session.abandon();
       connection.hangUp();
     }
-    // A client that does not read what it is told cannot hold the server up.
-    const cut = setTimeout(() => open.forEach(({ connection }) => connection.cut()), 500);
     this.#refusals.close();
-    await Promise.all(open.map(({ served }) => served));
+    const fronts = [...this.#fronts];
+    // A client that does not read what it is told cannot hold the server up.
+    const cut = setTimeout(() => {
+      for (const { connection } of open) connection.cut();
+      for (const front of fronts) front.cut();
+    }, 500);
+    await Promise.all([...open.map(({ served }) => served), ...fronts.map(({ ended }) => ended)]);
     clearTimeout(cut);
     this.#sweeper.stop();
   }
 
-  #take(conn: Deno.Conn): void {
+  #take(conn: Deno.TcpConn): void {
     const { maxConnections } = this.#options.limits;
-    if (this.#open.size - this.#ownLinks < maxConnections) {
-      this.#serve(conn, false);
+    if (this.#places < maxConnections) {
+      setUp(conn);
+      this.#places++;
+      this.#options.metrics.connections++;
+      void this.#enter(conn).finally(() => {
+        this.#places--;
+        this.#options.metrics.connections--;
+      });
     } else {
       this.#refusals.refuse(
         conn,
@@ -115,16 +138,50 @@ export class TcpDoor {
     }
   }
 
-  #takeOwn(conn: Deno.Conn): void {
+  #takeOwn(conn: Deno.TcpConn): void {
     if (this.#ownLinks >= MAX_OWN_LINKS) return conn.close();
+    setUp(conn);
     this.#ownLinks++;
-    void this.#serve(conn, true).then(() => this.#ownLinks--);
+    this.#options.metrics.connections++;
+    void this.#serve(conn, true).finally(() => {
+      this.#ownLinks--;
+      this.#options.metrics.connections--;
+    });
+  }
+
+  /** Serves a client; resolves when its connection holds no descriptor any more. */
+  async #enter(conn: Deno.TcpConn): Promise<void> {
+    if (!this.#options.tls) return await this.#serve(conn, false);
+    const front = await this.#openWire(conn);
+    if (front) await this.#serve(front, false);
+    if (front instanceof TlsFront) await front.ended;
+  }
+
+  /** What speaks to the client at the other end of `conn`: over TLS once hands are shaken, if they are. */
+  async #openWire(conn: Deno.TcpConn): Promise<Wire | undefined> {
+    const { tls, limits, log } = this.#options;
+    if (!tls) return conn;
+    const front = new TlsFront({ conn, tls, limits, clock: this.#sweeper });
+    this.#fronts.add(front);
+    this.#swept.add(front);
+    void front.ended.then(() => {
+      this.#fronts.delete(front);
+      this.#swept.delete(front);
+    });
+    try {
+      if (await front.secure()) return front;
+    } catch (error) {
+      if (this.#noLeg++ % FAILURES_A_WARNING === 0) {
+        log.warn("server", `cannot take a TLS connection: ${String(error)}`);
+      }
+    }
+    await front.ended;
+    return undefined;
   }
 
   /** Resolves when the connection has ended. */
-  #serve(conn: Deno.Conn, ownWorkersOnly: boolean): Promise<void> {
-    const { api, crons, auth, limits, log, version, metrics } = this.#options;
-    const isPlain = setUp(conn);
+  #serve(conn: Wire, ownWorkersOnly: boolean): Promise<void> {
+    const { api, crons, auth, limits, log, version } = this.#options;
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
     const outbox = new Outbox(conn, {
@@ -153,17 +210,14 @@ export class TcpDoor {
       limits,
       maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
       firstLineMs: mustSayHello ? limits.helloMs : limits.firstLineMs,
-      canTellNewcomer: isPlain,
       clock,
       onLate: (reason) => session.dismiss(new SdError("bad_request", reason)),
     });
     const open: Open = { connection, session, served: connection.serve() };
     this.#open.add(open);
-    this.#connections.add(connection);
-    metrics.connections++;
+    this.#swept.add(connection);
     return open.served.then(async () => {
-      this.#connections.delete(connection);
-      metrics.connections--;
+      this.#swept.delete(connection);
       // Until then it has its file descriptor, and counts against the limit.
       await outbox.released();
       this.#open.delete(open);
@@ -171,13 +225,10 @@ export class TcpDoor {
   }
 }
 
-/** False for a connection over TLS, which has neither; see `cli/prompt_wire.ts`. */
-function setUp(conn: Deno.Conn): boolean {
-  if (!("setNoDelay" in conn)) return false;
-  const tcp = conn as Deno.TcpConn;
+/** Throws if the client is gone already. */
+function setUp(conn: Deno.TcpConn): void {
   // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
-  tcp.setNoDelay(true);
+  conn.setNoDelay(true);
   // A client may wait for hours; one whose machine is gone is noticed some day.
-  tcp.setKeepAlive(true);
-  return true;
+  conn.setKeepAlive(true);
 }

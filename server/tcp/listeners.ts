@@ -7,14 +7,17 @@
 import type { ServeConfig } from "../config.ts";
 
 export interface Listeners {
-  readonly open: Deno.Listener;
-  readonly own: Deno.Listener | undefined;
+  /** Accepts plain TCP, also where the port speaks TLS: see `tls_front.ts`. */
+  readonly open: Deno.TcpListener;
+  readonly own: Deno.TcpListener | undefined;
 }
 
 /** Throws what the system says: the address is in use, the certificate is none. */
 export function openListeners(config: ServeConfig): Listeners {
   const { hostname, port, tls, workers } = config;
-  const open = tls ? Deno.listenTls({ hostname, port, ...tls }) : Deno.listen({ hostname, port });
+  // Only to see, before anybody comes, that the certificate and the key are good for it.
+  if (tls) Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...tls }).close();
+  const open = Deno.listen({ hostname, port });
   if (workers === 0) return { open, own: undefined };
   try {
     return { open, own: Deno.listen({ hostname: "127.0.0.1", port: 0 }) };

@@ -3,6 +3,7 @@
  * a write is under way, goes out as one write.
  */
 
+import type { Wire } from "../../cli/wire.ts";
 import type { Flushable, FlushTurns } from "./flush_turns.ts";
 
 /** Above this a reader is slow: stop taking work from it until it has read on. */
@@ -20,7 +21,7 @@ export interface OutboxOptions {
 }
 
 export class Outbox implements Flushable {
-  readonly #conn: Deno.Conn;
+  readonly #conn: Wire;
   readonly #turns: FlushTurns;
   /** The connection is of no use any more: it is cut. */
   readonly #onLost: () => void;
@@ -37,7 +38,7 @@ export class Outbox implements Flushable {
   #queued: "urgent" | "calm" | undefined;
   #closed = false;
 
-  constructor(conn: Deno.Conn, { turns, onLost, maxUnreadBytes, clock }: OutboxOptions) {
+  constructor(conn: Wire, { turns, onLost, maxUnreadBytes, clock }: OutboxOptions) {
     this.#conn = conn;
     this.#turns = turns;
     this.#onLost = onLost;

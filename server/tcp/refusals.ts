@@ -3,20 +3,26 @@
  * only, so that telling them costs no more than the limit was to save; any more are closed unheard.
  */
 
+import type { Wire } from "../../cli/wire.ts";
 import type { SdError } from "../../protocol/errors.ts";
 import { MAX_REFUSALS_AT_A_TIME } from "../limits.ts";
 import { errorLine } from "./replies.ts";
 
+/** What speaks to the client at the other end of a connection; nothing if it cannot be spoken to. */
+type OpenWire = (conn: Deno.TcpConn) => Promise<Wire | undefined>;
+
 export class Refusals {
   readonly #momentMs: number;
+  readonly #open: OpenWire;
   /** With the timer that ends its moment. */
-  readonly #underWay = new Map<Deno.Conn, ReturnType<typeof setTimeout>>();
+  readonly #underWay = new Map<Deno.TcpConn, ReturnType<typeof setTimeout>>();
 
-  constructor(momentMs: number) {
+  constructor(momentMs: number, open: OpenWire) {
     this.#momentMs = momentMs;
+    this.#open = open;
   }
 
-  refuse(conn: Deno.Conn, reason: SdError): void {
+  refuse(conn: Deno.TcpConn, reason: SdError): void {
     if (this.#underWay.size >= MAX_REFUSALS_AT_A_TIME) return conn.close();
     this.#underWay.set(conn, setTimeout(() => closeQuietly(conn), this.#momentMs));
     void this.#tell(conn, reason).finally(() => {
@@ -25,7 +31,7 @@ export class Refusals {
     });
   }
 
-  /** Closes those that are being told; waits for none, which over TLS may take no word at all. */
+  /** Closes those that are being told; waits for none. */
   close(): void {
     for (const [conn, timer] of this.#underWay) {
       clearTimeout(timer);
@@ -33,22 +39,25 @@ export class Refusals {
     }
   }
 
-  async #tell(conn: Deno.Conn, reason: SdError): Promise<void> {
+  async #tell(conn: Deno.TcpConn, reason: SdError): Promise<void> {
+    let wire: Wire | undefined;
     try {
+      wire = await this.#open(conn);
+      if (!wire) return;
       // Short enough for one write.
-      await conn.write(new TextEncoder().encode(errorLine(reason, undefined)));
-      await conn.closeWrite();
+      await wire.write(new TextEncoder().encode(errorLine(reason, undefined)));
+      await wire.closeWrite();
       // Closed with bytes unread, the system would take back from the client what it was told.
       const buffer = new Uint8Array(4096);
-      while (await conn.read(buffer) !== null);
+      while (await wire.read(buffer) !== null);
     } catch {
       // It is gone, or its moment is over.
     }
-    closeQuietly(conn);
+    closeQuietly(wire ?? conn);
   }
 }
 
-function closeQuietly(conn: Deno.Conn): void {
+function closeQuietly(conn: { close(): void }): void {
   try {
     conn.close();
   } catch (error) {

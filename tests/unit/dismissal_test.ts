@@ -65,7 +65,6 @@ function refusing(conn: Deno.Conn) {
     limits: DEFAULT_LIMITS,
     maxFirstLineBytes: 2,
     firstLineMs: DEFAULT_LIMITS.firstLineMs,
-    canTellNewcomer: true,
     clock,
     onLate: () => {},
   });
