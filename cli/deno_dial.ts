@@ -11,7 +11,9 @@ export async function dialDeno(address: Address, signal?: AbortSignal): Promise<
   conn.setNoDelay(true);
   // A task may take hours, in which nothing travels: a vanished server must still be noticed.
   conn.setKeepAlive(true);
-  return tls ? await secure(conn, { hostname, caCerts: tls.caCerts, signal }) : conn;
+  if (!tls) return conn;
+  const secured = await secure(conn, { hostname, caCerts: tls.caCerts, signal });
+  return address.isSealed ? secured : new PromptWire(secured);
 }
 
 interface Trust {
@@ -28,7 +30,7 @@ async function secure(conn: Deno.TcpConn, { hostname, caCerts, signal }: Trust):
   try {
     signal?.throwIfAborted();
     await secured.handshake();
-    return new PromptWire(secured);
+    return secured;
   } catch (error) {
     if (!signal?.aborted) secured.close();
     throw error;

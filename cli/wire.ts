@@ -6,6 +6,8 @@ export interface Address {
   readonly port: number;
   /** Speak TLS; `caCerts` in PEM are trusted besides those of the system. */
   readonly tls?: { readonly caCerts: readonly string[] };
+  /** What travels is under a seal of its own: no byte may be put in between. */
+  readonly isSealed?: boolean;
 }
 
 export interface Wire {

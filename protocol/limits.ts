@@ -64,6 +64,8 @@ export const MAX_SCHEMAS_CHARS = 512 * 1024;
 export const MAX_SCHEMA_DEPTH = MAX_JSON_DEPTH - 8;
 /** The first line of a work link: what a worker process says of itself and its ops. */
 export const MAX_WORK_HELLO_BYTES = 8 * MAX_LINE_BYTES;
+/** Bytes that one record of a sealed work link carries at most. */
+export const MAX_SEAL_RECORD_BYTES = 128 * 1024;
 
 /** Submits whose arguments one order asks a worker process to check; its answer fits a line. */
 export const MAX_CHECKED_TOGETHER = 128;

@@ -5,12 +5,12 @@
  *
  *     server → pool   {"lease":7,"attempt":1,"timeout":60000,"id":"…","submit":{…the submitted line…}}
  *                     {…"id":"…","after_chars":9,"after":{…},"submit":{…}}   of one that came after others
- *                     {"cancel":[7]}   {"lost":[7]}   {"check":1,"submits":[…]}
+ *                     {"cancel":[7]}   {"lost":[7]}   {"check":1,"submits":[…]}   {"forged":"…"}
  *     pool → server   {"cmd":"work",…}            first, and answered
  *                     {"lease":7,"result":49}     {"lease":7,"error":{…}}   {"lease":7,"cancelled":true}
  *                     {"lease":7,"progress":{…}}  {"lease":7,"log":[…]}
  *                     {"release":[7]}   {"renew":[7]}   {"credit":64}   {"retire":[[7,"timeout"]]}
- *                     {"checked":1,"faults":[…]}
+ *                     {"checked":1,"faults":[…]}   {"forged":"…"}
  *
  * Both ends are the same release of sd: to change a message, change both and raise WORK_VERSION.
  */
@@ -25,11 +25,12 @@ const LEASE_PREFIX = '{"lease":';
 const RESULT_MARK = ',"result":';
 const ZERO = 48, NINE = 57, COMMA = 44;
 
-/** The first line of a work link. */
+/** The first line of a work link; of a sealed one, the first line under its seal (link_seal.ts). */
 export interface WorkHello {
   cmd: "work";
   version: number;
-  secret: string;
+  /** Of a link without a seal: on a sealed one, that it could be opened proves the same. */
+  secret?: string;
   workers: number;
   /** Tasks that the pool will hold at first; it says `credit` when that changes. */
   credit: number;
@@ -52,7 +53,9 @@ export type ServerOrder =
   /** These leases ran out and were taken back: stop the tasks, say nothing. */
   | { lost: number[] }
   /** Check arguments by the schemas of their ops: of each, the op and the submitted line. Answered once. */
-  | { check: number; submits: [op: string, line: string][] };
+  | { check: number; submits: [op: string, line: string][] }
+  /** On this link came bytes that the pool has not sealed: task code does not keep to its own. */
+  | { forged: string };
 
 /** Why arguments do not fit the schema of their op. */
 export interface SchemaFault {
@@ -80,7 +83,9 @@ export type PoolReport =
   /** The answer to `check`: of each submit its fault, or null. */
   | { checked: number; faults: (SchemaFault | null)[] }
   /** This process is about to end, since these tasks would not stop. Each ends for its reason. */
-  | { retire: [lease: number, reason: RetireReason][] };
+  | { retire: [lease: number, reason: RetireReason][] }
+  /** Of what the server has sent on this link, bytes are missing: task code does not keep to its own. */
+  | { forged: string };
 
 /** Why a running task is stopped. `memory`: it takes more than a worker's share. */
 export type StopReason = "timeout" | "cancel" | "lost" | "memory";

@@ -25,7 +25,7 @@ import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
 import { Settlement } from "./dispatch/settlement.ts";
 import { CronBook } from "./engine/cron_book.ts";
-import type { Engine } from "./engine/engine.ts";
+import type { Engine, LeasedTask } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
@@ -51,6 +51,8 @@ export interface ServerOptions {
 const LEASE_MS = 30_000;
 /** How often a stopping server looks whether its tasks have finished. */
 const STOP_LOOK_MS = 10;
+/** A line of the log names so many suspects at most. */
+const MAX_SUSPECTS = 10;
 
 export interface Server {
   readonly address: { readonly hostname: string; readonly port: number };
@@ -212,6 +214,9 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
       if (link.pool === LOCAL_POOL) onOwnPool();
       else log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
     },
+    forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]) {
+      log.warn("security", tellForged(link.pid, what, tasks));
+    },
     detached(link: WorkLink) {
       dispatcher.detach(link);
       ops.remove(link);
@@ -219,6 +224,17 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
       if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
     },
   };
+}
+
+/** Names the tasks, so that the operator can find the one whose code has done it. */
+function tellForged(pid: number, what: string, tasks: readonly LeasedTask[]): string {
+  const named = tasks.slice(0, MAX_SUSPECTS).map(({ op, id }) => `${op} ${id}`);
+  const more = tasks.length - named.length;
+  return `task code of worker process ${pid} has reached for its work link (${what}); ` +
+    "nothing of that is believed, the link is cut, and what ran there runs again; " +
+    (tasks.length === 0
+      ? "it held no task then"
+      : `suspects: ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`);
 }
 
 /** Resolves when no worker process holds a task, or at the deadline. */

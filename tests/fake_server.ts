@@ -1,6 +1,7 @@
 /** The server's end of a work link, for tests of worker processes: says what it is told to say. */
 
 import { delay } from "@std/async/delay";
+import { answerSealOffer, type Seal } from "../protocol/link_seal.ts";
 import { leasedTaskLine } from "../protocol/work_message.ts";
 
 const PATIENCE_MS = 60_000;
@@ -15,21 +16,29 @@ export class FakeLink implements Disposable {
   readonly reports: Report[] = [];
   ended = false;
   readonly #conn: Deno.Conn;
+  readonly #secret: string;
+  #seal: Seal | undefined;
   #reading: Promise<void>;
 
-  constructor(conn: Deno.Conn) {
+  constructor(conn: Deno.Conn, secret: string) {
     this.#conn = conn;
+    this.#secret = secret;
     this.#reading = this.#read();
   }
 
   async say(...lines: (string | Record<string, unknown>)[]): Promise<void> {
     const text = lines.map((line) => typeof line === "string" ? line : JSON.stringify(line));
     const bytes = encoder.encode(text.join("\n") + "\n");
+    await this.sayBytes(this.#seal ? this.#seal.sealer.seal(bytes) : bytes);
+  }
+
+  /** Bytes as they are, under no seal. */
+  async sayBytes(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
   }
 
   async welcome(leaseMs = 30_000): Promise<Report> {
-    const hello = await this.until(({ cmd }) => cmd === "work");
+    const hello = await this.until(({ cmd, ops }) => cmd === "work" && ops !== undefined);
     await this.say({ work: "ok", lease_ms: leaseMs });
     return hello;
   }
@@ -79,15 +88,29 @@ export class FakeLink implements Disposable {
     let partial = "";
     try {
       for (let n = await this.#conn.read(buffer); n; n = await this.#conn.read(buffer)) {
-        const lines = (partial + decoder.decode(buffer.subarray(0, n))).split("\n");
+        const bytes = buffer.subarray(0, n);
+        const text = decoder.decode(this.#seal ? this.#seal.opener.push(bytes) : bytes);
+        const lines = (partial + text).split("\n");
         partial = lines.pop() ?? "";
-        for (const line of lines) this.reports.push(JSON.parse(line));
+        for (const line of lines) {
+          this.reports.push(JSON.parse(line));
+          if (!this.#seal) await this.#answer(line);
+        }
       }
     } catch (error) {
       // Cut by the test, or by a process that was killed.
       if (!(error instanceof Deno.errors.BadResource || isConnectionError(error))) throw error;
     }
     this.ended = true;
+  }
+
+  /** The offer of a seal, the first line of each worker process. */
+  async #answer(line: string): Promise<void> {
+    const { seal: offer } = JSON.parse(line);
+    if (offer === undefined) return;
+    const { answer, seal } = answerSealOffer({ line, offer, secret: this.#secret });
+    await this.say(answer);
+    this.#seal = seal;
   }
 }
 
@@ -100,6 +123,12 @@ function isConnectionError(error: unknown): boolean {
 export class FakeServer implements Disposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #links: FakeLink[] = [];
+  readonly #secret: string;
+
+  /** `secret` is the pool's. */
+  constructor(secret: string) {
+    this.#secret = secret;
+  }
 
   get address(): { hostname: string; port: number } {
     const { hostname, port } = this.#listener.addr as Deno.NetAddr;
@@ -108,7 +137,7 @@ export class FakeServer implements Disposable {
 
   /** The next connection. */
   async accept(): Promise<FakeLink> {
-    const link = new FakeLink(await this.#listener.accept());
+    const link = new FakeLink(await this.#listener.accept(), this.#secret);
     this.#links.push(link);
     return link;
   }

@@ -9,6 +9,11 @@ const FIRST_BYTES = 64 * 1024;
 
 const encoder = new TextEncoder();
 
+/** Makes what is written one piece with what came before it: `RecordSealer`. */
+export interface ByteSealer {
+  seal(bytes: Uint8Array): Uint8Array;
+}
+
 /** Where the bytes go: a `Deno.Conn`. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<number>;
@@ -23,6 +28,8 @@ export class LineWriter {
   #used = 0;
   #writing: Promise<void> | undefined;
   #broken = false;
+  /** Seals what is written from then on. */
+  sealer: ByteSealer | undefined;
 
   /** `failed` is told once when the socket takes no more; what is written after that is dropped. */
   constructor(to: ByteSink, failed: (error: unknown) => void) {
@@ -69,7 +76,8 @@ export class LineWriter {
     await new Promise<void>((resolve) => setImmediate(resolve));
     try {
       while (this.#used > 0 && !this.#broken) {
-        const bytes = this.#buffer.subarray(0, this.#used);
+        const gathered = this.#buffer.subarray(0, this.#used);
+        const bytes = this.sealer ? this.sealer.seal(gathered) : gathered;
         [this.#buffer, this.#spare] = [this.#spare, this.#buffer];
         this.#used = 0;
         for (let at = 0; at < bytes.length;) at += await this.#to.write(bytes.subarray(at));

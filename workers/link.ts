@@ -8,17 +8,30 @@ import { dial, type Wire } from "../cli/dial.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import { type ErrorBody, SdError } from "../protocol/errors.ts";
 import { MAX_WORK_LINE_BYTES } from "../protocol/limits.ts";
+import {
+  acceptSealAnswer,
+  newSealOffer,
+  type RecordOpener,
+  SealError,
+} from "../protocol/link_seal.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
 import type { PoolStart } from "../protocol/pool_start.ts";
-import type { ServerOrder, WorkHello, WorkWelcome } from "../protocol/work_message.ts";
+import type { PoolReport, ServerOrder, WorkHello, WorkWelcome } from "../protocol/work_message.ts";
 import { LineWriter } from "./line_writer.ts";
 
 const CONNECT_MS = 10_000;
 const READ_BYTES = 64 * 1024;
 const LETTER_AT = '{"le'.length, LETTER_A = 97;
+const BRACE = 123;
+const NO_SERVER = "this is no server of sd, or one of another release";
+/** For the last word to the server, on a link of which something is missing. */
+const LAST_WORD_MS = 500;
+const EMPTY_LINE = new Uint8Array([10]);
 
 export interface LinkOptions {
   readonly server: PoolStart["server"];
+  /** Proved by the seal, and never sent. */
+  readonly secret: string;
   readonly hello: WorkHello;
   /** Takes leased-task lines; the array is the taker's. */
   readonly accept: (lines: string[]) => void;
@@ -37,6 +50,10 @@ export class Link {
   /** What came right behind the welcome. */
   #early: Line[] = [];
   #renewal: ReturnType<typeof setInterval> | undefined;
+  #opener: RecordOpener | undefined;
+  #isGreeted = false;
+  /** What is read over TLS is answered by something at once, under the seal: see `cli/prompt_wire.ts`. */
+  #acknowledges = false;
   #closed = false;
 
   private constructor(conn: Wire, options: LinkOptions) {
@@ -52,7 +69,6 @@ export class Link {
     const conn = await connect(options.server);
     const link = new Link(conn, options);
     try {
-      link.writer.line(JSON.stringify(options.hello));
       await deadline(link.#greet(), CONNECT_MS);
       return link;
     } catch (error) {
@@ -66,6 +82,7 @@ export class Link {
     try {
       await Promise.race([this.#broken.promise, this.#read()]);
     } catch (error) {
+      if (error instanceof SealError) await this.#tellForged(error);
       if (!this.#closed) throw error;
     } finally {
       this.close();
@@ -93,20 +110,35 @@ export class Link {
   }
 
   async #greet(): Promise<void> {
+    const { hello, secret } = this.#options;
+    const offer = newSealOffer();
+    this.writer.line(offer);
+    const [answer, ...early] = await this.#someLines();
+    throwRefusal(answer);
+    // Nothing comes behind the answer before this side has said who it is.
+    if (early.length > 0) throw new Error("the server said more than it was asked");
+    const { sealer, opener } = acceptSealAnswer({ offer, answer, secret });
+    this.writer.sealer = sealer;
+    this.#opener = opener;
+    this.writer.line(JSON.stringify(hello));
+    const [welcome, ...rest] = await this.#someLines();
+    const { work, lease_ms } = throwRefusal(welcome) as Partial<WorkWelcome>;
+    if (work !== "ok" || lease_ms === undefined) throw new Error(NO_SERVER);
+    this.#isGreeted = true;
+    this.#acknowledges = this.#options.server.tls !== undefined;
+    // Two renewals may be lost before the server takes the tasks back.
+    this.#renewal = setInterval(() => this.#renew(), lease_ms / 3);
+    this.#early = rest;
+  }
+
+  /** One line or more. */
+  async #someLines(): Promise<[string, ...Line[]]> {
     for (;;) {
       const lines = await this.#readLines();
       if (!lines) throw new Error("the server closed the connection before it said anything");
       const [first, ...rest] = lines;
-      if (first === undefined) continue;
-      const answer = JSON.parse(first ?? "null") as WorkWelcome | { error: ErrorBody } | null;
-      if (answer && "error" in answer) throw new SdError(answer.error.code, answer.error.message);
-      if (answer?.work !== "ok") {
-        throw new Error("this is no server of sd, or one of another release");
-      }
-      // Two renewals may be lost before the server takes the tasks back.
-      this.#renewal = setInterval(() => this.#renew(), answer.lease_ms / 3);
-      this.#early = rest;
-      return;
+      if (first) return [first, ...rest];
+      if (first === null) throw new Error(NO_SERVER);
     }
   }
 
@@ -126,9 +158,23 @@ export class Link {
   async #readLines(): Promise<Line[] | undefined> {
     const count = await this.#conn.read(this.#buffer);
     if (count === null) return undefined;
-    const lines = this.#splitter.push(this.#buffer.subarray(0, count));
+    if (this.#acknowledges) this.writer.write(EMPTY_LINE);
+    const lines = this.#splitter.push(this.#opened(this.#buffer.subarray(0, count)));
     if (this.#splitter.overflowed) throw new Error("the server sent a line beyond the limit");
     return lines;
+  }
+
+  #opened(bytes: Uint8Array): Uint8Array {
+    // No record begins with a brace: a server that could not open the hello has no other way to say so.
+    if (!this.#opener || !this.#isGreeted && bytes[0] === BRACE) return bytes;
+    return this.#opener.push(bytes);
+  }
+
+  /** What this side writes is whole: the server learns which tasks were here. */
+  async #tellForged({ message }: SealError): Promise<void> {
+    this.writer.line(JSON.stringify({ forged: message } satisfies PoolReport));
+    // It may not read any more, which is as good.
+    await deadline(this.writer.flushed(), LAST_WORD_MS).catch(() => undefined);
   }
 
   #take(lines: Line[]): void {
@@ -153,6 +199,22 @@ export class Link {
   }
 }
 
+/** The server's answer in `line`. Throws an `SdError` where it refuses. */
+function throwRefusal(line: string): object {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(line);
+  } catch (error) {
+    throw new Error(NO_SERVER, { cause: error });
+  }
+  if (typeof answer !== "object" || answer === null) throw new Error(NO_SERVER);
+  if ("error" in answer) {
+    const { code, message } = answer.error as ErrorBody;
+    throw new SdError(code, message);
+  }
+  return answer;
+}
+
 /** By the third letter of its name alone: an order is a `cancel` or a `lost`. */
 function isLeasedTask(line: Line): line is string {
   return line !== null && line.charCodeAt(LETTER_AT) === LETTER_A;
@@ -164,7 +226,7 @@ async function connect(server: PoolStart["server"]): Promise<Wire> {
   const late = new Error(`no answer for ${formatDuration(CONNECT_MS)}`);
   const timer = setTimeout(() => aborter.abort(late), CONNECT_MS);
   try {
-    return await dial(server, aborter.signal);
+    return await dial({ ...server, isSealed: true }, aborter.signal);
   } finally {
     clearTimeout(timer);
   }

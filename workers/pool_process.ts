@@ -9,6 +9,7 @@ import { EXIT } from "../cli/exit.ts";
 import { escapeControls, say } from "../cli/talk.ts";
 import { formatTarget } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
+import { SealError } from "../protocol/link_seal.ts";
 import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
 import {
   type PoolReport,
@@ -23,6 +24,9 @@ import { ParentPipe } from "./parent_pipe.ts";
 import { Pool, type PoolListener } from "./pool.ts";
 import { TaskLibrary } from "./task_library.ts";
 import type { ResultSink } from "./result_intake.ts";
+
+const FORGED_OUT = "something in this process has written to its work link: that is task code";
+const FORGED_IN = "something in this process has read from its work link: that is task code";
 
 const FIRST_RECONNECT_MS = 100;
 const MAX_RECONNECT_MS = 5000;
@@ -180,7 +184,8 @@ class PoolProcess implements PoolListener, ResultSink {
       try {
         await this.#linkOnce();
       } catch (error) {
-        this.#tellLoss(error);
+        if (error instanceof SealError) void this.#retire(FORGED_IN);
+        else this.#tellLoss(error);
         if (error instanceof SdError && error.code === "unauthorized") return EXIT.unauthorized;
       }
       this.#link = undefined;
@@ -197,6 +202,7 @@ class PoolProcess implements PoolListener, ResultSink {
     const { server, reconnect, workers } = this.#start;
     const link = await Link.open({
       server,
+      secret: this.#start.secret,
       hello: this.#hello(),
       accept: (lines) => this.#pool.accept(lines),
       order: (order) => this.#obey(order),
@@ -212,11 +218,10 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   #hello(): WorkHello {
-    const { secret, workers, pool } = this.#start;
+    const { workers, pool } = this.#start;
     return {
       cmd: "work",
       version: WORK_VERSION,
-      secret,
       workers,
       credit: this.#pool.credit,
       ops: this.#library.specs,
@@ -229,6 +234,7 @@ class PoolProcess implements PoolListener, ResultSink {
     if ("cancel" in order) this.#pool.stopTasks(order.cancel, "cancel");
     else if ("lost" in order) this.#pool.stopTasks(order.lost, "lost");
     else if ("check" in order) void this.#check(order.check, order.submits);
+    else if ("forged" in order) void this.#retire(FORGED_OUT);
   }
 
   async #check(check: number, submits: [op: string, line: string][]): Promise<void> {

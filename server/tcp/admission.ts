@@ -5,6 +5,7 @@
  */
 
 import { SdError } from "../../protocol/errors.ts";
+import { answerSealOffer, type RecordOpener, type SealError } from "../../protocol/link_seal.ts";
 import { type JsonObject, parseObject, readRef } from "../../protocol/message.ts";
 import type { Line } from "../../protocol/ndjson.ts";
 import type { WorkWelcome } from "../../protocol/work_message.ts";
@@ -12,7 +13,7 @@ import { type Auth, isSameSecret } from "../api/auth.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine } from "./replies.ts";
-import { readWorkHello } from "./work_hello.ts";
+import { checkWorkVersion, readWorkHello } from "./work_hello.ts";
 import { type LinkListener, WorkLink } from "./work_link.ts";
 
 export interface AdmissionOptions {
@@ -27,6 +28,11 @@ export interface Newcomer {
   readonly outbox: Outbox;
   /** It came by the way in of the server's own workers, which is for nobody else. */
   readonly ownWorkersOnly: boolean;
+  /** It has asked for a seal and got it; this is the first line under that. */
+  isSealed: boolean;
+  /** What comes in from now on is under a seal, and some of it may not be: then `onForged` is called once. */
+  readonly unseal: (opener: RecordOpener) => void;
+  onForged: (error: SealError) => void;
   readonly hangUp: () => void;
   readonly dismiss: () => void;
 }
@@ -48,7 +54,7 @@ export class Admission {
   }
 
   /** Who reads the connection from now on; nothing when its session does, the first line included. */
-  admit(line: Line, newcomer: Newcomer): LineHandler | undefined {
+  admit(line: Line, newcomer: Newcomer): LineHandler | "sealed" | undefined {
     const { auth } = this.#options;
     const mayBeLink = line !== null && line.includes('"work"');
     // Only to spare clients a second parse: the JSON decides.
@@ -56,8 +62,11 @@ export class Admission {
     let message: JsonObject | undefined;
     try {
       message = parseFirst(line);
-      if (message?.cmd === "work") return this.#link(message, newcomer);
-      if (newcomer.ownWorkersOnly) {
+      if (message?.cmd === "work") {
+        const asksForSeal = message.seal !== undefined && !newcomer.isSealed;
+        return asksForSeal ? this.#seal(line!, message, newcomer) : this.#link(message, newcomer);
+      }
+      if (newcomer.ownWorkersOnly || newcomer.isSealed) {
         throw new SdError("unauthorized", "this port is for the server's own workers");
       }
       if (auth.isRequired) auth.check(message?.cmd === "hello" ? message.token : undefined);
@@ -69,21 +78,46 @@ export class Admission {
     }
   }
 
-  #link(message: JsonObject, { outbox, hangUp }: Newcomer): WorkLink {
+  /** The answer is plain; all after it is under the seal, the worker process' first line included. */
+  #seal(line: string, message: JsonObject, newcomer: Newcomer): "sealed" {
+    checkWorkVersion(message.version);
+    const { answer, seal } = answerSealOffer({
+      line,
+      offer: message.seal,
+      secret: this.#options.secret,
+    });
+    newcomer.outbox.push(answer + "\n");
+    newcomer.outbox.seal(seal.sealer);
+    newcomer.isSealed = true;
+    newcomer.onForged = () => {
+      // It cannot open what this side seals.
+      newcomer.outbox.seal(undefined);
+      newcomer.outbox.push(errorLine(wrongSecret(), undefined));
+      newcomer.dismiss();
+    };
+    newcomer.unseal(seal.opener);
+    return "sealed";
+  }
+
+  #link(message: JsonObject, newcomer: Newcomer): WorkLink {
     const { secret, links, leaseMs } = this.#options;
-    if (!isSameSecret(message.secret, secret)) {
-      throw new SdError(
-        "unauthorized",
-        "this work link does not know the secret of the pool; see sd work --help",
-      );
-    }
+    const { outbox, isSealed, ownWorkersOnly, hangUp } = newcomer;
+    if (!isSealed && (ownWorkersOnly || !isSameSecret(message.secret, secret))) throw wrongSecret();
     const link = new WorkLink({ hello: readWorkHello(message), outbox, listener: links, hangUp });
+    if (isSealed) newcomer.onForged = (error) => link.forged(error.message);
     outbox.trust();
     const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs };
     outbox.push(JSON.stringify(welcome) + "\n");
     links.attached(link);
     return link;
   }
+}
+
+function wrongSecret(): SdError {
+  return new SdError(
+    "unauthorized",
+    "this work link does not know the secret of the pool; see sd work --help",
+  );
 }
 
 /** The message in a first line; nothing where it is none, which the session will say in its own words. */

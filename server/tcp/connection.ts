@@ -7,6 +7,7 @@
 import type { Wire } from "../../cli/wire.ts";
 import { formatDuration } from "../../protocol/duration.ts";
 import { MAX_LINE_BYTES, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
+import { type RecordOpener, SealError } from "../../protocol/link_seal.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { LineHandler } from "./line_handler.ts";
@@ -25,8 +26,11 @@ export interface ConnectionOptions {
   readonly outbox: Outbox;
   /** Who reads it at first. */
   readonly handler: LineHandler;
-  /** Another reader, when the very first line asks for one. */
-  readonly handOver: (firstLine: Line) => LineHandler | undefined;
+  /**
+   * Another reader, when the very first line asks for one; `sealed` when it asked for a seal, and the first
+   * line under that decides.
+   */
+  readonly handOver: (firstLine: Line) => LineHandler | "sealed" | undefined;
   readonly limits: ServerLimits;
   readonly maxFirstLineBytes: number;
   /** Whether a first line that begins so may be as long as that of a work link. */
@@ -47,6 +51,9 @@ export class Connection implements Swept {
   #isFirst = true;
   #maxFirstLineBytes: number;
   #hungUp = false;
+  /** Opens what comes in, on a sealed link. */
+  #opener: RecordOpener | undefined;
+  #onForged: (error: SealError) => void = () => {};
   /** Waits for bytes of the client: only then is time running against it. */
   #isReading = false;
   /** When the line began that has not ended; 0 while there is none. */
@@ -81,6 +88,13 @@ export class Connection implements Swept {
     this.#handler.cut();
     outbox.close();
     closeQuietly(conn);
+  }
+
+  /** What comes in from now on is under a seal; `forged` is called once when some of it is not. */
+  unseal(opener: RecordOpener, forged: (error: SealError) => void): void {
+    this.#opener = opener;
+    this.#onForged = forged;
+    this.#setMaxFirstLine();
   }
 
   /** Stops reading; the connection ends once what was pushed is written. */
@@ -162,12 +176,15 @@ export class Connection implements Swept {
   #cutLines(chunk: Uint8Array | null): Line[] {
     const splitter = this.#splitter;
     if (chunk === null) return this.#admitted(splitter.end());
+    if (this.#opener) chunk = this.#opened(chunk);
     while (this.#isFirst && chunk.length > 0 && !splitter.overflowed) {
       const next = chunk.indexOf(NEWLINE) + 1 || chunk.length;
       const piece = chunk.subarray(0, next);
       if (splitter.partialBytes + next > this.#maxFirstLineBytes) this.#stretch(piece);
+      const wasSealed = this.#opener !== undefined;
       const first = this.#admitted(splitter.push(piece));
       chunk = chunk.subarray(next);
+      if (this.#opener && !wasSealed) chunk = this.#opened(chunk);
       if (!this.#isFirst) return [...first, ...splitter.push(chunk)];
     }
     return this.#isFirst ? [] : splitter.push(chunk);
@@ -177,18 +194,33 @@ export class Connection implements Swept {
   #stretch(piece: Uint8Array): void {
     if (this.#maxFirstLineBytes >= MAX_WORK_HELLO_BYTES) return;
     const head = [...this.#splitter.partialHead(HEAD_BYTES), ...piece.subarray(0, HEAD_BYTES)];
-    if (!this.#options.mayBeLonger(new Uint8Array(head))) return;
+    if (this.#options.mayBeLonger(new Uint8Array(head))) this.#setMaxFirstLine();
+  }
+
+  #setMaxFirstLine(): void {
     this.#maxFirstLineBytes = MAX_WORK_HELLO_BYTES;
     this.#splitter.maxBytes = MAX_WORK_HELLO_BYTES;
+  }
+
+  #opened(chunk: Uint8Array): Uint8Array {
+    try {
+      return this.#opener!.push(chunk);
+    } catch (error) {
+      if (!(error instanceof SealError)) throw error;
+      this.#onForged(error);
+      this.#hungUp = true;
+      return new Uint8Array(0);
+    }
   }
 
   /** `lines` without the first of all when that was meant for the door. */
   #admitted(lines: Line[]): Line[] {
     const [line] = lines;
     if (!this.#isFirst || line === undefined || line === "") return lines;
+    const other = this.#options.handOver(line);
+    if (other === "sealed") return lines.slice(1);
     this.#isFirst = false;
     this.#splitter.maxBytes = MAX_LINE_BYTES;
-    const other = this.#options.handOver(line);
     if (!other) return lines;
     this.#handler = other;
     return lines.slice(1);

@@ -19,7 +19,7 @@ import {
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { Acceptor } from "./acceptor.ts";
-import { Admission } from "./admission.ts";
+import { Admission, type Newcomer } from "./admission.ts";
 import { Connection } from "./connection.ts";
 import { FlushTurns } from "./flush_turns.ts";
 import type { Listeners } from "./listeners.ts";
@@ -200,7 +200,15 @@ export class TcpDoor {
       dismiss,
     });
     const mustSayHello = auth.isRequired && !ownWorkersOnly;
-    const newcomer = { outbox, ownWorkersOnly, hangUp: () => connection.hangUp(), dismiss };
+    const newcomer: Newcomer = {
+      outbox,
+      ownWorkersOnly,
+      isSealed: false,
+      unseal: (opener) => connection.unseal(opener, (error) => newcomer.onForged(error)),
+      onForged: () => {},
+      hangUp: () => connection.hangUp(),
+      dismiss,
+    };
     const connection: Connection = new Connection({
       conn,
       outbox,

@@ -11,6 +11,11 @@ const HIGH_WATER_CHARS = 4 * 1024 * 1024;
 
 const encoder = new TextEncoder();
 
+/** Makes what is written one piece with what came before it: `RecordSealer`. */
+interface ByteSealer {
+  seal(bytes: Uint8Array): Uint8Array;
+}
+
 export interface OutboxOptions {
   readonly turns: FlushTurns;
   readonly onLost: () => void;
@@ -37,6 +42,7 @@ export class Outbox implements Flushable {
   /** In which queue of the turns it stands. */
   #queued: "urgent" | "calm" | undefined;
   #closed = false;
+  #sealer: ByteSealer | undefined;
 
   constructor(conn: Wire, { turns, onLost, maxUnreadBytes, clock }: OutboxOptions) {
     this.#conn = conn;
@@ -49,6 +55,12 @@ export class Outbox implements Flushable {
   /** The other side is a worker process: what it is sent is bounded by what it asked for. */
   trust(): void {
     this.#maxUnreadBytes = Infinity;
+  }
+
+  /** What is pushed from now on goes out under this seal, where there is one; what was pushed before does not. */
+  seal(sealer: ByteSealer | undefined): void {
+    this.flush();
+    this.#sealer = sealer;
   }
 
   /** What the other side has still to read: characters, and bytes once they are being written. */
@@ -127,7 +139,8 @@ export class Outbox implements Flushable {
   async #write(): Promise<void> {
     try {
       while (this.#text !== "") {
-        const bytes = encoder.encode(this.#text);
+        const text = encoder.encode(this.#text);
+        const bytes = this.#sealer ? this.#sealer.seal(text) : text;
         this.#text = "";
         for (let offset = 0; offset < bytes.length;) {
           this.#unwritten = bytes.length - offset;

@@ -11,13 +11,7 @@ export function readWorkHello(message: JsonObject): WorkHello {
   const { version, workers, credit, ops, pid, pool } = message;
   const isCount = (value: unknown, max: number) =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
-  if (version !== WORK_VERSION) {
-    throw new SdError(
-      "bad_request",
-      `this server speaks version ${WORK_VERSION} with its workers, this one version ${version}; ` +
-        "run the same release of sd on both",
-    );
-  }
+  checkWorkVersion(version);
   if (
     !isCount(workers, MAX_WORKERS) || !isCount(credit, MAX_CREDIT) ||
     !isCount(pid, Number.MAX_SAFE_INTEGER) ||
@@ -26,6 +20,16 @@ export function readWorkHello(message: JsonObject): WorkHello {
     throw new SdError("bad_request", "the first line of this work link is not well formed");
   }
   return { ...message as unknown as WorkHello, ops: readOpSpecs(ops) };
+}
+
+/** Throws `bad_request` for a worker process of another release. */
+export function checkWorkVersion(version: unknown): void {
+  if (version === WORK_VERSION) return;
+  throw new SdError(
+    "bad_request",
+    `this server speaks version ${WORK_VERSION} with its workers, this one version ${version}; ` +
+      "run the same release of sd on both",
+  );
 }
 
 /** The versions of the ops that have one. */

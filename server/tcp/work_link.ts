@@ -52,6 +52,8 @@ export interface LinkListener {
   /** The link takes more tasks than before. */
   hasRoom(): void;
   detached(link: WorkLink): void;
+  /** Bytes on the link are not the pool's own, or some are missing; one of `tasks`, all that it held, has done it. */
+  forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]): void;
 }
 
 type Said = Extract<PoolReport, { log: unknown }>;
@@ -187,6 +189,13 @@ export class WorkLink implements LineHandler, Runner {
     this.#options.hangUp();
   }
 
+  /** Its process no longer says what its pool says; `what` tells how that shows. The link ends. */
+  forged(what: string): void {
+    this.#order({ forged: what });
+    this.#options.listener.forged(this, what, [...this.#held.entries()].map(([, task]) => task));
+    this.#options.hangUp();
+  }
+
   ended(): Promise<void> {
     return Promise.resolve();
   }
@@ -266,6 +275,8 @@ export class WorkLink implements LineHandler, Runner {
       if (grown) this.#options.listener.hasRoom();
     } else if ("checked" in report) {
       this.#checks.take(report);
+    } else if ("forged" in report) {
+      this.forged(report.forged);
     } else if ("retire" in report) {
       this.#retiring = true;
       for (const [lease, reason] of report.retire) this.#doomed.set(lease, reason);

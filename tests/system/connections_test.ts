@@ -1,5 +1,6 @@
 /** What becomes of connections that are refused, stall, or come when there are too many. */
 
+import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { connect, SdError } from "../../client/mod.ts";
@@ -99,14 +100,25 @@ Deno.test("a full house does not keep out the server's own workers", async () =>
 });
 
 Deno.test("the way in of the server's own workers is for nobody else", async () => {
-  await using server = await SdServe.start(["--workers", "1"]);
+  const secret = "a-secret-of-32-characters-exactly";
+  await using server = await SdServe.start(["--workers", "1"], { env: { SD_POOL_SECRET: secret } });
   const ports = (await shell(`ss -ltnpH | grep pid=${server.child.pid}, | awk '{print $4}'`))
     .split("\n").filter((address) => address !== "").map((address) => address.split(":").at(-1));
   // Where there is no ss, the other tests have to do.
   if (ports.length === 0) return;
   assertEquals(ports.length, 2);
   const port = Number(ports.find((each) => Number(each) !== server.address.port));
-  for (const message of [{ op: "square", n: 4 }, { cmd: "ping" }, { cmd: "work", secret: "x" }]) {
+  const plain = {
+    cmd: "work",
+    version: WORK_VERSION,
+    secret,
+    workers: 1,
+    credit: 1,
+    pid: 1,
+    ops: [],
+  };
+  const ways = [{ op: "square", n: 4 }, { cmd: "ping" }, { cmd: "work", secret: "x" }, plain];
+  for (const message of ways) {
     using client = await RawClient.connect({ hostname: "127.0.0.1", port });
     assertEquals((await client.ask(message)).error.code, "unauthorized");
     assertEquals(await client.line(), null);

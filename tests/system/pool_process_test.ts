@@ -12,7 +12,7 @@ const GRACE_MS = 5000;
 const ENDLESS_HASH = { op: "hash", data: "x", rounds: Number.MAX_SAFE_INTEGER };
 
 class Kept implements AsyncDisposable {
-  readonly server = new FakeServer();
+  readonly server = new FakeServer("s3cret");
   readonly events: PoolEvent[] = [];
   readonly keeper: PoolKeeper;
 
@@ -77,7 +77,6 @@ Deno.test("a worker process says who it is, and answers what it is leased", asyn
     {
       cmd: "work",
       version: WORK_VERSION,
-      secret: "s3cret",
       workers: 2,
       credit: 0,
       ops: ["square", "echo", "sleep", "hash"].map((op) => ({ op })),
@@ -211,13 +210,13 @@ Deno.test("a process that the server does not let in ends, and is not started ag
 });
 
 Deno.test("a process whose parent is gone ends at once", async () => {
-  using server = new FakeServer();
+  using server = new FakeServer("s3cret");
   const { path, args } = selfCommand(["work", "--pool"]);
   const child = new Deno.Command(path, { args, stdin: "piped", stdout: "null" }).spawn();
   const stdin = child.stdin.getWriter();
   const start = {
     server: server.address,
-    secret: "",
+    secret: "s3cret",
     workers: 1,
     ...BUILTIN_WORK,
     reconnect: true,
@@ -237,11 +236,11 @@ Deno.test("a process whose parent is gone ends at once", async () => {
 });
 
 Deno.test("a keeper may be stopped before it was started, and twice", async () => {
-  using server = new FakeServer();
+  using server = new FakeServer("s3cret");
   const events: PoolEvent[] = [];
   const start = {
     server: server.address,
-    secret: "",
+    secret: "s3cret",
     workers: 1,
     ...BUILTIN_WORK,
     reconnect: false,
