@@ -201,7 +201,7 @@ Deno.test("a process on its own looks for its server again, and drops what it he
 Deno.test("a process that the server does not let in ends, and is not started again", async () => {
   await using kept = new Kept({ reconnect: true });
   const link = await kept.server.accept();
-  await link.until(({ cmd }) => cmd === "work");
+  await link.until(({ ops }) => ops !== undefined);
   await link.say({ error: { code: "unauthorized", message: "the pool secret is wrong" } });
   await link.untilEnded();
   for (let tries = 0; !kept.types().includes("exited") && tries < 2000; tries++) await delay(5);
