@@ -68,6 +68,7 @@ export interface Server {
 /** Listens, and starts all rooms. Throws what the system says of the address or the certificate. */
 export function startServer(options: ServerOptions): Server {
   const { config, engine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
+  if (engine.lastAt !== undefined) clock.reach(engine.lastAt);
   const listeners = openListeners(config);
   const metrics = new Metrics();
   const events = new TaskEvents(metrics, clock);
@@ -105,7 +106,7 @@ export function startServer(options: ServerOptions): Server {
     check: new SubmitCheck({ engine, ops, schemas }),
     entry,
     pausing: new Pausing({ pauses, leased: () => dispatcher.leased() }),
-    transfer: new Transfer({ engine, entry, takers }),
+    transfer: new Transfer({ engine, entry, takers, clock }),
     metrics,
     clock,
     version,

@@ -4,13 +4,16 @@ import { MAX_STATS_ROWS } from "../../protocol/limits.ts";
 import type { OpLoadView, PoolView } from "../../protocol/task.ts";
 import type { OpLoad } from "../engine/engine.ts";
 
-export function opLoads(ops: readonly OpLoad[]): OpLoadView[] {
+/** `aheadMs`: what to take from a stored time to show it. */
+export function opLoads(ops: readonly OpLoad[], aheadMs: number): OpLoadView[] {
   const most = ops.toSorted((a, b) => b.queued + b.running - a.queued - a.running);
   return most.slice(0, MAX_STATS_ROWS).map(({ op, queued, running, waitingSince }) => ({
     op,
     queued,
     running,
-    ...(waitingSince === undefined ? {} : { waiting_since: new Date(waitingSince).toISOString() }),
+    ...(waitingSince === undefined
+      ? {}
+      : { waiting_since: new Date(waitingSince - aheadMs).toISOString() }),
   }));
 }
 

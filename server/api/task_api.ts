@@ -26,7 +26,7 @@ import type { Pausing } from "./pausing.ts";
 import type { KnownOps, SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
 import { readTaskLog } from "./task_log_view.ts";
-import { taskSummary, taskView } from "./task_view.ts";
+import { atWall, taskSummary, taskView } from "./task_view.ts";
 import type { Transfer } from "./transfer.ts";
 import { whyOf } from "./why.ts";
 
@@ -94,7 +94,7 @@ export class TaskApi {
       kick: () => options.dispatch.kick(),
       cancelOne: (id, caller) => this.cancel(id, caller),
     });
-    this.#startedAt = options.clock.now();
+    this.#startedAt = options.clock.awake();
   }
 
   /** Pending while nobody can know which ops there are; await it before `check`. */
@@ -108,6 +108,11 @@ export class TaskApi {
 
   get wall(): number {
     return this.#options.clock.wall();
+  }
+
+  /** How far `now` is ahead of `wall`. */
+  get aheadMs(): number {
+    return this.#options.clock.aheadMs;
   }
 
   /** From now on every submit is refused. */
@@ -169,8 +174,11 @@ export class TaskApi {
 
   /** A page of tasks, without their results. */
   async list(request: ListRequest): Promise<{ tasks: TaskView[]; cursor: string | null }> {
-    const { tasks, cursor } = await this.#options.engine.list(request);
-    const views = tasks.map((record) => taskSummary(record, this.#progressOf(record)));
+    const { engine, clock } = this.#options;
+    const { tasks, cursor } = await engine.list(request);
+    const views = tasks.map((record) =>
+      taskSummary(atWall(record, clock.aheadMs), this.#progressOf(record))
+    );
     return { tasks: views, cursor: cursor ?? null };
   }
 
@@ -201,7 +209,7 @@ export class TaskApi {
       ? []
       : await engine.get([record.cancelledFor]);
     const able = dispatch.runners.filter(({ ops }) => ops.has(record.op));
-    return whyOf(record, {
+    return whyOf(atWall(record, clock.aheadMs), {
       progress: this.#progressOf(record),
       isStopping: this.#stopping,
       paused: !pauses.has(record.op) ? undefined : pauses.list.includes("*") ? "all" : "op",
@@ -234,13 +242,12 @@ export class TaskApi {
     const { engine, dispatch, metrics, clock, version, protocol, pauses } = this.#options;
     const { tasks, ops } = await engine.stats();
     const { runners } = dispatch;
-    const now = clock.now();
     return {
       version,
       protocol,
       pid: Deno.pid,
-      uptime_ms: now - this.#startedAt,
-      now: new Date(now).toISOString(),
+      uptime_ms: Math.floor(clock.awake() - this.#startedAt),
+      now: new Date(clock.wall()).toISOString(),
       engine: engine.name,
       tasks,
       totals: { submitted: metrics.submitted, finished: metrics.finished },
@@ -250,7 +257,7 @@ export class TaskApi {
         workers: runners.reduce((sum, runner) => sum + runner.workers, 0),
         running: runners.reduce((sum, runner) => sum + runner.held, 0),
       },
-      ops: opLoads(ops),
+      ops: opLoads(ops, clock.aheadMs),
       pools: poolViews(runners),
       connections: metrics.connections,
     };
@@ -280,7 +287,7 @@ export class TaskApi {
   }
 
   #view(record: TaskRecord): TaskView {
-    return taskView(record, this.#progressOf(record));
+    return taskView(atWall(record, this.aheadMs), this.#progressOf(record));
   }
 
   #progressOf(record: TaskRecord): Progress | undefined {

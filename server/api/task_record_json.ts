@@ -80,8 +80,11 @@ export function recordToJson(record: TaskRecord): JsonObject {
   };
 }
 
-/** The task that `record` tells of. Throws `bad_request`. */
-export function recordFromJson(record: JsonObject): NewTask {
+/**
+ * The task that `record` tells of. Its times are those of the wall clock; `aheadMs` is how far server time is ahead of
+ * that. Throws `bad_request`.
+ */
+export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   const fields = new RecordFields(record);
   checkVersion(fields.raw("sd"));
   const id = readId(fields.raw("id"), "id");
@@ -97,14 +100,15 @@ export function recordFromJson(record: JsonObject): NewTask {
     op,
     payload: readPayload(fields, op),
     rules: readRules(fields),
-    createdAt,
-    runAt: fields.time("run_at", createdAt),
-    expiresAt: fields.time("expires_at", Infinity),
+    createdAt: createdAt + aheadMs,
+    runAt: fields.time("run_at", createdAt) + aheadMs,
+    isCalendar: false,
+    expiresAt: fields.time("expires_at", Infinity) + aheadMs,
     // Nobody has been told of its end here.
     wait: false,
     bond: readBond(fields),
     after: readAfter(fields.raw("after")),
-    past: readPast(fields),
+    past: readPast(fields, aheadMs),
   };
   fields.checkAll();
   return task;
@@ -152,7 +156,7 @@ function readAfter(after: unknown): readonly string[] {
   return [...new Set(after.map((id) => readId(id, "after")))];
 }
 
-function readPast(fields: RecordFields): Past {
+function readPast(fields: RecordFields, aheadMs: number): Past {
   const status: Status = fields.oneOf("status", STORED_STATUSES);
   const finishedAt = fields.time("finished_at", 0);
   const result = readResult(fields);
@@ -169,13 +173,18 @@ function readPast(fields: RecordFields): Past {
     status,
     attempt: fields.integer("attempt", { min: 0, max: MAX_ATTEMPTS }, 0),
     deaths: fields.integer("deaths", { min: 0, max: MAX_DEATHS - (isFinal(status) ? 0 : 1) }, 0),
-    startedAt: fields.time("started_at", 0),
-    finishedAt,
+    startedAt: serverTime(fields.time("started_at", 0), aheadMs),
+    finishedAt: serverTime(finishedAt, aheadMs),
     result,
     error,
     cancelledFor: cancelledFor === undefined ? undefined : readId(cancelledFor, "cancelled_for"),
     ...readTrail(fields),
   };
+}
+
+/** 0 stands for what has not happened. */
+function serverTime(wall: number, aheadMs: number): number {
+  return wall > 0 ? wall + aheadMs : wall;
 }
 
 function readError(error: RecordFields | undefined): Past["error"] {

@@ -1,8 +1,28 @@
-/** From an engine's record to what `get` answers. */
+/** From an engine's record, in server time, to what `get` answers, in that of the wall clock. */
 
 import type { Progress, TaskView } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 
+/** `record` with the times that people read: those of the wall clock, which is `aheadMs` behind server time. */
+export function atWall(record: TaskRecord, aheadMs: number): TaskRecord {
+  if (aheadMs === 0) return record;
+  // 0 stands for what has not happened.
+  const shown = (ms: number) => ms > 0 ? ms - aheadMs : ms;
+  const { standing } = record;
+  const runAt = record.isCalendar ? record.runAt : shown(record.runAt);
+  const until = standing?.heldBy === "time" ? runAt : shown(standing?.until ?? 0);
+  return {
+    ...record,
+    createdAt: shown(record.createdAt),
+    runAt,
+    startedAt: shown(record.startedAt),
+    finishedAt: shown(record.finishedAt),
+    expiresAt: shown(record.expiresAt),
+    ...(standing?.until !== undefined && { standing: { ...standing, until } }),
+  };
+}
+
+/** `record` is as `atWall` gives it. */
 export function taskView(record: TaskRecord, progress: Progress | undefined): TaskView {
   const { rules } = record;
   return {

@@ -8,10 +8,12 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { Status } from "../../protocol/task.ts";
+import type { Clock } from "../clock.ts";
 import type { Backup, Engine, ListRequest, TaskRecord } from "../engine/engine.ts";
 import type { NewTask } from "../task/new_task.ts";
 import { charsOf } from "../task/task_log.ts";
 import type { TaskEntry } from "./task_entry.ts";
+import { atWall } from "./task_view.ts";
 import { checkVersion, RECORD_VERSION, recordFromJson, recordToJson } from "./task_record_json.ts";
 
 /** A room whose settings travel. */
@@ -46,14 +48,17 @@ export class Transfer {
   readonly #engine: Engine;
   readonly #entry: TaskEntry;
   readonly #takers: readonly SettingTaker[];
+  readonly #clock: Pick<Clock, "aheadMs">;
 
   constructor(
-    { engine, entry, takers }: {
+    { engine, entry, takers, clock }: {
       readonly engine: Engine;
       readonly entry: TaskEntry;
       readonly takers: readonly SettingTaker[];
+      readonly clock: Pick<Clock, "aheadMs">;
     },
   ) {
+    this.#clock = clock;
     this.#engine = engine;
     this.#entry = entry;
     this.#takers = takers;
@@ -85,7 +90,7 @@ export class Transfer {
     const average = chars.reduce((sum, next) => sum + next, 0) / Math.max(1, tasks.length);
     const next = Math.ceil(PAGE_CHARS / Math.max(1, average));
     return {
-      records: tasks.map(recordToJson),
+      records: tasks.map((task) => recordToJson(atWall(task, this.#clock.aheadMs))),
       cursor: cursor === undefined ? null : cursorOf(Math.min(next, MAX_PAGE), cursor),
     };
   }
@@ -139,8 +144,9 @@ export class Transfer {
       try {
         const record = read(item);
         if (!record) continue;
-        if (record.setting === undefined) tasks.push(recordFromJson(record));
-        else if (await this.#takeSetting(record)) answer.imported++;
+        if (record.setting === undefined) {
+          tasks.push(recordFromJson(record, this.#clock.aheadMs));
+        } else if (await this.#takeSetting(record)) answer.imported++;
         else answer.existed++;
       } catch (error) {
         if (!(error instanceof SdError) || error.code === "storage_full") throw error;

@@ -186,6 +186,7 @@ export class Dispatcher {
         limits: bounds.limits,
         versions: runner.versions,
         limit,
+        aheadMs: clock.aheadMs,
         leaseUntil: clock.awake() + leaseMs,
         suspects,
       },

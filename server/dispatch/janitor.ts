@@ -23,7 +23,7 @@ export function createJanitor({ engine, events, clock, log }: JanitorOptions): T
     clock,
     log,
     async work() {
-      const { expired, nextAt } = await engine.prune(clock.now());
+      const { expired, nextAt } = await engine.prune(clock.now(), clock.aheadMs);
       events.emit(expired);
       return Math.min(LONGEST_MS, Math.max(SHORTEST_MS, nextAt - clock.now()));
     },

@@ -1,5 +1,6 @@
 /**
- * Tasks in the order of a time that each of them has, for as long as it waits for it. One that stops
+ * Tasks in the order of a time that each of them has, for as long as it waits for it; `DelayedTasks` are those that wait
+ * for their `runAt`, some of them by the wall clock. One that stops
  * waiting stays where it is and is passed over; when about half of all are such, they are thrown out
  * together, so that a delay of ten years, cancelled, is not remembered for ten years.
  */
@@ -65,6 +66,47 @@ export class DueQueue {
     this.#heap = kept;
     this.#sweepAt = Math.max(SWEEP_AT_LEAST, 2 * kept.length);
   }
+}
+
+/**
+ * Delayed tasks in the order in which they become due. Those with `at` wait for the wall clock, all others for server time,
+ * which is `aheadMs` before it. All times that go in and out are server time.
+ */
+export class DelayedTasks {
+  /** How far server time is ahead of the wall clock. */
+  aheadMs = 0;
+  readonly #spans = new DueQueue(stillWaits);
+  readonly #calendar = new DueQueue(stillWaits);
+
+  /** When the first task becomes due; `Infinity` when there is none. */
+  get nextAt(): number {
+    return Math.min(this.#spans.nextAt, this.#calendar.nextAt + this.aheadMs);
+  }
+
+  get length(): number {
+    return this.#spans.length + this.#calendar.length;
+  }
+
+  push(task: LiveTask): void {
+    (task.isCalendar ? this.#calendar : this.#spans).push(task, task.runAt);
+  }
+
+  /** Takes out the first task that is due. */
+  take(now: number): LiveTask | undefined {
+    const wall = now - this.aheadMs;
+    return this.#spans.nextAt <= this.#calendar.nextAt + this.aheadMs
+      ? this.#spans.take(now)
+      : this.#calendar.take(wall);
+  }
+
+  /** When `task` is due. */
+  dueAt(task: LiveTask): number {
+    return task.isCalendar ? task.runAt + this.aheadMs : task.runAt;
+  }
+}
+
+function stillWaits({ state, runAt, unmet }: LiveTask, at: number): boolean {
+  return state.status === "delayed" && runAt === at && unmet === 0;
 }
 
 function newHeap(): BinaryHeap<Entry> {

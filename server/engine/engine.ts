@@ -50,6 +50,8 @@ export interface LeaseRequest {
   readonly versions?: ReadonlyMap<string, string>;
   /** Most tasks to lease. */
   readonly limit: number;
+  /** How far `now` is ahead of the wall clock, for tasks that are due by that; default: as before. */
+  readonly aheadMs?: number;
   /** When the lease runs out unless it is renewed, on the clock by which `reclaim` is asked. */
   readonly leaseUntil: number;
   /**
@@ -152,7 +154,7 @@ export interface Standing {
     | "op_rate"
     | "suspect"
     | "running";
-  /** Of `time`, `key_rate` and `op_rate`: when that ends. */
+  /** Of `time`, its `runAt`; of `key_rate` and `op_rate`: when that ends. */
   readonly until?: number;
   /** Of `op_limit`: how many may run. */
   readonly limit?: number;
@@ -182,6 +184,8 @@ export interface TaskRecord {
   readonly lease: number;
   readonly createdAt: number;
   readonly runAt: number;
+  /** `runAt` is the wall clock's; all other times are server time. */
+  readonly isCalendar?: boolean;
   readonly startedAt: number;
   readonly finishedAt: number;
   readonly result: string | undefined;
@@ -273,6 +277,8 @@ export interface Engine {
   readonly name: string;
   readonly traits: EngineTraits;
   readonly settings: Settings;
+  /** The latest time that an earlier server gave it, as far as it is known: `now` is never below it. */
+  readonly lastAt?: number;
   /** Of an engine that can be backed up as a file. One at a time: a second one is `conflict`. */
   readonly backup?: () => Promise<Backup>;
 
@@ -304,7 +310,10 @@ export interface Engine {
   get(ids: readonly string[], options?: GetOptions): Promise<(TaskRecord | undefined)[]>;
   list(request: ListRequest): Promise<Listed>;
   stats(): Promise<EngineStats>;
-  /** Drops records kept long enough, expires tasks that are too late. */
-  prune(now: number): Promise<Pruned>;
+  /**
+   * Drops records kept long enough, expires tasks that are too late. `aheadMs` is how far `now` is ahead of the wall clock;
+   * default: as before.
+   */
+  prune(now: number, aheadMs?: number): Promise<Pruned>;
   close(): Promise<void>;
 }

@@ -74,7 +74,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     this.seq = task.serial;
     const { past } = task;
     if (!past) {
-      this.state = initialState(task.runAt > task.createdAt);
+      this.state = initialState(task.isCalendar || task.runAt > task.createdAt);
       return;
     }
     const { status, attempt, deaths, startedAt, finishedAt, result, error } = past;
@@ -109,6 +109,11 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
 
   get isReady(): boolean {
     return this.state.status === "queued";
+  }
+
+  /** `runAt` is a time of the wall clock, not the end of a span: until its first attempt. */
+  get isCalendar(): boolean {
+    return this.task.isCalendar && this.state.attempt === 0;
   }
 
   /** Its next death would be its last. */
@@ -176,6 +181,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
       createdAt: task.createdAt,
       expiresAt: task.expiresAt,
       runAt: this.runAt,
+      isCalendar: this.isCalendar,
       startedAt: this.startedAt,
       finishedAt: this.finishedAt,
       result: this.result,

@@ -14,7 +14,7 @@ import type { TaskLog } from "../task/task_log.ts";
 import { ranBy, retried, said } from "../task/trail.ts";
 import { type TaskEvent, transition } from "../task/transition.ts";
 import { Census } from "./census.ts";
-import { DueQueue } from "./due_queue.ts";
+import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "./engine.ts";
 import type { Keeper } from "./keeper.ts";
 import { Kin, type Parent } from "./kin.ts";
@@ -40,9 +40,7 @@ export class LiveTasks {
   readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
   readonly running = new SerialMap<LiveTask>();
   readonly gate = new StartGate(() => this.#runningOps());
-  readonly delayed = new DueQueue(({ state, runAt, unmet }, at) =>
-    state.status === "delayed" && runAt === at && unmet === 0
-  );
+  readonly delayed = new DelayedTasks();
   readonly expiring = new DueQueue(({ state, isGone }) => !isGone && !isFinal(state.status));
   readonly census = new Census();
   readonly counts = this.census.counts;
@@ -61,7 +59,7 @@ export class LiveTasks {
       hold: (task) => void this.#move(task, { type: "hold" }),
       end: (task, event, now, finished) => this.#end(task, event, now, finished),
       free: (task, now) => {
-        if (task.runAt > now) this.delayed.push(task, task.runAt);
+        if (this.delayed.dueAt(task) > now) this.delayed.push(task);
         else this.#queue(task);
       },
     });
@@ -91,7 +89,7 @@ export class LiveTasks {
   /** Puts a task that was adopted where it waits from now on. */
   line(task: LiveTask): void {
     if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
-    if (task.state.status === "delayed") this.delayed.push(task, task.runAt);
+    if (task.state.status === "delayed") this.delayed.push(task);
     else (task.isSuspect ? this.#suspects : this.ready).push(task);
   }
 
@@ -125,6 +123,7 @@ export class LiveTasks {
   }
 
   lease(request: LeaseRequest, now: number, expired: FinishedTask[]): LeasedTask[] {
+    if (request.aheadMs !== undefined) this.delayed.aheadMs = request.aheadMs;
     this.wake(now);
     const tasks: LeasedTask[] = [];
     const queue = request.suspects ? this.#suspects : this.ready;
@@ -336,7 +335,7 @@ export class LiveTasks {
     if (task.isSuspect && status === "queued") this.#suspects.push(task);
     else if (task.unmet > 0 || this.#keeper.takesOver(task)) return;
     else if (status === "queued") this.ready.push(task);
-    else this.delayed.push(task, task.runAt);
+    else this.delayed.push(task);
   }
 
   /** Applies `event`; `undefined` where it is refused. Keeps the counts. */

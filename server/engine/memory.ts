@@ -176,8 +176,9 @@ class MemoryEngine implements Engine, Keeper {
     return settle(() => this.#live.census.stats(this.#live.ready));
   }
 
-  prune(now: number): Promise<Pruned> {
+  prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
     return settle(() => {
+      this.#live.delayed.aheadMs = aheadMs;
       const expired: FinishedTask[] = [];
       this.#live.expire(now, expired);
       this.#live.gate.prune(now);

@@ -9,7 +9,9 @@ export function standingOf(live: LiveTasks, task: LiveTask, now: number): Standi
   const { status } = task.state;
   if (status === "running") return { heldBy: "running" };
   if (task.unmet > 0) return { heldBy: "after", after: live.kin.unmetOf(task) };
-  if (status === "delayed" && task.runAt > now) return { heldBy: "time", until: task.runAt };
+  if (status === "delayed" && live.delayed.dueAt(task) > now) {
+    return { heldBy: "time", until: task.runAt };
+  }
   return live.gate.look(task, now) ?? { heldBy: task.isSuspect ? "suspect" : "turn" };
 }
 

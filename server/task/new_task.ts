@@ -58,7 +58,7 @@ export interface Past {
   readonly log: TaskLog | undefined;
 }
 
-/** A task as it enters an engine. Times are ms since 1970. */
+/** A task as it enters an engine. Times are server time, in ms since 1970. */
 export interface NewTask {
   readonly id: string;
   /** No other task of this process has it. */
@@ -72,6 +72,8 @@ export interface NewTask {
   readonly createdAt: number;
   /** When it becomes due; `createdAt` when it is due at once. */
   readonly runAt: number;
+  /** `runAt` is a time that the client named, of the wall clock: it is due when that says so. */
+  readonly isCalendar: boolean;
   /** Not started after this; `Infinity` when it may always be. */
   readonly expiresAt: number;
   /** The submitting connection wants the final line. */
@@ -146,12 +148,16 @@ export function defaultsOf({ timeout, attempts, backoff, expires }: OpSpec): Tas
   };
 }
 
-/** The task that `message` asks for; `line` is its text. Throws `bad_request`. */
+/**
+ * The task that `message` asks for; `line` is its text, `aheadMs` how far `now` is ahead of the wall clock. Throws
+ * `bad_request`.
+ */
 export function newTask(
   message: JsonObject,
   line: string,
   now: number,
-  defaults = DEFAULTS,
+  { rules, expiresMs }: TaskDefaults = DEFAULTS,
+  aheadMs = 0,
 ): NewTask {
   const op = message.op;
   if (typeof op !== "string" || op === "" || op.length > MAX_OP_CHARS) {
@@ -171,10 +177,11 @@ export function newTask(
       idGiven: false,
       op,
       payload: line,
-      rules: defaults.rules,
+      rules,
       createdAt: now,
       runAt: now,
-      expiresAt: now + defaults.expiresMs,
+      isCalendar: false,
+      expiresAt: now + expiresMs,
       wait: true,
       bond: undefined,
       after: NO_TASKS,
@@ -186,12 +193,18 @@ export function newTask(
       `task holds the options of the task, like {"timeout":5000}; this is ${quote(options)}`,
     );
   }
-  return withOptions({ op, line, options: options as JsonObject }, now, defaults);
+  const submit = { op, line, options: options as JsonObject, now, aheadMs };
+  return withOptions(submit, { rules, expiresMs });
 }
 
 function withOptions(
-  { op, line, options }: { op: string; line: string; options: JsonObject },
-  now: number,
+  { op, line, options, now, aheadMs }: {
+    op: string;
+    line: string;
+    options: JsonObject;
+    now: number;
+    aheadMs: number;
+  },
   { rules, expiresMs }: TaskDefaults,
 ): NewTask {
   for (const name of Object.keys(options)) {
@@ -214,7 +227,7 @@ function withOptions(
       keepMs: readInteger(options, "keep", { min: 0, max: MAX_DELAY_MS }, rules.keepMs),
     },
     createdAt: now,
-    runAt: readRunAt(options, now),
+    ...readRunAt(options, now, now - aheadMs),
     expiresAt: now + expires,
     wait: readWait(options.wait),
     bond: readBond(options),
@@ -302,10 +315,14 @@ function readInteger(
   );
 }
 
-function readRunAt(options: JsonObject, now: number): number {
+function readRunAt(
+  options: JsonObject,
+  now: number,
+  wall: number,
+): Pick<NewTask, "runAt" | "isCalendar"> {
   const delay = readInteger(options, "delay", { min: 0, max: MAX_DELAY_MS }, 0);
   const at = options.at;
-  if (at === undefined) return now + delay;
+  if (at === undefined) return { runAt: now + delay, isCalendar: false };
   if (options.delay !== undefined) {
     throw new SdError("bad_request", "a task has task.delay or task.at, not both");
   }
@@ -316,10 +333,10 @@ function readRunAt(options: JsonObject, now: number): number {
       `task.at is a time of RFC 3339, like "2030-01-31T08:00:00Z"; this is ${quote(at)}`,
     );
   }
-  if (time > now + MAX_DELAY_MS) {
+  if (time > wall + MAX_DELAY_MS) {
     throw new SdError("bad_request", `task.at is at most ten years from now; this is ${quote(at)}`);
   }
-  return Math.max(time, now);
+  return time > wall ? { runAt: time, isCalendar: true } : { runAt: now, isCalendar: false };
 }
 
 function readWait(wait: unknown): boolean {

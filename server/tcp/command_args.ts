@@ -47,8 +47,11 @@ export interface PauseRequest {
   readonly cronId?: string;
 }
 
-/** `now` is the time that a `since` of so many ms counts back from. */
-export function readListRequest(message: JsonObject, now: number): ListRequest {
+/** `now` is the time that a `since` of so many ms counts back from, `aheadMs` how far it is ahead of the wall clock. */
+export function readListRequest(
+  message: JsonObject,
+  { now, aheadMs }: { readonly now: number; readonly aheadMs: number },
+): ListRequest {
   const { limit = DEFAULT_LIST, key, since, order } = message;
   if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > MAX_LIST) {
     throw new SdError(
@@ -64,7 +67,7 @@ export function readListRequest(message: JsonObject, now: number): ListRequest {
     ...readExportRequest(message),
     ...(order === "oldest" ? { oldestFirst: true } : {}),
     ...(key === undefined ? {} : { key: readText("key", key) }),
-    ...(since === undefined ? {} : { createdSince: readSince(since, now) }),
+    ...(since === undefined ? {} : { createdSince: readSince(since, now, aheadMs) }),
   };
 }
 
@@ -96,9 +99,9 @@ export function readPauseRequest({ cmd, op, cron_id }: JsonObject): PauseRequest
   );
 }
 
-function readSince(since: unknown, now: number): number {
+function readSince(since: unknown, now: number, aheadMs: number): number {
   const isSpan = Number.isSafeInteger(since) && (since as number) >= 0;
-  const time = isSpan ? now - (since as number) : parseRfc3339(since);
+  const time = isSpan ? now - (since as number) : parseRfc3339(since) + aheadMs;
   if (!Number.isNaN(time)) return time;
   throw new SdError(
     "bad_request",

@@ -40,7 +40,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
   ["why", ({ api }, message) => api.why(readTaskId(message))],
   ["logs", ({ api }, message) => api.logs(readTaskId(message))],
-  ["list", ({ api }, message) => api.list(readListRequest(message, api.now))],
+  ["list", ({ api }, message) => api.list(readListRequest(message, api))],
   ["cancel", cancel],
   ["retry", retry],
   ["stats", ({ api }) => api.stats()],

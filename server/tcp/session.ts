@@ -77,7 +77,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
         checkMessage(line as string, message);
         if (message.cmd === undefined && !isCronMessage(message)) {
           const known = check.knownOp(message.op);
-          const task = newTask(message, line as string, now, known?.defaults);
+          const task = newTask(message, line as string, now, known?.defaults, this.api.aheadMs);
           this.api.checkOpen();
           const isDoubtful = check.isDoubtful(task, known);
           if (this.#owed - this.#commands + submits.size >= this.#options.maxInFlight) {

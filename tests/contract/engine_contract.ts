@@ -26,6 +26,7 @@ import {
 import { KEY_TESTS } from "./key_contract.ts";
 import { OP_TESTS } from "./op_contract.ts";
 import { LOG_TESTS } from "./log_contract.ts";
+import { TIME_TESTS } from "./time_contract.ts";
 
 export interface EngineContract {
   /** Opens an empty engine whose backoff has no jitter. */
@@ -211,26 +212,6 @@ const LIFE: Tests = {
     assertEquals(await statusOf(engine, kept!), "running");
     assertEquals(await statusOf(engine, gone!), "queued");
     assertEquals(await engine.renew([a.lease, b.lease], NOW + 2 * LEASE_MS), [b.lease]);
-  },
-
-  async "a lease that runs out is no death and no attempt, however often"(engine) {
-    const [id] = await submit(engine, task());
-    for (let i = 0; i < 5; i++) {
-      const { lease, attempt } = await leaseOne(engine);
-      assertEquals(attempt, 1);
-      const { lost, finished } = await engine.reclaim(NOW + LEASE_MS, NOW);
-      assertEquals([lost, finished], [[lease], []]);
-      assertEquals((await engine.get([id!]))[0]?.deaths, 0);
-    }
-    assertEquals(await statusOf(engine, id!), "queued");
-  },
-
-  async "the stamps of a task are in order, also where its first is ahead of the clock"(engine) {
-    const [id] = await submit(engine, { ...task(), createdAt: NOW + 500 });
-    const { lease } = await leaseOne(engine, NOW + 100);
-    await engine.ack([{ lease, result: "1" }], NOW + 200);
-    const [record] = await engine.get([id!]);
-    assertEquals([record?.startedAt, record?.finishedAt], [NOW + 500, NOW + 500]);
   },
 
   async "a delayed task is not leased before its time"(engine) {
@@ -452,7 +433,14 @@ const LIFE: Tests = {
   },
 };
 
-const TESTS: Tests = { ...LIFE, ...KEY_TESTS, ...OP_TESTS, ...AFTER_TESTS, ...LOG_TESTS };
+const TESTS: Tests = {
+  ...LIFE,
+  ...KEY_TESTS,
+  ...OP_TESTS,
+  ...AFTER_TESTS,
+  ...LOG_TESTS,
+  ...TIME_TESTS,
+};
 
 /** Runs the contract, each test on an engine of its own. */
 export async function testEngine(t: Deno.TestContext, contract: EngineContract): Promise<void> {

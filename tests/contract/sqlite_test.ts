@@ -7,6 +7,7 @@ import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
 import { logOf, recordOf, told } from "./log_contract.ts";
+import { calendarTask, leaseAt } from "./time_contract.ts";
 import { FullDisk, openTestSqlite } from "./sqlite_files.ts";
 
 /** Nearly everything lies on disk. */
@@ -53,6 +54,24 @@ async function reopened<T>(
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+Deno.test("a file knows the latest time that it was given, and which of its times are the wall clock's", async () => {
+  const wall = NOW - 3_600_000;
+  await reopened(async (engine) => {
+    const at = calendarTask(wall + 60_000, NOW - wall);
+    const child = calendarTask(wall + 60_000, NOW - wall, { after: [at.id] });
+    await engine.enqueue([at, child, task({ task: { delay: 60_000 } })], NOW);
+    await engine.prune(NOW + 777);
+    return at.id;
+  }, async (engine, at) => {
+    assertEquals(engine.lastAt, NOW + 777);
+    // Read from disk by server time, due by the wall clock.
+    const aheadMs = NOW - wall;
+    assertEquals(await leaseAt(engine, NOW + 59_999, aheadMs), [[], NOW + 60_000]);
+    const [ids] = await leaseAt(engine, NOW + 60_000, aheadMs);
+    assertEquals([ids.length, ids.includes(at)], [2, true]);
+  });
+});
 
 Deno.test("a sqlite engine that is opened again has every task as it was, and none running", async () => {
   await reopened(async (engine) => {

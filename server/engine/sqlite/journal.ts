@@ -18,6 +18,8 @@ export interface JournalOptions {
   readonly write: (write: Write) => Promise<unknown>;
   /** Whether a new task may well be final in a moment. */
   readonly isPromising: (task: LiveTask) => boolean;
+  /** A setting to write along with whatever is written. */
+  readonly along: () => readonly [name: string, value: string] | undefined;
   /** A new task could not be stored. */
   readonly giveUp: (task: LiveTask) => void;
   /** A task is on disk as it is here, and nothing of it is needed here any more. */
@@ -157,6 +159,8 @@ export class Journal {
     this.#stale = this.#fresh;
     this.#fresh = new Set();
     const batch = this.#next;
+    const along = this.#options.along();
+    if (along) batch.settings.set(...along);
     this.#next = newBatch();
     this.#underWay = batch;
     const { write, before, after } = toWrite(batch);

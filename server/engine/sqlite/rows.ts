@@ -19,6 +19,8 @@ interface StoredOptions {
   readonly rate?: Rate;
   readonly after?: readonly string[];
   readonly noWait?: true;
+  /** `runAt` is the wall clock's until the first attempt; absent in files of older releases. */
+  readonly calendar?: true;
 }
 
 const CODES: ReadonlyMap<StoredStatus, number> = new Map(
@@ -93,6 +95,7 @@ export function readRow(row: StoredTask): LiveTask {
     createdAt: row.createdAt,
     runAt: row.runAt,
     expiresAt: row.expiresAt ?? Infinity,
+    isCalendar: options?.calendar === true,
     wait: options?.noWait !== true,
     bond: row.key === null
       ? undefined
@@ -129,14 +132,15 @@ export function safeRecord(task: LiveTask): TaskRecord | undefined {
 }
 
 function optionsOf(task: NewTask): string | null {
-  const { rules, bond, after, wait } = task;
-  if (rules === DEFAULT_RULES && !bond && after.length === 0 && wait) return null;
+  const { rules, bond, after, wait, isCalendar } = task;
+  if (rules === DEFAULT_RULES && !bond && after.length === 0 && wait && !isCalendar) return null;
   const options: StoredOptions = {
     rules,
     ...(bond && bond.limit !== Infinity ? { limit: bond.limit } : {}),
     ...(bond?.rate ? { rate: bond.rate } : {}),
     ...(after.length > 0 ? { after } : {}),
     ...(wait ? {} : { noWait: true }),
+    ...(isCalendar ? { calendar: true } : {}),
   };
   return JSON.stringify(options);
 }

@@ -32,6 +32,7 @@ import type { LiveTask } from "../live_task.ts";
 import { type Ended, LiveTasks } from "../live_tasks.ts";
 import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
+import { ClockMark, markIn } from "./clock_mark.ts";
 import { FileBackup } from "./file_backup.ts";
 import { FileSweeper } from "./file_sweeper.ts";
 import { FirstWrite } from "./first_write.ts";
@@ -82,6 +83,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly name = "sqlite";
   readonly traits = { durable: true, priorities: true, shared: false };
   readonly settings: KeptSettings;
+  readonly lastAt: number;
 
   readonly #options: SqliteOptions;
   readonly #store: Store;
@@ -94,6 +96,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #backup: FileBackup;
   readonly #ends: UntoldEnds;
   readonly #safety: Safety;
+  readonly #mark = new ClockMark();
   /** The time of the last submit, lease or result. */
   #now: number;
 
@@ -101,13 +104,15 @@ class SqliteEngine implements Engine, Keeper {
     const { store, opened, report } = options;
     this.#options = options;
     this.#store = store;
-    this.#now = options.now;
+    this.lastAt = markIn(opened.settings);
+    this.#now = Math.max(options.now, this.lastAt);
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#journal = new Journal({
       write: (write) => store.call("write", write),
       isPromising: ({ state, task, isSpilled }) =>
         state.status === "queued" && !isSpilled && task.wait &&
         this.#live.counts.queued <= MAX_PROMISING,
+      along: () => this.#mark.along(this.#now),
       giveUp: (task) => this.#giveUp(task),
       release: (task) => this.#release(task),
       onTrouble: (error) => {
@@ -129,15 +134,17 @@ class SqliteEngine implements Engine, Keeper {
     this.#finder = new TaskFinder(store, this.#live);
     this.#sweeper = new FileSweeper({ ...options, live: this.#live });
     this.#backup = new FileBackup(store);
-    const settings = this.#rates.restore(opened.settings, options.now);
+    const settings = this.#rates.restore(opened.settings, this.#now);
     this.settings = new KeptSettings(settings, async (name, value) => {
       this.#journal.setting(name, value ?? null);
       await this.#journal.committedNow();
     });
   }
 
-  async start({ counts, lanes, queuedOps }: Opened, now: number): Promise<void> {
+  async start({ counts, lanes, queuedOps }: Opened, wall: number): Promise<void> {
     const live = this.#live;
+    const now = this.#now;
+    live.delayed.aheadMs = now - wall;
     STORED_STATUSES.forEach((status, code) => {
       live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
     });
@@ -321,7 +328,9 @@ class SqliteEngine implements Engine, Keeper {
     return Promise.resolve(this.#live.census.stats(this.#live.ready));
   }
 
-  async prune(now: number): Promise<Pruned> {
+  async prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
+    this.#live.delayed.aheadMs = aheadMs;
+    this.#now = now;
     // Kept there until nothing can fail any more that would lose them.
     this.#live.expire(now, this.#ends.left);
     const late = await this.#store.call("expired", { now, ...EXPIRED_PAGE });
@@ -332,12 +341,16 @@ class SqliteEngine implements Engine, Keeper {
       this.#live.expireOne(task, now, this.#ends.left);
     }
     this.#rates.prune(now);
+    const mark = this.#live.counts.delayed > 0 ? this.#mark.alone(now) : undefined;
+    if (mark) this.#journal.setting(...mark);
     const { removed, more } = await this.#sweeper.sweep(now);
     const told = await this.#ends.whenCommittable(this.#ends.take());
     return { removed, expired: told, nextAt: more ? now : Infinity };
   }
 
   async close(): Promise<void> {
+    const mark = this.#mark.last(this.#now);
+    if (mark) this.#journal.setting(...mark);
     await this.#safety.whenSafe();
     this.#journal.close();
     await this.#store.close();

@@ -35,7 +35,7 @@ export async function openChildren({ store, live, now, finished }: WaitingOption
 
   function addChild(child: LiveTask, known: (id: string) => LiveTask | undefined): void {
     // Whether it waits for others or only for its time, is seen anew.
-    if (child.runAt <= now) {
+    if (live.delayed.dueAt(child) <= now) {
       child.state = { ...child.state, status: "queued" };
       live.census.moved(child.op, "delayed", "queued");
     }

@@ -1,0 +1,45 @@
+/**
+ * Keeps the latest time that a server gave to what is in the file, so that the next one goes on from there where its wall
+ * clock is behind: otherwise the rest of every delay would be longer by the difference. It is written along with what is
+ * committed anyway, and now and then while tasks wait for their time.
+ */
+
+/** The name of the setting; its value is a number, ms since 1970. */
+const NAME = "clock";
+/** Longest time by which the mark is behind what is committed, in ms. */
+const BUSY_MS = 1000;
+/** The same while nothing is committed, and tasks wait for their time. */
+const IDLE_MS = 30_000;
+
+type Setting = readonly [name: string, value: string];
+
+export class ClockMark {
+  #markedAt = 0;
+
+  /** What to commit along with what is to be committed at `now`. */
+  along(now: number): Setting | undefined {
+    return this.#after(BUSY_MS, now);
+  }
+
+  /** What to commit while nothing else is to be. */
+  alone(now: number): Setting | undefined {
+    return this.#after(IDLE_MS, now);
+  }
+
+  /** What to commit at the end. */
+  last(now: number): Setting | undefined {
+    return this.#after(1, now);
+  }
+
+  #after(ms: number, now: number): Setting | undefined {
+    if (now < this.#markedAt + ms) return undefined;
+    this.#markedAt = now;
+    return [NAME, String(now)];
+  }
+}
+
+/** The mark in the settings of a file; 0 where there is none. */
+export function markIn(settings: readonly Setting[]): number {
+  const ms = Number(settings.find(([name]) => name === NAME)?.[1] ?? 0);
+  return Number.isSafeInteger(ms) ? ms : 0;
+}
