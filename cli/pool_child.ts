@@ -1,17 +1,33 @@
 /**
  * One worker process as its parent sees it: started with its orders on stdin, told to stop there,
- * listened to on stdout, killed when it does not end.
+ * listened to on stdout, killed when it does not end when it should, or does not answer (a process that is
+ * stopped, or frozen with its container).
  */
 
 import { LineSplitter } from "../protocol/ndjson.ts";
-import type { PoolNews, PoolStart, PoolStop } from "../protocol/pool_start.ts";
+import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
 import { environmentFor } from "./sandbox_flags.ts";
 import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
 const MAX_CONTROL_BYTES = 64 * 1024;
 
+/** How often a process is asked whether it is alive, in ms. */
+const ASK_MS = 1000;
+/** Longest time of the parent's own between two asks that counts, in ms: for the rest, the parent was stopped. */
+const MAX_ASK_MS = 2 * ASK_MS;
+/** A process that has been connected and does not answer for so many ms is frozen. A server waits less long. */
+const FROZEN_MS = 15_000;
+/** The same of a process that was never connected: it loads task files, and starts all its workers. */
+const FROZEN_AT_START_MS = 60_000;
+
 const encoder = new TextEncoder();
+
+export interface PoolChildListener {
+  hear(news: Exclude<PoolNews, { alive: true }>): void;
+  /** It has not answered for `ms`, and is killed. */
+  frozen(ms: number): void;
+}
 
 export class PoolChild {
   /** Resolves when the process has ended, everything it said is read and nothing is left open. */
@@ -20,12 +36,22 @@ export class PoolChild {
   readonly #process: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  readonly #hear: (news: PoolNews) => void;
+  readonly #listener: PoolChildListener;
+  readonly #asking: ReturnType<typeof setInterval>;
+  #askedAt = 0;
+  /** For how long it has not answered, in ms; `undefined` while it has. */
+  #unanswered: number | undefined;
+  readonly #frozenMs: number;
+  #wasReady = false;
   #gone = false;
   #stopSent = false;
 
-  /** Starts the process; `hear` is called with what it says. */
-  constructor(start: Omit<PoolStart, "nonce">, hear: (news: PoolNews) => void) {
+  /** Starts the process. `frozenMs`: how long it may leave an ask unanswered once it has been connected. */
+  constructor(
+    start: Omit<PoolStart, "nonce">,
+    listener: PoolChildListener,
+    frozenMs = FROZEN_MS,
+  ) {
     const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO);
     this.#process = new Deno.Command(path, {
       args,
@@ -35,9 +61,12 @@ export class PoolChild {
       stdout: "piped",
       stderr: "inherit",
     }).spawn();
-    this.#hear = hear;
+    this.#listener = listener;
+    this.#frozenMs = frozenMs;
     this.#stdin = this.#process.stdin.getWriter();
     this.#say({ ...start, nonce: this.#nonce });
+    this.#askedAt = performance.now();
+    this.#asking = setInterval(() => this.#ask(), ASK_MS);
     this.ended = this.#end();
   }
 
@@ -60,7 +89,22 @@ export class PoolChild {
     await this.ended;
   }
 
-  #say(message: PoolStart | PoolStop): void {
+  #ask(): void {
+    const now = performance.now();
+    const passed = Math.min(now - this.#askedAt, MAX_ASK_MS);
+    this.#askedAt = now;
+    if (this.#unanswered === undefined) {
+      this.#unanswered = 0;
+      return this.#say({ ask: true });
+    }
+    this.#unanswered += passed;
+    if (this.#unanswered < (this.#wasReady ? this.#frozenMs : FROZEN_AT_START_MS)) return;
+    clearInterval(this.#asking);
+    this.#listener.frozen(this.#unanswered);
+    this.#kill();
+  }
+
+  #say(message: PoolStart | ParentOrder): void {
     // One that has ended does not listen; `ended` tells.
     this.#stdin.write(encoder.encode(JSON.stringify(message) + "\n")).catch(() => undefined);
   }
@@ -79,6 +123,7 @@ export class PoolChild {
     const [status] = await Promise.all([this.#process.status, this.#listen()]);
     this.#gone = true;
     for (const timer of this.#timers) clearTimeout(timer);
+    clearInterval(this.#asking);
     await this.#stdin.close().catch(() => undefined);
     return status;
   }
@@ -96,6 +141,10 @@ export class PoolChild {
 
   #take(line: string): void {
     const news = JSON.parse(line) as PoolNews;
-    if (news.nonce === this.#nonce) this.#hear(news);
+    if (news.nonce !== this.#nonce) return;
+    this.#unanswered = undefined;
+    if ("alive" in news) return;
+    if ("ready" in news) this.#wasReady = true;
+    this.#listener.hear(news);
   }
 }

@@ -21,6 +21,8 @@ export type PoolEvent =
   | { type: "started"; pid: number }
   /** Connected to the server; `reloaded`: it takes the place of one whose task files have changed. */
   | { type: "ready"; pid: number; reloaded: boolean }
+  /** The process has not answered for `ms`: it is killed. */
+  | { type: "frozen"; pid: number; ms: number }
   /** The process ends soon, for a reason of its own, and another is started. */
   | { type: "retiring"; pid: number; why: string }
   /** The task files do not load; `kept`: the process that has loaded them before goes on. */
@@ -31,11 +33,14 @@ export type PoolEvent =
 export interface PoolKeeperOptions {
   readonly start: Omit<PoolStart, "nonce">;
   readonly onEvent?: (event: PoolEvent) => void;
+  /** A process that has been connected, and does not answer for so many ms, is killed and replaced. */
+  readonly frozenMs?: number | undefined;
 }
 
 export class PoolKeeper {
   readonly #onEvent: (event: PoolEvent) => void;
   readonly #children = new Set<PoolChild>();
+  readonly #frozenMs: number | undefined;
   #start: Omit<PoolStart, "nonce">;
   /** The process that takes tasks; others in `#children` are about to end. */
   #current: PoolChild | undefined;
@@ -47,8 +52,9 @@ export class PoolKeeper {
   #youngDeaths = 0;
   #restart: ReturnType<typeof setTimeout> | undefined;
 
-  constructor({ start, onEvent = () => {} }: PoolKeeperOptions) {
+  constructor({ start, onEvent = () => {}, frozenMs }: PoolKeeperOptions) {
     this.#start = start;
+    this.#frozenMs = frozenMs;
     this.#onEvent = onEvent;
   }
 
@@ -78,16 +84,24 @@ export class PoolKeeper {
     await Promise.all([...this.#children].map((child) => child.stop(graceMs)));
   }
 
+  /** Kills the process with this pid, if it is one of this keeper's; another takes its place. */
+  kill(pid: number): void {
+    for (const child of this.#children) if (child.pid === pid) void child.killAfter(0);
+  }
+
   #spawn(): PoolChild {
     const startedAt = performance.now();
-    const child: PoolChild = new PoolChild(this.#start, (news) => this.#hear(child, news));
+    const child: PoolChild = new PoolChild(this.#start, {
+      hear: (news) => this.#hear(child, news),
+      frozen: (ms) => this.#onEvent({ type: "frozen", pid: child.pid, ms }),
+    }, this.#frozenMs);
     this.#children.add(child);
     this.#onEvent({ type: "started", pid: child.pid });
     void child.ended.then((status) => this.#ended(child, { ...status, startedAt }));
     return child;
   }
 
-  #hear(child: PoolChild, news: PoolNews): void {
+  #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true }>): void {
     if ("ready" in news) this.#promote(child);
     else if ("retiring" in news) this.#retire(child, news.retiring);
     else {

@@ -4,6 +4,7 @@
  */
 
 import { ClientError } from "./client_error.ts";
+import { formatDuration } from "../protocol/duration.ts";
 import { EXIT } from "./exit.ts";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
 import { fetchImports, thoseToFetch } from "./import_fetch.ts";
@@ -80,6 +81,11 @@ export class WatchedPool {
     }).catch((error: unknown) => this.#firstReady.reject(error));
   }
 
+  /** Kills the process with this pid, if it is one of this pool's; another takes its place. */
+  kill(pid: number): void {
+    this.#keeper.kill(pid);
+  }
+
   #hear(event: PoolEvent): void {
     this.#options.onEvent?.(event);
     const { warn, info } = this.#options;
@@ -89,6 +95,13 @@ export class WatchedPool {
         this.#wasReady = true;
         this.#firstReady.resolve();
         if (event.reloaded) info("task files have changed; their new version is loaded");
+        break;
+      case "frozen":
+        warn(
+          `worker process ${event.pid} has not answered for ${
+            formatDuration(Math.round(event.ms / 1000) * 1000)
+          }; it is killed`,
+        );
         break;
       case "retiring":
         warn(`${event.why}; worker process ${event.pid} is replaced`);

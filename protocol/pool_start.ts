@@ -52,11 +52,12 @@ export interface PoolStart extends PoolWork {
   nonce: string;
 }
 
-/** Any later line on stdin: finish what you hold, for so long at most, then leave. */
-export interface PoolStop {
-  stop: true;
-  grace_ms: number;
-}
+/** Any later line on stdin. */
+export type ParentOrder =
+  /** Finish what you hold, for so long at most, then leave. */
+  | { stop: true; grace_ms: number }
+  /** Answer `alive`: one that does not is frozen. */
+  | { ask: true };
 
 /** On the child's stdout. Each carries the nonce of the start, so that no task can say it. */
 export type PoolNews =
@@ -65,4 +66,6 @@ export type PoolNews =
   /** This process ends soon, for the reason that is told; start another now. */
   | { nonce: string; retiring: string }
   /** The task files do not load, and here is why; this process ends. */
-  | { nonce: string; fault: string };
+  | { nonce: string; fault: string }
+  /** The answer to `ask`. */
+  | { nonce: string; alive: true };

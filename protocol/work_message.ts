@@ -5,14 +5,16 @@
  *
  *     server → pool   {"lease":7,"attempt":1,"timeout":60000,"id":"…","submit":{…the submitted line…}}
  *                     {…"id":"…","after_chars":9,"after":{…},"submit":{…}}   of one that came after others
- *                     {"cancel":[7]}   {"lost":[7]}   {"check":1,"submits":[…]}   {"forged":"…"}
+ *                     {"cancel":[7]}   {"lost":[7]}   {"check":1,"submits":[…]}   {"alive":true}   {"forged":"…"}
  *     pool → server   {"cmd":"work",…}            first, and answered
  *                     {"lease":7,"result":49}     {"lease":7,"error":{…}}   {"lease":7,"cancelled":true}
  *                     {"lease":7,"progress":{…}}  {"lease":7,"log":[…]}
  *                     {"release":[7]}   {"renew":[7]}   {"credit":64}   {"retire":[[7,"timeout"]]}
- *                     {"checked":1,"faults":[…]}   {"forged":"…"}
+ *                     {"checked":1,"faults":[…]}   {"alive":true}   {"forged":"…"}
  *
- * Both ends are the same release of sd: to change a message, change both and raise WORK_VERSION.
+ * Both ends pass over a message that they do not know. To change one that they know, change both ends and raise
+ * WORK_VERSION; what is only added is announced in the first line, and in the answer to it, and used where the
+ * other side has announced it.
  */
 
 import type { ErrorBody, FailureCode } from "./errors.ts";
@@ -38,12 +40,16 @@ export interface WorkHello {
   pid: number;
   /** Which pool this is: `local` is the server's own; another process of the same name takes its place. */
   pool?: string;
+  /** It writes `alive` as often as the server asks: silence means that it is frozen, or cut off. */
+  alive?: true;
 }
 
 /** The server's answer to `WorkHello`. */
 export interface WorkWelcome {
   work: "ok";
   lease_ms: number;
+  /** Both sides write `alive` every so many ms, the worker process where this is there. */
+  alive_ms?: number;
 }
 
 /** Server to pool, everything but leased tasks. */
@@ -54,6 +60,8 @@ export type ServerOrder =
   | { lost: number[] }
   /** Check arguments by the schemas of their ops: of each, the op and the submitted line. Answered once. */
   | { check: number; submits: [op: string, line: string][] }
+  /** Nothing but a sign of life. */
+  | { alive: true }
   /** On this link came bytes that the pool has not sealed: task code does not keep to its own. */
   | { forged: string };
 
@@ -82,6 +90,8 @@ export type PoolReport =
   | { credit: number }
   /** The answer to `check`: of each submit its fault, or null. */
   | { checked: number; faults: (SchemaFault | null)[] }
+  /** Nothing but a sign of life. */
+  | { alive: true }
   /** This process is about to end, since these tasks would not stop. Each ends for its reason. */
   | { retire: [lease: number, reason: RetireReason][] }
   /** Of what the server has sent on this link, bytes are missing: task code does not keep to its own. */

@@ -31,7 +31,11 @@ export interface ServerLimits {
   readonly writeStallMs: number;
   /** For a client to take the reason, before a connection that it was refused is closed. */
   readonly lingerMs: number;
-  /** How often the deadlines are looked at: each may be late by so much. */
+  /** A worker process that has sent nothing for so long is given no more tasks. */
+  readonly quietLinkMs: number;
+  /** Its connection is cut, and its tasks run elsewhere. */
+  readonly silentLinkMs: number;
+  /** How often the deadlines are looked at: each may be late by so much. Worker processes show life as often. */
   readonly sweepMs: number;
 }
 
@@ -48,6 +52,8 @@ export const DEFAULT_LIMITS: ServerLimits = {
   partialLineMs: 30_000,
   writeStallMs: 30_000,
   lingerMs: 1000,
+  quietLinkMs: 3000,
+  silentLinkMs: 10_000,
   sweepMs: 1000,
 };
 

@@ -137,6 +137,7 @@ export function startServer(options: ServerOptions): Server {
       schemas,
       log,
       onOwnPool: started.resolve,
+      endOwn: (pid) => pool?.kill(pid),
     }),
   });
   const own = listeners.own?.addr as Deno.NetAddr | undefined;
@@ -185,7 +186,7 @@ export function startServer(options: ServerOptions): Server {
 }
 
 /** What work links tell the loops. */
-function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPool }: {
+function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
   readonly settlement: Settlement;
   readonly events: TaskEvents;
   readonly dispatcher: Dispatcher;
@@ -193,6 +194,8 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
   readonly schemas: SchemaChecks;
   readonly log: Log;
   readonly onOwnPool: () => void;
+  /** Kills an own worker process; another takes its place. */
+  readonly endOwn: (pid: number) => void;
 }): TcpDoorOptions["links"] {
   return {
     ack: (acks) => settlement.ack(acks),
@@ -223,6 +226,8 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
       ops.remove(link);
       schemas.left(link);
       if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
+      // It may be frozen, and would not see that its link has ended.
+      else if (link.isCutOff) endOwn(link.pid);
     },
   };
 }

@@ -37,9 +37,11 @@ export class FakeLink implements Disposable {
     for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
   }
 
-  async welcome(leaseMs = 30_000): Promise<Report> {
+  /** `aliveMs`: of a server that shows life, and wants as much. */
+  async welcome(leaseMs = 30_000, aliveMs?: number): Promise<Report> {
     const hello = await this.until(({ cmd, ops }) => cmd === "work" && ops !== undefined);
-    await this.say({ work: "ok", lease_ms: leaseMs });
+    const alive = aliveMs === undefined ? {} : { alive_ms: aliveMs };
+    await this.say({ work: "ok", lease_ms: leaseMs, ...alive });
     return hello;
   }
 

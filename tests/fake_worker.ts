@@ -9,6 +9,8 @@ import type { TestServer } from "./test_server.ts";
 export interface FakeWorkerOptions {
   readonly credit?: number;
   readonly pool?: string;
+  /** It shows life, when the test says so. */
+  readonly alive?: true;
 }
 
 /** An order to check submits, as it came. */
@@ -52,6 +54,7 @@ export class FakeWorker implements Disposable {
     const ids: string[] = [];
     while (ids.length < count) {
       const task = await this.link.object();
+      if (task.alive) continue;
       assertEquals(typeof task.lease, "number", JSON.stringify(task));
       ids.push(task.id);
     }
@@ -67,7 +70,7 @@ export class FakeWorker implements Disposable {
 export function helloOf(
   { secret }: TestServer,
   ops: readonly unknown[],
-  { credit = 100, pool }: FakeWorkerOptions = {},
+  { credit = 100, pool, alive }: FakeWorkerOptions = {},
 ): object {
   return {
     cmd: "work",
@@ -78,5 +81,6 @@ export function helloOf(
     ops,
     pid: 1,
     ...(pool === undefined ? {} : { pool }),
+    ...(alive && { alive }),
   };
 }

@@ -20,6 +20,8 @@ export interface TestServerOptions {
   readonly graceMs?: number;
   readonly tokens?: readonly string[];
   readonly tls?: TlsFiles;
+  /** Of the pool; default: a new one. */
+  readonly secret?: string;
   readonly limits?: Partial<ServerLimits>;
   /** What the workers run beside the built-in ops. */
   readonly work?: Partial<PoolWork>;
@@ -51,7 +53,7 @@ export class TestServer implements AsyncDisposable {
       warn: line,
       bug: (room, error) => line(room, `BUG ${error instanceof Error ? error.stack : error}`),
     };
-    const secret = newPoolSecret();
+    const { secret = newPoolSecret() } = options;
     const server = startServer({
       config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls },
       engine: options.engine ?? await openEngine("memory:", limits),

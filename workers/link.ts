@@ -5,6 +5,7 @@
 
 import { deadline } from "@std/async/deadline";
 import { dial, type Wire } from "../cli/dial.ts";
+import { isLostConnection } from "../cli/lost_connection.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import { type ErrorBody, SdError } from "../protocol/errors.ts";
 import { MAX_WORK_LINE_BYTES } from "../protocol/limits.ts";
@@ -20,6 +21,9 @@ import type { PoolReport, ServerOrder, WorkHello, WorkWelcome } from "../protoco
 import { LineWriter } from "./line_writer.ts";
 
 const CONNECT_MS = 10_000;
+/** For the last line to a server that is silent. */
+const LAST_LINE_MS = 100;
+const ALIVE = JSON.stringify({ alive: true } satisfies PoolReport);
 const READ_BYTES = 64 * 1024;
 const LETTER_AT = '{"le'.length, LETTER_A = 97;
 const BRACE = 123;
@@ -38,6 +42,20 @@ export interface LinkOptions {
   readonly order: (order: ServerOrder) => void;
   /** The leases that are held now. */
   readonly leases: () => number[];
+  /** A server that shows life, and then sends nothing for so many ms, is given up; absent: never. */
+  readonly silentServerMs?: number | undefined;
+}
+
+/** The server does not speak as it should, or not at all. */
+export class LinkError extends Error {
+  override readonly name = "LinkError";
+}
+
+/** Whether `error` is how a link may end; anything else is a bug. */
+export function isExpected(error: unknown): boolean {
+  return error instanceof LinkError || error instanceof SealError || error instanceof SdError ||
+    isLostConnection(error) ||
+    (error instanceof DOMException && error.name === "TimeoutError");
 }
 
 export class Link {
@@ -54,6 +72,9 @@ export class Link {
   #isGreeted = false;
   /** What is read over TLS is answered by something at once, under the seal: see `cli/prompt_wire.ts`. */
   #acknowledges = false;
+  #life: ReturnType<typeof setInterval> | undefined;
+  /** For how long the server has sent nothing while this process was awake, in ms. */
+  #silentMs = 0;
   #closed = false;
 
   private constructor(conn: Wire, options: LinkOptions) {
@@ -92,21 +113,32 @@ export class Link {
   /** Sends what is left, says that no more will come, gives the server `ms` to close first. */
   async finish(ms: number): Promise<void> {
     try {
-      await deadline(this.writer.flushed(), ms);
+      await this.#flushed(ms);
       await this.#conn.closeWrite();
       await deadline(this.#broken.promise, ms);
-    } catch {
+    } catch (error) {
       // The server closed, or it took too long; there is nothing more to say to it either way.
+      if (!isExpected(error)) throw error;
     }
     this.close();
+  }
+
+  /** Resolves when all is with the system that was written so far, or after `ms`. */
+  async #flushed(ms: number): Promise<void> {
+    try {
+      await deadline(this.writer.flushed(), ms);
+    } catch (error) {
+      if (!isExpected(error)) throw error;
+    }
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#renewal);
+    clearInterval(this.#life);
     this.#conn.close();
-    this.#broken.reject(new Error("the link was closed"));
+    this.#broken.reject(new LinkError("the link was closed"));
   }
 
   async #greet(): Promise<void> {
@@ -116,18 +148,19 @@ export class Link {
     const [answer, ...early] = await this.#someLines();
     throwRefusal(answer);
     // Nothing comes behind the answer before this side has said who it is.
-    if (early.length > 0) throw new Error("the server said more than it was asked");
+    if (early.length > 0) throw new LinkError("the server said more than it was asked");
     const { sealer, opener } = acceptSealAnswer({ offer, answer, secret });
     this.writer.sealer = sealer;
     this.#opener = opener;
     this.writer.line(JSON.stringify(hello));
     const [welcome, ...rest] = await this.#someLines();
-    const { work, lease_ms } = throwRefusal(welcome) as Partial<WorkWelcome>;
-    if (work !== "ok" || lease_ms === undefined) throw new Error(NO_SERVER);
+    const { work, lease_ms, alive_ms } = throwRefusal(welcome) as Partial<WorkWelcome>;
+    if (work !== "ok" || lease_ms === undefined) throw new LinkError(NO_SERVER);
     this.#isGreeted = true;
     this.#acknowledges = this.#options.server.tls !== undefined;
     // Two renewals may be lost before the server takes the tasks back.
     this.#renewal = setInterval(() => this.#renew(), lease_ms / 3);
+    if (alive_ms !== undefined) this.#showLife(alive_ms);
     this.#early = rest;
   }
 
@@ -135,16 +168,39 @@ export class Link {
   async #someLines(): Promise<[string, ...Line[]]> {
     for (;;) {
       const lines = await this.#readLines();
-      if (!lines) throw new Error("the server closed the connection before it said anything");
+      if (!lines) throw new LinkError("the server closed the connection before it said anything");
       const [first, ...rest] = lines;
       if (first) return [first, ...rest];
-      if (first === null) throw new Error(NO_SERVER);
+      if (first === null) throw new LinkError(NO_SERVER);
     }
   }
 
   #renew(): void {
     const leases = this.#options.leases();
     if (leases.length > 0) this.writer.line(JSON.stringify({ renew: leases }));
+  }
+
+  /** Both sides write as often; an older server does not ask for it. */
+  #showLife(everyMs: number): void {
+    let last = performance.now();
+    this.#life = setInterval(() => {
+      // What the server has not read yet is sign enough.
+      if (this.writer.waiting === 0) this.writer.line(ALIVE);
+      const now = performance.now();
+      // For the rest, this process was stopped itself.
+      this.#silentMs += Math.min(now - last, 2 * everyMs);
+      last = now;
+      const { silentServerMs = Infinity } = this.#options;
+      if (this.#silentMs > silentServerMs) void this.#leaveSilent(silentServerMs);
+    }, everyMs);
+  }
+
+  async #leaveSilent(ms: number): Promise<void> {
+    clearInterval(this.#life);
+    // Should the server wake up, it learns that this process has not died with its tasks.
+    this.writer.line(JSON.stringify({ retire: [] } satisfies PoolReport));
+    await this.#flushed(LAST_LINE_MS);
+    this.#broken.reject(new LinkError(`the server has sent nothing for ${formatDuration(ms)}`));
   }
 
   async #read(): Promise<void> {
@@ -157,10 +213,11 @@ export class Link {
   /** The lines that came in, maybe none; `undefined` at the end of the connection. */
   async #readLines(): Promise<Line[] | undefined> {
     const count = await this.#conn.read(this.#buffer);
+    this.#silentMs = 0;
     if (count === null) return undefined;
     if (this.#acknowledges) this.writer.write(EMPTY_LINE);
     const lines = this.#splitter.push(this.#opened(this.#buffer.subarray(0, count)));
-    if (this.#splitter.overflowed) throw new Error("the server sent a line beyond the limit");
+    if (this.#splitter.overflowed) throw new LinkError("the server sent a line beyond the limit");
     return lines;
   }
 
@@ -174,7 +231,7 @@ export class Link {
   async #tellForged({ message }: SealError): Promise<void> {
     this.writer.line(JSON.stringify({ forged: message } satisfies PoolReport));
     // It may not read any more, which is as good.
-    await deadline(this.writer.flushed(), LAST_WORD_MS).catch(() => undefined);
+    await this.#flushed(LAST_WORD_MS);
   }
 
   #take(lines: Line[]): void {
@@ -192,8 +249,8 @@ export class Link {
       }
       if (tasks.length > 0) accept(tasks);
       tasks = [];
-      if (line === null) throw new Error("the server sent bytes that are not UTF-8");
-      if (line !== "") order(JSON.parse(line) as ServerOrder);
+      if (line === null) throw new LinkError("the server sent bytes that are not UTF-8");
+      if (line !== "") order(parsed(line) as ServerOrder);
     }
     if (tasks.length > 0) accept(tasks);
   }
@@ -205,14 +262,22 @@ function throwRefusal(line: string): object {
   try {
     answer = JSON.parse(line);
   } catch (error) {
-    throw new Error(NO_SERVER, { cause: error });
+    throw new LinkError(NO_SERVER, { cause: error });
   }
-  if (typeof answer !== "object" || answer === null) throw new Error(NO_SERVER);
+  if (typeof answer !== "object" || answer === null) throw new LinkError(NO_SERVER);
   if ("error" in answer) {
     const { code, message } = answer.error as ErrorBody;
     throw new SdError(code, message);
   }
   return answer;
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new LinkError("the server sent a line that is not JSON", { cause: error });
+  }
 }
 
 /** By the third letter of its name alone: an order is a `cancel` or a `lost`. */
@@ -223,7 +288,7 @@ function isLeasedTask(line: Line): line is string {
 /** Connects within `CONNECT_MS`. */
 async function connect(server: PoolStart["server"]): Promise<Wire> {
   const aborter = new AbortController();
-  const late = new Error(`no answer for ${formatDuration(CONNECT_MS)}`);
+  const late = new LinkError(`no answer for ${formatDuration(CONNECT_MS)}`);
   const timer = setTimeout(() => aborter.abort(late), CONNECT_MS);
   try {
     return await dial({ ...server, isSealed: true }, aborter.signal);

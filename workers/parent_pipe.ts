@@ -6,7 +6,7 @@
 import { print } from "../cli/talk.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
-import type { PoolNews, PoolStart, PoolStop } from "../protocol/pool_start.ts";
+import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
 
 export class ParentPipe {
   readonly #splitter = new LineSplitter(MAX_LINE_BYTES);
@@ -26,12 +26,14 @@ export class ParentPipe {
   /** Listens for the order to stop; resolves when the parent is gone. */
   async listen(stop: (graceMs: number) => void): Promise<void> {
     for (let line = await this.#next(); line !== undefined; line = await this.#next()) {
-      stop((JSON.parse(line) as PoolStop).grace_ms);
+      const order = JSON.parse(line) as ParentOrder;
+      if ("stop" in order) stop(order.grace_ms);
+      else this.tell({ alive: true });
     }
   }
 
   /** Tells the parent how this process is. */
-  tell(news: { ready: true } | { retiring: string } | { fault: string }): void {
+  tell(news: { ready: true } | { retiring: string } | { fault: string } | { alive: true }): void {
     const message: PoolNews = { nonce: this.#nonce, ...news };
     print(JSON.stringify(message));
   }

@@ -18,7 +18,7 @@ import {
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
-import { Link } from "./link.ts";
+import { isExpected, Link } from "./link.ts";
 import { LoadFault } from "./load_fault.ts";
 import { ParentPipe } from "./parent_pipe.ts";
 import { Pool, type PoolListener } from "./pool.ts";
@@ -30,6 +30,8 @@ const FORGED_IN = "something in this process has read from its work link: that i
 
 const FIRST_RECONNECT_MS = 100;
 const MAX_RECONNECT_MS = 5000;
+/** A server that sends nothing for so many ms is given up: a firewall that forgot, a machine that is gone. */
+const SILENT_SERVER_MS = 45_000;
 /** When one task must be killed, the others have so long to finish. */
 const RETIRE_DRAIN_MS = 500;
 /** For the last lines to reach the server. */
@@ -207,6 +209,8 @@ class PoolProcess implements PoolListener, ResultSink {
       accept: (lines) => this.#pool.accept(lines),
       order: (order) => this.#obey(order),
       leases: () => this.#pool.leases(),
+      // The server's own workers are told by their parent when it is gone.
+      silentServerMs: reconnect ? SILENT_SERVER_MS : undefined,
     });
     this.#link = link;
     this.#toldLoss = "";
@@ -226,6 +230,7 @@ class PoolProcess implements PoolListener, ResultSink {
       credit: this.#pool.credit,
       ops: this.#library.specs,
       pid: Deno.pid,
+      alive: true,
       ...(pool === undefined ? {} : { pool }),
     };
   }
@@ -246,6 +251,8 @@ class PoolProcess implements PoolListener, ResultSink {
   #tellLoss(error: unknown): void {
     if (this.#leaving) return;
     const { server, reconnect } = this.#start;
+    // A bug of ours; its stack is what helps.
+    if (!isExpected(error)) say(`[worker] ${error instanceof Error ? error.stack : String(error)}`);
     const what = error instanceof Error ? error.message : String(error);
     const isFinal = !reconnect || error instanceof SdError && error.code === "unauthorized";
     const loss = `[worker] ${formatTarget(server)}: ${what}${isFinal ? "" : "; trying again"}`;

@@ -108,6 +108,13 @@ export class Dispatcher {
     }
   }
 
+  /** Cuts off the runners that hold any of `leases`, which ran out: nothing more is given to them. */
+  cutHolders(leases: readonly number[], why: string): void {
+    for (const runner of [...this.#runners]) {
+      if (leases.some((lease) => runner.holds(lease))) runner.cutOff(why);
+    }
+  }
+
   progressOf(lease: number): Progress | undefined {
     return this.#runners.find((runner) => runner.holds(lease))?.progressOf(lease);
   }

@@ -14,7 +14,7 @@ import { Ticker } from "./ticker.ts";
 export interface ReclaimerOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
-  readonly dispatcher: Pick<Dispatcher, "kick" | "stopTasks" | "logOf">;
+  readonly dispatcher: Pick<Dispatcher, "kick" | "cutHolders" | "logOf">;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
@@ -41,8 +41,8 @@ export function createReclaimer(options: ReclaimerOptions): Ticker {
         const { lost, finished } = await engine.reclaim(awake, clock.now(), logOf);
         if (lost.length > 0) {
           log.warn("reclaimer", `${lost.length} leases ran out; their tasks are queued again`);
-          // Should the worker still live, it learns that the tasks are not its own any more.
-          dispatcher.stopTasks(lost, "lost");
+          // Otherwise they would be given the same tasks again. A process that lives connects again.
+          dispatcher.cutHolders(lost, "its leases ran out");
           events.emit(finished);
           dispatcher.kick();
         }

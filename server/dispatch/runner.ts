@@ -37,6 +37,8 @@ export interface Runner {
   logOf(lease: number): TaskLog | undefined;
   /** `cancel`: stop these tasks and say so. `lost`: they are not yours any more. */
   stop(leases: readonly number[], reason: "cancel" | "lost"): void;
+  /** Ends its connection, for this reason: it has lost what it held. Its process has not died of a task. */
+  cutOff(why: string): void;
   /** Of each submit its fault, or null; nothing where the process ended, or answered something else. */
   check(submits: readonly UncheckedSubmit[]): Promise<readonly (SchemaFault | null)[] | undefined>;
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Log } from "../log.ts";
+import { logUnlessLost } from "../../cli/lost_connection.ts";
 
 export interface AcceptorOptions {
   readonly listener: Deno.TcpListener;
@@ -47,8 +48,9 @@ export class Acceptor {
   #take(conn: Deno.TcpConn): void {
     try {
       this.#options.take(conn);
-    } catch {
-      // The client was gone before its connection could be set up.
+    } catch (error) {
+      // The client may be gone before its connection could be set up.
+      logUnlessLost(error, this.#options.log);
       conn.close();
     }
   }

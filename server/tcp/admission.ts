@@ -10,6 +10,8 @@ import { type JsonObject, parseObject, readRef } from "../../protocol/message.ts
 import type { Line } from "../../protocol/ndjson.ts";
 import type { WorkWelcome } from "../../protocol/work_message.ts";
 import { type Auth, isSameSecret } from "../api/auth.ts";
+import type { ServerLimits } from "../limits.ts";
+import type { Log } from "../log.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine } from "./replies.ts";
@@ -20,6 +22,8 @@ export interface AdmissionOptions {
   readonly auth: Auth;
   readonly secret: string;
   readonly leaseMs: number;
+  readonly limits: ServerLimits;
+  readonly log: Log;
   readonly links: LinkListener & { attached(link: WorkLink): void };
 }
 
@@ -35,6 +39,10 @@ export interface Newcomer {
   onForged: (error: SealError) => void;
   readonly hangUp: () => void;
   readonly dismiss: () => void;
+  /** Ends the connection now. */
+  readonly cut: () => void;
+  /** The sweeper's. */
+  readonly clock: { readonly now: number };
 }
 
 /** As a worker process writes it, before its ops. */
@@ -100,13 +108,23 @@ export class Admission {
   }
 
   #link(message: JsonObject, newcomer: Newcomer): WorkLink {
-    const { secret, links, leaseMs } = this.#options;
-    const { outbox, isSealed, ownWorkersOnly, hangUp } = newcomer;
+    const { secret, links, leaseMs, limits, log } = this.#options;
+    const { outbox, isSealed, ownWorkersOnly, hangUp, cut, clock } = newcomer;
     if (!isSealed && (ownWorkersOnly || !isSameSecret(message.secret, secret))) throw wrongSecret();
-    const link = new WorkLink({ hello: readWorkHello(message), outbox, listener: links, hangUp });
+    const link = new WorkLink({
+      hello: readWorkHello(message),
+      outbox,
+      listener: links,
+      hangUp,
+      cut,
+      clock,
+      limits,
+      leaseMs,
+      log,
+    });
     if (isSealed) newcomer.onForged = (error) => link.forged(error.message);
     outbox.trust();
-    const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs };
+    const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs, alive_ms: limits.sweepMs };
     outbox.push(JSON.stringify(welcome) + "\n");
     links.attached(link);
     return link;

@@ -10,7 +10,9 @@ import { MAX_LINE_BYTES, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
 import { type RecordOpener, SealError } from "../../protocol/link_seal.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
 import type { ServerLimits } from "../limits.ts";
+import type { Log } from "../log.ts";
 import type { LineHandler } from "./line_handler.ts";
+import { logUnlessLost } from "../../cli/lost_connection.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Swept } from "./sweeper.ts";
 
@@ -38,6 +40,7 @@ export interface ConnectionOptions {
   readonly firstLineMs: number;
   /** The sweeper's. */
   readonly clock: { readonly now: number };
+  readonly log: Pick<Log, "bug">;
   /** The client was too slow: tell it why. */
   readonly onLate: (reason: string) => void;
 }
@@ -75,17 +78,21 @@ export class Connection implements Swept {
 
   /** Serves the connection to its end; never throws. */
   async serve(): Promise<void> {
-    const { conn, outbox } = this.#options;
+    const { conn, outbox, log } = this.#options;
     try {
       await this.#read(conn);
       // A client that sends nothing more may still want its results.
       if (!this.#hungUp) await Promise.race([this.#handler.ended(), this.#ending.promise]);
       await outbox.flushed();
       if (this.#dismissedAt > 0) await this.#linger(conn);
-    } catch {
-      // A connection reset by the other side: there is nobody left to tell.
+    } catch (error) {
+      logUnlessLost(error, log);
     }
-    this.#handler.cut();
+    try {
+      this.#handler.cut();
+    } catch (error) {
+      log.bug("server", error);
+    }
     outbox.close();
     closeQuietly(conn);
   }
@@ -111,12 +118,14 @@ export class Connection implements Swept {
     if (this.#dismissedAt > 0) return;
     this.#dismissedAt = this.#options.clock.now;
     this.#end();
-    const { outbox, conn } = this.#options;
+    const { outbox, conn, log } = this.#options;
     void outbox.flushed().then(() => {
       outbox.close();
       return conn.closeWrite();
-      // The other side was quicker.
-    }).catch(() => this.cut());
+    }).catch((error: unknown) => {
+      logUnlessLost(error, log);
+      this.cut();
+    });
   }
 
   /** Ends it now. */
@@ -129,6 +138,7 @@ export class Connection implements Swept {
   sweep(): void {
     const { clock, limits, firstLineMs, outbox, onLate } = this.#options;
     const { now } = clock;
+    this.#handler.sweep?.();
     const isOver = (since: number, ms: number) => since > 0 && now - since > ms;
     if (isOver(outbox.stalledSince, limits.writeStallMs)) return this.cut();
     if (isOver(this.#dismissedAt, limits.lingerMs)) return this.cut();
@@ -175,7 +185,9 @@ export class Connection implements Swept {
   /** The lines that `chunk` ends, for the handler; `null` is the end of the stream. */
   #cutLines(chunk: Uint8Array | null): Line[] {
     const splitter = this.#splitter;
-    if (chunk === null) return this.#admitted(splitter.end());
+    if (chunk === null) {
+      return this.#handler.wantsNewlines ? [] : this.#admitted(splitter.end());
+    }
     if (this.#opener) chunk = this.#opened(chunk);
     while (this.#isFirst && chunk.length > 0 && !splitter.overflowed) {
       const next = chunk.indexOf(NEWLINE) + 1 || chunk.length;

@@ -75,7 +75,11 @@ export class TcpDoor {
     const { listeners, log, limits } = options;
     this.#options = options;
     this.#admission = new Admission(options);
-    this.#refusals = new Refusals(limits.lingerMs, (conn) => this.#openWire(conn));
+    this.#refusals = new Refusals({
+      momentMs: limits.lingerMs,
+      open: (conn) => this.#openWire(conn),
+      log,
+    });
     this.#sweeper = new Sweeper(this.#swept, limits);
     const take = (conn: Deno.TcpConn) => this.#take(conn);
     const takeOwn = (conn: Deno.TcpConn) => this.#takeOwn(conn);
@@ -161,7 +165,7 @@ export class TcpDoor {
   async #openWire(conn: Deno.TcpConn): Promise<Wire | undefined> {
     const { tls, limits, log } = this.#options;
     if (!tls) return conn;
-    const front = new TlsFront({ conn, tls, limits, clock: this.#sweeper });
+    const front = new TlsFront({ conn, tls, limits, clock: this.#sweeper, log });
     this.#fronts.add(front);
     this.#swept.add(front);
     void front.ended.then(() => {
@@ -189,6 +193,7 @@ export class TcpDoor {
       onLost: () => connection.cut(),
       maxUnreadBytes: limits.maxUnreadBytes,
       clock,
+      log,
     });
     const session = new Session({
       api,
@@ -208,6 +213,8 @@ export class TcpDoor {
       onForged: () => {},
       hangUp: () => connection.hangUp(),
       dismiss,
+      cut: () => connection.cut(),
+      clock,
     };
     const connection: Connection = new Connection({
       conn,
@@ -219,6 +226,7 @@ export class TcpDoor {
       maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
       firstLineMs: mustSayHello ? limits.helloMs : limits.firstLineMs,
       clock,
+      log,
       onLate: (reason) => session.dismiss(new SdError("bad_request", reason)),
     });
     const open: Open = { connection, session, served: connection.serve() };

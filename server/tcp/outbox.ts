@@ -4,7 +4,9 @@
  */
 
 import type { Wire } from "../../cli/wire.ts";
+import type { Log } from "../log.ts";
 import type { Flushable, FlushTurns } from "./flush_turns.ts";
+import { logUnlessLost } from "../../cli/lost_connection.ts";
 
 /** Above this a reader is slow: stop taking work from it until it has read on. */
 const HIGH_WATER_CHARS = 4 * 1024 * 1024;
@@ -23,6 +25,7 @@ export interface OutboxOptions {
   readonly maxUnreadBytes: number;
   /** The sweeper's. */
   readonly clock: { readonly now: number };
+  readonly log: Pick<Log, "bug">;
 }
 
 export class Outbox implements Flushable {
@@ -32,6 +35,7 @@ export class Outbox implements Flushable {
   readonly #onLost: () => void;
   #maxUnreadBytes: number;
   readonly #clock: OutboxOptions["clock"];
+  readonly #log: OutboxOptions["log"];
   #text = "";
   /** Bytes of the write under way that the system has not taken. */
   #unwritten = 0;
@@ -44,12 +48,13 @@ export class Outbox implements Flushable {
   #closed = false;
   #sealer: ByteSealer | undefined;
 
-  constructor(conn: Wire, { turns, onLost, maxUnreadBytes, clock }: OutboxOptions) {
+  constructor(conn: Wire, { turns, onLost, maxUnreadBytes, clock, log }: OutboxOptions) {
     this.#conn = conn;
     this.#turns = turns;
     this.#onLost = onLost;
     this.#maxUnreadBytes = maxUnreadBytes;
     this.#clock = clock;
+    this.#log = log;
   }
 
   /** The other side is a worker process: what it is sent is bounded by what it asked for. */
@@ -150,8 +155,8 @@ export class Outbox implements Flushable {
         this.#unwritten = 0;
         this.#stalledSince = 0;
       }
-    } catch {
-      // Whatever the system calls it, nothing more can be written: the client is gone.
+    } catch (error) {
+      logUnlessLost(error, this.#log);
       this.#lose();
     } finally {
       this.#writing = undefined;

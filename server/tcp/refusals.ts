@@ -6,6 +6,8 @@
 import type { Wire } from "../../cli/wire.ts";
 import type { SdError } from "../../protocol/errors.ts";
 import { MAX_REFUSALS_AT_A_TIME } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { logUnlessLost } from "../../cli/lost_connection.ts";
 import { errorLine } from "./replies.ts";
 
 /** What speaks to the client at the other end of a connection; nothing if it cannot be spoken to. */
@@ -14,12 +16,16 @@ type OpenWire = (conn: Deno.TcpConn) => Promise<Wire | undefined>;
 export class Refusals {
   readonly #momentMs: number;
   readonly #open: OpenWire;
+  readonly #log: Pick<Log, "bug">;
   /** With the timer that ends its moment. */
   readonly #underWay = new Map<Deno.TcpConn, ReturnType<typeof setTimeout>>();
 
-  constructor(momentMs: number, open: OpenWire) {
+  constructor(
+    { momentMs, open, log }: { momentMs: number; open: OpenWire; log: Pick<Log, "bug"> },
+  ) {
     this.#momentMs = momentMs;
     this.#open = open;
+    this.#log = log;
   }
 
   refuse(conn: Deno.TcpConn, reason: SdError): void {
@@ -50,8 +56,9 @@ export class Refusals {
       // Closed with bytes unread, the system would take back from the client what it was told.
       const buffer = new Uint8Array(4096);
       while (await wire.read(buffer) !== null);
-    } catch {
+    } catch (error) {
       // It is gone, or its moment is over.
+      logUnlessLost(error, this.#log);
     }
     closeQuietly(wire ?? conn);
   }

@@ -13,6 +13,8 @@
 import type { Wire } from "../../cli/wire.ts";
 import type { TlsFiles } from "../config.ts";
 import type { ServerLimits } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { logUnlessLost } from "../../cli/lost_connection.ts";
 import type { Swept } from "./sweeper.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -26,6 +28,7 @@ export interface TlsFrontOptions {
   readonly limits: Pick<ServerLimits, "handshakeMs" | "writeStallMs" | "lingerMs">;
   /** The sweeper's. */
   readonly clock: { readonly now: number };
+  readonly log: Pick<Log, "bug">;
 }
 
 export class TlsFront implements Wire, Swept {
@@ -69,8 +72,9 @@ export class TlsFront implements Wire, Swept {
     try {
       await this.#inner?.handshake();
       if (this.#phase === "handshake") this.#phase = "open";
-    } catch {
+    } catch (error) {
       // What the client sent is no TLS that this server speaks, or it is gone.
+      logUnlessLost(error, this.#options.log);
       this.#refuse();
     }
     return this.#phase === "open";
@@ -95,7 +99,10 @@ export class TlsFront implements Wire, Swept {
     this.#phase = "closing";
     if (this.#hasSentAll) return this.cut();
     // Closed alone, on Deno 2.6 it says no farewell while somebody reads it.
-    void inner.closeWrite().catch(() => this.cut()).then(() => closeQuietly(inner));
+    void inner.closeWrite().catch((error: unknown) => {
+      logUnlessLost(error, this.#options.log);
+      this.cut();
+    }).then(() => closeQuietly(inner));
   }
 
   /** Ends it now. May be called twice. */
@@ -172,8 +179,9 @@ export class TlsFront implements Wire, Swept {
       await to.closeWrite();
       if (isToClient) this.#hasSentAll = true;
       if (isToClient && this.#phase === "closing") this.cut();
-    } catch {
+    } catch (error) {
       // Either side is gone, and the other with it.
+      logUnlessLost(error, this.#options.log);
       this.cut();
     } finally {
       this.#copying--;

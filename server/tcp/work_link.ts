@@ -4,6 +4,8 @@
  * became of them: the doomed ones have their verdict, the others run again.
  */
 
+import { formatDuration } from "../../protocol/duration.ts";
+import { SdError } from "../../protocol/errors.ts";
 import { MAX_CREDIT } from "../../protocol/limits.ts";
 import type { Line } from "../../protocol/ndjson.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
@@ -23,9 +25,12 @@ import type { Ack, LeasedTask, Nack } from "../engine/engine.ts";
 import { RunLog } from "../task/run_log.ts";
 import { SerialMap } from "../task/serial_map.ts";
 import type { LoggedEntry, TaskLog } from "../task/task_log.ts";
+import type { ServerLimits } from "../limits.ts";
+import type { Log } from "../log.ts";
 import type { LineHandler } from "./line_handler.ts";
 import { LinkChecks } from "./link_checks.ts";
 import type { Outbox } from "./outbox.ts";
+import { nackOf, readReport, verdictOn } from "./pool_report.ts";
 import { versionsOf } from "./work_hello.ts";
 
 /** A batch of so many tasks is worth a write of its own. */
@@ -33,12 +38,7 @@ const EAGER_TASKS = 32;
 /** Tasks beyond so many characters wait until the process has read those before them. */
 const FEED_CHARS = 4 * 1024 * 1024;
 
-/** Of a task that did not even give way when it was to be stopped. */
-const OUT_OF_MEMORY = {
-  code: "out_of_memory",
-  message:
-    "it took more memory than a worker's share (--max-memory), and its worker process was ended",
-} as const;
+const ALIVE = JSON.stringify({ alive: true } satisfies ServerOrder) + "\n";
 
 /** What a link tells the loops. */
 export interface LinkListener {
@@ -63,9 +63,18 @@ export interface WorkLinkOptions {
   readonly outbox: Outbox;
   readonly listener: LinkListener;
   readonly hangUp: () => void;
+  /** Ends the connection now. */
+  readonly cut: () => void;
+  /** Counts the time in which the server was awake: a stop of its own is no silence of its workers. */
+  readonly clock: { readonly now: number };
+  readonly limits: Pick<ServerLimits, "quietLinkMs" | "silentLinkMs">;
+  readonly leaseMs: number;
+  readonly log: Log;
 }
 
 export class WorkLink implements LineHandler, Runner {
+  /** A process that is killed may have written half a result, which may look like one. */
+  readonly wantsNewlines = true;
   readonly ops: ReadonlySet<string>;
   readonly specs: ReadonlyMap<string, OpSpec>;
   readonly versions: ReadonlyMap<string, string>;
@@ -84,8 +93,18 @@ export class WorkLink implements LineHandler, Runner {
   readonly #unwritten = new Map<number, LeasedTask>();
   readonly #doomed = new Map<number, RetireReason>();
   readonly #checks = new LinkChecks((order) => this.#order(order));
+  readonly #showsLife: boolean;
   #credit: number;
   #retiring = false;
+  /** When something last came in, by the clock of the sweeper. */
+  #heardAt: number;
+  /** Batches of lines that are being handled: what comes behind them is not read yet. */
+  #handling = 0;
+  /** It has sent nothing for so long that it gets no more tasks. */
+  #isQuiet = false;
+  /** The server ends the link, for no fault of the tasks that the process holds. */
+  #isCutOff = false;
+  #isCut = false;
 
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
@@ -97,10 +116,12 @@ export class WorkLink implements LineHandler, Runner {
     this.pool = hello.pool;
     this.pid = hello.pid;
     this.#credit = hello.credit;
+    this.#showsLife = hello.alive === true;
+    this.#heardAt = options.clock.now;
   }
 
   get accepts(): boolean {
-    return !this.#retiring && this.#credit > 0;
+    return !this.#retiring && !this.#isQuiet && this.#credit > 0;
   }
 
   get room(): number {
@@ -165,28 +186,67 @@ export class WorkLink implements LineHandler, Runner {
     return this.#checks.ask(submits);
   }
 
+  /** Every good line counts, also of a process that is cut off for a bad one. */
   async handle(lines: readonly Line[]): Promise<void> {
+    const { listener, log } = this.#options;
     const acks: Ack[] = [];
     const broken: BrokenRun[] = [];
+    let fault: string | undefined;
+    this.#heard();
     for (const line of lines) {
-      if (line === null || line === "") continue;
-      const lease = leaseOf(line);
-      const result = lease > 0 ? resultOf(line) : undefined;
-      if (result === undefined) {
-        this.#report(JSON.parse(line) as PoolReport, broken);
-        continue;
+      if (line === "") continue;
+      try {
+        this.#take(line, acks, broken);
+      } catch (error) {
+        if (error instanceof SdError) fault ??= error.message;
+        else log.bug("server", error);
       }
-      const log = this.logOf(lease);
-      if (this.#release(lease)) acks.push(log ? { lease, result, log } : { lease, result });
     }
-    const { listener } = this.#options;
     if (acks.length > 0) listener.ack(acks);
     if (broken.length > 0) listener.nack(broken);
-    if (listener.room) await listener.room;
+    if (fault !== undefined) return this.cutOff(`it broke the protocol: ${fault}`);
+    if (!listener.room) return;
+    this.#handling++;
+    await listener.room;
+    this.#handling--;
+    this.#heard();
   }
 
-  overflow(): void {
-    this.#options.hangUp();
+  /** Shows life, and looks for how long the process has shown none. */
+  sweep(): void {
+    const { clock, limits, leaseMs, outbox } = this.#options;
+    if (this.#isCut) return;
+    if (this.#showsLife) outbox.push(ALIVE);
+    if (this.#handling > 0) return;
+    const silentMs = clock.now - this.#heardAt;
+    if (!this.#showsLife) {
+      // An older process: it renews what it holds, three times in a lease, and is silent while it holds nothing.
+      this.#isQuiet = this.#held.size > 0 && silentMs > leaseMs / 2;
+    } else if (silentMs > limits.silentLinkMs) {
+      this.cutOff(`it has sent nothing for ${formatDuration(Math.round(silentMs))}`);
+    } else this.#isQuiet = silentMs > limits.quietLinkMs;
+  }
+
+  /** The server itself has ended the link. */
+  get isCutOff(): boolean {
+    return this.#isCutOff;
+  }
+
+  cutOff(why: string): void {
+    if (this.#isCut) return;
+    const { log, cut } = this.#options;
+    const held = this.#held.size;
+    const tasks = held === 0
+      ? ""
+      : `; ${held === 1 ? "its task runs" : `its ${held} tasks run`} again`;
+    log.warn("server", `worker process ${this.pid} is cut off: ${why}${tasks}`);
+    this.#isCutOff = true;
+    this.cut();
+    cut();
+  }
+
+  overflow(maxBytes: number): void {
+    this.cutOff(`it broke the protocol: a line is longer than ${maxBytes} bytes`);
   }
 
   /** Its process no longer says what its pool says; `what` tells how that shows. The link ends. */
@@ -201,10 +261,15 @@ export class WorkLink implements LineHandler, Runner {
   }
 
   cut(): void {
+    if (this.#isCut) return;
+    this.#isCut = true;
     const { listener } = this.#options;
-    const broken = [...this.#held.entries()].map(([lease, task]) =>
-      brokenRun(task, { ...this.#verdict(lease), log: this.logOf(lease) })
-    );
+    // A process that ends for another task's sake has not died of the others.
+    const otherwise = this.#isCutOff ? "lost" : this.#retiring ? "released" : "died";
+    const broken = [...this.#held.entries()].map(([lease, task]) => {
+      const verdict = verdictOn(lease, this.#doomed.get(lease), otherwise);
+      return brokenRun(task, { ...verdict, log: this.logOf(lease) });
+    });
     this.#held.clear();
     this.#progress.clear();
     this.#logs.clear();
@@ -212,6 +277,25 @@ export class WorkLink implements LineHandler, Runner {
     listener.detached(this);
     this.#checks.cut();
     if (broken.length > 0) listener.nack(broken);
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#options.clock.now;
+    if (!this.#isQuiet) return;
+    this.#isQuiet = false;
+    this.#options.listener.hasRoom();
+  }
+
+  #take(line: Line, acks: Ack[], broken: BrokenRun[]): void {
+    const lease = line === null ? 0 : leaseOf(line);
+    const result = lease > 0 && line?.endsWith("}") ? resultOf(line) : undefined;
+    if (result === undefined) {
+      const report = readReport(line);
+      if (report) this.#report(report, broken);
+      return;
+    }
+    const log = this.logOf(lease);
+    if (this.#release(lease)) acks.push(log ? { lease, result, log } : { lease, result });
   }
 
   /** The process does not hold it any more; the task, where it did. */
@@ -252,16 +336,7 @@ export class WorkLink implements LineHandler, Runner {
       if ("log" in report) return this.#said(task, report);
       const log = this.logOf(lease);
       this.#release(lease);
-      broken.push(brokenRun(
-        task,
-        "cancelled" in report ? { lease, reason: "stopped", log } : {
-          lease,
-          reason: "failed",
-          error: report.error,
-          last: report.retry === false,
-          log,
-        },
-      ));
+      broken.push(brokenRun(task, { ...nackOf(report), log }));
     } else if ("release" in report) {
       for (const lease of report.release) {
         const task = this.#release(lease);
@@ -287,30 +362,6 @@ export class WorkLink implements LineHandler, Runner {
     let said = this.#logs.get(lease);
     if (!said) this.#logs.set(lease, said = new RunLog(task));
     this.#options.listener.said(task, said.add(log, dropped));
-  }
-
-  /** What became of a lease that the process held when it died. */
-  #verdict(lease: number): Nack {
-    switch (this.#doomed.get(lease)) {
-      case "timeout":
-        return {
-          lease,
-          reason: "failed",
-          error: {
-            code: "timeout",
-            message: "stopped at its time limit; it did not obey, so its worker process was ended",
-          },
-        };
-      case "cancel":
-        return { lease, reason: "stopped" };
-      case "memory":
-        return { lease, reason: "failed", error: OUT_OF_MEMORY, last: true };
-      case "suspect":
-        return { lease, reason: "died", error: OUT_OF_MEMORY };
-      default:
-        // A process that ends for another task's sake has not died of this one.
-        return { lease, reason: this.#retiring ? "released" : "died" };
-    }
   }
 
   #order(order: ServerOrder): void {

@@ -1,12 +1,13 @@
 /** Worker processes: real ones, kept by a real keeper, linked to a server that the test plays. */
 
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
 import { selfCommand } from "../../cli/self_command.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { FakeServer } from "../fake_server.ts";
+import { Link } from "../../workers/link.ts";
+import { FakeServer, type Report } from "../fake_server.ts";
 
 const GRACE_MS = 5000;
 const ENDLESS_HASH = { op: "hash", data: "x", rounds: Number.MAX_SAFE_INTEGER };
@@ -16,8 +17,8 @@ class Kept implements AsyncDisposable {
   readonly events: PoolEvent[] = [];
   readonly keeper: PoolKeeper;
 
-  constructor(options: { workers?: number; reconnect?: boolean } = {}) {
-    const { workers = 2, reconnect = false } = options;
+  constructor(options: { workers?: number; reconnect?: boolean; frozenMs?: number } = {}) {
+    const { workers = 2, reconnect = false, frozenMs } = options;
     this.keeper = new PoolKeeper({
       start: {
         server: this.server.address,
@@ -28,6 +29,7 @@ class Kept implements AsyncDisposable {
         pool: "local",
       },
       onEvent: (event) => this.events.push(event),
+      frozenMs,
     });
     this.keeper.start();
   }
@@ -82,6 +84,7 @@ Deno.test("a worker process says who it is, and answers what it is leased", asyn
       ops: ["square", "echo", "sleep", "hash"].map((op) => ({ op })),
       pid: 0,
       pool: "local",
+      alive: true,
     },
   );
   assertEquals(kept.events[0], { type: "started", pid: hello.pid });
@@ -99,6 +102,68 @@ Deno.test("what is held is renewed", async () => {
   await link.until(({ renew }) => renew?.includes(7));
   await link.say({ cancel: [7] });
   assertEquals(await link.endOf(7), { lease: 7, cancelled: true });
+});
+
+Deno.test("a process that is stopped is killed, and another takes its place", async () => {
+  await using kept = new Kept({ frozenMs: 2000 });
+  const { hello } = await kept.link();
+  while (!kept.events.some(({ type }) => type === "ready")) await delay(5);
+  Deno.kill(hello.pid, "SIGSTOP");
+  const next = await kept.link();
+  assertNotEquals(next.hello.pid, hello.pid);
+  assert(await isGone(hello.pid));
+  assertEquals(kept.types(), ["started", "frozen", "exited", "started"]);
+});
+
+function isLife({ alive, cmd }: Report): boolean {
+  return alive === true && cmd === undefined;
+}
+
+Deno.test("a process shows life to a server that asks for it, and to no older one", async () => {
+  await using kept = new Kept();
+  const { link, hello } = await kept.link();
+  await delay(100);
+  assertEquals(link.reports.filter(isLife), []);
+  Deno.kill(hello.pid, "SIGKILL");
+  const next = await kept.server.accept();
+  await next.welcome(30_000, 20);
+  await next.until(isLife);
+});
+
+Deno.test("a server that shows life and falls silent is given up, and told that no process has died", async () => {
+  using server = new FakeServer("s3cret");
+  const opening = Link.open({
+    server: server.address,
+    secret: "s3cret",
+    hello: {
+      cmd: "work",
+      version: WORK_VERSION,
+      workers: 1,
+      credit: 1,
+      ops: [],
+      pid: 1,
+    },
+    accept: () => {},
+    order: () => {},
+    leases: () => [],
+    silentServerMs: 1000,
+  });
+  const end = await server.accept();
+  await end.welcome(30_000, 50);
+  const link = await opening;
+  const running = link.run();
+  let isOver = false;
+  const failed = assertRejects(() => running, Error, "the server has sent nothing for").finally(
+    () => isOver = true,
+  );
+  for (let i = 0; i < 40; i++) {
+    await end.say({ alive: true });
+    await delay(50);
+  }
+  assertEquals(isOver, false, "as long as it shows life it stays");
+  await failed;
+  await end.untilEnded();
+  assertEquals(end.reports.at(-1), { retire: [] });
 });
 
 Deno.test("for a task that never yields the process ends, and only that task fails", async () => {

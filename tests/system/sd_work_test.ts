@@ -6,6 +6,7 @@ import { selfCommand } from "../../cli/self_command.ts";
 import { RawClient } from "../raw_client.ts";
 import { SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
+import { TestServer } from "../test_server.ts";
 
 const SECRET = "the-pool-secret-of-this-test";
 
@@ -28,8 +29,9 @@ class SdWork implements AsyncDisposable {
     this.#talk = this.#listen();
   }
 
-  async says(text: string): Promise<void> {
-    while (!this.lines.some((line) => line.includes(text))) {
+  /** Once so many lines have `text` in them. */
+  async says(text: string, times = 1): Promise<void> {
+    while (this.lines.filter((line) => line.includes(text)).length < times) {
       await new Promise<void>((heard) => this.#heard.add(heard));
     }
   }
@@ -90,4 +92,27 @@ Deno.test("sd work ends with 2 where its task file does not load", async () => {
   await using work = new SdWork(serve.server, [folder.file("tasks.js"), "--workers=1"]);
   assertEquals(await work.ended(), 2);
   assertStringIncludes(work.lines.at(-1) ?? "", "tasks.js:2: SyntaxError");
+});
+
+Deno.test("a process of sd work that was frozen and cut off comes back by itself, and runs tasks again", async () => {
+  await using server = await TestServer.start({
+    workers: 0,
+    secret: SECRET,
+    limits: { sweepMs: 100, quietLinkMs: 500, silentLinkMs: 1500 },
+  });
+  const { hostname, port } = server.address;
+  await using work = new SdWork(`${hostname}:${port}`, ["--workers=1"]);
+  await work.says("1 worker connected");
+  using client = await server.connect();
+  const { pools } = await client.ask({ cmd: "stats" });
+  Deno.kill(pools[0].pid, "SIGSTOP");
+  await client.ask({ op: "square", n: 3, task: { id: "held", wait: false } });
+  while ((await client.ask({ cmd: "stats" })).pools.length > 0) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  Deno.kill(pools[0].pid, "SIGCONT");
+  await work.says("1 worker connected", 2);
+  const { status, result } = await client.ask({ cmd: "wait", task_id: "held" });
+  assertEquals([status, result], ["completed", 9]);
+  assertEquals((await client.ask({ cmd: "stats" })).pools[0].pid, pools[0].pid);
 });

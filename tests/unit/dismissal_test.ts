@@ -33,7 +33,7 @@ function fakeConn(reads: number, end: "waits" | "closes") {
     },
     close(): void {
       if (!events.includes("close")) events.push("close");
-      closed.reject(new Error("closed"));
+      closed.reject(new Deno.errors.BadResource("closed"));
     },
   };
   return { conn: conn as unknown as Deno.Conn, events };
@@ -42,11 +42,17 @@ function fakeConn(reads: number, end: "waits" | "closes") {
 /** Its first line may be 2 bytes long; beyond that it is told so and dismissed. */
 function refusing(conn: Deno.Conn) {
   const clock = { now: 1 };
+  const log = {
+    bug(_room: string, error: unknown) {
+      throw error;
+    },
+  };
   const outbox = new Outbox(conn, {
     turns: new FlushTurns(),
     onLost: () => connection.cut(),
     maxUnreadBytes: 1000,
     clock,
+    log,
   });
   const connection: Connection = new Connection({
     conn,
@@ -66,6 +72,7 @@ function refusing(conn: Deno.Conn) {
     maxFirstLineBytes: 2,
     firstLineMs: DEFAULT_LIMITS.firstLineMs,
     clock,
+    log,
     onLate: () => {},
   });
   return { connection, clock };

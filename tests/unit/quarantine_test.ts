@@ -29,6 +29,7 @@ class StillRunner implements Runner {
   progressOf = () => undefined;
   logOf = () => undefined;
   stop(): void {}
+  cutOff(): void {}
   check = () => Promise.resolve(undefined);
 }
 

@@ -52,6 +52,7 @@ class AskedRunner implements Runner {
   holds = () => false;
   progressOf = () => undefined;
   stop(): void {}
+  cutOff(): void {}
 }
 
 function stage() {

@@ -1,0 +1,33 @@
+/** Tells the loss of a connection, which is expected at any time, from errors of our own. */
+
+interface BugLog {
+  bug(room: string, error: unknown): void;
+}
+
+/** What the runtime throws where the other side is gone, or this side has closed the connection. */
+const LOSSES = [
+  Deno.errors.BadResource,
+  Deno.errors.BrokenPipe,
+  Deno.errors.ConnectionAborted,
+  Deno.errors.ConnectionRefused,
+  Deno.errors.ConnectionReset,
+  Deno.errors.Interrupted,
+  Deno.errors.NotConnected,
+  Deno.errors.TimedOut,
+  Deno.errors.UnexpectedEof,
+  Deno.errors.WriteZero,
+  // Over TLS: an alert of the other side, or bytes that are no TLS.
+  Deno.errors.InvalidData,
+];
+
+/** Logs `error` unless it says that a connection is of no use any more. */
+export function logUnlessLost(error: unknown, log: BugLog): void {
+  if (!isLostConnection(error)) log.bug("server", error);
+}
+
+/** Whether `error` says that a connection is of no use any more. Anything else is a bug. */
+export function isLostConnection(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  // The system's other reasons, such as "no route to host", have no class of their own.
+  return LOSSES.some((kind) => error instanceof kind) || error.message.includes("(os error ");
+}
