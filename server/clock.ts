@@ -11,6 +11,8 @@
  *   stopped counts none of it, so the first look after it finds no lease run out that was not before.
  */
 
+import { AwakeClock } from "../cli/awake_clock.ts";
+
 export interface Clock {
   /** Server time in ms since 1970, a whole number. */
   now(): number;
@@ -18,7 +20,7 @@ export interface Clock {
   wall(): number;
   /** How far `now` is ahead of `wall`, in ms: what to take from a stored time before it is shown. */
   readonly aheadMs: number;
-  /** Time in which this process ran, in ms from an arbitrary start. Read it every half second at least. */
+  /** Time in which this process ran, in ms from an arbitrary start. Read it every `AWAKE_STEP_MS` at least. */
   awake(): number;
   /** Moves `now` up to `ms`, the last time that an earlier process of this data knew. */
   reach(ms: number): void;
@@ -39,8 +41,6 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 const DRIFT_MS = 1000;
 /** Server time that is ahead of the wall clock by drift runs slower by this share until both agree. */
 const SLOWER = 0.001;
-/** Longest time between two readings of `awake` that counts, in ms: for the rest, the process did not run. */
-export const AWAKE_STEP_MS = 500;
 
 const SYSTEM: TimeSource = {
   wall: () => Date.now(),
@@ -52,13 +52,13 @@ export class SteadyClock implements Clock {
   #now: number;
   #seenAt: number;
   #aheadMs = 0;
-  #awake = 0;
-  #awakeAt: number;
+  readonly #awake: AwakeClock;
 
   constructor(source = SYSTEM) {
     this.#source = source;
     this.#now = source.wall();
-    this.#seenAt = this.#awakeAt = source.monotonic();
+    this.#seenAt = source.monotonic();
+    this.#awake = new AwakeClock(() => source.monotonic());
   }
 
   now(): number {
@@ -76,10 +76,7 @@ export class SteadyClock implements Clock {
   }
 
   awake(): number {
-    const at = this.#source.monotonic();
-    this.#awake += Math.min(Math.max(0, at - this.#awakeAt), AWAKE_STEP_MS);
-    this.#awakeAt = at;
-    return this.#awake;
+    return this.#awake.now();
   }
 
   reach(ms: number): void {

@@ -4,7 +4,8 @@
  */
 
 import { setImmediate } from "node:timers";
-import { AWAKE_STEP_MS, type Clock, SteadyClock } from "../server/clock.ts";
+import { AWAKE_STEP_MS } from "../cli/awake_clock.ts";
+import { type Clock, SteadyClock } from "../server/clock.ts";
 
 export class HandClock implements Clock {
   #wall: number;

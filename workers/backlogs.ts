@@ -1,5 +1,6 @@
 /** Leased-task lines that no worker has yet, those of each profile in the order in which they came. */
 
+import { awake } from "../cli/awake_clock.ts";
 import { Backlog } from "./backlog.ts";
 import type { Profile } from "./profile.ts";
 
@@ -61,7 +62,7 @@ export class Backlogs {
   /** Takes the first `count` of `profile`. */
   take(profile: Profile, count: number): string[] {
     const queue = this.#queueOf(profile);
-    if (this.#ops.hasSpecial) queue.since = performance.now();
+    if (this.#ops.hasSpecial) queue.since = awake.now();
     return queue.lines.take(count);
   }
 
@@ -103,7 +104,7 @@ export class Backlogs {
       else sorted.set(queue, [line]);
     }
     for (const [queue, own] of sorted) {
-      if (queue.lines.size === 0) queue.since = performance.now();
+      if (queue.lines.size === 0) queue.since = awake.now();
       put(queue, own);
     }
   }

@@ -8,6 +8,8 @@ import type { Thread } from "./thread.ts";
 
 /** One that has not answered after so long never will. */
 const SIGN_MS = 5000;
+/** A look that is later than this comes after a stop of the whole process, in ms: nobody could answer. */
+const LATE_MS = 1000;
 
 export class LifeWatch {
   readonly #threads: readonly Thread[];
@@ -15,6 +17,7 @@ export class LifeWatch {
   /** The heartbeat of those asked, when they were. */
   readonly #asked = new Map<Thread, number>();
   #timer: ReturnType<typeof setInterval> | undefined;
+  #lookedAt = 0;
 
   constructor(threads: readonly Thread[], lost: (thread: Thread) => void) {
     this.#threads = threads;
@@ -22,7 +25,8 @@ export class LifeWatch {
   }
 
   start(signMs = SIGN_MS): void {
-    this.#timer ??= setInterval(() => this.#look(), signMs);
+    this.#lookedAt = performance.now();
+    this.#timer ??= setInterval(() => this.#look(signMs), signMs);
   }
 
   stop(): void {
@@ -31,8 +35,11 @@ export class LifeWatch {
     this.#asked.clear();
   }
 
-  #look(): void {
+  #look(signMs: number): void {
     const silent: Thread[] = [];
+    const now = performance.now();
+    if (now - this.#lookedAt > signMs + LATE_MS) this.#asked.clear();
+    this.#lookedAt = now;
     for (const [thread, heartbeat] of this.#asked) {
       const isIdle = thread.isIdle && this.#threads.includes(thread);
       if (isIdle && thread.row.heartbeat === heartbeat) silent.push(thread);

@@ -7,6 +7,7 @@
  * while tasks are held, looks after those that take long.
  */
 
+import { awake } from "../cli/awake_clock.ts";
 import { MAX_ERROR_MESSAGE_CHARS } from "../protocol/limits.ts";
 import {
   leaseOf,
@@ -75,6 +76,8 @@ export class Pool implements ThreadListener, WatchedPool {
   /** What the server knows of how much the pool will hold. */
   #credit: number;
   #closed = false;
+  /** How late the last look was, in ms. */
+  #lateMs = 0;
 
   constructor(options: PoolOptions) {
     const { workers, ops, maxMemoryBytes, sink, listener } = options;
@@ -182,7 +185,7 @@ export class Pool implements ThreadListener, WatchedPool {
   // What threads tell.
 
   ready(thread: Thread): void {
-    this.#memory.ready(thread, performance.now());
+    this.#memory.ready(thread, awake.now());
     this.#dispatch();
   }
 
@@ -262,7 +265,7 @@ export class Pool implements ThreadListener, WatchedPool {
   replace(thread: Thread, ended?: string, profile = thread.profile): void {
     const index = this.#threads.indexOf(thread);
     if (index < 0) return;
-    this.#memory.left(thread, performance.now());
+    this.#memory.left(thread, awake.now());
     // First: what the old one is found to have done at its end may ask for its replacement as well.
     this.#threads[index] = this.#newThread(profile);
     const left = thread.end().filter((line) => line !== ended);
@@ -319,9 +322,11 @@ export class Pool implements ThreadListener, WatchedPool {
 
   #look(): void {
     if (this.held === 0) return this.#stopWatch();
-    const now = performance.now();
+    const now = awake.now();
+    if (this.#isLate()) return;
     const micros = [...this.#threads].map((thread) => this.#watch.look(thread, now));
     if (this.#options.ops.hasSpecial) this.#seating.look(this.#threads, now);
+    this.#watch.looked(awake.asleepMs);
     if (!this.#closed) this.#weigh(now);
     this.#dispatch();
     if (this.#closed) return;
@@ -331,6 +336,14 @@ export class Pool implements ThreadListener, WatchedPool {
     if (wait > MAX_WAIT_MICROS && excess > 0 && this.#threads.every(({ isReady }) => isReady)) {
       this.#release(this.#backlog.takeLast(excess));
     }
+  }
+
+  /** This process has just gone on after a stop: its workers are to show first that they have too. */
+  #isLate(): boolean {
+    const { asleepMs } = awake;
+    const wasLate = this.#lateMs > 0;
+    this.#lateMs = asleepMs - this.#watch.asleepMs;
+    return this.#lateMs > 0 && !wasLate;
   }
 
   /** Stops what takes more memory than its share, and lets no worker begin that has too little left. */
@@ -366,7 +379,9 @@ export class Pool implements ThreadListener, WatchedPool {
   }
 
   #startWatch(): void {
-    this.#memory.begin(this.#threads, performance.now());
+    this.#memory.begin(this.#threads, awake.now());
+    this.#watch.looked(awake.asleepMs);
+    this.#lateMs = 0;
     this.#timer = setInterval(() => this.#look(), WATCH_MS);
   }
 

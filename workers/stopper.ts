@@ -11,6 +11,7 @@
  * The third is the listener's: `worker.terminate()` does not stop a worker that spins.
  */
 
+import { awake } from "../cli/awake_clock.ts";
 import { leaseOf, type PoolReport, type StopReason } from "../protocol/work_message.ts";
 import { stopMessage } from "./stop_message.ts";
 import type { ResultSink } from "./result_intake.ts";
@@ -62,7 +63,7 @@ export class Stopper {
       lease: leaseOf(task.line),
       reason,
       phase: hasTime ? "asked" : "dying",
-      since: performance.now(),
+      since: awake.now(),
       heartbeat: thread.row.heartbeat,
     });
     thread.stop(task, reason);

@@ -6,6 +6,7 @@
  * which. After a take-back nothing is posted until the worker is through with what it had begun.
  */
 
+import { awake } from "../cli/awake_clock.ts";
 import { delay } from "@std/async/delay";
 import { LogReader } from "./log_area.ts";
 import { LogIntake } from "./log_intake.ts";
@@ -164,7 +165,7 @@ export class Thread {
     this.#last = (this.#last + lines.length) | 0;
     // A number that is surely not of a task to come, so that an old wish to stop never hits a new task.
     this.row.cancel(this.#reported);
-    if (this.#posted.length === 0) this.movedAt = performance.now();
+    if (this.#posted.length === 0) this.movedAt = awake.now();
     for (const line of lines) this.#posted.push(line);
     this.#send({ seq, lines: lines.join("\n") });
   }
@@ -258,7 +259,7 @@ export class Thread {
     const { running, done, sent } = this.row;
     const isCollected = ((done - this.#reported) | 0) <= 0 && sent === this.#received;
     return this.#ready && this.#posted.length > 0 && !running && isCollected &&
-      performance.now() - this.movedAt >= ms;
+      awake.now() - this.movedAt >= ms;
   }
 
   /** Ends a worker that runs nothing; returns the lines of the tasks that it leaves behind. */
@@ -321,7 +322,7 @@ export class Thread {
     this.#posted.splice(0, count);
     this.#reported = done;
     this.#isUsed = true;
-    this.movedAt = performance.now();
+    this.movedAt = awake.now();
     this.#caughtUp();
     const { listener } = this.#options;
     if (stopped !== undefined) {

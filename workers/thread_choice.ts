@@ -1,5 +1,6 @@
 /** Which worker gets the next tasks, and from which one they are fetched back. Pure: what they do is the pool's. */
 
+import { awake } from "../cli/awake_clock.ts";
 import type { Backlogs } from "./backlogs.ts";
 import { FETCH_MICROS, loadOf, shareOf, WAKE_MICROS } from "./pace.ts";
 import type { Thread } from "./thread.ts";
@@ -19,7 +20,7 @@ export function chooseThread(
 ): Choice | undefined {
   let best: Choice | undefined;
   let bestRank = Infinity;
-  const now = performance.now();
+  const now = awake.now();
   for (const thread of threads) {
     if (!thread.accepts) continue;
     const waiting = backlogs.sizeOf(thread.profile);

@@ -4,6 +4,7 @@
  * more is given up.
  */
 
+import { awake } from "../cli/awake_clock.ts";
 import { leaseOf, type StopReason } from "../protocol/work_message.ts";
 import { patienceOf, UNKNOWN_MICROS } from "./pace.ts";
 import type { ProgressReporter } from "./progress.ts";
@@ -29,8 +30,10 @@ export class ThreadWatch {
   readonly #pool: WatchedPool;
   readonly #stopper: Stopper;
   readonly #progress: ProgressReporter;
-  /** The task that was running at the last look. */
-  readonly #seen = new WeakMap<Thread, number>();
+  /** The task that was running at the last look, and `asleepMs` before it began. */
+  readonly #seen = new WeakMap<Thread, { readonly seq: number; readonly asleepMs: number }>();
+  /** For how long this process had not run, in all, at the last look. */
+  #asleepMs = 0;
 
   constructor(
     pool: WatchedPool,
@@ -39,6 +42,15 @@ export class ThreadWatch {
     this.#pool = pool;
     this.#stopper = means.stopper;
     this.#progress = means.progress;
+  }
+
+  get asleepMs(): number {
+    return this.#asleepMs;
+  }
+
+  /** All threads were looked at, or there is nothing to see before now. */
+  looked(asleepMs: number): void {
+    this.#asleepMs = asleepMs;
   }
 
   /** Looks at `thread`; returns the run time in µs to reckon with, the running task's included. */
@@ -58,9 +70,14 @@ export class ThreadWatch {
     }
     this.#progress.look(thread, { task, now });
     // Only one that the look before saw as well: among quick tasks the start is not exact.
-    if (this.#seen.get(thread) !== task.seq) {
-      this.#seen.set(thread, task.seq);
-    } else if (task.timeoutMs > 0 && task.elapsedMs >= task.timeoutMs) {
+    const seen = this.#seen.get(thread);
+    if (seen?.seq !== task.seq) {
+      this.#seen.set(thread, { seq: task.seq, asleepMs: this.#asleepMs });
+      return;
+    }
+    // In a process that is stopped, a task does not run either.
+    const elapsedMs = task.elapsedMs - (awake.asleepMs - seen.asleepMs);
+    if (task.timeoutMs > 0 && elapsedMs >= task.timeoutMs) {
       this.#pool.stopRunning(thread, leaseOf(task.line), "timeout");
     }
   }

@@ -4,7 +4,8 @@
  * wait in the sockets are read first.
  */
 
-import { AWAKE_STEP_MS, type Clock } from "../clock.ts";
+import { AWAKE_STEP_MS } from "../../cli/awake_clock.ts";
+import type { Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";

@@ -1,7 +1,8 @@
 /** What the server's clock says when the wall clock jumps, goes back or drifts, and when the process is stopped. */
 
 import { assert, assertEquals } from "@std/assert";
-import { AWAKE_STEP_MS, SteadyClock } from "../../server/clock.ts";
+import { AWAKE_STEP_MS } from "../../cli/awake_clock.ts";
+import { SteadyClock } from "../../server/clock.ts";
 import { Random } from "../fuzz/random.ts";
 
 const SECOND = 1000, HOUR = 3_600_000, START = 1_800_000_000_000;

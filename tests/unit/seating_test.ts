@@ -1,5 +1,6 @@
 /** Which worker gives way to one of another profile; and the lines that wait for each. */
 
+import { awake } from "../../cli/awake_clock.ts";
 import { assertEquals } from "@std/assert";
 import { leasedTaskLine } from "../../protocol/work_message.ts";
 import { Backlogs } from "../../workers/backlogs.ts";
@@ -67,7 +68,7 @@ Deno.test("after a while a profile without any worker is owed the first that is 
   const lines = backlogs("narrow", "a", "a");
   const seating = new Seating(lines);
   const seats = [seat(BASE, "busy"), seat(BASE, "busy")];
-  const now = performance.now();
+  const now = awake.now();
   seating.look(seats, now);
   assertEquals(seating.isOwing, false);
   seating.look(seats, now + 1000);

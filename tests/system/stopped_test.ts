@@ -1,0 +1,125 @@
+/** Processes that are stopped and go on (a paused machine, a debugger, swap): nothing has died, and nothing begins anew. */
+
+import { deadline } from "@std/async/deadline";
+import { assertEquals } from "@std/assert";
+import { TextLineStream } from "@std/streams/text-line-stream";
+import { selfCommand } from "../../cli/self_command.ts";
+import { RawClient } from "../raw_client.ts";
+import { SdServe } from "../sd_process.ts";
+import { TaskFolder } from "../task_folder.ts";
+
+const LEASE_MS = 1000;
+/** Longer than a lease. */
+const STOP_MS = 2500;
+const PATIENCE_MS = 60_000;
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Stops the processes together, and lets them go on after `ms`. */
+async function pause(pids: readonly number[], ms: number): Promise<void> {
+  for (const pid of pids) Deno.kill(pid, "SIGSTOP");
+  await sleep(ms);
+  for (const pid of pids) Deno.kill(pid, "SIGCONT");
+}
+
+/** A server with short leases, in a process of its own. */
+class LeaseServer implements AsyncDisposable {
+  private constructor(
+    readonly child: Deno.ChildProcess,
+    readonly port: number,
+    readonly pool: number,
+    readonly lines: ReadableStreamDefaultReader<string>,
+  ) {}
+
+  static async start(): Promise<LeaseServer> {
+    const { path, args } = selfCommand([String(LEASE_MS)]);
+    const script = new URL("../lease_server.ts", import.meta.url).href;
+    const child = new Deno.Command(path, {
+      args: args.map((arg) => arg.endsWith("main.ts") ? script : arg),
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const lines = child.stdout.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new TextLineStream()).getReader();
+    const port = Number((await deadline(lines.read(), PATIENCE_MS)).value);
+    using client = await RawClient.connect({ hostname: "127.0.0.1", port });
+    const { pools } = await client.ask({ cmd: "stats" });
+    return new LeaseServer(child, port, pools[0].pid, lines);
+  }
+
+  connect(): Promise<RawClient> {
+    return RawClient.connect({ hostname: "127.0.0.1", port: this.port });
+  }
+
+  /** Ends it; what it has logged. */
+  async end(): Promise<string[]> {
+    await this.child.stdin.close();
+    const log: string[] = [];
+    for (let line = await this.lines.read(); !line.done; line = await this.lines.read()) {
+      log.push(line.value);
+    }
+    await this.child.status;
+    return log;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const pid of [this.pool, this.child.pid]) {
+      try {
+        Deno.kill(pid, "SIGKILL");
+      } catch (error) {
+        // It has ended, as it should.
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+    }
+    await this.child.status;
+    await this.lines.cancel();
+    if (!this.child.stdin.locked) await this.child.stdin.close().catch(() => undefined);
+  }
+}
+
+/** A task of seven seconds, in which the processes are stopped three times; how the task ended, and what the log says. */
+async function stopThrice(pidsOf: (server: LeaseServer) => readonly number[]) {
+  await using server = await LeaseServer.start();
+  using client = await server.connect();
+  await client.ask({ op: "sleep", ms: 7000, task: { id: "long", timeout: 60_000 } });
+  for (let i = 0; i < 3; i++) {
+    await sleep(300);
+    await pause(pidsOf(server), STOP_MS);
+  }
+  const { status } = await client.object();
+  const { attempt } = await client.ask({ cmd: "get", task_id: "long" });
+  const log = await server.end();
+  return { status, attempt, lost: log.filter((line) => line.includes("leases ran out")) };
+}
+
+Deno.test("a server, or all processes, stopped three times for longer than a lease: what runs goes on, once", async () => {
+  const ends = await Promise.all([
+    stopThrice(({ child }) => [child.pid]),
+    stopThrice(({ child, pool }) => [child.pid, pool]),
+  ]);
+  const well = { status: "completed", attempt: 1, lost: [] };
+  assertEquals(ends, [well, well]);
+});
+
+const STEPS = `export async function steps({ count }) {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 100));
+  return count;
+}`;
+
+Deno.test("a task whose process is stopped for longer than its time limit has that time all the same", async () => {
+  using folder = new TaskFolder({ "tasks.js": STEPS });
+  await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
+  using client = await RawClient.connect(serve.address);
+  const { pools } = await client.ask({ cmd: "stats" });
+  await client.ask({ op: "steps", count: 20, task: { timeout: 5000 } });
+  await sleep(500);
+  await pause([serve.child.pid, pools[0].pid], 7000);
+  const end = await client.object();
+  assertEquals(end.status, "completed", JSON.stringify(end));
+  // One that does not end is stopped all the same.
+  await client.ask({ op: "steps", count: 1000, task: { timeout: 1000 } });
+  await sleep(300);
+  await pause([serve.child.pid, pools[0].pid], 2000);
+  const stopped = await client.object();
+  assertEquals(stopped.error?.code, "timeout", JSON.stringify(stopped));
+});
