@@ -169,6 +169,10 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     this.stuckTasks.push([lease, reason]);
   }
 
+  changed(text: string): void {
+    if (!this.strayLines.includes(text)) this.strayed(text);
+  }
+
   strayed(text: string): void {
     this.strayLines.push(text);
   }

@@ -29,6 +29,13 @@ export interface Failure {
 /** How a task ended: its result in JSON, or why there is none. */
 export type Outcome = string | Failure;
 
+/** A failure as a line of the work link; put together as text, since code of others may say how objects become JSON. */
+export function failureLine(lease: number, { error, retry }: Failure): string {
+  const { code, message } = error;
+  return `{"lease":${lease},"error":{"code":"${code}","message":${stringify(message)}}` +
+    `${retry === false ? ',"retry":false' : ""}}`;
+}
+
 /** A character is at most three bytes in UTF-8. */
 const SURELY_SHORT_CHARS = Math.floor(MAX_RESULT_BYTES / 3);
 

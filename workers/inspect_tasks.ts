@@ -2,24 +2,28 @@
 
 import type { SchemaFault } from "../protocol/work_message.ts";
 import type { CheckOrder, InspectReport, InspectStart } from "./inspect_message.ts";
+import { listenForOrders, posterTo } from "./order_port.ts";
 import { LoadFault } from "./load_fault.ts";
 import { faultOf } from "./schema.ts";
 import { type LoadedOp, loadTaskModules } from "./task_modules.ts";
 
 /** Loads the task files, tells of their ops, and checks arguments from then on. */
-export async function inspectTasks({ inspect }: InspectStart, port: MessagePort): Promise<void> {
-  const report = (message: InspectReport) => port.postMessage(message);
-  let ops: Map<string, LoadedOp>;
+export async function inspectTasks(
+  { inspect }: InspectStart,
+  ports: { orders: MessagePort; wake: MessagePort },
+): Promise<void> {
+  const report = posterTo<InspectReport>(ports.orders);
+  let ops = new Map<string, LoadedOp>();
+  listenForOrders<CheckOrder>(ports, async ({ check: number, submits }) => {
+    const faults = await Promise.all(submits.map(([op, line]) => check(ops.get(op), line)));
+    report({ checked: number, faults });
+  });
   try {
     ops = await loadTaskModules(inspect, (index) => report({ loading: index }));
   } catch (error) {
     if (!(error instanceof LoadFault)) throw error;
     return report({ fault: error.message });
   }
-  port.onmessage = async ({ data }: MessageEvent<CheckOrder>) => {
-    const faults = await Promise.all(data.submits.map(([op, line]) => check(ops.get(op), line)));
-    report({ checked: data.check, faults });
-  };
   report({
     ops: [...ops.values()].map(({ spec, place, permissions }) => ({
       spec,

@@ -31,6 +31,7 @@ export class Inspector {
   readonly #options: InspectorOptions;
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  readonly #wake: MessagePort;
   readonly #found = Promise.withResolvers<FoundOp[]>();
   readonly #checks = new Map<number, { count: number; answer: (faults: Faults) => void }>();
   #loading = 0;
@@ -49,7 +50,9 @@ export class Inspector {
     this.#port = port1;
     port1.onmessage = ({ data }: MessageEvent<InspectReport>) => this.#receive(data);
     const start: InspectStart = { inspect: options.modules };
-    this.#worker.postMessage(start, [port2]);
+    const wake = new MessageChannel();
+    this.#wake = wake.port1;
+    this.#worker.postMessage(start, [port2, wake.port2]);
   }
 
   /** Loads the files; resolves with what is in them. Throws a `LoadFault`. */
@@ -89,6 +92,7 @@ export class Inspector {
       this.#checks.set(check, { count: submits.length, answer });
     });
     this.#port.postMessage(order);
+    this.#wake.postMessage(0);
     return await checked.finally(() => clearTimeout(stuck));
   }
 
@@ -119,6 +123,7 @@ export class Inspector {
     this.#isGone = true;
     this.#worker.onerror = null;
     this.#port.close();
+    this.#wake.close();
     this.#worker.terminate();
     const { name } = this.#options.modules[this.#loading] ?? { name: "a task file" };
     this.#found.reject(new LoadFault(`${name}: ${message}`));

@@ -20,6 +20,8 @@ export interface Intrinsics {
   readonly prototypes: ReadonlySet<object>;
   /** Objects of a class, like `performance`. */
   readonly instances: ReadonlySet<object>;
+  /** How code reaches each, like `Array.prototype`. */
+  readonly paths: ReadonlyMap<object, string>;
 }
 
 /** Those of the globals with these names. */
@@ -28,18 +30,21 @@ export function findIntrinsics(names: readonly PropertyKey[]): Intrinsics {
   for (const name of names) {
     if (NOT_OURS.includes(name)) continue;
     const descriptor = getOwnPropertyDescriptor(globalThis, name)!;
-    search.visit(name, descriptor);
-    if (descriptor.get && !isSeldom(name)) search.find(valueOf(name));
+    search.visit(name, descriptor, "");
+    if (descriptor.get && !isSeldom(name)) search.find(valueOf(name), String(name));
   }
-  for (const object of nameless()) search.findPrototype(getPrototypeOf(object));
-  search.findPrototype(getPrototypeOf(globalThis));
+  for (const object of nameless()) {
+    const prototype = getPrototypeOf(object);
+    search.findPrototype(prototype, `the prototype of ${tagOf(object)}`);
+  }
+  search.findPrototype(getPrototypeOf(globalThis), "the prototype of globalThis");
   return search.run();
 }
 
-/** What belongs to `value` alone, which has been made just now. */
-export function intrinsicsOf(value: unknown): Intrinsics {
+/** What belongs to the global `name` alone, whose value has been made just now. */
+export function intrinsicsOf(name: string, value: unknown): Intrinsics {
   const search = new Search();
-  search.find(value);
+  search.find(value, name);
   return search.run();
 }
 
@@ -75,29 +80,35 @@ function nameless(): object[] {
   ];
 }
 
+/** Like `Map Iterator`. */
+function tagOf(object: object): string {
+  return Object.prototype.toString.call(object).slice("[object ".length, -1);
+}
+
 class Search {
   readonly fixed = new Set<object>();
   readonly prototypes = new Set<object>();
   readonly instances = new Set<object>();
-  readonly #found = new Set<object>([globalThis]);
+  readonly paths = new Map<object, string>([[globalThis, "globalThis"]]);
   readonly #waiting: object[] = [];
 
-  find(value: unknown): void {
-    if (!isObject(value) || this.#found.has(value)) return;
-    this.#found.add(value);
+  find(value: unknown, path: string): void {
+    if (!isObject(value) || this.paths.has(value)) return;
+    this.paths.set(value, path);
     this.#waiting.push(value);
   }
 
-  findPrototype(value: unknown): void {
+  findPrototype(value: unknown, path: string): void {
     if (isObject(value)) this.prototypes.add(value);
-    this.find(value);
+    this.find(value, path);
   }
 
-  visit(name: PropertyKey, { value, get, set }: PropertyDescriptor): void {
+  visit(name: PropertyKey, { value, get, set }: PropertyDescriptor, path: string): void {
+    const own = path === "" ? String(name) : `${path}.${String(name)}`;
     // What lies under a symbol and is no method is the insides of an object.
-    if (typeof name === "string" || typeof value === "function") this.find(value);
-    this.find(get);
-    this.find(set);
+    if (typeof name === "string" || typeof value === "function") this.find(value, own);
+    this.find(get, own);
+    this.find(set, own);
   }
 
   run(): Intrinsics {
@@ -107,19 +118,22 @@ class Search {
 
   #look(object: object): void {
     const prototype = getPrototypeOf(object);
-    this.findPrototype(prototype);
+    const path = this.paths.get(object)!;
+    this.findPrototype(prototype, `the prototype of ${path}`);
     if (typeof object === "function") {
       if (!this.prototypes.has(object)) this.fixed.add(object);
       // A method has nothing of its own but its name and length.
       if (!hasOwn(object, "prototype") && !this.prototypes.has(object)) return;
-      this.findPrototype((object as { prototype?: unknown }).prototype);
+      this.findPrototype((object as { prototype?: unknown }).prototype, `${path}.prototype`);
     } else if (!this.prototypes.has(object)) {
       // One of no class is a name for what is in it.
       const isNamespace = prototype === null || prototype === Object.prototype;
       (isNamespace ? this.fixed : this.instances).add(object);
       if (!isNamespace) return;
     }
-    for (const name of ownKeys(object)) this.visit(name, getOwnPropertyDescriptor(object, name)!);
+    for (const name of ownKeys(object)) {
+      this.visit(name, getOwnPropertyDescriptor(object, name)!, path);
+    }
   }
 }
 

@@ -13,27 +13,27 @@ type Callback = (...args: unknown[]) => unknown;
 type Method = (this: object, ...args: unknown[]) => unknown;
 
 /** Once, before any task file loads. Returns the prototypes that code reaches through timers. */
-export function watchTimers(): object[] {
+export function watchTimers(): [path: string, prototype: object][] {
   const node = process.getBuiltinModule("node:timers");
   const timeout = node.setTimeout(() => {}, 0);
   node.clearTimeout(timeout);
   const immediate = node.setImmediate(() => {});
   node.clearImmediate(immediate);
-  const prototypes = [getPrototypeOf(timeout), getPrototypeOf(immediate)];
-  watchClass(prototypes[0], {
-    starts: methodNamed(prototypes[0], "createTimer"),
-    ends: methodNamed(prototypes[0], "destroy"),
+  const timeouts = getPrototypeOf(timeout), immediates = getPrototypeOf(immediate);
+  watchClass(timeouts, {
+    starts: methodNamed(timeouts, "createTimer"),
+    ends: methodNamed(timeouts, "destroy"),
     callback: "_onTimeout",
     clear: node.clearTimeout as (timer: object) => void,
   });
-  watchClass(prototypes[1], {
+  watchClass(immediates, {
     starts: "ref",
     ends: undefined,
     callback: "_onImmediate",
     clear: node.clearImmediate as (timer: object) => void,
   });
   if ((globalThis.setTimeout as unknown) !== node.setTimeout) watchWebTimers();
-  return prototypes;
+  return [["Timeout.prototype", timeouts], ["Immediate.prototype", immediates]];
 }
 
 function methodNamed(prototype: object, name: string): PropertyKey | undefined {

@@ -44,6 +44,8 @@ export interface PoolListener {
   broken(message: string): void;
   /** Something that belongs to no running task has failed, or was printed: a line for the operator. */
   strayed(text: string): void;
+  /** A task has changed what others share: the same, where it was not told before. */
+  changed(text: string): void;
 }
 
 /** What the pool needs to know of its ops. */
@@ -240,6 +242,10 @@ export class Pool implements ThreadListener, WatchedPool {
 
   strayed(text: string): void {
     this.#options.listener.strayed(text);
+  }
+
+  changed(text: string): void {
+    this.#options.listener.changed(text);
   }
 
   // What the watch does.

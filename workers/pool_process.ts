@@ -37,6 +37,8 @@ const RETIRE_DRAIN_MS = 500;
 /** For the last lines to reach the server. */
 const FINISH_MS = 100;
 const POLL_MS = 5;
+/** Lines about what tasks have changed. */
+const MAX_TOLD_CHANGES = 100;
 /** While the server does not read so much, what tasks say waits; results never do. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** A SIGTERM straight to this process leaves its tasks so long. */
@@ -62,6 +64,7 @@ class PoolProcess implements PoolListener, ResultSink {
   #isRetiring = false;
   #leaving = false;
   #toldLoss = "";
+  readonly #toldChanges = new Set<string>();
   /** Tasks that do not stop. */
   #doomed = 0;
 
@@ -127,6 +130,12 @@ class PoolProcess implements PoolListener, ResultSink {
 
   strayed(text: string): void {
     say(`[worker] ${escapeControls(text)}`);
+  }
+
+  changed(text: string): void {
+    if (this.#toldChanges.has(text) || this.#toldChanges.size >= MAX_TOLD_CHANGES) return;
+    this.#toldChanges.add(text);
+    this.strayed(text);
   }
 
   spoilt(why: string): void {

@@ -31,6 +31,7 @@ export const {
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
+  isExtensible,
   preventExtensions,
   setPrototypeOf,
 } = Object;
@@ -86,6 +87,9 @@ export const mapForEach = uncurryThis(
 export const NativeMap = Map;
 export const setHas = uncurryThis(
   Set.prototype.has as Method<ReadonlySet<unknown>, [unknown], boolean>,
+);
+export const setAdd = uncurryThis(
+  Set.prototype.add as Method<Set<unknown>, [unknown], Set<unknown>>,
 );
 
 export const microtask = queueMicrotask;

@@ -7,13 +7,10 @@
  * round is elsewhere: permissions, a process of its own, and that the pool checks what a worker says.
  */
 
-import { makeOverridable } from "./overridable.ts";
 import { apply, defineProperty, freeze, preventExtensions, setPrototypeOf } from "./primordials.ts";
 import { closeInput, standInStreams } from "./realm_streams.ts";
 
 type Namespace = Record<PropertyKey, unknown>;
-// deno-lint-ignore no-explicit-any
-type Class = { readonly prototype: any };
 
 const NO_END = "a task cannot end its worker; return or throw instead";
 const NO_SIGNAL =
@@ -32,7 +29,6 @@ export function guardRealm(): void {
   guardDeno();
   guardProcess();
   guardGlobals();
-  guardMessages();
 }
 
 function guardDeno(): void {
@@ -41,6 +37,10 @@ function guardDeno(): void {
   refuse(deno, ["exit"], NO_END);
   refuse(deno, ["kill"], NO_SIGNAL);
   refuse(deno, ["chdir"], NO_CHANGE);
+  // Libraries wrap those of `process`, and none of these.
+  for (const name of ["exit", "kill", "chdir"]) {
+    defineProperty(deno, name, { writable: false, configurable: false });
+  }
   refuseArguments(deno, "umask");
   const permissions = Deno.Permissions.prototype as unknown as Namespace;
   refuse(permissions, ["revoke", "revokeSync"], NO_CHANGE);
@@ -77,22 +77,6 @@ function guardGlobals(): void {
   refuseNew(BroadcastChannel, NO_CHANNEL);
 }
 
-/**
- * Nothing that code adds or changes shall stand between the pool's port and what the worker makes of it:
- * neither a property that every object inherits, nor the classes of which its events are made, nor a
- * `constructor` of promises, which `await` would look at.
- */
-function guardMessages(): void {
-  preventExtensions(Object.prototype);
-  for (const { prototype } of [Event, MessageEvent, MessagePort] as Class[]) {
-    makeOverridable(prototype);
-    freeze(prototype);
-  }
-  for (const made of [Event, MessageEvent, MessagePort]) freeze(made);
-  makeOverridable(Promise.prototype);
-  freeze(Promise.prototype);
-}
-
 /** Calls of these methods throw. Who wraps them, as libraries do, wraps the refusal. */
 function refuse(target: Namespace, names: readonly string[], message: string): void {
   for (const name of names) {
@@ -119,7 +103,7 @@ function place(target: Namespace, name: string, value: unknown): void {
 }
 
 /** Makes `new` of this class throw, however code came to it: its constructor calls this one first. */
-function refuseNew(made: Class, message: string): void {
+function refuseNew(made: object, message: string): void {
   setPrototypeOf(made, function () {
     throw new Error(message);
   });

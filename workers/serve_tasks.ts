@@ -9,7 +9,8 @@ import type { Handler } from "./handler.ts";
 import type { InspectStart } from "./inspect_message.ts";
 import { LogWriter } from "./log_area.ts";
 import { LogOutlet } from "./log_outlet.ts";
-import { closeWorker, defineProperty, now } from "./primordials.ts";
+import { listenForOrders, posterTo } from "./order_port.ts";
+import { closeWorker, hasOwn, now } from "./primordials.ts";
 import { Prints } from "./prints.ts";
 import { ResultWriter } from "./result_area.ts";
 import { strayPrinter } from "./stray_printer.ts";
@@ -26,26 +27,25 @@ export function serveTasks(ops: ReadonlyMap<string, Handler>): void {
   const prints = new Prints();
   captureConsole(prints);
   globalThis.addEventListener("message", (event) => {
-    const { data, ports: [port] } = event as MessageEvent<ThreadStart | InspectStart>;
-    if (port) void begin(ops, data, { port, prints });
+    const { data, ports: [port, wake] } = event as MessageEvent<ThreadStart | InspectStart>;
+    if (port && wake) void begin(ops, data, { port, wake, prints });
   }, { once: true });
 }
 
 async function begin(
   builtin: ReadonlyMap<string, Handler>,
   message: ThreadStart | InspectStart,
-  { port, prints }: { port: MessagePort; prints: Prints },
+  { port, wake, prints }: { port: MessagePort; wake: MessagePort; prints: Prints },
 ): Promise<void> {
   // What only workers with task files need is only loaded there.
   if ("inspect" in message) {
-    shield(port);
     const { TaskScope } = await import("./task_scope.ts");
     new TaskScope({ isShared: false });
     const { inspectTasks } = await import("./inspect_tasks.ts");
-    return await inspectTasks(message, port);
+    return await inspectTasks(message, { orders: port, wake });
   }
   // All that task code must not reach is made and taken before there is any.
-  const report = port.postMessage.bind(port) as (report: ThreadReport) => void;
+  const report = posterTo<ThreadReport>(port);
   const { row, resultArea, logArea } = new TaskShare(message.share);
   const results = new ResultWriter(resultArea, row);
   const outlet = outletTo(new LogWriter(logArea, row), { row, report });
@@ -53,19 +53,25 @@ async function begin(
   const loopOf = (ops: ReadonlyMap<string, Handler>, scope?: TaskScope) =>
     prints.loop = new TaskLoop({ row, results, outlet, stray, ops, report, scope });
   let loop: TaskLoop | undefined;
-  port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => {
-    if ("lines" in data) loop?.push(data.seq, data.lines);
-    else if ("stop" in data) loop?.stop(data.stop, data.reason);
-    else if ("live" in data) row.beat();
+  const obey = (order: ThreadOrder) => {
+    // Its own members only: code of others may have given every object more.
+    if (hasOwn(order, "lines")) {
+      const { seq, lines } = order as Extract<ThreadOrder, { lines: string }>;
+      loop?.push(seq, lines);
+    } else if (hasOwn(order, "stop")) {
+      const { stop, reason } = order as Extract<ThreadOrder, { stop: number }>;
+      loop?.stop(stop, reason);
+    } else if (hasOwn(order, "live")) row.beat();
     else {
       row.setClosed();
       closeWorker();
     }
   };
   if (message.modules.length === 0) {
+    port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => obey(data);
     loop = loopOf(builtin);
   } else {
-    shield(port);
+    listenForOrders({ orders: port, wake }, obey);
     const { TaskScope } = await import("./task_scope.ts");
     const scope = new TaskScope({ isShared: !message.isolate });
     const { loadTaskModules } = await import("./task_modules.ts");
@@ -92,11 +98,4 @@ function outletTo(
       report({ said: line, logEnd: area.end });
     },
   });
-}
-
-/** Keeps to itself what the runtime calls on the port with each message, whatever is inherited then. */
-function shield(port: MessagePort): void {
-  for (const name of ["dispatchEvent", "getParent", "addEventListener"] as const) {
-    defineProperty(port, name, { value: (port as unknown as Record<string, unknown>)[name] });
-  }
 }

@@ -5,7 +5,7 @@
  */
 
 import { TaskContext, type TaskHost } from "./context.ts";
-import { errorOf, type Handler, type Outcome, outcomeOf } from "./handler.ts";
+import { errorOf, failureLine, type Handler, type Outcome, outcomeOf } from "./handler.ts";
 import { type LeasedTask, readLeasedTask } from "./leased_task.ts";
 import type { LogOutlet } from "./log_outlet.ts";
 import { logText } from "./log_text.ts";
@@ -25,7 +25,6 @@ import {
   slice,
   startInterval,
   stopInterval,
-  stringify,
 } from "./primordials.ts";
 import type { LogLevel } from "../protocol/task.ts";
 import { resultLine, type StopReason } from "../protocol/work_message.ts";
@@ -117,6 +116,7 @@ export class TaskLoop implements TaskHost {
     scope?.open({
       failed: (thrown) => this.#fail(errorOf(thrown)),
       strayed: (text) => report({ strayed: text }),
+      changed: (text) => report({ changed: text }),
     });
   }
 
@@ -309,7 +309,7 @@ export class TaskLoop implements TaskHost {
     } else {
       const line = typeof outcome === "string"
         ? resultLine(lease, outcome)
-        : stringify({ lease, ...outcome });
+        : failureLine(lease, outcome);
       if (this.#results.writeLine(line)) this.#row.finish(seq, this.#results.end);
       else return this.#sendLine(seq, line);
     }

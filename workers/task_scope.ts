@@ -11,7 +11,7 @@ import { TaskContext } from "./context.ts";
 import { errorOf, type Handler } from "./handler.ts";
 import { watchListeners } from "./left_listeners.ts";
 import { watchTimers } from "./left_timers.ts";
-import { microtask, now, slice } from "./primordials.ts";
+import { microtask, newDictionary, now, slice } from "./primordials.ts";
 import { guardRealm } from "./realm_guard.ts";
 import { Realm } from "./realm_seal.ts";
 import { catchErrors } from "./stray_errors.ts";
@@ -23,6 +23,11 @@ import type { StopReason } from "../protocol/work_message.ts";
 
 /** Tasks of one op share a rest for so long. */
 const SHARED_REST_MS = 1;
+/** The thorough look at what tasks share takes up to a ms: after the first runs of an op, then so often. */
+const WATCHED_RESTS = 16;
+const THOROUGH_MS = 25;
+const CURE =
+  "import what adds to it at the top of the task file, which is loaded once for all tasks";
 /** What is told of things left behind: so many lines in so long, each so long. */
 const STRAY_LINES = 10;
 const STRAY_MS = 1000;
@@ -33,6 +38,8 @@ export interface ScopeListener {
   failed(thrown: unknown): void;
   /** Something that belongs to no task that runs has: for the operator. */
   strayed(text: string): void;
+  /** A task has changed something that others share: for the operator, once. */
+  changed(text: string): void;
 }
 
 /** What it needs to know of a worker. */
@@ -43,12 +50,15 @@ export interface ScopeOptions {
 
 export class TaskScope {
   readonly #realm: Realm | undefined;
-  readonly #timerClasses: readonly object[];
+  readonly #timerClasses: readonly [path: string, prototype: object][];
   #listener: ScopeListener | undefined = undefined;
   #owner: TaskOwner | undefined = undefined;
   /** The op of the last task, while the worker has not rested since; and when it rested. */
   #lastOp: string | undefined = undefined;
   #restedAt = 0;
+  #thoroughAt = 0;
+  /** Of each op, after how many rests nothing was found changed. */
+  readonly #rests = newDictionary<number>();
   #strays = 0;
   #straysSince = -STRAY_MS;
 
@@ -57,15 +67,20 @@ export class TaskScope {
     guardRealm();
     this.#timerClasses = watchTimers();
     watchListeners();
-    if (isShared) this.#realm = new Realm();
+    if (isShared) this.#realm = new Realm({ added: (path) => this.#added(path) });
   }
 
   /** Tells `listener` from now on. Once, when the task files have loaded. */
   open(listener: ScopeListener): void {
     this.#listener = listener;
     catchErrors((owner, thrown) => this.#caught(owner, thrown));
-    const ours = [TaskContext, TaskError].flatMap((made) => [made, made.prototype]);
-    this.#realm?.seal([...ours, ...this.#timerClasses]);
+    this.#realm?.keep([
+      ["TaskContext", TaskContext],
+      ["TaskContext.prototype", TaskContext.prototype],
+      ["TaskError", TaskError],
+      ["TaskError.prototype", TaskError.prototype],
+      ...this.#timerClasses,
+    ]);
   }
 
   /** Calls `handler` for a task, as its code. */
@@ -109,10 +124,35 @@ export class TaskScope {
 
   /** Call it in a turn of its own. False: the last tasks have left something that cannot be mended. */
   rest(clock: number): boolean {
-    if (this.#lastOp === undefined) return true;
-    this.#lastOp = undefined;
+    const op = this.#lastOp;
+    if (op === undefined) return true;
     this.#restedAt = clock;
-    return this.#realm?.mend() ?? true;
+    const spoilt = this.#look(op, clock);
+    this.#lastOp = undefined;
+    if (spoilt === undefined) return true;
+    this.#listener?.changed(
+      `a task of ${op} has changed ${
+        slice(spoilt, 0, STRAY_CHARS)
+      }: its worker is replaced; ${CURE}`,
+    );
+    return false;
+  }
+
+  #look(op: string, clock: number): string | undefined {
+    if (!this.#realm) return undefined;
+    const rests = this.#rests[op] ?? 0;
+    if (rests < WATCHED_RESTS) this.#rests[op] = rests + 1;
+    const isThorough = rests < WATCHED_RESTS || clock - this.#thoroughAt >= THOROUGH_MS;
+    if (isThorough) this.#thoroughAt = clock;
+    return this.#realm.look(isThorough);
+  }
+
+  #added(path: string): void {
+    this.#listener?.changed(
+      `a task of ${this.#lastOp} has added ${
+        slice(path, 0, STRAY_CHARS)
+      }, which stays for other tasks; ${CURE}`,
+    );
   }
 
   #caught(owner: TaskOwner | undefined, thrown: unknown): void {

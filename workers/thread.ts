@@ -45,6 +45,8 @@ export interface ThreadListener {
   worn(thread: Thread): void;
   /** Something that no running task has begun has failed: a line for the operator. */
   strayed(text: string): void;
+  /** A task has changed something that others share: a line for the operator, once. */
+  changed(text: string): void;
 }
 
 export interface ThreadOptions {
@@ -77,6 +79,8 @@ export class Thread {
   readonly #options: ThreadOptions;
   readonly #worker: Worker;
   readonly #port: MessagePort;
+  /** Its messages say that there is one on the other. */
+  readonly #wake: MessagePort;
   readonly #results: ResultIntake;
   readonly #log: LogIntake;
   #posted: string[] = [];
@@ -126,7 +130,9 @@ export class Thread {
       modules: ops.modules,
       isolate: profile.isolate,
     };
-    this.#worker.postMessage(start, [port2]);
+    const wake = new MessageChannel();
+    this.#wake = wake.port1;
+    this.#worker.postMessage(start, [port2, wake.port2]);
   }
 
   /** The worker has loaded. */
@@ -269,6 +275,7 @@ export class Thread {
     this.collectRest();
     this.#worker.onerror = null;
     this.#port.close();
+    this.#wake.close();
     this.#worker.terminate();
     return [...this.#posted.splice(0), ...waiting];
   }
@@ -289,6 +296,8 @@ export class Thread {
       this.#options.listener.broken(report.broken);
     } else if ("strayed" in report) {
       this.#options.listener.strayed(report.strayed);
+    } else if ("changed" in report) {
+      this.#options.listener.changed(report.changed);
     } else if ("worn" in report) {
       this.#over = true;
       this.#options.listener.worn(this);
@@ -354,5 +363,6 @@ export class Thread {
 
   #send(order: ThreadOrder): void {
     this.#port.postMessage(order);
+    if (this.#options.ops.modules.length > 0) this.#wake.postMessage(0);
   }
 }

@@ -13,7 +13,7 @@ import {
 import type { StopReason } from "../protocol/work_message.ts";
 import type { TaskModule } from "./task_modules.ts";
 
-/** The first message to a worker, with the port beside it. */
+/** The first message to a worker, with the port beside it, and one that only wakes it (order_port.ts). */
 export interface ThreadStart {
   /** Its row of the task table, and the area of its results. */
   share: SharedArrayBuffer;
@@ -52,7 +52,9 @@ export type ThreadReport =
   /** An error of something that no running task has begun, or what was printed when none ran: for the operator. */
   | { strayed: string }
   /** A task has spoilt the worker for all that come after it: it runs no more. */
-  | { worn: true };
+  | { worn: true }
+  /** What a task has changed that others share: for the operator, once. */
+  | { changed: string };
 
 /** The characters of a result's envelope, and of a failure's beside its message, are fewer. */
 const ENVELOPE_CHARS = 1024;
@@ -60,7 +62,7 @@ const ENVELOPE_CHARS = 1024;
 /** Whether `data` is what a worker may say: what came over a port may be anything. */
 export function isThreadReport(data: unknown): data is ThreadReport {
   if (typeof data !== "object" || data === null) return false;
-  const { ready, broken, done, end, logEnd, line, said, noted, note, strayed, worn } =
+  const { ready, broken, done, end, logEnd, line, said, noted, note, strayed, worn, changed } =
     data as Record<string, unknown>;
   if (said !== undefined) return isInt32(logEnd) && isText(said, MAX_LINE_BYTES);
   if (done !== undefined) {
@@ -70,6 +72,7 @@ export function isThreadReport(data: unknown): data is ThreadReport {
   if (noted !== undefined) return isInt32(noted) && isText(note, MAX_PROGRESS_NOTE_CHARS);
   if (ready !== undefined) return typeof ready === "number" && Number.isFinite(ready);
   if (broken !== undefined) return typeof broken === "string";
+  if (changed !== undefined) return isText(changed, MAX_ERROR_MESSAGE_CHARS);
   return worn === true || isText(strayed, MAX_ERROR_MESSAGE_CHARS);
 }
 

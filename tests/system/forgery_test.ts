@@ -87,11 +87,10 @@ for (const name of ["lines", "seq", "done", "bubbles", "data", "ports", "then", 
   for (const owner of [Object.prototype, MessageEvent.prototype, Event.prototype]) {
     try {
       defineProperty(owner, name, { get() { note(this, name); }, set(value) { note(this, name); note(value, name); } });
-      loot.add("an inherited " + name);
     } catch { /* refused */ }
   }
 }
-try { Object.setPrototypeOf(MessageEvent, spied(Event, "MessageEvent")); loot.add("the class of events"); } catch { /* refused */ }
+try { Object.setPrototypeOf(MessageEvent, spied(Event, "MessageEvent")); } catch { /* refused */ }
 for (const name of ownKeys(globalThis)) {
   const descriptor = getOwnPropertyDescriptor(globalThis, name);
   if (SKIP.test(String(name)) || !descriptor.configurable || typeof descriptor.value !== "function") continue;

@@ -1,6 +1,6 @@
-/** No task leaves the language or the platform changed to the next; and all that is usual still works. */
+/** No task leaves the language or the platform changed to the next; and all that works elsewhere works in a task. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TaskFolder } from "../task_folder.ts";
 import { TestPool } from "../test_pool.ts";
 
@@ -92,6 +92,12 @@ export const add_global = () => {
   globalThis[Symbol.for("added")] = 1;
   Object.defineProperty(globalThis, "defined", { value: 1, configurable: true });
 };
+export const add_object = () => { globalThis.registry ??= { of: "a package" }; Object.defineProperty(Reflect, "mine", { value: () => 1, configurable: true }); };
+export const see_object = () => [globalThis.registry?.of, Reflect.mine?.()];
+export const add_visibly = () => { Array.prototype.last = function () { return this.at(-1); }; return [1, 2].last(); };
+export const see_visibly = () => { const seen = []; for (const key in [1]) seen.push(key); return seen; };
+export const set_handlers = () => { globalThis.onerror = () => {}; Error.stackTraceLimit = 3; Error.prepareStackTrace = () => "mine"; };
+export const see_handlers = () => [globalThis.onerror, Error.stackTraceLimit, new Error("x").stack.split("\\n")[0]];
 export const see_globals = () => [typeof added, typeof defined, Symbol.for("added") in globalThis];
 export const stay_global = () => void Object.defineProperty(globalThis, "stays", { value: 1 });
 export const see_stay = () => typeof stays;
@@ -157,6 +163,35 @@ const USUAL = {
     emitter.emit = () => "mine";
     return [heard, emitter.emit()];
   },
+  descriptors: () => [Map.prototype.get, Array.prototype.push, Promise.prototype.then, Object.prototype.toString].every((method, at) =>
+    Object.getOwnPropertyDescriptor([Map, Array, Promise, Object][at].prototype, method.name).value === method),
+  open: () => [Object, Array, Promise, Event, Function, Error].every((made) => Object.isExtensible(made) && Object.isExtensible(made.prototype)),
+  old_subs: () => [Array, Promise, Uint8Array, Map, Error, Date].every((Base) => {
+    function Sub() {}
+    Sub.prototype = Object.create(Base.prototype);
+    Sub.prototype.constructor = Sub;
+    return Sub.prototype.constructor === Sub;
+  }),
+  subclass: async () => {
+    class List extends Array { static from() { return "mine"; } sum() { return this.reduce((a, b) => a + b, 0); } }
+    class Later extends Promise { then(done, failed) { return super.then(done && ((value) => done(value + 1)), failed); } }
+    class Fault extends TypeError { name = "Fault"; }
+    return [List.from(), List.of(1, 2).map((n) => n * 2).sum(), await Later.resolve(1), String(new Fault("x"))];
+  },
+  own_symbols: () => {
+    const list = [1];
+    list[Symbol.iterator] = function* () { yield 9; };
+    const map = new Map();
+    map[Symbol.toStringTag] = "T";
+    return [[...list], String(map)];
+  },
+  es5_extends: () => {
+    function E() { this.constructor = L; }
+    function L() { return Reflect.construct(Array, [], L); }
+    E.prototype = Array.prototype;
+    L.prototype = new E();
+    return new L().length;
+  },
   console_patch: () => { const { log } = console; console.log = () => {}; console.log("unheard"); console.log = log; return true; },
 };
 export const usual = async ({ what }) => await USUAL[what]();
@@ -181,7 +216,55 @@ const USUAL_RESULTS: Record<string, unknown> = {
   own_iterator: [1, 2],
   wrapped_exit: "a task cannot end its worker; return or throw instead",
   emitter: [1, "mine"],
+  descriptors: true,
+  open: true,
+  old_subs: true,
+  subclass: ["mine", 6, 2, "Fault: x"],
+  own_symbols: [[9], "[object T]"],
+  es5_extends: 0,
   console_patch: true,
+};
+
+/** Each changes what is built in, and uses it; in a worker of its own, where that is no other's. */
+const CHANGES = `
+const CHANGES = {
+  tag: () => { Object.prototype.toString = () => "mine"; return {}.toString(); },
+  prototype: () => { Object.prototype.should = 1; Array.prototype.last = function () { return this.at(-1); }; return [{}.should, [1, 2].last()]; },
+  then: async () => {
+    const { then } = Promise.prototype;
+    let calls = 0;
+    Promise.prototype.then = function (...args) { calls++; return then.apply(this, args); };
+    await Promise.all([Promise.resolve(1)]);
+    return calls > 0;
+  },
+  fetch: () => { globalThis.fetch = () => "mine"; return fetch(); },
+  clock: () => { globalThis.Date = class extends Date { static now() { return 5; } }; return Date.now(); },
+  metadata: () => { Reflect.defineMetadata ??= () => "metadata"; return Reflect.defineMetadata(); },
+  json: () => { JSON.stringify = () => "mine"; return JSON.stringify(1); },
+  to_json: () => { BigInt.prototype.toJSON = function () { return String(this); }; return JSON.stringify({ n: 1n }); },
+  inherited: () => { Object.prototype.toJSON = () => "mine"; Object.prototype.error = "mine"; throw new Error("as it should"); },
+  event: () => { Event.prototype.mine = 1; EventTarget.prototype.mine = 2; return [new Event("x").mine, new AbortController().signal.mine]; },
+  freeze: () => { Object.freeze(Array.prototype); return Object.isFrozen(Array.prototype); },
+};
+export const change = ({ what }) => CHANGES[what]();
+export const names = () => Object.keys(CHANGES);
+export const look = () => [
+  {}.toString(), {}.should, [].last, typeof fetch, Date.now() > 5, JSON.stringify({ n: 1 }), BigInt.prototype.toJSON, {}.toJSON, {}.error,
+  Promise.prototype.then.length, Event.prototype.mine, Object.isFrozen(Array.prototype),
+].map(String);
+`;
+const CHANGED: Record<string, unknown> = {
+  tag: "mine",
+  prototype: [1, 2],
+  then: true,
+  fetch: "mine",
+  clock: 5,
+  metadata: "metadata",
+  json: "mine",
+  to_json: '{"n":"1"}',
+  inherited: "as it should",
+  event: [1, 2],
+  freeze: true,
 };
 
 function newPool(folder: TaskFolder): TestPool {
@@ -199,7 +282,20 @@ Deno.test("what a task tries to change is for the next one as it was", async () 
     assertEquals((await test.result({ op: "look", thing })).result, before.result, thing);
     assertEquals((await test.result({ op: "square", n: 5 })).result, 25, thing);
   }
-  assertEquals(test.workersStarted, 1);
+  assertMatch(test.strayLines.join("\n"), /a task of spoil has changed Array\.prototype\.push/);
+});
+
+Deno.test("a worker in which nothing was changed is kept, however much is looked at", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  for (let i = 0; i < 3; i++) {
+    const { result: names } = await test.result({ op: "usual_names" });
+    for (const what of names) await test.result({ op: "usual", what });
+    for (const thing of (await test.result({ op: "things" })).result) {
+      await test.result({ op: "look", thing });
+    }
+  }
+  assertEquals([test.workersStarted, test.strayLines], [1, []]);
 });
 
 Deno.test("tasks of one batch are kept apart like others", async () => {
@@ -225,6 +321,33 @@ Deno.test("globals that a task adds are gone after it; those of the files are th
   assertEquals(hits, [1, 2, 100, 101]);
 });
 
+Deno.test("what a package adds while a handler runs stays, is told once, and shows in no loop", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  for (let i = 0; i < 3; i++) {
+    await test.result({ op: "add_object" });
+    assertEquals((await test.result({ op: "see_object" })).result, ["a package", 1]);
+  }
+  assertEquals(test.workersStarted, 1);
+  assertEquals(test.strayLines.map((line) => line.split(",")[0]).sort(), [
+    "a task of add_object has added Reflect.mine",
+    "a task of add_object has added the global registry",
+  ]);
+  assertEquals((await test.result({ op: "add_visibly" })).result, 2);
+  assertEquals((await test.result({ op: "see_visibly" })).result, ["0"]);
+  assertEquals(test.workersStarted, 2);
+});
+
+Deno.test("settings that a task leaves are put back", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  using test = newPool(folder);
+  const before = await test.result({ op: "see_handlers" });
+  await test.result({ op: "set_handlers" });
+  assertEquals((await test.result({ op: "see_handlers" })).result, before.result);
+  assertEquals(before.result[2], "Error: x");
+  assertEquals(test.workersStarted, 1);
+});
+
 Deno.test("a worker that cannot be mended is replaced", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
@@ -234,7 +357,7 @@ Deno.test("a worker that cannot be mended is replaced", async () => {
   assertEquals([test.workersStarted, test.spoiltTimes], [2, 0]);
 });
 
-Deno.test("assignments to what inherits from sealed things work as ever", async () => {
+Deno.test("what works in a program works in a task: polyfills, mocks, subclasses, members of its own", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   const { result: names } = await test.result({ op: "usual_names" });
@@ -257,4 +380,16 @@ Deno.test("files may add to the language as they load", async () => {
   });
   using test = newPool(folder);
   assertEquals((await test.result({ op: "last" })).result, [3, "mine", 1]);
+});
+
+Deno.test("a task may change what is built in; the next one finds it as it was", async () => {
+  using folder = new TaskFolder({ "tasks.js": CHANGES });
+  using test = newPool(folder);
+  const before = await test.result({ op: "look" });
+  for (const what of (await test.result({ op: "names" })).result) {
+    const { result, error } = await test.result({ op: "change", what });
+    assertEquals(error?.message ?? result, CHANGED[what], what);
+    assertEquals((await test.result({ op: "look" })).result, before.result, what);
+  }
+  assert(test.workersStarted > 5, `${test.workersStarted} workers`);
 });

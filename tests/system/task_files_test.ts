@@ -1,6 +1,7 @@
 /** Task files: what is exported is an op, with the options that it names; over a real server. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { RawClient } from "../raw_client.ts";
 import { runSd, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 import { TestServer } from "../test_server.ts";
@@ -144,4 +145,39 @@ Deno.test("without --watch, a changed file is loaded as a whole once a worker is
   // Its worker is replaced for it, and with it the process, in which nothing of the old is left.
   await ask("wait", { timeout: 50 });
   for (let i = 0; i < 10; i++) assertEquals((await ask("value")).result, 22);
+});
+
+Deno.test("the context may be taken apart and its members handed on; what is made of it says what to do", async () => {
+  using folder = new TaskFolder({
+    "tasks.js": `
+      export const taken = (_args, { id, attempt, progress, log, signal, cancelled, after }) => {
+        progress(0.5, "half");
+        log("taken");
+        return [typeof id, attempt, signal.aborted, cancelled, after];
+      };
+      export const handed = (_args, ctx) => { ["a", "b"].forEach((word) => ctx.log(word)); [1].forEach(ctx.log); return ctx.log === ctx.log; };
+      export const later = async (_args, { log }) => { setTimeout(log, 1, "from a timer"); await new Promise((r) => setTimeout(r, 20)); };
+      export const made = (_args, ctx) => Object.create(ctx).id;
+      export const proxied = (_args, ctx) => new Proxy(ctx, {}).progress(1);
+    `,
+  });
+  await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
+  using client = await RawClient.connect(serve.address);
+  const said: Record<string, unknown> = {};
+  for (const op of ["taken", "handed", "later", "made", "proxied"]) {
+    const { task_id } = await client.ask({ op });
+    const { result, error } = await client.object();
+    const { log } = await client.ask({ cmd: "logs", task_id });
+    said[op] = [error?.message ?? result, log.map(({ text }: { text: string }) => text)];
+  }
+  const madeOf = (name: string) =>
+    `TypeError: ${name} was read from an object that is made of the task's context; read it from the context itself: ` +
+    `{ ${name}: ctx.${name} }`;
+  assertEquals(said, {
+    taken: [["string", 1, false, false, {}], ["taken"]],
+    handed: [true, ["a", "b", "1 0 [ 1 ]"]],
+    later: [null, ["from a timer"]],
+    made: [madeOf("id"), []],
+    proxied: [madeOf("progress"), []],
+  });
 });
