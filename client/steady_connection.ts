@@ -19,7 +19,7 @@ import { abortable } from "./abortable.ts";
 import { Connection } from "./connection.ts";
 import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
-import { reconnectPauseMs } from "./reconnect_pause.ts";
+import { reconnectPauseMs } from "../cli/reconnect_pause.ts";
 import { refusalOf } from "./refusal.ts";
 import { cannotReach, stayedAway } from "./unreachable.ts";
 

@@ -6,6 +6,7 @@
 
 import { delay } from "@std/async/delay";
 import { EXIT } from "../cli/exit.ts";
+import { reconnectPauseMs } from "../cli/reconnect_pause.ts";
 import { escapeControls, say } from "../cli/talk.ts";
 import { formatTarget } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
@@ -28,8 +29,8 @@ import type { ResultSink } from "./result_intake.ts";
 const FORGED_OUT = "something in this process has written to its work link: that is task code";
 const FORGED_IN = "something in this process has read from its work link: that is task code";
 
-const FIRST_RECONNECT_MS = 100;
-const MAX_RECONNECT_MS = 5000;
+/** A link that has lasted so long was a good one: its server is looked for at once. */
+const GOOD_MS = 1000;
 /** A server that sends nothing for so many ms is given up: a firewall that forgot, a machine that is gone. */
 const SILENT_SERVER_MS = 45_000;
 /** When one task must be killed, the others have so long to finish. */
@@ -60,6 +61,8 @@ class PoolProcess implements PoolListener, ResultSink {
   readonly #pool: Pool;
   readonly #ended = Promise.withResolvers<number>();
   #link: Link | undefined;
+  /** When the server let this process in; Infinity while it has not. */
+  #linkedAt = Infinity;
   #isLoaded = false;
   #isRetiring = false;
   #leaving = false;
@@ -189,9 +192,8 @@ class PoolProcess implements PoolListener, ResultSink {
   // The link.
 
   async #stayLinked(): Promise<number> {
-    let delayMs = FIRST_RECONNECT_MS;
-    for (;;) {
-      const startedAt = performance.now();
+    for (let tries = 0;; tries++) {
+      this.#linkedAt = Infinity;
       try {
         await this.#linkOnce();
       } catch (error) {
@@ -203,9 +205,8 @@ class PoolProcess implements PoolListener, ResultSink {
       this.#pool.drop();
       if (this.#leaving) return await this.#ended.promise;
       if (!this.#start.reconnect) return EXIT.unreachable;
-      if (performance.now() - startedAt > MAX_RECONNECT_MS) delayMs = FIRST_RECONNECT_MS;
-      await delay(delayMs);
-      delayMs = Math.min(2 * delayMs, MAX_RECONNECT_MS);
+      if (performance.now() - this.#linkedAt > GOOD_MS) tries = 0;
+      await delay(reconnectPauseMs(tries));
     }
   }
 
@@ -222,6 +223,7 @@ class PoolProcess implements PoolListener, ResultSink {
       silentServerMs: reconnect ? SILENT_SERVER_MS : undefined,
     });
     this.#link = link;
+    this.#linkedAt = performance.now();
     this.#toldLoss = "";
     this.#parent.tell({ ready: true });
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
