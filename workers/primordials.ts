@@ -69,6 +69,7 @@ export function isPlainPromise(value: unknown): value is Promise<unknown> {
 
 export const charCodeAt = uncurryThis(String.prototype.charCodeAt);
 export const startsWith = uncurryThis(String.prototype.startsWith);
+export const toLowerCase = uncurryThis(String.prototype.toLowerCase);
 export const indexOf = uncurryThis(
   String.prototype.indexOf as Method<string, [search: string, from?: number], number>,
 );

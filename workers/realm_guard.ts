@@ -8,7 +8,8 @@
  */
 
 import { apply, defineProperty, freeze, preventExtensions, setPrototypeOf } from "./primordials.ts";
-import { closeInput, standInStreams } from "./realm_streams.ts";
+import { closeDoors } from "./realm_doors.ts";
+import { standInStreams } from "./realm_streams.ts";
 
 type Namespace = Record<PropertyKey, unknown>;
 
@@ -24,7 +25,7 @@ const NO_FLAGS = "a task cannot set flags of the engine";
 
 /** For every worker that is about to load task files. Once, and not where tests run. */
 export function guardRealm(): void {
-  closeInput();
+  closeDoors();
   standInStreams();
   guardDeno();
   guardProcess();

@@ -8,11 +8,6 @@ import { defineProperty } from "./primordials.ts";
 
 const decoder = new TextDecoder();
 
-/** Closes the worker's own handle of stdin, which named imports of `node:fs` could read from as well. */
-export function closeInput(): void {
-  process.getBuiltinModule("node:fs").closeSync(0);
-}
-
 export function standInStreams(): void {
   standIn(Deno, "stdin", lazy(denoInput));
   standIn(Deno, "stdout", lazy(() => denoOutput("info")));
