@@ -87,6 +87,11 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     this.trail = past.trail;
   }
 
+  /** A new task that could not be written: it is not there. */
+  get isGivenUp(): boolean {
+    return this.isGone && this.storedStatus === NOT_STORED;
+  }
+
   get id(): string {
     return this.task.id;
   }

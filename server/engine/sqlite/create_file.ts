@@ -7,6 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { APPLICATION_ID, PAGE_BYTES } from "./schema.ts";
 import { refusal } from "./file_check.ts";
+import { randomMark } from "./file_guard.ts";
 
 const UNFINISHED_MS = 60_000;
 
@@ -45,6 +46,7 @@ function fill(path: string, migrations: readonly string[]): void {
     db.exec(
       `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;
       PRAGMA application_id = ${APPLICATION_ID}; PRAGMA journal_mode = MEMORY;
+      PRAGMA default_cache_size = ${randomMark()};
       BEGIN; ${migrations.join(";\n")};
       PRAGMA user_version = ${migrations.length}; COMMIT`,
     );

@@ -6,7 +6,8 @@
 import { ClientError } from "../../../cli/client_error.ts";
 import { APPLICATION_ID } from "./schema.ts";
 import type { Durability } from "./store_message.ts";
-import { checkWal, readAt, type WalState } from "./wal_check.ts";
+import { belongs } from "./file_guard.ts";
+import { checkWal, MARK_AT, NO_LOG, readAt, type WalState } from "./wal_check.ts";
 
 const HEADER_BYTES = 100;
 const MAGIC = "SQLite format 3\0";
@@ -32,6 +33,14 @@ export function fileExists(path: string): boolean {
       `put the file back where it was; to start with nothing, move ${log} away`,
     );
   }
+  const journal = `${path}-journal`;
+  // SQLite would undo in the file what another program has noted there.
+  if ((statOf(journal)?.size ?? 0) > 0) {
+    throw refusal(
+      `cannot open ${path}: ${journal} is beside it, which sd never makes: it belongs to another file`,
+      `move it away: mv '${journal}' '${journal}.old'`,
+    );
+  }
   return found !== null;
 }
 
@@ -44,7 +53,7 @@ export function openRaw(path: string): Deno.FsFile {
   }
 }
 
-function cannotUse(path: string, error: unknown): unknown {
+export function cannotUse(path: string, error: unknown): unknown {
   if (!(error instanceof Error) || !("code" in error || error.name === "NotCapable")) return error;
   return refusal(
     `cannot read and write ${path}: ${error.message}`,
@@ -89,6 +98,7 @@ export function checkFile(path: string, raw: Deno.FsFile, durability: Durability
   }
   const filePages = Math.floor(size / pageBytes);
   const log = readLog(`${path}-wal`, { knownPages: filePages, pageBytes });
+  if (log.soundBytes > 0 && !belongs(view.getUint32(MARK_AT), log.marks)) throw otherLog(path);
   // The mode that acknowledges before the disk has it may tear more than one commit in a power cut.
   if (durability === "full" && log.commitsAfter > 1) throw middleOfLog(path, log);
   // The log's last commit knows better than the header, which may wait in the log itself.
@@ -102,9 +112,19 @@ export function checkFile(path: string, raw: Deno.FsFile, durability: Durability
 }
 
 function readLog(path: string, known: { knownPages: number; pageBytes: number }): WalState {
-  if (statOf(path) === null) return { pages: 0, beyond: 0, soundBytes: 0, commitsAfter: 0 };
+  if (statOf(path) === null) return NO_LOG;
   using file = openRaw(path);
   return checkWal(file, known);
+}
+
+/** As when a backup was put in the place of the file, and the log was forgotten. */
+function otherLog(path: string): ClientError {
+  const log = `${path}-wal`;
+  return refusal(
+    `cannot open ${path}: the log beside it, ${log}, belongs to another file, or to another state of this one`,
+    "put the file back that the log belongs to; or, if you have put a backup there, move the log away: " +
+      `mv '${log}' '${log}.old'`,
+  );
 }
 
 function middleOfLog(path: string, { soundBytes, commitsAfter }: WalState): ClientError {

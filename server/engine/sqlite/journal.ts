@@ -94,7 +94,16 @@ export class Journal {
     logs.set(task, joined(logs.get(task), log));
   }
 
-  setting(name: string, value: string | null): void {
+  /** Resolves once it is committed; rejects if the commit that it is in fails: it is not tried again then. */
+  async setting(name: string, value: string | null): Promise<void> {
+    const { done } = this.#next;
+    this.note(name, value);
+    const error = await done.promise;
+    if (error) throw error;
+  }
+
+  /** The same for a setting that is not waited for. */
+  note(name: string, value: string | null): void {
     this.#next.settings.set(name, value);
     this.#schedule();
   }

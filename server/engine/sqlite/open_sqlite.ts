@@ -28,6 +28,7 @@ export async function openSqlite(url: string, options: EngineOptions): Promise<E
     durability,
     now,
     onDamaged: (rows) => rows.forEach(({ message }) => report(message)),
+    onNote: report,
   });
   try {
     startSerialsAt(opened.next);

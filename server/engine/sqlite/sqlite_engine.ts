@@ -42,7 +42,7 @@ import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { codeOf, readRow } from "./rows.ts";
 import { notKept, Safety } from "./safety.ts";
-import type { Store } from "./store.ts";
+import { commit, type Store } from "./store.ts";
 import { type Opened, STORED_STATUSES } from "./store_message.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { UntoldEnds } from "./untold_ends.ts";
@@ -108,7 +108,7 @@ class SqliteEngine implements Engine, Keeper {
     this.#now = Math.max(options.now, this.lastAt);
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#journal = new Journal({
-      write: (write) => store.call("write", write),
+      write: (write) => commit(store, write),
       isPromising: ({ state, task, isSpilled }) =>
         state.status === "queued" && !isSpilled && task.wait &&
         this.#live.counts.queued <= MAX_PROMISING,
@@ -129,16 +129,16 @@ class SqliteEngine implements Engine, Keeper {
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
     this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
-      this.#journal.setting(name, value);
+      this.#journal.note(name, value);
     });
     this.#finder = new TaskFinder(store, this.#live);
     this.#sweeper = new FileSweeper({ ...options, live: this.#live });
     this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, this.#now);
-    this.settings = new KeptSettings(settings, async (name, value) => {
-      this.#journal.setting(name, value ?? null);
-      await this.#journal.committedNow();
-    });
+    this.settings = new KeptSettings(
+      settings,
+      (name, value) => this.#journal.setting(name, value ?? null),
+    );
   }
 
   async start({ counts, lanes, queuedOps }: Opened, wall: number): Promise<void> {
@@ -271,23 +271,18 @@ class SqliteEngine implements Engine, Keeper {
 
   async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
     const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
-    const cancelled = ids.map((id) => {
-      const task = this.#atHand(id, rows);
-      return task ? this.#live.cancel(task, now) : NOT_FOUND;
-    });
-    try {
-      // Also what had ended before may not be safe yet.
-      if (cancelled.some(({ status }) => status && isFinal(status))) {
-        await this.#journal.committedNow();
-      }
-    } catch (error) {
-      // It is tried again; whoever waits for these hears of it then.
-      for (const { finished, others } of cancelled) {
-        if (finished) this.#ends.left.push(finished, ...others);
-      }
-      throw error;
-    }
-    return cancelled;
+    const { trouble } = this.#journal;
+    // A cancel that cannot be written now is refused before it changes anything.
+    if (trouble && ids.some((id) => this.#endsByCancel(id, rows))) throw trouble;
+    const tasks = ids.map((id) => this.#atHand(id, rows));
+    const cancelled = tasks.map((task) => task ? this.#live.cancel(task, now) : NOT_FOUND);
+    // Also a task that had ended before may not be committed yet. A cancel whose commit fails is in effect all the
+    // same, since it is tried again: so its answer waits for that.
+    if (!cancelled.some(({ status }) => status && isFinal(status))) return cancelled;
+    await this.#journal.committed();
+    return cancelled.map((one, i) =>
+      tasks[i]?.isGivenUp ? NOT_FOUND : { ...one, others: this.#ends.kept(one.others) }
+    );
   }
 
   async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
@@ -382,6 +377,13 @@ class SqliteEngine implements Engine, Keeper {
     const ended = this.#live.requeue(task, parents, now, this.#ends.left);
     if (ended) undone.set(task, ended);
     return { outcome: "queued", status: task.state.status };
+  }
+
+  /** Whether a cancel would end the task, or its end is not on disk yet. */
+  #endsByCancel(id: string, rows: FoundTasks): boolean {
+    const status = (this.#live.index.get(id) ?? rows.get(id))?.state.status;
+    if (status === undefined || status === "running") return false;
+    return !isFinal(status) || this.#live.index.get(id) !== undefined;
   }
 
   /** The task, brought to hand from disk where it waits there: for its end. */

@@ -13,6 +13,7 @@ const FAULTS = new Map<number, StoreFault>([
   [26, "damaged"], // NOTADB
 ]);
 const BUSY = 5;
+const SYSTEM_CODE = /^E[A-Z]{2,}$/;
 
 /** Some calls of `node:sqlite` tell no code. */
 const CODES_BY_TEXT: readonly (readonly [text: string, code: number])[] = [
@@ -28,8 +29,15 @@ const CODES_BY_TEXT: readonly (readonly [text: string, code: number])[] = [
 /** A request that failed for a reason that has a name. */
 export class FaultError extends Error {
   override readonly name = "FaultError";
-  constructor(readonly fault: StoreFault, message: string, options?: ErrorOptions) {
+  /** What the request wrote may be in the log. */
+  readonly isUncut: boolean;
+  constructor(
+    readonly fault: StoreFault,
+    message: string,
+    options: ErrorOptions & { readonly isUncut?: boolean } = {},
+  ) {
     super(message, options);
+    this.isUncut = options.isUncut ?? false;
   }
 }
 
@@ -50,8 +58,21 @@ export function isBusy(error: unknown): boolean {
 }
 
 /** Any error, as the reply tells it. What has no name is a bug, told with its stack. */
-export function faultOf(error: unknown): { fault: StoreFault; message: string } {
-  if (error instanceof FaultError) return { fault: error.fault, message: error.message };
+export function faultOf(
+  error: unknown,
+): { fault: StoreFault; message: string; isUncut?: boolean } {
+  if (error instanceof FaultError) {
+    const { fault, message, isUncut } = error;
+    return { fault, message, ...(isUncut && { isUncut }) };
+  }
+  // The system says so, of a file that is opened here.
+  const code = (error as { code?: unknown } | null)?.code;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return { fault: "full", message: (error as Error).message };
+  }
+  if (typeof code === "string" && SYSTEM_CODE.test(code)) {
+    return { fault: "io", message: (error as Error).message };
+  }
   // An integer beyond 2^53: none was ever written.
   const fault = error instanceof RangeError ? "damaged" : FAULTS.get(codeOf(error));
   if (fault !== undefined) return { fault, message: `sqlite: ${(error as Error).message}` };

@@ -3,6 +3,7 @@
  * never waited for: all that is open then fails, and so does all that comes after it.
  */
 
+import { delay } from "@std/async/delay";
 import { ClientError } from "../../../cli/client_error.ts";
 import type {
   DamagedRow,
@@ -13,19 +14,55 @@ import type {
   StoreReply,
   StoreStart,
   StoreStarted,
+  Write,
 } from "./store_message.ts";
 
-/** A request that failed; nothing of it is in the file. */
+/** A request that failed; nothing of it is in the file, unless `isUncut`. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
-  constructor(readonly fault: StoreFault, message: string) {
+  constructor(readonly fault: StoreFault, message: string, readonly isUncut = false) {
     super(message);
+  }
+}
+
+/** Longest wait for a failed commit to be cut off the log, in ms; its clients wait as long for their refusal. */
+const CUT_MS = 5000;
+const CUT_AGAIN_MS = 100;
+
+/** Commits. Rejects with a `StoreError` once nothing of it is kept, or after `CUT_MS` with one that says otherwise. */
+export async function commit(store: Pick<Store, "call">, write: Write): Promise<void> {
+  try {
+    await store.call("write", write);
+  } catch (error) {
+    if (!(error instanceof StoreError) || !error.isUncut) throw error;
+    const giveUpAt = performance.now() + CUT_MS;
+    while (!await isCut(store)) {
+      if (performance.now() >= giveUpAt) {
+        const doubt =
+          "; nor can it be undone while the disk does not work, so a restart may bring it back";
+        throw new StoreError(error.fault, error.message + doubt);
+      }
+      await delay(CUT_AGAIN_MS);
+    }
+    throw error;
+  }
+}
+
+async function isCut(store: Pick<Store, "call">): Promise<boolean> {
+  try {
+    await store.call("cut", null);
+    return true;
+  } catch (error) {
+    if (error instanceof StoreError) return false;
+    throw error;
   }
 }
 
 export interface StoreOptions extends StoreStart {
   /** Rows that are not what was written, and so were left out of an answer: for the log. */
   readonly onDamaged?: (rows: readonly DamagedRow[]) => void;
+  /** What an operator must know: for the log. */
+  readonly onNote?: (note: string) => void;
 }
 
 interface Waiting {
@@ -35,16 +72,16 @@ interface Waiting {
 
 export class Store {
   readonly #worker: Worker;
-  readonly #onDamaged: ((rows: readonly DamagedRow[]) => void) | undefined;
+  readonly #options: Pick<StoreOptions, "onDamaged" | "onNote">;
   readonly #waiting = new Map<number, Waiting>();
   #serial = 0;
   /** Why no request can be answered any more. */
   #over: StoreError | null = null;
   #closed: Promise<void> | null = null;
 
-  private constructor(worker: Worker, onDamaged: StoreOptions["onDamaged"]) {
+  private constructor(worker: Worker, options: Pick<StoreOptions, "onDamaged" | "onNote">) {
     this.#worker = worker;
-    this.#onDamaged = onDamaged;
+    this.#options = options;
     worker.onmessage = ({ data }: MessageEvent<StoreReply>) => this.#settle(data);
     worker.onerror = (event) => {
       // Else the error would end the process.
@@ -57,7 +94,7 @@ export class Store {
 
   /** Rejects with a `ClientError` where a person must do something first. */
   static async open(options: StoreOptions): Promise<{ store: Store; opened: Opened }> {
-    const { path, durability, now, onDamaged } = options;
+    const { path, durability, now } = options;
     const worker = new Worker(new URL("./store_thread.ts", import.meta.url), { type: "module" });
     try {
       const started = await new Promise<StoreStarted>((resolve, reject) => {
@@ -73,7 +110,7 @@ export class Store {
         throw new ClientError("usage", message, { hint });
       }
       if ("fault" in started) throw new StoreError(started.fault, started.message);
-      return { store: new Store(worker, onDamaged), opened: started.opened };
+      return { store: new Store(worker, options), opened: started.opened };
     } catch (error) {
       worker.terminate();
       throw error;
@@ -113,9 +150,11 @@ export class Store {
     const waiting = this.#waiting.get(reply.serial);
     if (waiting === undefined) return;
     this.#waiting.delete(reply.serial);
-    if ("fault" in reply) waiting.reject(new StoreError(reply.fault, reply.message));
-    else {
-      if (reply.damaged !== undefined) this.#onDamaged?.(reply.damaged);
+    if ("fault" in reply) {
+      waiting.reject(new StoreError(reply.fault, reply.message, reply.isUncut));
+    } else {
+      if (reply.damaged !== undefined) this.#options.onDamaged?.(reply.damaged);
+      for (const note of reply.notes ?? []) this.#options.onNote?.(note);
       waiting.resolve(reply.answer);
     }
   }

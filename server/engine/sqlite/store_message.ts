@@ -163,6 +163,8 @@ export interface DamagedRow {
 /** Every request, by its name: what is asked, what is answered. */
 export interface StoreCalls {
   write: { ask: Write; answer: null };
+  /** After a write that failed and may be in the log all the same: answered once it is certain that it is not. */
+  cut: { ask: null; answer: null };
   /** By ids, in their order; `null` where there is none. Fails with `damaged` if one of them is. */
   find: { ask: { ids: readonly string[] }; answer: (StoredTask | null)[] };
   /** What tasks have said, as it was written; `null` where there is nothing that can be read. */
@@ -214,7 +216,7 @@ export type StoreCall = keyof StoreCalls;
 
 /**
  * Why a request failed. `full`: no room on the disk. `io`: the system could not read or write. `damaged`:
- * the file is not what was written. Nothing of a failed write is kept.
+ * the file is not what was written. Nothing of a failed write is kept, unless its reply says `isUncut`.
  */
 export type StoreFault = "full" | "io" | "damaged" | "bug";
 
@@ -229,14 +231,23 @@ export type StoreRequest =
   /** A `Write` as JSON. Measured: a third of what it costs both threads to copy so many cells one by one. */
   | { readonly serial: number; readonly call: "write"; readonly json: string };
 
-/** `damaged`: rows that were met on the way to the answer and left out of it. */
+/**
+ * `damaged`: rows that were met on the way to the answer and left out of it. `notes`: sentences for the log. `isUncut`:
+ * what a write has left in the log cannot be cut off yet; see `cut`.
+ */
 export type StoreReply =
   | {
     readonly serial: number;
     readonly answer: StoreCalls[StoreCall]["answer"];
     readonly damaged?: readonly DamagedRow[];
+    readonly notes?: readonly string[];
   }
-  | { readonly serial: number; readonly fault: StoreFault; readonly message: string };
+  | {
+    readonly serial: number;
+    readonly fault: StoreFault;
+    readonly message: string;
+    readonly isUncut?: boolean;
+  };
 
 /** `full`: every commit is on the disk before it is answered. `normal`: a power cut may lose the last ones. */
 export type Durability = "full" | "normal";

@@ -14,8 +14,10 @@ const scope = self as unknown as {
 scope.onmessage = ({ data }: MessageEvent<StoreStart>) => {
   try {
     const file = new TaskFile(data);
-    scope.onmessage = (event: MessageEvent<StoreRequest>) =>
+    scope.onmessage = (event: MessageEvent<StoreRequest>) => {
       scope.postMessage(reply(file, event.data));
+      file.tidy();
+    };
     scope.postMessage({ opened: file.opened });
   } catch (error) {
     scope.postMessage(
@@ -32,8 +34,13 @@ function reply(file: TaskFile, request: StoreRequest): StoreReply {
     const answer = request.call === "write"
       ? file.answer("write", JSON.parse(request.json))
       : file.answer(request.call, request.ask);
-    const damaged = file.takeDamaged();
-    return damaged.length === 0 ? { serial, answer } : { serial, answer, damaged };
+    const [damaged, notes] = [file.takeDamaged(), file.takeNotes()];
+    return {
+      serial,
+      answer,
+      ...(damaged.length > 0 && { damaged }),
+      ...(notes.length > 0 && { notes }),
+    };
   } catch (error) {
     return { serial, ...faultOf(error) };
   }

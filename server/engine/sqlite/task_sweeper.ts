@@ -79,10 +79,14 @@ export class TaskSweeper {
     return { removed, used, more: tooMuch || due.more || (dropped > 0 && !ended) };
   }
 
-  /** Outside a transaction. */
-  giveBack(): void {
+  /** So much of the file is free that some of it is better given back to the system. */
+  get hasRoomToGive(): boolean {
     const [pages, free] = [one(this.#pages), one(this.#freePages)];
-    if (free <= FREE_PAGES || free <= pages * FREE_SHARE) return;
+    return free > FREE_PAGES && free > pages * FREE_SHARE;
+  }
+
+  /** Inside a transaction of its own. */
+  giveBack(): void {
     this.#giveBack.all();
   }
 

@@ -39,7 +39,7 @@ export class UntoldEnds {
   troubleIsOver(): void {
     // By then, everyone who waited for that has looked.
     setImmediate(() => {
-      this.#left = this.#withoutGivenUp(this.#left);
+      this.#left = this.kept(this.#left);
       this.#givenUp.clear();
     });
   }
@@ -48,7 +48,7 @@ export class UntoldEnds {
   async whenCommitted(finished: FinishedTask[]): Promise<FinishedTask[]> {
     if (finished.length === 0) return finished;
     await this.#journal.committed();
-    return this.#withoutGivenUp(finished);
+    return this.kept(finished);
   }
 
   /** The same for a loop, which must go on while nothing can be committed: they are left then. */
@@ -58,8 +58,8 @@ export class UntoldEnds {
     return [];
   }
 
-  #withoutGivenUp(finished: FinishedTask[]): FinishedTask[] {
-    if (this.#givenUp.size === 0) return finished;
+  /** Without those that were given up. */
+  kept(finished: readonly FinishedTask[]): FinishedTask[] {
     return finished.filter(({ serial }) => !this.#givenUp.has(serial));
   }
 }

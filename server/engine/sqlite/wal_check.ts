@@ -7,11 +7,14 @@
  * middle, and going on would lose what was acknowledged. (Format: sqlite.org/fileformat2.html#walformat)
  */
 
-const HEADER_BYTES = 32;
-const FRAME_HEADER_BYTES = 24;
+export const LOG_HEADER_BYTES = 32;
+export const FRAME_HEADER_BYTES = 24;
 const MAGIC_LITTLE = 0x377f0682;
 const MAGIC_BIG = 0x377f0683;
 const FRAMES_AT_A_TIME = 256;
+
+/** Where the first page has the mark of the file, in bytes; see `file_guard.ts`. */
+export const MARK_AT = 48;
 
 export interface WalState {
   /** Of the sound part: pages of the database after its last commit, 0 without one. */
@@ -22,9 +25,17 @@ export interface WalState {
   readonly soundBytes: number;
   /** Commits after the first frame that is not whole. */
   readonly commitsAfter: number;
+  /** Of the sound part: the marks that the first page of the database had in it, in their order. */
+  readonly marks: readonly number[];
 }
 
-const NOTHING: WalState = { pages: 0, beyond: 0, soundBytes: 0, commitsAfter: 0 };
+export const NO_LOG: WalState = {
+  pages: 0,
+  beyond: 0,
+  soundBytes: 0,
+  commitsAfter: 0,
+  marks: [],
+};
 
 type Sums = [number, number];
 
@@ -35,8 +46,8 @@ export function checkWal(
 ): WalState {
   const size = file.statSync().size;
   // A log of which not even the header was written holds no commit.
-  if (size <= HEADER_BYTES) return NOTHING;
-  const header = new DataView(readAt(file, 0, HEADER_BYTES).buffer);
+  if (size <= LOG_HEADER_BYTES) return NO_LOG;
+  const header = new DataView(readAt(file, 0, LOG_HEADER_BYTES).buffer);
   const magic = header.getUint32(0);
   const little = magic !== MAGIC_BIG;
   const sums: Sums = [0, 0];
@@ -59,17 +70,18 @@ interface Walk {
 
 function walk(file: Deno.FsFile, log: Walk): WalState {
   const frameBytes = FRAME_HEADER_BYTES + log.pageBytes;
-  const frames = Math.floor((log.size - HEADER_BYTES) / frameBytes);
+  const frames = Math.floor((log.size - LOG_HEADER_BYTES) / frameBytes);
   let salts: [number, number] | null = log.header &&
     [log.header.getUint32(16), log.header.getUint32(20)];
   let sound = log.header !== null;
   const sums: Sums = [...log.sums];
   const beyond = new Set<number>();
-  let state = NOTHING;
+  let state = NO_LOG;
+  const marks: number[] = [];
   let commitsAfter = 0;
   for (let first = 0; first < frames; first += FRAMES_AT_A_TIME) {
     const count = Math.min(FRAMES_AT_A_TIME, frames - first);
-    const bytes = readAt(file, HEADER_BYTES + first * frameBytes, count * frameBytes);
+    const bytes = readAt(file, LOG_HEADER_BYTES + first * frameBytes, count * frameBytes);
     const view = new DataView(bytes.buffer);
     for (let at = 0; at + frameBytes <= bytes.length; at += frameBytes) {
       const page = view.getUint32(at);
@@ -89,11 +101,21 @@ function walk(file: Deno.FsFile, log: Walk): WalState {
         continue;
       }
       if (page > log.knownPages) beyond.add(page);
+      if (page === 1) {
+        const mark = view.getUint32(at + FRAME_HEADER_BYTES + MARK_AT);
+        if (marks.at(-1) !== mark) marks.push(mark);
+      }
       if (commit === 0) continue;
       let reached = 0;
       for (const known of beyond) if (known <= commit) reached++;
-      const end = HEADER_BYTES + first * frameBytes + at + frameBytes;
-      state = { pages: commit, beyond: reached, soundBytes: end, commitsAfter: 0 };
+      const end = LOG_HEADER_BYTES + first * frameBytes + at + frameBytes;
+      state = {
+        pages: commit,
+        beyond: reached,
+        soundBytes: end,
+        commitsAfter: 0,
+        marks: [...marks],
+      };
     }
   }
   return { ...state, commitsAfter };

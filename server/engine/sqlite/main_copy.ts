@@ -1,0 +1,87 @@
+/**
+ * A copy of the main file while it is left alone, for a backup. A reader may be slow, and the log grows meanwhile: once
+ * it is too large, what was not read yet is copied to a file of its own, so that the log can be moved again.
+ */
+
+import { overwriteMark, randomMark } from "./file_guard.ts";
+import { FaultError, faultOf } from "./sqlite_fault.ts";
+import { readAt } from "./wal_check.ts";
+
+/** Copied between two commits. */
+const SLICE_BYTES = 4 * 1024 * 1024;
+
+export class MainCopy {
+  readonly bytes: number;
+  readonly #raw: Deno.FsFile;
+  readonly #path: string;
+  /** A server that is started on it must not take the log of this one for its own. */
+  readonly #mark = randomMark();
+  /** Up to here it was read. */
+  #at = 0;
+  #rest: { readonly file: Deno.FsFile; readonly from: number; to: number } | undefined;
+  #broken: FaultError | undefined;
+
+  constructor({ raw, path }: { readonly raw: Deno.FsFile; readonly path: string }) {
+    this.#raw = raw;
+    this.#path = path;
+    this.bytes = raw.statSync().size;
+  }
+
+  /** Whether the main file must stay as it is. */
+  get holdsMain(): boolean {
+    return this.#broken === undefined && !(this.#rest && this.#rest.to === this.bytes);
+  }
+
+  read(at: number, bytes: number): Uint8Array {
+    if (this.#broken) throw this.#broken;
+    const rest = this.#rest;
+    if (rest && at < rest.from) throw new FaultError("io", "a backup is read once, from its start");
+    const isSaved = rest !== undefined && (at + bytes <= rest.to || rest.to === this.bytes);
+    const piece = isSaved
+      ? readAt(rest.file, at - rest.from, bytes)
+      : readAt(this.#raw, at, Math.max(0, Math.min(bytes, this.bytes - at)));
+    overwriteMark(piece, at, this.#mark);
+    this.#at = Math.max(this.#at, at + piece.length);
+    return piece;
+  }
+
+  /** Copies a slice of what was not read yet. If there is no room for it, the copy ends, and its reader hears why. */
+  saveSlice(): void {
+    if (!this.holdsMain) return;
+    try {
+      const rest = this.#rest ??= { file: openNameless(this.#path), from: this.#at, to: this.#at };
+      const slice = readAt(this.#raw, rest.to, Math.min(SLICE_BYTES, this.bytes - rest.to));
+      rest.file.seekSync(rest.to - rest.from, Deno.SeekMode.Start);
+      for (let left = slice; left.length > 0;) left = left.subarray(rest.file.writeSync(left));
+      rest.to += slice.length;
+    } catch (error) {
+      this.#broken = new FaultError(
+        "io",
+        `the backup was ended: it was read so slowly that ${this.#path}-wal has grown large, and the rest of it ` +
+          `cannot be set aside: ${
+            (error as Error).message
+          }. Make room on that disk, or read it faster`,
+        { cause: faultOf(error) },
+      );
+      this.close();
+    }
+  }
+
+  close(): void {
+    this.#rest?.file.close();
+    this.#rest = undefined;
+  }
+}
+
+/** A file beside `path` that is gone with the process, whatever ends it. */
+function openNameless(path: string): Deno.FsFile {
+  const name = `${path}.new-${Deno.pid}-${crypto.randomUUID()}`;
+  const file = Deno.openSync(name, { createNew: true, read: true, write: true, mode: 0o600 });
+  try {
+    Deno.removeSync(name);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  return file;
+}
