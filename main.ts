@@ -7,7 +7,7 @@ import { type CommandEntry, helpStyle } from "./cli/command.ts";
 import { EXIT } from "./cli/exit.ts";
 import { overview } from "./cli/help.ts";
 import { nearest } from "./cli/nearest.ts";
-import { tellBug, tellError } from "./cli/report.ts";
+import { reportOf, tellBug, tellError } from "./cli/report.ts";
 import { print } from "./cli/talk.ts";
 import { VERSION } from "./cli/version.ts";
 
@@ -148,7 +148,8 @@ export async function main(argv: readonly string[]): Promise<number> {
     const command = await entry.load();
     return await command.main(rest);
   } catch (error) {
-    return tellBug(error, { json });
+    const report = reportOf(error);
+    return report ? tellError(report, { json }) : tellBug(error, { json });
   }
 }
 

@@ -20,6 +20,8 @@ export const CLIENT_CODES = [
   /** The task ended without a result. */
   "cancelled",
   "expired",
+  /** Stdout or a file of results did not take what came out. */
+  "output_failed",
 ] as const;
 
 export type ClientCode = typeof CLIENT_CODES[number];

@@ -24,6 +24,8 @@ export const EXIT = {
   refused: 7,
   /** A fault of sd itself. */
   internal: 70,
+  /** What came out could not be written: the disk is full, the terminal is gone. */
+  outputFailed: 74,
   /** `--timeout` passed, or the task is not final yet; it goes on. */
   timedOut: 124,
   /** Ctrl-C. */
@@ -49,6 +51,7 @@ const EXIT_CODES: Record<AnyCode, ExitCode> = {
   not_found: EXIT.notFound,
   cancelled: EXIT.ended,
   expired: EXIT.ended,
+  output_failed: EXIT.outputFailed,
   unknown_op: EXIT.refused,
   unknown_cmd: EXIT.refused,
   conflict: EXIT.refused,

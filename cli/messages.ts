@@ -18,6 +18,7 @@ const ENGLISH_HINTS = {
   storage_full: "make room on the server's disk, then try again",
   shutting_down: "try again when the server is back",
   unknown_cmd: "see the server's version with: sd status",
+  output_failed: "make room there, or write elsewhere, then run the command again",
 };
 
 const SPANISH_HINTS: Record<keyof typeof ENGLISH_HINTS, string> = {
@@ -29,6 +30,7 @@ const SPANISH_HINTS: Record<keyof typeof ENGLISH_HINTS, string> = {
   storage_full: "haga sitio en el disco del servidor y pruebe otra vez",
   shutting_down: "pruebe otra vez cuando el servidor haya vuelto",
   unknown_cmd: "vea la versión del servidor con: sd status",
+  output_failed: "haga sitio allí, o escriba en otro lugar, y ejecute la orden otra vez",
 };
 
 export const MESSAGES: Record<Language, Messages> = {

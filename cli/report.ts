@@ -12,7 +12,7 @@ import { red } from "@std/fmt/colors";
 import { SdError } from "../protocol/errors.ts";
 import { type AnyCode, ClientError } from "./client_error.ts";
 import { EXIT, type ExitCode, exitCodeOf, hintFor } from "./exit.ts";
-import { escapeControls, paint, print, say } from "./talk.ts";
+import { escapeControls, OutputError, paint, print, say } from "./talk.ts";
 
 /** The `error` of the envelope. A task's own failure says which task, and at which attempt. */
 export interface ErrorReport {
@@ -40,12 +40,23 @@ export interface Telling {
 export function tellError(report: ErrorReport, options: Telling): ExitCode {
   const exit = exitCodeOf(report.code);
   if (options.json) {
-    print(JSON.stringify({ ok: false, error: report, exit, data: options.data }));
+    tellEnvelope(JSON.stringify({ ok: false, error: report, exit, data: options.data }), report);
     return exit;
   }
   const text = report.hint ? `${report.message}; ${report.hint}` : report.message;
   say(`${paint("stderr", red, options.who ?? "sd:")} ${escapeControls(text)}`);
   return exit;
+}
+
+/** On stderr where stdout takes nothing: it would end in the middle of a line there. */
+function tellEnvelope(text: string, { code }: ErrorReport): void {
+  if (code === "output_failed") return void say(text);
+  try {
+    print(text);
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+    say(text);
+  }
 }
 
 /** What to tell of `error`, or `undefined` where it is a bug and not an expected error. */

@@ -25,3 +25,8 @@ export function shellWords(line: string): string[] {
   }
   return [...words, word ?? ""];
 }
+
+/** `word` as a shell must be given it. */
+export function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

@@ -2,23 +2,50 @@
  * The one room that writes to stdout and stderr: data on stdout, talk on stderr. Writes are
  * synchronous, so that nothing is lost when the process ends right after, and a slow reader slows the
  * writer down instead of filling its memory.
+ *
+ * Talk that cannot be written is dropped: no work ends because its log has no room. Data that cannot
+ * be written is an `OutputError`, and the command fails with it.
  */
 
+import { ClientError } from "./client_error.ts";
 import { EXIT } from "./exit.ts";
+import { type Piece, stdoutPieces } from "./stdout_pieces.ts";
 
 export type Stream = "stdout" | "stderr";
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const NOTHING = new Uint8Array(0);
 const RETRY_MS = 2;
+/** Longest wait for the reader of a stderr that does not block, in ms; then its talk is dropped. */
+const MAX_TALK_WAIT_MS = 1000;
+
+/** Stdout did not take data: its disk is full, or its terminal is gone. */
+export class OutputError extends ClientError {
+  override readonly name: string = "OutputError";
+
+  constructor(cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super("output_failed", `cannot write to stdout: ${reason}`, { cause });
+  }
+}
+
+/** What is known of stderr after a write that failed. */
+const talkState = {
+  /** It took a part of a line: the next one must not go on behind it. */
+  isTorn: false,
+  /** Its reader has not read for long: no further line waits for it. */
+  isStuck: false,
+};
 
 /** A line of data. */
 export function print(text: string): void {
   write("stdout", `${text}\n`);
 }
 
-/** A line of talk. */
-export function say(text: string): void {
-  write("stderr", `${text}\n`);
+/** A line of talk; false where it could not be written. */
+export function say(text: string): boolean {
+  return write("stderr", `${text}\n`);
 }
 
 /** What is drawn on the last line of the terminal, again and again; what is written takes its place. */
@@ -33,42 +60,75 @@ export function setFooter(shown: Footer | undefined): void {
   footer = shown;
 }
 
-/** `text` as it stands, without a newline. */
-export function write(stream: Stream, text: string): void {
-  writeBytes(stream, encoder.encode(text));
+/** `text` as it stands, without a newline. Throws `OutputError`, for stdout alone. */
+export function write(stream: Stream, text: string): boolean {
+  return writeBytes(stream, encoder.encode(text));
 }
 
-export function writeBytes(stream: Stream, bytes: Uint8Array): void {
+/** Writes all of `bytes`; false where stderr did not take them. Throws `OutputError`, for stdout alone. */
+export function writeBytes(stream: Stream, bytes: Uint8Array): boolean {
   if (footer && Deno[stream].isTerminal()) footer.erase();
-  writeBelow(stream, bytes);
+  return writeBelow(stream, bytes);
 }
 
 /** As a footer writes itself. */
-export function writeBelow(stream: Stream, bytes: Uint8Array): void {
+export function writeBelow(stream: Stream, bytes: Uint8Array): boolean {
+  if (stream === "stderr") return writeTalk(bytes);
+  for (const piece of stdoutPieces(bytes, stdoutIsTerminal())) writePiece(piece);
+  return true;
+}
+
+function writePiece({ bytes, isBuffered }: Piece): void {
   let rest = bytes;
-  while (rest.length > 0) {
-    const written = writeSome(stream, rest);
-    if (written === "gone") return;
-    rest = rest.subarray(written);
+  for (;;) {
+    try {
+      rest = rest.subarray(Deno.stdout.writeSync(rest));
+      if (rest.length === 0) return;
+    } catch (error) {
+      // `sd ls | head -1` ends here, quietly.
+      if (error instanceof Deno.errors.BrokenPipe) Deno.exit(EXIT.brokenPipe);
+      if (!(error instanceof Deno.errors.WouldBlock)) throw new OutputError(error);
+      if (isBuffered) rest = NOTHING;
+      pause();
+    }
   }
 }
 
-function writeSome(stream: Stream, bytes: Uint8Array): number | "gone" {
+/** Sends on what the runtime kept of a write that failed; false where it still cannot be written. */
+export function drainStdout(): boolean {
   try {
-    return Deno[stream].writeSync(bytes);
-  } catch (error) {
-    if (error instanceof Deno.errors.WouldBlock) {
-      // Somebody who shares the pipe or terminal made it non-blocking, and it is full: wait for it.
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
-      return 0;
-    }
-    if (error instanceof Deno.errors.BrokenPipe) {
-      // `sd ls | head -1` ends here, quietly. Talk that nobody hears is no reason to stop working.
-      if (stream === "stdout") Deno.exit(EXIT.brokenPipe);
-      return "gone";
-    }
-    throw error;
+    Deno.stdout.writeSync(NOTHING);
+    return true;
+  } catch {
+    return false;
   }
+}
+
+function writeTalk(bytes: Uint8Array): boolean {
+  let rest = talkState.isTorn ? encoder.encode(`\n${decoder.decode(bytes)}`) : bytes;
+  const { length } = rest;
+  const until = performance.now() + (talkState.isStuck ? 0 : MAX_TALK_WAIT_MS);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(Deno.stderr.writeSync(rest));
+    } catch (error) {
+      const isLate = error instanceof Deno.errors.WouldBlock;
+      if (isLate && performance.now() < until) {
+        pause();
+        continue;
+      }
+      if (isLate) talkState.isStuck = true;
+      if (rest.length < length) talkState.isTorn = true;
+      return false;
+    }
+  }
+  talkState.isTorn = talkState.isStuck = false;
+  return true;
+}
+
+/** A program that shares the pipe or terminal made it non-blocking, and it is full. */
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
 }
 
 /** `text` in a style of `@std/fmt/colors`, where `stream` is a terminal and `NO_COLOR` is unset. */

@@ -1,6 +1,6 @@
 /** The file of a backup: written beside its place, and put there once it is whole and on disk. */
 
-import { ClientError } from "../cli/client_error.ts";
+import { type ClientCode, ClientError } from "../cli/client_error.ts";
 import { quote } from "../protocol/errors.ts";
 
 export interface BackupFile extends Disposable {
@@ -24,12 +24,12 @@ export function openBackupFile(path: string, force: boolean): BackupFile {
   );
   let isFinished = false;
   return {
-    write: (bytes) => attempt(part, () => writeAll(file, bytes)),
+    write: (bytes) => attempt(part, () => writeAll(file, bytes), "output_failed"),
     finish() {
       attempt(path, () => {
         file.syncSync();
         Deno.renameSync(part, path);
-      });
+      }, "output_failed");
       isFinished = true;
     },
     [Symbol.dispose]() {
@@ -37,11 +37,6 @@ export function openBackupFile(path: string, force: boolean): BackupFile {
       if (!isFinished) Deno.removeSync(part);
     },
   };
-}
-
-/** Writes a piece of a backup to stdout. */
-export function toStdout(bytes: Uint8Array): void {
-  attempt("stdout", () => writeAll(Deno.stdout, bytes));
 }
 
 function writeAll(file: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
@@ -58,11 +53,11 @@ function exists(path: string): boolean {
   }
 }
 
-function attempt<T>(path: string, work: () => T): T {
+function attempt<T>(path: string, work: () => T, code: ClientCode = "usage"): T {
   try {
     return work();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new ClientError("usage", `cannot write ${quote(path)}: ${reason}`, { cause: error });
+    throw new ClientError(code, `cannot write ${quote(path)}: ${reason}`, { cause: error });
   }
 }

@@ -22,8 +22,9 @@ export function outOfTime(
   return new ClientError("unreachable", message, { cause: lostBy, hint });
 }
 
-/** `error` with `hint` where it says that the server is not to be reached; else as it is. */
+/** `error` with `hint` if the server cannot be reached or a result cannot be written; otherwise as it is. */
 export function withHint(error: unknown, hint: string | undefined): unknown {
-  if (!(error instanceof ClientError) || error.code !== "unreachable" || !hint) return error;
-  return new ClientError("unreachable", error.message, { cause: error, hint });
+  if (!(error instanceof ClientError) || !hint) return error;
+  if (error.code !== "unreachable" && error.code !== "output_failed") return error;
+  return new ClientError(error.code, error.message, { cause: error, hint });
 }

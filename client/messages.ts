@@ -18,6 +18,7 @@ const ENGLISH = {
     cancelled: "the task was cancelled",
     expired: "the task expired before it was started",
   },
+  resultIsKept: (id: string) => `the result is kept; print it again with: sd result ${id}`,
   runAgain: (id: string) => `run it again with: sd retry ${id}`,
   goesOn: (ids: readonly string[]) =>
     ids.length === 1
@@ -58,6 +59,7 @@ const SPANISH: typeof ENGLISH = {
     cancelled: "la tarea fue cancelada",
     expired: "la tarea caducó antes de empezar",
   },
+  resultIsKept: (id) => `el resultado se guarda; imprímalo otra vez con: sd result ${id}`,
   runAgain: (id) => `para ejecutarla otra vez: sd retry ${id}`,
   goesOn: (ids) =>
     ids.length === 1

@@ -5,6 +5,7 @@ import { EXIT, type ExitCode } from "../cli/exit.ts";
 import { inLanguage } from "../cli/language.ts";
 import { type ErrorReport, printData, tellError } from "../cli/report.ts";
 import { escapeControls, paint, print, say, stdoutIsTerminal } from "../cli/talk.ts";
+import { withHint } from "./lost_tasks.ts";
 import { MESSAGES } from "./messages.ts";
 import type { TaskEnd } from "./task_end.ts";
 
@@ -23,8 +24,12 @@ export function talk(text: string): void {
 /** Prints how a task ended, and returns the exit code that goes with it. */
 export function tellEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
   if (end.status === "completed") {
-    if (json) printData(end);
-    else print(resultText(end.result));
+    try {
+      if (json) printData(end);
+      else print(resultText(end.result));
+    } catch (error) {
+      throw withHint(error, inLanguage(MESSAGES).resultIsKept(end.task_id));
+    }
     return EXIT.ok;
   }
   const failed = inLanguage(MESSAGES).taskFailed;

@@ -26,23 +26,31 @@ export interface Log {
 export interface LogOptions {
   readonly format: LogFormat;
   readonly level: LogLevel;
-  /** Takes a line without its newline; default: stderr. */
-  readonly write?: (line: string) => void;
+  /** Takes a line without its newline; false: it was not written. Default: stderr. */
+  readonly write?: (line: string) => boolean;
   readonly now?: () => number;
 }
 
 export function openLog({ format, level, write = say, now = Date.now }: LogOptions): Log {
   const least = LOG_LEVELS.indexOf(level);
+  /** Lines that stderr did not take, while its disk was full for one. */
+  let lost = 0;
+  const linesOf = (at: LogLevel, room: string, message: string) => {
+    if (format === "json") {
+      return [JSON.stringify({ time: new Date(now()).toISOString(), level: at, room, message })];
+    }
+    // A stack has lines of its own; a message of a client's making has none.
+    return (at === "error" ? message.split("\n") : [message]).map((line) =>
+      textLine(at, room, line)
+    );
+  };
   const tell = (at: LogLevel, room: string, message: string) => {
     if (LOG_LEVELS.indexOf(at) < least) return;
-    if (format === "text") {
-      // A stack has lines of its own; a message of a client's making has none.
-      const lines = at === "error" ? message.split("\n") : [message];
-      for (const line of lines) write(textLine(at, room, line));
-    } else {
-      const time = new Date(now()).toISOString();
-      write(JSON.stringify({ time, level: at, room, message }));
+    if (lost > 0) {
+      const gap = `${lost} ${lost === 1 ? "line" : "lines"} of this log could not be written`;
+      if (linesOf("warn", "server", gap).every(write)) lost = 0;
     }
+    for (const line of linesOf(at, room, message)) if (!write(line)) lost++;
   };
   return {
     info: (room, message) => tell("info", room, message),

@@ -53,6 +53,10 @@ const LEASE_MS = 30_000;
 const STOP_LOOK_MS = 10;
 /** A line of the log names so many suspects at most. */
 const MAX_SUSPECTS = 10;
+/** Longest wait for the last commits of a server that stops, in ms. A full disk may stay full for hours. */
+const STOP_COMMIT_MS = 3000;
+const NOT_COMMITTED =
+  "the disk does not take the ends of some tasks: they run again when the server starts";
 
 export interface Server {
   readonly address: { readonly hostname: string; readonly port: number };
@@ -172,10 +176,12 @@ export function startServer(options: ServerOptions): Server {
     await untilIdle(dispatcher, clock, deadline);
     await pool?.stop(Math.max(0, deadline - clock.awake()));
     await Promise.all([reclaimer.stop(), janitor.stop()]);
-    // What came in is made safe, and told to those who wait for it.
-    await Promise.all([settlement.settled(), entry.settled()]);
+    // What came in is committed, and told to the clients that wait for it.
+    const commit = () =>
+      inTime(clock, STOP_COMMIT_MS, Promise.all([settlement.settled(), entry.settled()]));
+    if (!await commit()) log.warn("server", NOT_COMMITTED);
     await door.close();
-    await Promise.all([settlement.settled(), entry.settled()]);
+    await commit();
     await engine.close();
   };
   return {
@@ -249,6 +255,14 @@ async function untilIdle(dispatcher: Dispatcher, clock: Clock, deadline: number)
   while (isBusy() && clock.awake() < deadline) {
     await new Promise<void>((resolve) => clock.after(STOP_LOOK_MS, resolve));
   }
+}
+
+/** Whether `work` is done within `ms`. */
+function inTime(clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const forget = clock.after(ms, () => resolve(false));
+    work.then(() => resolve(true), reject).finally(forget);
+  });
 }
 
 function formatAddress({ hostname, port }: Deno.NetAddr): string {

@@ -7,12 +7,12 @@ export interface Captured<T> {
 }
 
 export async function captureOutput<T>(run: () => T | Promise<T>): Promise<Captured<T>> {
-  const decoder = new TextDecoder();
+  const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   const text = { stdout: "", stderr: "" };
   const catching = (stream: "stdout" | "stderr") => {
     const own = {
       writeSync: (bytes: Uint8Array) => {
-        text[stream] += decoder.decode(bytes);
+        text[stream] += decoders[stream].decode(bytes, { stream: true });
         return bytes.length;
       },
       isTerminal: () => false,

@@ -5,10 +5,10 @@ import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
-import { stdoutIsTerminal } from "../../cli/talk.ts";
+import { stdoutIsTerminal, writeBytes } from "../../cli/talk.ts";
 import { quote } from "../../protocol/errors.ts";
 import { backup } from "../backup.ts";
-import { openBackupFile, toStdout } from "../backup_file.ts";
+import { openBackupFile } from "../backup_file.ts";
 import { talk } from "../output.ts";
 import { withCommas } from "../table.ts";
 import { withClient } from "../with_client.ts";
@@ -38,7 +38,8 @@ export const backupCommand = defineCommand({
       });
     }
     using file = path === "-" ? undefined : openBackupFile(path, flags.force);
-    const write = file ? (bytes: Uint8Array) => file.write(bytes) : toStdout;
+    const write = (bytes: Uint8Array) =>
+      file ? file.write(bytes) : void writeBytes("stdout", bytes);
     const bytes = await withClient({ flags }, (client) => backup(client, write));
     file?.finish();
     if (flags.json) printData({ file: path, bytes });

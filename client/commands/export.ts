@@ -34,16 +34,13 @@ export const exportCommand = defineCommand({
     if (flags.op !== undefined) filter.op = flags.op;
     const printer = new LinePrinter();
     let count = 0;
-    try {
-      await withClient({ flags }, async (client) => {
+    await withClient({ flags }, (client) =>
+      printer.during(async () => {
         for await (const record of exportRecords(client, filter)) {
           printer.add(JSON.stringify(record));
           count++;
         }
-      });
-    } finally {
-      printer.flush();
-    }
+      }));
     if (!flags.json) talk(`${withCommas(count)} ${count === 1 ? "record" : "records"}`);
     return EXIT.ok;
   },

@@ -3,6 +3,7 @@
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
+import { shellQuote } from "../../cli/shell_words.ts";
 import { escapeControls, print, say } from "../../cli/talk.ts";
 import { STARTER_FILES } from "../starter_files.ts";
 import { writeStarter } from "../starter_folder.ts";
@@ -41,7 +42,7 @@ export const init = defineCommand({
 });
 
 function tellNext(taskFile: string): void {
-  const file = /[^\w./-]/.test(taskFile) ? `'${taskFile.replaceAll("'", "'\\''")}'` : taskFile;
+  const file = shellQuote(taskFile);
   say(escapeControls(
     [
       "",

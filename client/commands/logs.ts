@@ -9,6 +9,7 @@ import { followLog } from "../follow_log.ts";
 import { LinePrinter } from "../line_printer.ts";
 import { LogLines } from "../log_lines.ts";
 import { talk } from "../output.ts";
+import type { LogLine } from "../../protocol/task.ts";
 import { withClient } from "../with_client.ts";
 
 export const logs = defineCommand({
@@ -41,14 +42,12 @@ export const logs = defineCommand({
       return EXIT.ok;
     }
     const printer = new LinePrinter();
-    try {
-      await withClient({ flags, reconnects: true }, (client) =>
-        followLog(client, id, (entry) => {
-          printer.add(flags.json ? JSON.stringify(entry) : lines.of(entry));
-        }));
-      return EXIT.ok;
-    } finally {
-      printer.flush();
-    }
+    const take = (entry: LogLine) =>
+      printer.add(flags.json ? JSON.stringify(entry) : lines.of(entry));
+    await withClient(
+      { flags, reconnects: true },
+      (client) => printer.during(() => followLog(client, id, take)),
+    );
+    return EXIT.ok;
   },
 });

@@ -74,16 +74,14 @@ export const ls = defineCommand({
 /** Answers where a next list would begin; `null` at the end. */
 async function printLines(pages: AsyncIterable<TaskPage>): Promise<string | null> {
   const printer = new LinePrinter();
-  let next: string | null = null;
-  try {
+  return await printer.during(async () => {
+    let next: string | null = null;
     for await (const { tasks, cursor } of pages) {
       for (const task of tasks) printer.add(JSON.stringify(task));
       next = cursor;
     }
-  } finally {
-    printer.flush();
-  }
-  return next;
+    return next;
+  });
 }
 
 async function showTable(

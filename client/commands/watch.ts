@@ -44,11 +44,10 @@ export const watchCommand = defineCommand({
     const printer = new LinePrinter();
     const show = (event: WatchEvent) =>
       printer.add(flags.json ? JSON.stringify(event) : textOf(event));
-    try {
-      return await withClient({ flags }, (client) => follow(client, { id, op: flags.op, show }));
-    } finally {
-      printer.flush();
-    }
+    return await withClient(
+      { flags },
+      (client) => printer.during(() => follow(client, { id, op: flags.op, show })),
+    );
   },
 });
 

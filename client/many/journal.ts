@@ -6,9 +6,10 @@
 
 import { ClientError } from "../../cli/client_error.ts";
 import { quote } from "../../protocol/errors.ts";
-import type { Entry, Head, Past, RunOf } from "./journal_past.ts";
+import type { Entry, Head, Out, Past, RunOf } from "./journal_past.ts";
+import type { OutputError } from "../../cli/talk.ts";
 import type { LineSet } from "./line_set.ts";
-import { stdoutEnd } from "./stdout_file.ts";
+import { stdoutEnd, syncStdout, takeBack } from "./stdout_file.ts";
 
 /** Lines that are noted as sent at a time, ahead. */
 const AHEAD = 256;
@@ -30,7 +31,10 @@ export class Journal {
   readonly past: Past | undefined;
   readonly #file: Deno.FsFile;
   #sent: number;
-  #isSettled = true;
+  /** The `told` that nothing shows to have been printed, and where it begins in the journal. */
+  #open: { at: number; out: Out | undefined } | undefined;
+  /** Why nothing more is written: an entry would say that an open `told` has been printed. */
+  #fault: unknown;
 
   constructor({ path, file, run, past }: JournalParts) {
     this.path = path;
@@ -74,35 +78,77 @@ export class Journal {
   /** Before the results of `lines` are printed, in `bytes` bytes; `failed` of them are none. */
   tell(lines: LineSet, { failed, bytes }: { failed: number; bytes: number }): void {
     const place = stdoutEnd();
+    const at = this.#file.seekSync(0, Deno.SeekMode.Current);
     this.#write({
       at: Date.now(),
       told: lines.toString(),
       ...(failed > 0 ? { failed } : {}),
       ...(place ? { out: { ...place, length: bytes } } : {}),
     });
-    this.#isSettled = false;
+    this.#open = { at, out: place && { ...place, length: bytes } };
   }
 
-  /** Everything has been told: there is nothing to go on with. */
-  remove(): void {
+  /**
+   * Stdout did not take all of what `tell` announced: its lines are left for another run. The part
+   * that a file took is cut off, so that its last line is whole. What another kind of output took stays
+   * uncertain: another run prints it again, and says so.
+   */
+  untell(fault: OutputError): void {
+    this.#fault = fault;
+    const { at, out } = this.#open ?? {};
+    if (at === undefined || !out || !takeBack(out, out.length)) return;
+    this.#file.truncateSync(at);
+    this.#open = undefined;
+  }
+
+  /** Everything has been told: there is nothing to go on with. Throws `OutputError` where that is not on disk. */
+  finish(): void {
+    try {
+      syncStdout();
+    } catch (error) {
+      // Which results are on disk is not known: another run prints all of them.
+      this.#write({ at: Date.now(), untold: true });
+      this.#file.close();
+      throw error;
+    }
+    this.#remove();
+  }
+
+  #remove(): void {
     this.#file.close();
-    Deno.removeSync(this.path);
+    attempt(this.path, () => Deno.removeSync(this.path));
   }
 
-  /** All that was told has been printed, and the rest is left for another run. */
+  /** The rest is left for another run. */
   close(): void {
-    if (!this.isBegun) return this.remove();
-    if (!this.#isSettled) this.#write({ at: Date.now(), settled: true });
-    this.#file.close();
+    if (!this.isBegun) return this.#remove();
+    try {
+      if (this.#open && this.#fault === undefined) this.#write({ at: Date.now(), settled: true });
+    } catch (error) {
+      // Another run finds out by the length of stdout, or prints these lines again.
+      if (!(error instanceof ClientError)) throw error;
+    } finally {
+      this.#file.close();
+    }
   }
 
+  /** Adds an entry. It shows that the lines of the `told` before it have been printed. */
   #write(entry: Entry): void {
-    appendLine(this.#file, { path: this.path, line: entry });
-    this.#isSettled = true;
+    if (this.#fault !== undefined) throw this.#fault;
+    const at = this.#file.seekSync(0, Deno.SeekMode.Current);
+    try {
+      appendLine(this.#file, { path: this.path, line: entry });
+    } catch (error) {
+      this.#fault = error;
+      // A part of an entry is passed over when the journal is read.
+      this.#file.truncateSync(at);
+      throw error;
+    }
+    this.#open = undefined;
   }
 }
 
-/** Appends `line` as JSON. Throws `usage` where that does not succeed. */
+/** Appends `line` as JSON. Throws `output_failed` where that does not succeed. */
 export function appendLine(
   file: Deno.FsFile,
   { path, line }: { path: string; line: Head | Entry },
@@ -120,7 +166,7 @@ export function attempt(path: string, work: () => void): void {
 
 export function cannotWrite(path: string, cause: unknown): ClientError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new ClientError("usage", `cannot write ${quote(path)}: ${reason}`, { cause });
+  return new ClientError("output_failed", `cannot write ${quote(path)}: ${reason}`, { cause });
 }
 
 function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {

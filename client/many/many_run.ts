@@ -43,6 +43,8 @@ export class ManyRun implements LineRun {
   readonly #writer: ResultWriter;
   readonly #order: InOrder | undefined;
   readonly #stopping = new AbortController();
+  /** Rejects once no result can be told any more. */
+  readonly #broken = Promise.withResolvers<never>();
   #client: Client | undefined;
   /** Why no further line is sent. */
   #reason: unknown;
@@ -62,7 +64,14 @@ export class ManyRun implements LineRun {
     this.#id = journal?.run ?? newRun();
     this.#slots = new Slots(inFlight);
     this.#order = ordered ? new InOrder({ cutsAtGap: this.isKept }) : undefined;
-    this.#writer = new ResultWriter({ journal, onError: (error) => this.stop(error) });
+    this.#broken.promise.catch(() => undefined);
+    this.#writer = new ResultWriter({
+      journal,
+      onError: (error) => {
+        this.stop(error);
+        this.#broken.reject(error);
+      },
+    });
     this.pressure = new BackPressure({
       signal: this.#stopping.signal,
       onFull: ({ message }) => talk(`the server takes no more just now: ${message}; waiting`),
@@ -92,13 +101,8 @@ export class ManyRun implements LineRun {
   /** Submits every line; resolves once each has ended. Throws what ends them all. */
   async all(client: Client, source: ReadableStream<Uint8Array>): Promise<void> {
     this.#client = client;
-    try {
-      await this.#sendAll(client, source);
-    } catch (error) {
-      // The lines before the one that cannot be read are tasks all the same.
-      this.stop(error);
-    }
-    await this.#slots.idle();
+    // Results that cannot be told are not waited for.
+    await Promise.race([this.#allEnded(client, source), this.#broken.promise]);
     this.flush();
     if (this.#reason !== undefined) throw this.#reason;
   }
@@ -149,6 +153,16 @@ export class ManyRun implements LineRun {
     this.#writer.add(result);
   }
 
+  async #allEnded(client: Client, source: ReadableStream<Uint8Array>): Promise<void> {
+    try {
+      await this.#sendAll(client, source);
+    } catch (error) {
+      // The lines before the one that cannot be read are tasks all the same.
+      this.stop(error);
+    }
+    await this.#slots.idle();
+  }
+
   async #sendAll(client: Client, source: ReadableStream<Uint8Array>): Promise<void> {
     const { signal } = this.#stopping;
     let turn = 0;
@@ -157,6 +171,7 @@ export class ManyRun implements LineRun {
       for (const line of lines) {
         this.#linesRead++;
         if (this.#journal?.isFinished(line.number)) continue;
+        if (signal.aborted) return;
         this.#journal?.reserve(line.number);
         while (this.pressure.waiting) await this.pressure.waiting;
         while (client.room) await client.room;

@@ -3,7 +3,7 @@
  * printed, in one write a moment later. In the order in which they come, or in that of the lines.
  */
 
-import { writeBytes } from "../../cli/talk.ts";
+import { OutputError, writeBytes } from "../../cli/talk.ts";
 import type { Journal } from "./journal.ts";
 import { LineSet } from "./line_set.ts";
 
@@ -22,7 +22,7 @@ export interface LineResult {
 
 export interface ResultWriterOptions {
   journal: Journal | undefined;
-  /** Called where writing fails while nobody waits for it: `add` never throws. */
+  /** Called if writing fails in `add`, which never throws. After a failure nothing more is written. */
   onError: (error: unknown) => void;
 }
 
@@ -34,6 +34,8 @@ export class ResultWriter {
   #text = "";
   #lines = new LineSet();
   #failed = 0;
+  /** Stdout or the journal takes no more: behind such a gap nothing is told. */
+  #isBroken = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ journal, onError }: ResultWriterOptions) {
@@ -42,7 +44,7 @@ export class ResultWriter {
   }
 
   add({ line, text, failed }: LineResult): void {
-    if (text === undefined) return;
+    if (text === undefined || this.#isBroken) return;
     this.#text += `${text}\n`;
     if (this.#journal) this.#lines.add(line);
     if (failed) this.#failed++;
@@ -54,13 +56,19 @@ export class ResultWriter {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#text === "") return;
+    if (this.#text === "" || this.#isBroken) return;
     const bytes = this.#encode(this.#text);
-    this.#journal?.tell(this.#lines, { failed: this.#failed, bytes: bytes.length });
+    try {
+      this.#journal?.tell(this.#lines, { failed: this.#failed, bytes: bytes.length });
+      writeBytes("stdout", bytes);
+    } catch (error) {
+      this.#isBroken = true;
+      if (error instanceof OutputError) this.#journal?.untell(error);
+      throw error;
+    }
     this.#text = "";
     this.#failed = 0;
     if (this.#journal) this.#lines = new LineSet();
-    writeBytes("stdout", bytes);
   }
 
   #encode(text: string): Uint8Array {

@@ -3,6 +3,7 @@
 import { ClientError } from "../../cli/client_error.ts";
 import type { ExitCode } from "../../cli/exit.ts";
 import { type ServerFlagValues, targetOf } from "../../cli/server_flags.ts";
+import { shellQuote } from "../../cli/shell_words.ts";
 import { formatTarget } from "../../cli/target.ts";
 import type { TaskOptions } from "../../protocol/task.ts";
 import type { Client } from "../client.ts";
@@ -60,12 +61,38 @@ export async function submitMany(many: ManyTasks): Promise<ExitCode> {
     await runWith(run, { many, source, journal });
     isDone = true;
   } finally {
-    run.flush();
-    if (isDone) journal?.remove();
-    else journal?.close();
+    endOf(run, { journal, isDone });
     talk(summary(run.tally, { tookMs: performance.now() - startedAt, earlier }));
   }
   return tellTally(run.tally, { json: many.flags.json, earlier });
+}
+
+/** Prints the last results, and leaves the rest to another run. */
+function endOf(
+  run: ManyRun,
+  { journal, isDone }: { journal: Journal | undefined; isDone: boolean },
+): void {
+  if (isDone) {
+    try {
+      return journal?.finish();
+    } catch (error) {
+      throw withHint(error, resumeHint());
+    }
+  }
+  try {
+    run.flush();
+  } finally {
+    journal?.close();
+  }
+}
+
+/** The command that goes on: the one that was typed, without a token. */
+function resumeHint(): string {
+  const words = Deno.args.filter((word, i) =>
+    word !== "--resume" && word !== "--force" && !/^--token(=|$)/.test(word) &&
+    Deno.args[i - 1] !== "--token"
+  );
+  return `go on with: sd ${[...words, "--resume"].map(shellQuote).join(" ")}`;
 }
 
 async function runWith(
@@ -76,8 +103,7 @@ async function runWith(
     journal: Journal | undefined;
   },
 ): Promise<void> {
-  const goOn = () =>
-    journal?.isBegun ? `go on with: sd submit --file ${many.file} --resume` : undefined;
+  const goOn = () => journal?.isBegun ? resumeHint() : undefined;
   const unfinished = () => [goesOn(run.running), goOn()].filter(Boolean).join("; ") || undefined;
   const frame = {
     flags: many.flags,

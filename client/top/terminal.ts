@@ -3,7 +3,7 @@
  * closed, whatever ends the process short of SIGKILL. Only lines that have changed are written.
  */
 
-import { write } from "../../cli/talk.ts";
+import { OutputError, write } from "../../cli/talk.ts";
 import { type Key, readKeys } from "./keys.ts";
 import { fit } from "./text.ts";
 
@@ -90,7 +90,7 @@ export class Terminal implements Disposable {
       this.#drawn[row] = line;
       text += `\x1b[${row + 1};1H${line}`;
     }
-    if (text !== "") write("stdout", `${BEGIN}${text}${END}`);
+    if (text !== "") this.#put(`${BEGIN}${text}${END}`);
   }
 
   /** Gives the terminal back as it was. Twice is once. */
@@ -108,8 +108,8 @@ export class Terminal implements Disposable {
     }
     this.#onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => this.#user.ended("signal"));
     this.#onSignals(["SIGWINCH"], () => this.#user.resized());
-    this.#during(() => Deno.stdin.setRaw(true), () => Deno.stdin.setRaw(false));
-    this.#during(() => write("stdout", ENTER), () => write("stdout", LEAVE));
+    this.#during(() => Deno.stdin.setRaw(true), leaveRawMode);
+    this.#during(() => this.#put(ENTER), () => this.#put(LEAVE));
     void this.#read();
   }
 
@@ -129,6 +129,15 @@ export class Terminal implements Disposable {
     this.#undo.push(undo);
   }
 
+  #put(text: string): void {
+    try {
+      write("stdout", text);
+    } catch (error) {
+      if (!(error instanceof OutputError)) throw error;
+      this.#user.ended("hangup");
+    }
+  }
+
   async #read(): Promise<void> {
     const decoder = new TextDecoder();
     const buffer = new Uint8Array(1024);
@@ -144,5 +153,13 @@ export class Terminal implements Disposable {
       // A terminal that was closed cannot be read.
     }
     this.#user.ended("hangup");
+  }
+}
+
+function leaveRawMode(): void {
+  try {
+    Deno.stdin.setRaw(false);
+  } catch {
+    // A terminal that is gone has no mode.
   }
 }

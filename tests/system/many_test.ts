@@ -127,7 +127,10 @@ Deno.test("Ctrl-C waits for what is under way, and the rest is done by --resume"
   first.signal("SIGINT");
   const { code, stderr } = await first.ended;
   assertEquals(code, 130, stderr);
-  assertStringIncludes(stderr, `go on with: sd submit --file ${stage.file} --resume`);
+  assertStringIncludes(
+    stderr,
+    `go on with: sd submit --server ${stage.server} --file ${stage.file} --in-flight 4 --resume`,
+  );
   const done = stage.told().length;
   assert(done >= 4 && done < 40, `${done} results`);
   assertEquals((await statsOf(server)).totals.submitted, done);

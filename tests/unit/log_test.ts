@@ -5,7 +5,7 @@ import { type LogFormat, type LogLevel, openLog } from "../../server/log.ts";
 
 function talk(format: LogFormat, level: LogLevel) {
   const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
+  const write = (line: string) => lines.push(line) > 0;
   const log = openLog({ format, level, write, now: () => 1_800_000_000_000 });
   log.info("server", "listening");
   log.warn("server", 'op "\u001b[2J\nforged"');
@@ -35,4 +35,21 @@ Deno.test("JSON lines carry time, level, room and message", () => {
 Deno.test("a level leaves out what is less", () => {
   assertEquals(talk("text", "warn").length, 3);
   assertEquals(talk("json", "error").length, 1);
+});
+
+Deno.test("lines that stderr did not take are counted once it takes lines again", () => {
+  const lines: string[] = [];
+  let isFull = true;
+  const write = (line: string) => !isFull && lines.push(line) > 0;
+  const log = openLog({ format: "text", level: "info", write });
+  log.info("server", "one");
+  log.info("server", "two");
+  isFull = false;
+  log.info("server", "three");
+  log.info("server", "four");
+  assertEquals(lines, [
+    "[server] warning: 2 lines of this log could not be written",
+    "[server] three",
+    "[server] four",
+  ]);
 });

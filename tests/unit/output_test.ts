@@ -147,7 +147,7 @@ Deno.test("the exit codes are those of the table in the design", () => {
     internal: 70,
   };
   for (const code of REFUSAL_CODES) assertEquals(exitCodeOf(code), expected[code] ?? 7, code);
-  assertEquals(CLIENT_CODES.map(exitCodeOf), [2, 3, 124, 124, 130, 6, 6]);
+  assertEquals(CLIENT_CODES.map(exitCodeOf), [2, 3, 124, 124, 130, 6, 6, 74]);
 });
 
 Deno.test("control characters of strangers never reach a terminal", () => {
