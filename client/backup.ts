@@ -2,7 +2,11 @@
 
 import { Buffer } from "node:buffer";
 import { ClientError } from "../cli/client_error.ts";
+import type { BackupBegin } from "../protocol/transfer.ts";
 import type { Commander } from "./commander.ts";
+
+/** Called once, before the first `write`: throw in it to leave the backup. */
+export type BeginBackup = (begin: Pick<BackupBegin, "bytes" | "files">) => void;
 
 /**
  * Calls `write` with everything that the server keeps, from the beginning to the end; answers how many
@@ -12,11 +16,15 @@ import type { Commander } from "./commander.ts";
 export async function backup(
   client: Commander,
   write: (bytes: Uint8Array) => void,
+  begin: BeginBackup = () => {},
 ): Promise<number> {
   let expected: unknown;
   let written = 0;
   await client.replies({ cmd: "backup" }, (reply) => {
-    if (reply.backup === "begin") expected = reply.bytes;
+    if (reply.backup === "begin") {
+      expected = reply.bytes;
+      begin(reply as unknown as BackupBegin);
+    }
     if (reply.backup !== "data") return reply.backup === "end";
     const bytes = Buffer.from(String(reply.base64), "base64");
     write(bytes);

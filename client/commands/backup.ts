@@ -27,8 +27,8 @@ export const backupCommand = defineCommand({
     ["sd backup - | gzip > monday.db.gz", "- is stdout"],
   ],
   notes: [
-    "FILE appears when it is whole and on disk; until then it is FILE.part. An engine that keeps no " +
-    "file is carried elsewhere with: sd export",
+    "FILE appears when it is whole and on disk; until then it is FILE.part. It cannot be a file that the " +
+    "server keeps its tasks in. An engine that keeps no file is carried elsewhere with: sd export",
   ],
   async run({ flags, args }) {
     const [path = ""] = args;
@@ -40,7 +40,10 @@ export const backupCommand = defineCommand({
     using file = path === "-" ? undefined : openBackupFile(path, flags.force);
     const write = (bytes: Uint8Array) =>
       file ? file.write(bytes) : void writeBytes("stdout", bytes);
-    const bytes = await withClient({ flags }, (client) => backup(client, write));
+    const bytes = await withClient(
+      { flags },
+      (client) => backup(client, write, ({ files }) => file?.begin(files)),
+    );
     file?.finish();
     if (flags.json) printData({ file: path, bytes });
     else if (file) talk(`${withCommas(bytes)} bytes are in ${quote(path)}`);

@@ -4,6 +4,7 @@
  * library stands here. `tests/contract/engine_contract.ts` says in tests what each of them must do.
  */
 
+import type { FileIdentity } from "../../protocol/transfer.ts";
 import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
@@ -267,6 +268,8 @@ export interface Settings {
 /** A copy of everything an engine keeps, as it was at one moment, while the engine goes on. */
 export interface Backup {
   readonly bytes: number;
+  /** What the engine keeps everything in. */
+  readonly files: readonly FileIdentity[];
   /** From the beginning to the end. */
   chunks(): AsyncIterable<Uint8Array>;
   /** Call it when done, or done with it. */

@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { BACKUP_PIECE_BYTES } from "../../protocol/limits.ts";
+import type { BackupBegin } from "../../protocol/transfer.ts";
 import type { Backup } from "../engine/engine.ts";
 
 export interface BackupReader {
@@ -14,7 +15,8 @@ export interface BackupReader {
 /** Sends all of `backup`, as fast as the client reads; ends it whatever happens. */
 export async function streamBackup(backup: Backup, reader: BackupReader): Promise<void> {
   try {
-    await reader.send({ backup: "begin", bytes: backup.bytes });
+    const { bytes, files } = backup;
+    await reader.send({ backup: "begin", bytes, files } satisfies BackupBegin);
     for await (const chunk of backup.chunks()) {
       for (let at = 0; at < chunk.length; at += BACKUP_PIECE_BYTES) {
         if (reader.closed) return;

@@ -55,3 +55,41 @@ Deno.test("a server is operated from the command line", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test({
+  name: "a backup never takes the place of the server's own file or log, by whatever name",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      await using server = await SdServe.start(["--workers", "1", "--data", `${folder}/data`]);
+      const sd = (...args: string[]) => runSd(args, { SD_SERVER: server.server });
+      assertEquals((await sd("submit", "--id", "a", '{"op":"square","n":4}')).stdout, "16\n");
+      const [file, log] = [`${folder}/data/sd.db`, `${folder}/data/sd.db-wal`];
+      await Deno.symlink(file, `${folder}/link.db`);
+      await Deno.link(file, `${folder}/hard.db`);
+      await Deno.link(log, `${folder}/hard-wal`);
+      await Deno.symlink(file, `${folder}/other.db.part`);
+      await Deno.symlink(`${folder}/data`, `${folder}/way`);
+      const names = [file, log, `${folder}/data/../data/./sd.db`, `${folder}/way/sd.db`];
+      const links = ["link.db", "hard.db", "hard-wal", "other.db"].map((name) =>
+        `${folder}/${name}`
+      );
+      for (const name of [...names, ...links]) {
+        const { code, stderr } = await sd("backup", name, "--force");
+        assertEquals(code, 2, name);
+        assertStringIncludes(stderr, "the server itself keeps its tasks in");
+      }
+      // What a backup that was killed has left is in nobody's way, and what a link leads to stays as it is.
+      const mine = `${folder}/mine.txt`;
+      await Deno.writeTextFile(mine, "mine");
+      await Deno.symlink(mine, `${folder}/copy.db.part`);
+      assertEquals((await sd("backup", `${folder}/copy.db`)).code, 0);
+      assertEquals(await Deno.readTextFile(mine), "mine");
+      assertEquals((await sd("result", "a")).stdout, "16\n");
+      assertEquals((await sd("submit", '{"op":"square","n":5}')).stdout, "25\n");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});

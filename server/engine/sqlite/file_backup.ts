@@ -22,8 +22,8 @@ export class FileBackup {
     if (this.#isUnderWay) throw new SdError("conflict", "another backup is under way");
     this.#isUnderWay = true;
     try {
-      const { bytes } = await this.#store.call("backupBegin", null);
-      return { bytes, chunks: () => this.#read(bytes), end: () => this.#end() };
+      const { bytes, files } = await this.#store.call("backupBegin", null);
+      return { bytes, files, chunks: () => this.#read(bytes), end: () => this.#end() };
     } catch (error) {
       this.#isUnderWay = false;
       throw error;

@@ -7,6 +7,7 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
+import type { FileIdentity } from "../../../protocol/transfer.ts";
 import { FaultError } from "./sqlite_fault.ts";
 import { MARK_AT, readAt } from "./wal_check.ts";
 
@@ -139,6 +140,11 @@ export class FileGuard {
     return "Put it back; or save what the server still has (sd backup FILE), stop the server, put FILE in the place " +
       `of ${this.#path}, remove ${this.#path}-wal, and start it`;
   }
+}
+
+/** Nothing on a system that does not number its files. */
+export function identityOf({ dev, ino, birthtime }: Deno.FileInfo): FileIdentity[] {
+  return ino === null ? [] : [{ dev, ino, born: birthtime?.getTime() ?? 0 }];
 }
 
 function statOf(path: string): Deno.FileInfo | null {

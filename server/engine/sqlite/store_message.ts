@@ -5,6 +5,7 @@
  */
 
 import type { Status } from "../../../protocol/task.ts";
+import type { FileIdentity } from "../../../protocol/transfer.ts";
 
 /** On disk a task never runs: one that runs is queued there, since a new boot queues it again at once. */
 export const STORED_STATUSES = [
@@ -202,10 +203,13 @@ export interface StoreCalls {
   };
   sweep: { ask: SweepRequest; answer: Swept };
   /**
-   * Moves all that is committed into the main file, and leaves that file alone until `backupEnd`. Copy it by
-   * `backupRead` only: in the process that holds a file, closing it anywhere else ends its lock.
+   * Moves all that is committed into the main file, which `backupRead` then copies as it is now. Copy it by that
+   * only: in the process that holds a file, closing it anywhere else ends its lock.
    */
-  backupBegin: { ask: null; answer: { path: string; bytes: number } };
+  backupBegin: {
+    ask: null;
+    answer: { path: string; bytes: number; files: readonly FileIdentity[] };
+  };
   /** So many bytes of the main file from `at`, fewer at its end. */
   backupRead: { ask: { readonly at: number; readonly bytes: number }; answer: Uint8Array };
   backupEnd: { ask: null; answer: null };

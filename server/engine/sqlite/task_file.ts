@@ -6,7 +6,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { refusal, RESTORE } from "./file_check.ts";
-import { FileGuard, markAfter, markOf, setMark } from "./file_guard.ts";
+import { FileGuard, identityOf, markAfter, markOf, setMark } from "./file_guard.ts";
 import { LogFile } from "./log_file.ts";
 import { MainCopy } from "./main_copy.ts";
 import { CACHE_KIB, connect, openFile, type OpenFileOptions } from "./open_file.ts";
@@ -324,7 +324,8 @@ export class TaskFile {
     this.#guard.checkContent();
     this.#move("TRUNCATE");
     this.#copy = new MainCopy({ raw: this.#raw, path: this.#path });
-    return { path: this.#path, bytes: this.#copy.bytes };
+    const files = [this.#raw.statSync(), this.#log.stat()].flatMap(identityOf);
+    return { path: this.#path, bytes: this.#copy.bytes, files };
   }
 
   #backupEnd(): null {
