@@ -70,6 +70,7 @@ export async function* lineBatches(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
+      if (bytes === 0) checkEncoding(value);
       for (let start = 0; start < value.length; start += READ_BYTES) {
         const piece = value.subarray(start, start + READ_BYTES);
         bytes += piece.length;
@@ -81,6 +82,14 @@ export async function* lineBatches(
     signal?.removeEventListener("abort", stop);
     await reader.cancel().catch(() => undefined);
   }
+}
+
+/** Throws `usage` for UTF-16, which Windows programs write: none of its lines is one. */
+function checkEncoding([first, second]: Uint8Array): void {
+  if (!(first === 0xff && second === 0xfe) && !(first === 0xfe && second === 0xff)) return;
+  throw new ClientError("usage", "the lines are UTF-16, and must be UTF-8", {
+    hint: "write them again with: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+  });
 }
 
 /** The lines of `source` one by one. Throws `usage` at one of more than `maxBytes`. */

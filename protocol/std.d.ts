@@ -77,11 +77,6 @@ declare module "@std/cli/parse-args" {
   export function parseArgs(args: readonly string[], options?: ParseOptions): ParsedArgs;
 }
 
-declare module "@std/csv/parse" {
-  /** The rows of `input`. Throws `SyntaxError`. */
-  export function parse(input: string, options?: { separator?: string }): string[][];
-}
-
 declare module "@std/data-structures/binary-heap" {
   /** A priority queue: `pop` gives the item that compares lowest. */
   export class BinaryHeap<T> {

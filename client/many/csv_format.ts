@@ -3,17 +3,19 @@
  * argument. A cell that is a plain number is a number, an empty one is left out.
  */
 
-import { parse } from "@std/csv/parse";
 import { ClientError } from "../../cli/client_error.ts";
 import { quote } from "../../protocol/errors.ts";
-import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import { type Making, type Payload, withOptions } from "../payload.ts";
 import type { LineBatch, NumberedLine } from "../task_lines.ts";
+import { RowJoiner, scanRow } from "./csv_rows.ts";
 import type { LineFormat, Reading } from "./reading.ts";
 
 /** A number as JSON has it, of no more digits than a double keeps; `007`, `+1` and `1e9` are text. */
 const NUMBER = /^-?(?=[\d.]{1,16}$)(0|[1-9]\d{0,14})(\.\d+)?$/;
 const MAX_DIGITS = 15;
+/** What stands between cells elsewhere: a first row of one column with one of them was read wrongly. */
+const OTHER_SEPARATORS = [",", ";", "\t", "|"];
+const QUOTED = /"(?:[^"]|"")*"/g;
 /** Members of a message that no column can be. */
 const RESERVED = ["cmd", "ref", "task"];
 
@@ -71,46 +73,64 @@ export class CsvFormat implements LineFormat {
         `line ${first.number}, the names of the columns, ${first.fault ?? "is not valid UTF-8"}`,
       );
     }
+    if (first.text.replace(QUOTED, "").includes("\r")) {
+      throw new ClientError(
+        "usage",
+        "the lines end with a carriage return alone, and not with a newline",
+        {
+          hint: "write them again with: tr '\\r' '\\n' < FILE > NEW.csv",
+        },
+      );
+    }
     this.#readNames(this.#cells(first.text));
     return lines.slice(1);
   }
 
-  #readNames(names: readonly string[]): void {
-    const hasOp = names.includes("op");
+  #readNames(cells: readonly string[]): void {
+    // A space there is never meant: no handler takes an argument called " n".
+    const names = cells.map((name) => name.trim());
     const told = names.map(quote).join(", ");
+    const [only = ""] = names;
+    const separator = names.length === 1
+      ? OTHER_SEPARATORS.find((char) => only.includes(char))
+      : undefined;
+    if (separator !== undefined && separator !== this.#separator) {
+      const name = separator === "\t" ? "tab" : `'${separator}'`;
+      throw new ClientError("usage", `the first row names one column, ${told}`, {
+        hint: `say what stands between the cells with: --separator ${name}`,
+      });
+    }
+    const hasOp = names.includes("op");
     if (this.#op === undefined && !hasOp) {
       throw new ClientError("usage", `no column is called "op"; these are ${told}`, {
         hint: "name what every row is to run with: --op OP",
       });
     }
-    const wrong = names.find((name, i) =>
-      name === "" || RESERVED.includes(name) || (name === "op" && this.#op !== undefined) ||
-      names.indexOf(name) !== i
-    );
-    if (wrong !== undefined) {
-      throw new ClientError(
-        "usage",
-        `a column cannot be called ${quote(wrong)}, or not twice; these are ${told}`,
-        { hint: wrong === "op" ? "rows that name their op go without --op" : undefined },
-      );
-    }
+    for (const [i, name] of names.entries()) this.#checkName(name, names.indexOf(name) !== i, told);
     this.#opColumn = names.indexOf("op");
     this.#members = names.map((name) => `${JSON.stringify(name)}:`);
   }
 
+  #checkName(name: string, isTwice: boolean, told: string): void {
+    const isOther = name === "op" && this.#op !== undefined;
+    // deno-lint-ignore no-control-regex
+    const isOdd = name === "" || RESERVED.includes(name) || /[\u0000-\u001f\u007f]/.test(name);
+    if (!isOther && !isOdd && !isTwice) return;
+    const what = isTwice
+      ? `two columns are called ${quote(name)}`
+      : `a column cannot be called ${quote(name)}`;
+    throw new ClientError("usage", `${what}; these are ${told}`, {
+      hint: isOther ? "rows that name their op go without --op" : undefined,
+    });
+  }
+
   #cells(text: string): string[] {
-    try {
-      return parse(text, { separator: this.#separator })[0] ?? [];
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      // What the library says counts the lines of this row alone.
-      const column = /column (\d+)/.exec(error.message)?.[1];
-      throw new ClientError(
-        "usage",
-        `the row is not CSV: a quote stands where none can${column ? `, at column ${column}` : ""}`,
-        { cause: error, hint: 'a cell with quotes is written "like ""this"""' },
-      );
-    }
+    const scan = scanRow(text, this.#separator);
+    if ("cells" in scan) return scan.cells;
+    const fault = "fault" in scan ? scan.fault : "has a quoted cell that does not end";
+    throw new ClientError("usage", `the row ${fault}`, {
+      hint: 'a cell with quotes is written "like ""this"""',
+    });
   }
 
   #value(cell: string): string {
@@ -120,65 +140,4 @@ export class CsvFormat implements LineFormat {
 
 export function isPlainNumber(cell: string): boolean {
   return NUMBER.test(cell) && cell.replace(/\D/g, "").length <= MAX_DIGITS;
-}
-
-/** Puts lines together while a quoted cell goes on over their ends. */
-class RowJoiner {
-  readonly #separator: string;
-  #first: number | undefined;
-  #parts: string[] = [];
-  #bytes = 0;
-
-  constructor(separator: string) {
-    this.#separator = separator;
-  }
-
-  add(line: NumberedLine): NumberedLine[] {
-    const { text } = line;
-    if (this.#first === undefined) {
-      if (text === null || !this.#opensQuotes(text)) return [line];
-      this.#begin(line.number, text);
-      return [];
-    }
-    if (text === null || this.#bytes + text.length > MAX_LINE_BYTES) {
-      return [this.#unended(`has a quoted cell that does not end before line ${line.number}`)];
-    }
-    this.#parts.push(text);
-    this.#bytes += text.length;
-    // An odd number in an odd number of them: the cell ends here.
-    return hasOddQuotes(text) ? [this.#whole()] : [];
-  }
-
-  end(): NumberedLine[] {
-    return this.#first === undefined ? [] : [this.#unended("has a quoted cell that does not end")];
-  }
-
-  /** A quote within a cell that did not begin with one opens nothing: it is a fault of its row alone. */
-  #opensQuotes(text: string): boolean {
-    return hasOddQuotes(text) &&
-      (text.startsWith('"') || text.includes(`${this.#separator}"`));
-  }
-
-  #begin(number: number, text: string): void {
-    this.#first = number;
-    this.#parts = [text];
-    this.#bytes = text.length;
-  }
-
-  #whole(): NumberedLine {
-    const row = { number: this.#first ?? 0, text: this.#parts.join("\n") };
-    this.#first = undefined;
-    this.#parts = [];
-    return row;
-  }
-
-  #unended(fault: string): NumberedLine {
-    return { number: this.#whole().number, text: null, fault };
-  }
-}
-
-function hasOddQuotes(text: string): boolean {
-  let isOdd = false;
-  for (let at = text.indexOf('"'); at >= 0; at = text.indexOf('"', at + 1)) isOdd = !isOdd;
-  return isOdd;
 }

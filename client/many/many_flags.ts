@@ -52,7 +52,7 @@ type OpValues = FlagValues<typeof OP_FLAGS>;
 /** How lines are read. Throws `usage` for flags that do not go together. */
 export function readingOf(flags: ManyValues & OpValues): Reading {
   const { op, arg, strings, separator } = flags;
-  const csv = flags.csv || (flags.file?.endsWith(".csv") ?? false);
+  const csv = flags.csv || /\.csv$/i.test(flags.file ?? "");
   const stray = !csv && strings
     ? "--strings"
     : !csv && separator !== undefined

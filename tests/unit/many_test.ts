@@ -4,6 +4,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../cli/client_error.ts";
 import { say } from "../../cli/talk.ts";
 import { isPlainNumber } from "../../client/many/csv_format.ts";
+import { RowJoiner, scanRow } from "../../client/many/csv_rows.ts";
 import { readPast } from "../../client/many/journal_past.ts";
 import { lineFormat } from "../../client/many/line_format.ts";
 import { LineSet } from "../../client/many/line_set.ts";
@@ -117,6 +118,64 @@ Deno.test("rows of CSV: quotes, line breaks, numbers, empty cells, what is wrong
   ]);
 });
 
+Deno.test("a wrong quote costs its own line, and no line behind it", async () => {
+  assertEquals(await rowsOf('n,b\na 5" nail,"x"\n1,2\n'), [
+    [2, "the row is not CSV: a quote stands where none can, at column 4"],
+    [3, '{"op":"x","n":1,"b":2}'],
+  ]);
+  assertEquals(await rowsOf('n,b\n1,"open\n2,x\n3,"also\n4,"a\nb"\n5,\rx\n'), [
+    [2, "has a quoted cell that goes wrong in line 4"],
+    [3, '{"op":"x","n":2,"b":"x"}'],
+    [4, "has a quoted cell that goes wrong in line 5"],
+    [5, '{"op":"x","n":4,"b":"a\\nb"}'],
+    [7, "the row has a carriage return outside quotes"],
+  ]);
+});
+
+Deno.test("every line of any text is told once, as a row, in one, or as a fault", () => {
+  const seed = Number(Deno.env.get("SD_SEED") ?? Date.now() >>> 0);
+  const random = new Random(seed);
+  for (let round = 0; round < 3000; round++) {
+    const pieces = Array.from(
+      { length: random.int(1, 30) },
+      () => random.pick(['"', ",", "\n", "a", '""']),
+    );
+    const lines = pieces.join("").split("\n").map((text, i) => ({ number: i + 1, text }));
+    const joiner = new RowJoiner(",");
+    const rows = [...lines.flatMap((line) => joiner.add(line)), ...joiner.end()];
+    const told = rows.flatMap(({ number, text }) =>
+      Array.from({ length: text === null ? 1 : text.split("\n").length }, (_, i) => number + i)
+    );
+    assertEquals(told, lines.map(({ number }) => number), `seed ${seed}: ${JSON.stringify(lines)}`);
+  }
+});
+
+Deno.test("what is written as CSV is read as it was, quotes and line breaks in cells too", () => {
+  const random = new Random(7);
+  for (let round = 0; round < 500; round++) {
+    const rows = Array.from(
+      { length: 5 },
+      () =>
+        Array.from(
+          { length: 3 },
+          () =>
+            Array.from({ length: random.int(0, 6) }, () => random.pick(['"', ";", "\n", "a", " "]))
+              .join(""),
+        ),
+    );
+    const written = rows.map((row) =>
+      row.map((cell) => /["\n;]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell).join(";")
+    ).join("\n");
+    const joiner = new RowJoiner(";");
+    const lines = written.split("\n").map((text, i) => ({ number: i + 1, text }));
+    const read = [...lines.flatMap((line) => joiner.add(line)), ...joiner.end()];
+    assertEquals(
+      read.map(({ text }) => scanRow(text ?? "", ";")),
+      rows.map((cells) => ({ cells })),
+    );
+  }
+});
+
 Deno.test("a cell is a number where a double keeps it, digit for digit", () => {
   for (const cell of ["0", "-7", "1.50", "123456789012345", "-0.001"]) {
     assert(isPlainNumber(cell), cell);
@@ -139,7 +198,15 @@ Deno.test("columns without an op, twice the same, or with a name that is taken a
     }
   };
   assert((await refusal("a,b", { op: undefined })).includes('no column is called "op"'));
-  for (const header of ["a,a", "a,", "task,a", "a,ref", "op,a"]) {
+  assert((await refusal("a,a")).startsWith('two columns are called "a"'));
+  assert((await refusal("a;b")).startsWith("the first row names one column"));
+  assert((await refusal("a\tb")).startsWith("the first row names one column"));
+  assert((await refusal("a,b\r1,2\r")).startsWith("the lines end with a carriage return alone"));
+  assert(
+    (await refusal('"a","b"\r"1","2"')).startsWith("the lines end with a carriage return alone"),
+  );
+  assertEquals(await rowsOf(" n, b\n1,2\n"), [[2, '{"op":"x","n":1,"b":2}']]);
+  for (const header of ["a,", "task,a", "a,ref", "op,a"]) {
     assert((await refusal(header)).startsWith("a column cannot be called"), header);
   }
 });
