@@ -29,6 +29,12 @@ export interface PoolChildListener {
   frozen(ms: number): void;
 }
 
+export interface PoolChildOptions {
+  readonly path: string;
+  /** How long it may leave an ask unanswered once it has been connected. */
+  readonly frozenMs?: number | undefined;
+}
+
 export class PoolChild {
   /** Resolves when the process has ended, everything it said is read and nothing is left open. */
   readonly ended: Promise<Deno.CommandStatus>;
@@ -46,13 +52,14 @@ export class PoolChild {
   #gone = false;
   #stopSent = false;
 
-  /** Starts the process. `frozenMs`: how long it may leave an ask unanswered once it has been connected. */
+  /** Starts the process, from the executable at `path`. */
   constructor(
     start: Omit<PoolStart, "nonce">,
     listener: PoolChildListener,
-    frozenMs = FROZEN_MS,
+    options: PoolChildOptions,
   ) {
-    const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO);
+    const { frozenMs = FROZEN_MS } = options;
+    const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO, options.path);
     this.#process = new Deno.Command(path, {
       args,
       clearEnv: true,

@@ -8,12 +8,17 @@
 import { MAX_TIMEOUT_MS } from "../protocol/limits.ts";
 import type { PoolNews, PoolStart, PoolWork } from "../protocol/pool_start.ts";
 import { EXIT } from "./exit.ts";
+import { OwnExecutable, type Startable } from "./own_executable.ts";
 import { PoolChild } from "./pool_child.ts";
 
 /** One that ends sooner has died young: if that goes on, its successors wait. */
 const YOUNG_MS = 1000;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5000;
+/** So many deaths in a row that came too soon are more than bad luck. */
+const MANY_YOUNG_DEATHS = 3;
+/** How often it is looked whether the executable was replaced, in ms. */
+const LOOK_MS = 1000;
 /** A process that retires ends by itself well within this. */
 const RETIRE_MS = 10_000;
 
@@ -27,6 +32,10 @@ export type PoolEvent =
   | { type: "retiring"; pid: number; why: string }
   /** The task files do not load; `kept`: the process that has loaded them before goes on. */
   | { type: "fault"; pid: number; message: string; kept: boolean }
+  /** The path of the executable leads to another file, or to none: processes are started from a copy. */
+  | { type: "replaced"; path: string }
+  /** No process can be started, or all of them end as soon as they are. It is tried again. */
+  | { type: "failing"; reason: string }
   /** `unexpected`: nobody asked for it. */
   | { type: "exited"; pid: number; code: number; signal: string | null; unexpected: boolean };
 
@@ -51,6 +60,10 @@ export class PoolKeeper {
   /** Deaths in a row that came too soon. */
   #youngDeaths = 0;
   #restart: ReturnType<typeof setTimeout> | undefined;
+  readonly #executable = new OwnExecutable();
+  #looking: ReturnType<typeof setInterval> | undefined;
+  /** Counts what was to be started: of two that wait for a copy of the executable, the later one counts. */
+  #turn = 0;
 
   constructor({ start, onEvent = () => {}, frozenMs }: PoolKeeperOptions) {
     this.#start = start;
@@ -62,7 +75,8 @@ export class PoolKeeper {
   start(): void {
     if (this.#started || this.#stopped) return;
     this.#started = true;
-    this.#current = this.#spawn();
+    this.#current = this.#spawn(this.#executable.original);
+    this.#looking = setInterval(() => void this.#look(), LOOK_MS);
   }
 
   /**
@@ -74,14 +88,16 @@ export class PoolKeeper {
     this.#start = { ...this.#start, ...work };
     void this.#candidate?.killAfter(0);
     clearTimeout(this.#restart);
-    this.#candidate = this.#spawn();
+    void this.#startNext("candidate");
   }
 
   /** Lets the tasks that run finish for at most `graceMs`, then ends the process for good. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#restart);
+    clearInterval(this.#looking);
     await Promise.all([...this.#children].map((child) => child.stop(graceMs)));
+    await this.#executable.close();
   }
 
   /** Kills the process with this pid, if it is one of this keeper's; another takes its place. */
@@ -89,16 +105,59 @@ export class PoolKeeper {
     for (const child of this.#children) if (child.pid === pid) void child.killAfter(0);
   }
 
-  #spawn(): PoolChild {
+  #spawn({ path, release }: Startable): PoolChild {
     const startedAt = performance.now();
     const child: PoolChild = new PoolChild(this.#start, {
-      hear: (news) => this.#hear(child, news),
+      hear: (news) => {
+        // It has read all that it needs.
+        release();
+        this.#hear(child, news);
+      },
       frozen: (ms) => this.#onEvent({ type: "frozen", pid: child.pid, ms }),
-    }, this.#frozenMs);
+    }, { path, frozenMs: this.#frozenMs });
     this.#children.add(child);
     this.#onEvent({ type: "started", pid: child.pid });
-    void child.ended.then((status) => this.#ended(child, { ...status, startedAt }));
+    void child.ended.then((status) => {
+      release();
+      this.#ended(child, { ...status, startedAt });
+    });
     return child;
+  }
+
+  /** Starts the next process, from a copy of the executable where it must be; tries again where it cannot. */
+  async #startNext(as: "current" | "candidate"): Promise<void> {
+    const turn = ++this.#turn;
+    let program: Startable | undefined;
+    try {
+      program = await this.#executable.startable();
+      if (this.#stopped || turn !== this.#turn) return program.release();
+      const child = this.#spawn(program);
+      if (as === "candidate") this.#candidate = child;
+      else this.#current = child;
+    } catch (error) {
+      program?.release();
+      if (this.#stopped || turn !== this.#turn) return;
+      if (program && error instanceof Deno.errors.PermissionDenied) {
+        this.#executable.refuse(program);
+      }
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#onEvent({ type: "failing", reason });
+      this.#delayNext(as);
+    }
+  }
+
+  async #look(): Promise<void> {
+    if (!this.#executable.isReplaced) return;
+    clearInterval(this.#looking);
+    const { path } = this.#executable;
+    try {
+      // Whether that can be done is best known before it must be.
+      (await this.#executable.startable()).release();
+      if (!this.#stopped) this.#onEvent({ type: "replaced", path });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (!this.#stopped) this.#onEvent({ type: "failing", reason });
+    }
   }
 
   #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true }>): void {
@@ -152,15 +211,16 @@ export class PoolKeeper {
   #spawnAgain(): void {
     // A candidate takes over as soon as it can.
     if (this.#stopped || this.#candidate) return;
+    this.#delayNext("current");
+    const deaths = this.#youngDeaths;
+    if (deaths === MANY_YOUNG_DEATHS) {
+      this.#onEvent({ type: "failing", reason: "each ends as soon as it is started" });
+    }
+  }
+
+  #delayNext(as: "current" | "candidate"): void {
     const deaths = this.#youngDeaths++;
     const delayMs = deaths === 0 ? 0 : Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (deaths - 1));
-    this.#restart = setTimeout(() => {
-      try {
-        this.#current = this.#spawn();
-      } catch {
-        // The executable is gone, maybe only while another release takes its place.
-        this.#spawnAgain();
-      }
-    }, delayMs);
+    this.#restart = setTimeout(() => void this.#startNext(as), delayMs);
   }
 }

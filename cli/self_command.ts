@@ -38,12 +38,15 @@ export const COMPILE_INCLUDES: readonly string[] = [
   "server/engine/sqlite/store_thread.ts",
 ];
 
-/** The command that runs sd with `args`, as this process was run, and with `flags` of `deno run` beside. */
+/**
+ * The command that runs sd with `args`, as this process was run, and with `flags` of `deno run` beside; by the
+ * executable at `path`, which must be the one that runs this process, or a copy of it.
+ */
 export function selfCommand(
   args: readonly string[],
   flags: readonly string[] = [],
+  path = Deno.execPath(),
 ): { path: string; args: string[] } {
-  const path = Deno.execPath();
   if (Deno.build.standalone) return { path, args: [...args] };
   const main = new URL("../main.ts", import.meta.url);
   return {

@@ -17,6 +17,12 @@ export interface WatchedPoolOptions extends PoolKeeperOptions {
   /** The arguments that named the task files: they are watched. */
   readonly watch?: readonly string[] | undefined;
   readonly warn: (message: string) => void;
+  /** Nothing runs until it is mended. */
+  readonly error: (message: string) => void;
+  /** What the person who runs it must start again to mend it. */
+  readonly command: "sd serve" | "sd work";
+  /** There is something to mend, or, where nothing is given, no more. */
+  readonly notice?: (notice: { message: string; cure: string } | undefined) => void;
   readonly info: (message: string) => void;
 }
 
@@ -30,6 +36,10 @@ export class WatchedPool {
   /** There while imports are fetched. */
   #fetching: AbortController | undefined;
   #toldFetchFault: string | undefined;
+  /** Why no process can be started; nothing where one can. */
+  #failure: string | undefined;
+  /** That the executable was replaced. */
+  #replaced: string | undefined;
 
   constructor(options: WatchedPoolOptions) {
     this.#options = options;
@@ -69,7 +79,11 @@ export class WatchedPool {
     const elsewhere = thoseToFetch(files.map(({ path }) => path));
     if (elsewhere.length === 0) return next();
     const { signal } = this.#fetching = new AbortController();
-    fetchImports(elsewhere, signal).then((fault) => {
+    fetchImports(elsewhere, signal).catch((error: unknown) => {
+      // Deno itself cannot be started: it was removed.
+      if (signal.aborted || error instanceof Deno.errors.NotFound) return String(error);
+      throw error;
+    }).then((fault) => {
       if (signal.aborted) return;
       this.#fetching = undefined;
       // What is missing the worker process tells of as well, with its line; what is in the cache will do.
@@ -90,7 +104,20 @@ export class WatchedPool {
     this.#options.onEvent?.(event);
     const { warn, info } = this.#options;
     switch (event.type) {
+      case "replaced":
+        this.#replaced =
+          `${event.path} was replaced or removed; worker processes are started from a ` +
+          "copy of what runs";
+        warn(`${this.#replaced}. For the new one: restart ${this.#options.command}`);
+        this.#notify();
+        break;
+      case "failing":
+        this.#failing(event.reason);
+        break;
       case "ready":
+        if (this.#failure !== undefined) info("worker processes can be started again");
+        this.#failure = undefined;
+        this.#notify();
         this.#toldFault = "";
         this.#wasReady = true;
         this.#firstReady.resolve();
@@ -120,6 +147,25 @@ export class WatchedPool {
           }; another is started`,
         );
     }
+  }
+
+  #failing(reason: string): void {
+    const { error, command } = this.#options;
+    // What is wrong with task files was said, and restarting does not mend it.
+    if (this.#toldFault !== "" || this.#failure === reason) return;
+    this.#failure = reason;
+    error(
+      `no worker process can be started: ${reason}; trying again. To mend it: restart ${command}`,
+    );
+    this.#notify();
+  }
+
+  #notify(): void {
+    const message = this.#failure === undefined
+      ? this.#replaced
+      : `no worker process can be started: ${this.#failure}`;
+    const cure = `restart ${this.#options.command}`;
+    this.#options.notice?.(message === undefined ? undefined : { message, cure });
   }
 
   #fault({ message, kept }: { message: string; kept: boolean }): void {

@@ -53,6 +53,7 @@ async function checkConnection(choice: ServerChoice): Promise<Check[]> {
       checkClock(skewMs),
       checkEngine(stats),
       checkWorkers(stats),
+      ...(stats.notices ?? []).map((notice) => warning("server", notice)),
     ];
   } catch (error) {
     const isAnswer = reportOf(error)?.code === "unauthorized";

@@ -178,6 +178,13 @@ export interface Progress {
   note?: string;
 }
 
+/** Something that the person who runs the server should mend. */
+export interface Notice {
+  message: string;
+  /** What mends it. */
+  cure: string;
+}
+
 /** What `get` answers. Times are RFC 3339. */
 export interface TaskView {
   task_id: string;
@@ -251,4 +258,6 @@ export interface ServerStats {
   /** Each worker process, and what it holds; at most 100. */
   pools: PoolView[];
   connections: number;
+  /** What is to be mended now; absent while there is nothing. */
+  notices?: Notice[];
 }

@@ -19,6 +19,8 @@ export interface Log {
   info(room: string, message: string): void;
   /** What an operator may have to mend. */
   warn(room: string, message: string): void;
+  /** What stands still until it is mended. */
+  error(room: string, message: string): void;
   /** An unexpected error, with its stack: a fault of sd itself. */
   bug(room: string, error: unknown): void;
 }
@@ -55,6 +57,7 @@ export function openLog({ format, level, write = say, now = Date.now }: LogOptio
   return {
     info: (room, message) => tell("info", room, message),
     warn: (room, message) => tell("warn", room, message),
+    error: (room, message) => tell("error", room, message),
     bug: (room, error) => tell("error", room, stackOf(error)),
   };
 }

@@ -1,6 +1,10 @@
-/** Counts since the server started; every room that counts holds the one object. */
+/** Counts since the server started, and what is to be mended now; every room that counts holds the one object. */
+
+import type { Notice } from "../protocol/task.ts";
 
 export class Metrics {
+  /** By what they are about. */
+  readonly notices = new Map<string, Notice>();
   submitted = 0;
   finished = 0;
   connections = 0;

@@ -152,6 +152,7 @@ export function startServer(options: ServerOptions): Server {
     work: config.work,
     watch: config.watch,
     log,
+    notices: metrics.notices,
   });
   if (!pool) started.resolve();
   else pool.loaded.catch(started.reject);

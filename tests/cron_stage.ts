@@ -39,6 +39,7 @@ export class CronStage {
     const log = {
       info: line,
       warn: line,
+      error: line,
       bug: (_: string, error: unknown) => line("", `BUG ${error}`),
     };
     const book = new CronBook(engine.settings, (message) => line("", message));

@@ -51,6 +51,7 @@ export class TestServer implements AsyncDisposable {
     const log: Log = {
       info: line,
       warn: line,
+      error: (room, message) => line(room, `ERROR ${message}`),
       bug: (room, error) => line(room, `BUG ${error instanceof Error ? error.stack : error}`),
     };
     const { secret = newPoolSecret() } = options;

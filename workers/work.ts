@@ -80,6 +80,8 @@ async function supervise(supervision: Supervision): Promise<number> {
     watch,
     warn: tell,
     info: tell,
+    error: tell,
+    command: "sd work",
     onEvent(event) {
       // The process itself has said why.
       if (event.type === "exited" && event.code === EXIT.unauthorized) {

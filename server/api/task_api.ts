@@ -260,6 +260,7 @@ export class TaskApi {
       ops: opLoads(ops, clock.aheadMs),
       pools: poolViews(runners),
       connections: metrics.connections,
+      ...(metrics.notices.size > 0 && { notices: [...metrics.notices.values()] }),
     };
   }
 

@@ -6,6 +6,7 @@
 import { WatchedPool } from "../../cli/watched_pool.ts";
 import type { PoolStart, PoolWork } from "../../protocol/pool_start.ts";
 import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 
 export interface LocalPoolOptions {
   readonly server: PoolStart["server"];
@@ -15,17 +16,24 @@ export interface LocalPoolOptions {
   /** The arguments that named the task files, where they are to be loaded again when they change. */
   readonly watch: readonly string[] | undefined;
   readonly log: Log;
+  readonly notices: Metrics["notices"];
 }
 
 /** What the server's own pool calls itself on its work link. */
 export const LOCAL_POOL = "local";
 
 export function openLocalPool(options: LocalPoolOptions): WatchedPool {
-  const { server, secret, workers, work, watch, log } = options;
+  const { server, secret, workers, work, watch, log, notices } = options;
   return new WatchedPool({
     start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
     watch,
     warn: (message) => log.warn("server", message),
     info: (message) => log.info("server", message),
+    error: (message) => log.error("server", message),
+    command: "sd serve",
+    notice(notice) {
+      if (notice) notices.set("pool", notice);
+      else notices.delete("pool");
+    },
   });
 }

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { VERSION } from "../../cli/version.ts";
-import { needing } from "../needs.ts";
+import { isInstalled, needing } from "../needs.ts";
 
 const BINARY = Deno.env.get("SD_BINARY");
 const withBinary = needing("SD_BINARY", BINARY !== undefined);
@@ -26,8 +26,8 @@ class Installed implements Disposable {
       args,
       cwd: this.folder,
       clearEnv: true,
-      env: { HOME: this.folder, PATH: "/nowhere", ...options.env },
       ...options,
+      env: { HOME: this.folder, PATH: "/nowhere", ...options.env },
     });
   }
 
@@ -60,11 +60,12 @@ async function untilNoneLeft(folder: string): Promise<void> {
 }
 
 /** Starts `sd serve` with `args` more; answers the process, its address, and its lines on stderr so far. */
-async function serve(sd: Installed, args: string[] = []) {
+async function serve(sd: Installed, args: string[] = [], env: Record<string, string> = {}) {
   const child = sd.command(["serve", "--port", "0", "--workers", "2", ...args], {
     stderr: "piped",
     stdout: "null",
     stdin: "null",
+    env,
   }).spawn();
   const lines: string[] = [];
   const ready = Promise.withResolvers<void>();
@@ -246,4 +247,131 @@ async function takesTypeScript(sd: Installed): Promise<boolean> {
     /deno ([\d.]+)/.exec(stdout)?.[1]?.split(".").map(Number) ??
       [];
   return major > 2 || (major === 2 && (minor > 8 || (minor === 8 && patch >= 2)));
+}
+
+/** How the file of the executable goes while it runs; each `sd upgrade` of a package manager is one of these. */
+const REPLACEMENTS: [how: string, replace: (path: string) => void][] = [
+  ["replaced by a rename", (path) => {
+    // Nothing that is started from the new file can be a worker process of this server.
+    Deno.writeTextFileSync(`${path}.new`, "#!/bin/sh\nexit 9\n", { mode: 0o755 });
+    Deno.renameSync(`${path}.new`, path);
+  }],
+  ["removed", (path) => Deno.removeSync(path)],
+];
+
+for (const [how, replace] of REPLACEMENTS) {
+  Deno.test({
+    ...withBinary(`the executable is ${how} while it serves: its workers are replaced, and say so`),
+    async fn() {
+      assert(BINARY, "SD_BINARY must name the executable in CI");
+      using sd = new Installed(BINARY);
+      using other = new Installed(BINARY);
+      const { child, talk, lines, server } = await serve(sd);
+      const env = { SD_SERVER: server };
+      const submit = (payload: string, ...flags: string[]) =>
+        other.run(["submit", payload, ...flags], env);
+      const long = submit('{"op":"sleep","ms":1500}');
+      const before = await workerProcesses(sd.folder);
+      assertEquals(before.length, 1);
+      replace(sd.path);
+      for (let round = 0; round < 2; round++) {
+        for (const pid of await workerProcesses(sd.folder)) Deno.kill(pid, "SIGKILL");
+        const { code, stdout } = await submit(`{"op":"square","n":${round + 7}}`);
+        assertEquals([code, stdout], [0, `${(round + 7) ** 2}\n`]);
+      }
+      assertEquals((await long).stdout, "1500\n");
+      await said(lines, "was replaced or removed");
+      assertMatch(lines.join("\n"), /copy of what runs. For the new one: restart sd serve/);
+      const doctor = await other.run(["doctor"], env);
+      assertMatch(doctor.stdout + doctor.stderr, /was replaced or removed/);
+      assertMatch(doctor.stdout + doctor.stderr, /restart sd serve/);
+      child.kill("SIGTERM");
+      assertEquals((await child.status).code, 0);
+      await talk;
+      await untilNoneLeft(sd.folder);
+      assertEquals(leftOver(sd.folder), [], "no copy is left");
+    },
+  });
+}
+
+Deno.test({
+  ...withBinary("an executable that was removed, and cannot be copied, says at once what to do"),
+  async fn() {
+    assert(BINARY, "SD_BINARY must name the executable in CI");
+    using sd = new Installed(BINARY);
+    using other = new Installed(BINARY);
+    const tmp = `${sd.folder}/no-folder`;
+    const { child, talk, lines, server } = await serve(sd, ["--engine", "memory:"], {
+      XDG_STATE_HOME: "/proc/nothing",
+      TMPDIR: tmp,
+    });
+    const env = { SD_SERVER: server };
+    Deno.removeSync(sd.path);
+    await said(lines, "error: no worker process can be started");
+    assertMatch(lines.join("\n"), /To mend it: restart sd serve/);
+    const doctor = await other.run(["doctor"], env);
+    assertMatch(doctor.stdout + doctor.stderr, /no worker process can be started/);
+    // Once there is a folder, work goes on.
+    Deno.mkdirSync(tmp);
+    for (const pid of await workerProcesses(sd.folder)) Deno.kill(pid, "SIGKILL");
+    const { stdout } = await other.run(["submit", '{"op":"square","n":9}'], env);
+    assertEquals(stdout, "81\n");
+    await said(lines, "worker processes can be started again");
+    child.kill("SIGTERM");
+    await child.status;
+    await talk;
+    await untilNoneLeft(sd.folder);
+  },
+});
+
+const withStrace = needing(
+  "SD_BINARY and strace",
+  BINARY !== undefined && await isInstalled("strace"),
+);
+
+Deno.test({
+  ...withStrace("the executable neither reads nor writes code in the shared temporary folder"),
+  async fn() {
+    assert(BINARY, "SD_BINARY must name the executable in CI");
+    using sd = new Installed(BINARY);
+    const trace = `${sd.folder}/trace`;
+    const tmp = `${sd.folder}/shared`;
+    Deno.mkdirSync(tmp);
+    const { code } = await new Deno.Command("strace", {
+      args: ["-f", "-e", "trace=%file", "-o", trace, sd.path, "submit", "x"],
+      env: { SD_SERVER: "127.0.0.1:1", HOME: sd.folder, TMPDIR: tmp },
+      stderr: "null",
+    }).output();
+    assertEquals(code, 3, "it ran to its end: there is no such server");
+    const touched = Deno.readTextFileSync(trace).split("\n").filter((line) => line.includes(tmp));
+    assertEquals(touched, []);
+    assertEquals([...Deno.readDirSync(tmp)], []);
+  },
+});
+
+/** Worker processes of the executable in `folder`, or of copies of it there. */
+async function workerProcesses(folder: string): Promise<number[]> {
+  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "pid=,args="] }).output();
+  return new TextDecoder().decode(stdout).split("\n")
+    .map((line) => /^\s*(\d+) (\S+) work --pool$/.exec(line))
+    .filter((match) => match?.[2]?.startsWith(folder))
+    .map((match) => Number(match?.[1]));
+}
+
+async function said(lines: readonly string[], text: string): Promise<void> {
+  const end = Date.now() + 60_000;
+  while (!lines.some((line) => line.includes(text))) {
+    assert(Date.now() < end, `it never said "${text}": ${lines.join("\n")}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Copies of the executable under `folder`. */
+function leftOver(folder: string): string[] {
+  const found: string[] = [];
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    if (name.startsWith("sd-executable-")) found.push(name);
+    else if (isDirectory) found.push(...leftOver(`${folder}/${name}`));
+  }
+  return found;
 }

@@ -160,6 +160,7 @@ Deno.test("a loop of the dispatcher that never settles lets timers run, and is l
   const log = {
     info: () => {},
     warn: () => {},
+    error: () => {},
     bug: (_room: string, error: unknown) => void bugs.push(String(error)),
   };
   const none = new Map();
