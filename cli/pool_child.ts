@@ -10,7 +10,7 @@ import { environmentFor } from "./sandbox_flags.ts";
 import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
-const MAX_CONTROL_BYTES = 64 * 1024;
+const MAX_CONTROL_BYTES = 1024 * 1024;
 
 /** How often a process is asked whether it is alive, in ms. */
 const ASK_MS = 1000;

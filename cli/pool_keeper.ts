@@ -10,6 +10,7 @@ import type { PoolNews, PoolStart, PoolWork } from "../protocol/pool_start.ts";
 import { EXIT } from "./exit.ts";
 import { OwnExecutable, type Startable } from "./own_executable.ts";
 import { PoolChild } from "./pool_child.ts";
+import { SingleKeeper } from "./single_keeper.ts";
 
 /** One that ends sooner has died young: if that goes on, its successors wait. */
 const YOUNG_MS = 1000;
@@ -49,6 +50,7 @@ export interface PoolKeeperOptions {
 export class PoolKeeper {
   readonly #onEvent: (event: PoolEvent) => void;
   readonly #children = new Set<PoolChild>();
+  readonly #singles: SingleKeeper;
   readonly #frozenMs: number | undefined;
   #start: Omit<PoolStart, "nonce">;
   /** The process that takes tasks; others in `#children` are about to end. */
@@ -69,6 +71,11 @@ export class PoolKeeper {
     this.#start = start;
     this.#frozenMs = frozenMs;
     this.#onEvent = onEvent;
+    this.#singles = new SingleKeeper(this.#executable, {
+      started: (pid) => onEvent({ type: "started", pid }),
+      fault: (message) => onEvent({ type: "fault", pid: 0, message, kept: false }),
+      frozen: (pid, ms) => onEvent({ type: "frozen", pid, ms }),
+    });
   }
 
   /** Starts the process, once; a keeper that was stopped stays so. Throws where it cannot. */
@@ -96,7 +103,10 @@ export class PoolKeeper {
     this.#stopped = true;
     clearTimeout(this.#restart);
     clearInterval(this.#looking);
-    await Promise.all([...this.#children].map((child) => child.stop(graceMs)));
+    await Promise.all([
+      this.#singles.stop(graceMs),
+      ...[...this.#children].map((child) => child.stop(graceMs)),
+    ]);
     await this.#executable.close();
   }
 
@@ -161,9 +171,11 @@ export class PoolKeeper {
   }
 
   #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true }>): void {
-    if ("ready" in news) this.#promote(child);
-    else if ("retiring" in news) this.#retire(child, news.retiring);
-    else {
+    if ("ready" in news) {
+      this.#promote(child);
+      if (this.#current === child) this.#singles.use(this.#start, news.single);
+    } else if ("retiring" in news) this.#retire(child, news.retiring);
+    else if ("fault" in news) {
       const kept = child !== this.#current && this.#current !== undefined;
       this.#onEvent({ type: "fault", pid: child.pid, message: news.fault, kept });
     }

@@ -36,7 +36,9 @@ export function opDetails(view: OpView): string {
     ["workers", String(workers)],
     ...(paused ? [["paused", `go on with: sd resume ${op}`]] : []),
     ...optionsOf(view),
-    ...(view.isolate ? [["isolate", "a fresh worker for each run"]] : []),
+    ...(view.isolate
+      ? [["isolate", `a fresh ${view.isolate === true ? "worker" : "process"} for each run`]]
+      : []),
     ...(permissions ? [["permissions", permissions.join(", ") || "none"]] : []),
     ...(schema ? [["schema", schema.vendor]] : []),
   ];
@@ -53,7 +55,7 @@ function optionsText(view: OpView): string {
     ...(paused ? ["paused"] : []),
     ...optionsOf(view).map((option) => option.join(" ")),
     ...(schema ? [`${schema.vendor} schema`] : []),
-    ...(isolate ? ["isolated"] : []),
+    ...(isolate ? [isolate === true ? "isolated" : "own process"] : []),
     ...(permissions ? permissions.length > 0 ? permissions : ["no permissions"] : []),
   ].join(", ");
 }

@@ -34,8 +34,8 @@ export interface OpSpec {
   schema?: SchemaSpec;
   /** What its task code may do, where that is less than the worker process allows, like `net=api.example.com`. */
   permissions?: string[];
-  /** Each run has a fresh worker. */
-  isolate?: true;
+  /** Each run has a fresh worker, or a process of its own. */
+  isolate?: true | "process";
 }
 
 /** `specs` as a worker process may tell them: JSON Schemas that are too long or too deep are left out. */

@@ -39,6 +39,15 @@ export const BUILTIN_WORK: PoolWork = {
   maxMemoryBytes: 1024 * 1024 * 1024,
 };
 
+/** An op whose runs have a process each, as a process of the pool has found it. */
+export interface SingleOp {
+  op: string;
+  /** The task file, as it was named on the command line. */
+  file: string;
+  /** What its runs may do; absent: what those of all ops may. */
+  permissions?: TaskPermissions;
+}
+
 /** First line on the child's stdin. */
 export interface PoolStart extends PoolWork {
   server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
@@ -48,6 +57,8 @@ export interface PoolStart extends PoolWork {
   pool?: string;
   /** Connect again when the link is lost (`sd work`), or leave at once (the server's own pool). */
   reconnect: boolean;
+  /** It takes one task of these ops, and ends with it. */
+  single?: SingleOp[];
   /** The child proves with it that a line on its stdout comes from the pool and not from a task. */
   nonce: string;
 }
@@ -62,7 +73,9 @@ export type ParentOrder =
 /** On the child's stdout. Each carries the nonce of the start, so that no task can say it. */
 export type PoolNews =
   /** Connected: the server hands it tasks from now on. */
-  | { nonce: string; ready: true }
+  | { nonce: string; ready: true; single: SingleOp[] }
+  /** It has been given its only task, which may run for so many ms. */
+  | { nonce: string; taken: number }
   /** This process ends soon, for the reason that is told; start another now. */
   | { nonce: string; retiring: string }
   /** The task files do not load, and here is why; this process ends. */

@@ -40,6 +40,8 @@ export interface WorkHello {
   pid: number;
   /** Which pool this is: `local` is the server's own; another process of the same name takes its place. */
   pool?: string;
+  /** It runs one task, of an op that asks for a process of its own, and ends. */
+  single?: true;
   /** It writes `alive` as often as the server asks: silence means that it is frozen, or cut off. */
   alive?: true;
 }

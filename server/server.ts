@@ -223,7 +223,9 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
       schemas.joined(link);
       dispatcher.attach(link);
       if (link.pool === LOCAL_POOL) onOwnPool();
-      else log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
+      else if (!link.isSingle) {
+        log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
+      }
     },
     forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]) {
       log.warn("security", tellForged(link.pid, what, tasks));
@@ -232,6 +234,7 @@ function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPo
       dispatcher.detach(link);
       ops.remove(link);
       schemas.left(link);
+      if (link.isSingle) return;
       if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
       // It may be frozen, and would not see that its link has ended.
       else if (link.isCutOff) endOwn(link.pid);

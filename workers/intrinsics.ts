@@ -112,7 +112,8 @@ class Search {
   }
 
   run(): Intrinsics {
-    for (let object = this.#waiting.pop(); object; object = this.#waiting.pop()) this.#look(object);
+    // In the order in which they were found, so that each has its shortest path.
+    for (let i = 0; i < this.#waiting.length; i++) this.#look(this.#waiting[i]!);
     return this;
   }
 

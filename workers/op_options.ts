@@ -114,9 +114,10 @@ function readRateText(op: string, rate: unknown): string | undefined {
   }
 }
 
-function readIsolate(op: string, isolate: unknown): true | undefined {
+function readIsolate(op: string, isolate: unknown): true | "process" | undefined {
   if (isolate === undefined || typeof isolate === "boolean") return isolate || undefined;
-  throw new Error(`${op}.options.isolate is true or false; this is ${show(isolate)}`);
+  if (isolate === "process") return isolate;
+  throw new Error(`${op}.options.isolate is true, false or "process"; this is ${show(isolate)}`);
 }
 
 function readPermissions(op: string, permissions: unknown): TaskPermissions | undefined {

@@ -8,6 +8,9 @@ import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
 
+type Body<News> = News extends unknown ? Omit<News, "nonce"> : never;
+type NewsBody = Body<PoolNews>;
+
 export class ParentPipe {
   readonly #splitter = new LineSplitter(MAX_LINE_BYTES);
   readonly #buffer = new Uint8Array(4096);
@@ -33,8 +36,8 @@ export class ParentPipe {
   }
 
   /** Tells the parent how this process is. */
-  tell(news: { ready: true } | { retiring: string } | { fault: string } | { alive: true }): void {
-    const message: PoolNews = { nonce: this.#nonce, ...news };
+  tell(news: NewsBody): void {
+    const message = { nonce: this.#nonce, ...news } as PoolNews;
     print(JSON.stringify(message));
   }
 

@@ -56,6 +56,8 @@ export type PoolOps = Pick<
 
 export interface PoolOptions {
   readonly workers: number;
+  /** It will be given one task in all. */
+  readonly isSingle?: boolean;
   readonly ops: PoolOps;
   /** A worker's share. */
   readonly maxMemoryBytes: number;
@@ -82,7 +84,7 @@ export class Pool implements ThreadListener, WatchedPool {
   #lateMs = 0;
 
   constructor(options: PoolOptions) {
-    const { workers, ops, maxMemoryBytes, sink, listener } = options;
+    const { workers, isSingle = false, ops, maxMemoryBytes, sink, listener } = options;
     this.#options = options;
     this.#backlog = new Backlogs(ops);
     this.#seating = new Seating(this.#backlog);
@@ -95,7 +97,7 @@ export class Pool implements ThreadListener, WatchedPool {
     this.#watch = new ThreadWatch(this, { stopper: this.#stopper, progress: this.#progress });
     this.#memory = new MemoryWatch({ shareBytes: maxMemoryBytes });
     this.#lives = new LifeWatch(this.#threads, (thread) => this.giveUp(thread));
-    this.#credit = creditFor(Array(workers).fill(UNKNOWN_MICROS));
+    this.#credit = isSingle ? 1 : creditFor(Array(workers).fill(UNKNOWN_MICROS));
   }
 
   /** Starts the workers; tasks may come before they have loaded. */
@@ -282,7 +284,8 @@ export class Pool implements ThreadListener, WatchedPool {
 
   /** The worker has run what it is for: another takes its place. */
   async #retireThread(thread: Thread): Promise<void> {
-    if (!this.#threads.includes(thread)) return;
+    // With a single task, the process ends as well.
+    if (this.#options.isSingle || !this.#threads.includes(thread)) return;
     const hasEnded = await thread.farewell();
     if (this.#closed || !this.#threads.includes(thread)) return;
     if (!hasEnded) this.#options.listener.spoilt(NEVER_ENDS);
@@ -303,8 +306,7 @@ export class Pool implements ThreadListener, WatchedPool {
   }
 
   #newThread(profile: Profile): Thread {
-    const { ops } = this.#options;
-    return new Thread({ profile, ops, sink: this.#sink, listener: this });
+    return new Thread({ profile, ops: this.#options.ops, sink: this.#sink, listener: this });
   }
 
   #dispatch(): void {
@@ -335,7 +337,7 @@ export class Pool implements ThreadListener, WatchedPool {
     this.#watch.looked(awake.asleepMs);
     if (!this.#closed) this.#weigh(now);
     this.#dispatch();
-    if (this.#closed) return;
+    if (this.#closed || this.#options.isSingle) return;
     this.#tellCredit(creditFor(micros));
     const wait = this.#backlog.size / micros.reduce((rate, each) => rate + 1 / each, 0);
     const excess = Math.min(this.held - this.#credit, this.#backlog.size);

@@ -13,6 +13,7 @@ import { SdError } from "../protocol/errors.ts";
 import { SealError } from "../protocol/link_seal.ts";
 import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
 import {
+  type LeasedTaskMessage,
   type PoolReport,
   type RetireReason,
   type ServerOrder,
@@ -74,9 +75,11 @@ class PoolProcess implements PoolListener, ResultSink {
   constructor(start: PoolStart, parent: ParentPipe) {
     this.#start = start;
     this.#parent = parent;
-    this.#library = new TaskLibrary(start, () => this.spoilt("a schema checks without end"));
+    const stuck = () => this.spoilt("a schema checks without end");
+    this.#library = new TaskLibrary(start, { stuck, single: start.single });
     this.#pool = new Pool({
       workers: start.workers,
+      isSingle: start.single !== undefined,
       ops: this.#library,
       maxMemoryBytes: start.maxMemoryBytes,
       sink: this,
@@ -127,7 +130,8 @@ class PoolProcess implements PoolListener, ResultSink {
   broken(message: string): void {
     // The library is about to say the same of all workers.
     if (!this.#isLoaded) return;
-    say(`[worker] a worker cannot start: ${message}`);
+    if (this.#start.single) this.#parent.tell({ fault: message });
+    else say(`[worker] a worker cannot start: ${message}`);
     this.#ended.resolve(EXIT.internal);
   }
 
@@ -216,7 +220,7 @@ class PoolProcess implements PoolListener, ResultSink {
       server,
       secret: this.#start.secret,
       hello: this.#hello(),
-      accept: (lines) => this.#pool.accept(lines),
+      accept: (lines) => this.#accept(lines),
       order: (order) => this.#obey(order),
       leases: () => this.#pool.leases(),
       // The server's own workers are told by their parent when it is gone.
@@ -225,7 +229,7 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#link = link;
     this.#linkedAt = performance.now();
     this.#toldLoss = "";
-    this.#parent.tell({ ready: true });
+    this.#parent.tell({ ready: true, single: this.#library.single });
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
     if (reconnect) say(`[worker] ${many} connected to ${formatTarget(server)}`);
     await link.run();
@@ -242,8 +246,27 @@ class PoolProcess implements PoolListener, ResultSink {
       ops: this.#library.specs,
       pid: Deno.pid,
       alive: true,
+      ...(this.#start.single && { single: true }),
       ...(pool === undefined ? {} : { pool }),
     };
+  }
+
+  #accept(lines: string[]): void {
+    const [line = ""] = lines;
+    this.#pool.accept(lines);
+    if (!this.#start.single) return;
+    // No other task comes after this, and the process ends with the one it has.
+    this.line(JSON.stringify({ credit: 0 } satisfies PoolReport));
+    this.#parent.tell({ taken: (JSON.parse(line) as LeasedTaskMessage).timeout });
+    void this.#endWithTask();
+  }
+
+  async #endWithTask(): Promise<void> {
+    while (this.#pool.held > 0) await delay(POLL_MS);
+    if (this.#leaving) return;
+    await this.#leave(0);
+    // Whatever the task has left behind.
+    endNow();
   }
 
   #obey(order: ServerOrder): void {

@@ -26,8 +26,8 @@ export class Profiles {
   readonly base: Profile;
   readonly #all = new Map<string, Profile>();
 
-  constructor(permissions: TaskPermissions) {
-    this.base = this.of({ permissions, isolate: false });
+  constructor(permissions: TaskPermissions, isolate = false) {
+    this.base = this.of({ permissions, isolate });
   }
 
   of(profile: Profile): Profile {

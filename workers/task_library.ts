@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { readTaskSource, stampOf, type TaskSource } from "../cli/task_source.ts";
 import { MAX_OPS } from "../protocol/limits.ts";
 import { type OpSpec, tellable } from "../protocol/op_spec.ts";
-import type { PoolWork } from "../protocol/pool_start.ts";
+import type { PoolWork, SingleOp } from "../protocol/pool_start.ts";
 import type { SchemaFault } from "../protocol/work_message.ts";
 import { BUILTIN_OPS } from "./builtin.ts";
 import type { FoundOp } from "./inspect_message.ts";
@@ -22,6 +22,13 @@ import {
 } from "./profile.ts";
 import type { TaskModule } from "./task_modules.ts";
 
+export interface LibraryOptions {
+  /** See `Inspector`. */
+  readonly stuck: () => void;
+  /** The process runs one task of these ops, which another process has found. */
+  readonly single?: readonly SingleOp[] | undefined;
+}
+
 export class TaskLibrary {
   readonly modules: readonly TaskModule[];
   readonly #work: PoolWork;
@@ -33,12 +40,15 @@ export class TaskLibrary {
   readonly #specs = new Map<string, OpSpec>([...BUILTIN_OPS.keys()].map((op) => [op, { op }]));
   /** Of ops with a profile of their own. */
   readonly #special = new Map<string, Profile>();
+  readonly #singles = new Map<string, SingleOp>();
+  readonly #isSingle: boolean;
   #inspector: Inspector | undefined;
   #reopening: Promise<void> | undefined;
 
-  /** Reads the text of the files; what is in them is known after `load`. `stuck`: see `Inspector`. */
-  constructor(work: PoolWork, stuck: () => void) {
+  /** Reads the text of the files; what is in them is known after `load`. */
+  constructor(work: PoolWork, { stuck, single }: LibraryOptions) {
     this.#work = work;
+    this.#isSingle = single !== undefined;
     this.#stuck = stuck;
     this.modules = work.taskFiles.map(({ path, name }) => ({
       url: pathToFileURL(path).href,
@@ -47,12 +57,19 @@ export class TaskLibrary {
     this.#sources = work.taskFiles.map(({ path }) => readTaskSource(path));
     this.#files = this.#sources.flatMap(({ files }) => files);
     this.#stamp = stampOf(this.#files);
-    this.#profiles = new Profiles(work.permissions);
+    this.#profiles = new Profiles(work.permissions, this.#isSingle);
+    if (!single) return;
+    this.#specs.clear();
+    for (const { op, file, permissions } of single) {
+      const spec = { op, file, isolate: "process" } as const;
+      this.#add({ spec, place: file, ...(permissions && { permissions }) });
+    }
   }
 
   /** Loads the files. Throws a `LoadFault` for the first thing that is wrong with them. */
   async load(): Promise<void> {
-    if (this.modules.length === 0) return;
+    // Another process has looked at them.
+    if (this.modules.length === 0 || this.#isSingle) return;
     const { inspector, ops } = await Inspector.open(this.#inspection());
     this.#inspector = inspector;
     for (const op of ops) this.#add(op);
@@ -69,6 +86,11 @@ export class TaskLibrary {
 
   get specs(): OpSpec[] {
     return tellable([...this.#specs.values()]);
+  }
+
+  /** The ops whose runs have a process each. */
+  get single(): SingleOp[] {
+    return [...this.#singles.values()];
   }
 
   /** That of all ops that ask for nothing else. */
@@ -141,7 +163,7 @@ export class TaskLibrary {
   }
 
   #add({ spec, place, permissions }: FoundOp): void {
-    const { op, file, isolate = false } = spec;
+    const { op, file = "", isolate = false } = spec;
     const allowed = this.#work.permissions;
     const missing = permissions && notAllowed(permissions, allowed);
     if (missing) {
@@ -149,8 +171,16 @@ export class TaskLibrary {
         `${place}: ${op} asks for more than is allowed; it needs ${missing}`,
       );
     }
-    const profile = this.#profiles.of({ permissions: permissions ?? allowed, isolate });
-    if (profile !== this.base) this.#special.set(op, profile);
+    if (isolate === "process") {
+      this.#singles.set(op, { op, file, ...(permissions && { permissions }) });
+    }
+    if (isolate !== "process" || this.#isSingle) {
+      const profile = this.#profiles.of({
+        permissions: permissions ?? allowed,
+        isolate: isolate !== false,
+      });
+      if (profile !== this.base) this.#special.set(op, profile);
+    }
     const at = this.modules.findIndex(({ name }) => name === file);
     const version = this.#sources[at]?.version;
     this.#specs.set(op, {

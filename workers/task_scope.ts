@@ -57,6 +57,9 @@ export class TaskScope {
   #lastOp: string | undefined = undefined;
   #restedAt = 0;
   #thoroughAt = 0;
+  /** What the look that is under way has found added. */
+  #additions = 0;
+  #firstAddition = "";
   /** Of each op, after how many rests nothing was found changed. */
   readonly #rests = newDictionary<number>();
   #strays = 0;
@@ -127,8 +130,15 @@ export class TaskScope {
     const op = this.#lastOp;
     if (op === undefined) return true;
     this.#restedAt = clock;
+    this.#additions = 0;
     const spoilt = this.#look(op, clock);
     this.#lastOp = undefined;
+    if (this.#additions > 0) {
+      const more = this.#additions > 1 ? ` and ${this.#additions - 1} more` : "";
+      this.#listener?.changed(
+        `a task of ${op} has added ${this.#firstAddition}${more}, which stays for other tasks; ${CURE}`,
+      );
+    }
     if (spoilt === undefined) return true;
     this.#listener?.changed(
       `a task of ${op} has changed ${
@@ -148,11 +158,7 @@ export class TaskScope {
   }
 
   #added(path: string): void {
-    this.#listener?.changed(
-      `a task of ${this.#lastOp} has added ${
-        slice(path, 0, STRAY_CHARS)
-      }, which stays for other tasks; ${CURE}`,
-    );
+    if (++this.#additions === 1) this.#firstAddition = slice(path, 0, STRAY_CHARS);
   }
 
   #caught(owner: TaskOwner | undefined, thrown: unknown): void {

@@ -18,9 +18,9 @@ interface TaskContext {
   /** Aborts when the task shall stop: it was cancelled, or it reached its time limit. */
   readonly signal: AbortSignal;
   /** Says how far the task is, from 0 to 1. As often as is convenient. */
-  progress(fraction: number, note?: string): void;
+  readonly progress: (fraction: number, note?: string) => void;
   /** Keeps a line with the task: `sd logs ID` shows it. `console.log` does the same. */
-  log(...values: unknown[]): void;
+  readonly log: (...values: unknown[]) => void;
 }
 
 /** An error that can say that another attempt is of no use. */
@@ -54,8 +54,8 @@ interface TaskOptions {
   schema?: TaskSchema;
   /** What its runs may do. Default: all that `sd serve --allow-…` allows. */
   permissions?: "none" | TaskPermissions;
-  /** Each run has a fresh worker, where nothing is left of another one. */
-  isolate?: boolean;
+  /** Each run has a fresh worker, where nothing is left of another one, or a process of its own. */
+  isolate?: boolean | "process";
 }
 
 /** `true`: all of it; a list: only those; absent: nothing. */

@@ -77,8 +77,8 @@ function readSpec(op: string, fields: RecordFields): OpSpec {
   const permissions = fields.raw("permissions");
   if (permissions !== undefined) spec.permissions = readPermissions(permissions);
   const isolate = fields.raw("isolate");
-  if (isolate === true) spec.isolate = true;
-  else if (isolate !== undefined) throw wrong("isolate", "true or absent", isolate);
+  if (isolate === true || isolate === "process") spec.isolate = isolate;
+  else if (isolate !== undefined) throw wrong("isolate", 'true, "process" or absent', isolate);
   return spec;
 }
 

@@ -8,7 +8,7 @@ import { readOpSpecs } from "./op_specs.ts";
 
 /** Checks the first line of a work link. Throws `bad_request`; the secret is checked elsewhere. */
 export function readWorkHello(message: JsonObject): WorkHello {
-  const { version, workers, credit, ops, pid, pool, alive } = message;
+  const { version, workers, credit, ops, pid, pool, alive, single } = message;
   const isCount = (value: unknown, max: number) =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
   checkWorkVersion(version);
@@ -16,7 +16,7 @@ export function readWorkHello(message: JsonObject): WorkHello {
     !isCount(workers, MAX_WORKERS) || !isCount(credit, MAX_CREDIT) ||
     !isCount(pid, Number.MAX_SAFE_INTEGER) ||
     (pool !== undefined && typeof pool !== "string") ||
-    (alive !== undefined && alive !== true)
+    (alive !== undefined && alive !== true) || (single !== undefined && single !== true)
   ) {
     throw new SdError("bad_request", "the first line of this work link is not well formed");
   }

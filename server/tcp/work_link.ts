@@ -79,6 +79,8 @@ export class WorkLink implements LineHandler, Runner {
   readonly specs: ReadonlyMap<string, OpSpec>;
   readonly versions: ReadonlyMap<string, string>;
   readonly workers: number;
+  /** It runs one task, of an op that asks for a process of its own, and ends. */
+  readonly isSingle: boolean;
   /** The name of the server's own pool that this is. */
   readonly pool: string | undefined;
   readonly pid: number;
@@ -109,8 +111,11 @@ export class WorkLink implements LineHandler, Runner {
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
     this.#options = options;
-    this.specs = new Map(hello.ops.map((spec) => [spec.op, spec]));
-    this.ops = new Set(this.specs.keys());
+    this.isSingle = hello.single === true;
+    // What is known of an op, the process has said that has loaded its file; one for a single run tells nothing of it.
+    this.specs = new Map(this.isSingle ? [] : hello.ops.map((spec) => [spec.op, spec]));
+    const own = hello.ops.filter(({ isolate }) => (isolate === "process") === this.isSingle);
+    this.ops = new Set(own.map(({ op }) => op));
     this.versions = versionsOf(hello);
     this.workers = hello.workers;
     this.pool = hello.pool;

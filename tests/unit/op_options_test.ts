@@ -78,14 +78,18 @@ Deno.test("counts are integers, at their limits and no further", () => {
   }
 });
 
-Deno.test("a rate stays as it was written, and isolate is a boolean", () => {
+Deno.test("a rate stays as it was written, and isolate is a boolean or a process", () => {
   assertEquals(readOpOptions("f", { rate: "10/m" }).spec, { rate: "10/m" });
   for (const rate of ["10", "0/1s", 5, null, "10/2d"]) {
     assertEquals(refusal({ rate }).startsWith("f.options.rate: a rate is a number of"), true);
   }
   assertEquals(readOpOptions("f", { isolate: true }).spec, { isolate: true });
-  assertEquals(refusal({ isolate: 1 }), "f.options.isolate is true or false; this is 1");
-  assertEquals(refusal({ isolate: null }), "f.options.isolate is true or false; this is null");
+  assertEquals(readOpOptions("f", { isolate: "process" }).spec, { isolate: "process" });
+  assertEquals(refusal({ isolate: 1 }), 'f.options.isolate is true, false or "process"; this is 1');
+  assertEquals(
+    refusal({ isolate: null }),
+    'f.options.isolate is true, false or "process"; this is null',
+  );
 });
 
 Deno.test("permissions are none, or lists and true by their names", () => {
