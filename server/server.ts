@@ -76,7 +76,7 @@ export function startServer(options: ServerOptions): Server {
   const listeners = openListeners(config);
   const metrics = new Metrics();
   const events = new TaskEvents(metrics, clock);
-  const ops = new OpDirectory(config.workers > 0);
+  const ops = new OpDirectory(config.workers > 0, () => clock.awake());
   const pauses = new Pauses(engine.settings, () => dispatcher.kick());
   const dispatcher: Dispatcher = new Dispatcher({
     engine,
@@ -89,9 +89,10 @@ export function startServer(options: ServerOptions): Server {
   });
   const settlement = new Settlement({ engine, events, dispatcher, clock, log, leaseMs });
   const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
-  const janitor = createJanitor({ engine, events, clock, log });
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
   const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
+  const recurringOps = () => book.list().map(({ task }) => task.op);
+  const janitor = createJanitor({ engine, events, clock, log, ops, recurringOps });
   const scheduler: Scheduler = new Scheduler({
     book,
     clock,

@@ -2,7 +2,8 @@
  * Which ops there are, and what their options ask for: what worker processes said when they connected. Where
  * several say different things of one op, the one that came last counts: during a rolling change it
  * is the newer one. An op stays known when its last worker leaves, so that a restart of the workers refuses
- * nobody; unless the pool that it was of has come again without it.
+ * nobody; unless the pool that it was of has come again without it. An hour after the last pool with it has left
+ * it is forgotten, or sooner where very many ops are in that state, but not while tasks of it wait or run.
  */
 
 import type { OpSpec } from "../../protocol/op_spec.ts";
@@ -17,8 +18,22 @@ export interface KnownOp {
   readonly hasSchema: boolean;
 }
 
+/** How long an op is known after its last pool has left, in ms. */
+const KEPT_MS = 3_600_000;
+/** So many ops without a pool are kept as long; of more, those that have been without one the longest go sooner. */
+export const MAX_LEFT_OPS = 1000;
+/** But not before so many ms: the workers may only be restarting. */
+const RESTART_MS = 60_000;
+/** Between two looks at what can be forgotten, in ms. */
+const LOOK_MS = 10_000;
+
 /** While nothing is known of any op. */
 const ANY_OP: KnownOp = { defaults: DEFAULTS, hasSchema: false };
+
+interface Bounds {
+  readonly rates: ReadonlyMap<string, Rate>;
+  readonly limits: ReadonlyMap<string, number>;
+}
 
 class Op implements KnownOp {
   defaults = DEFAULTS;
@@ -26,8 +41,11 @@ class Op implements KnownOp {
   spec: OpSpec;
   /** Who has it now; the one that came last is the last. */
   runners: Runner[] = [];
-  /** The pools that had it when they last came, by name; those without a name are one. */
-  readonly pools = new Set<string | undefined>();
+  /**
+   * The pools that had it when they last came, by name, and when each left, Infinity while it is there; those
+   * without a name are one.
+   */
+  readonly pools = new Map<string | undefined, number>();
 
   constructor(spec: OpSpec) {
     this.spec = spec;
@@ -35,6 +53,11 @@ class Op implements KnownOp {
 
   get workers(): number {
     return this.runners.reduce((sum, { workers }) => sum + workers, 0);
+  }
+
+  /** When its last pool left; Infinity while one is there. */
+  get leftAt(): number {
+    return this.runners.length > 0 ? Infinity : Math.max(0, ...this.pools.values());
   }
 
   take(spec: OpSpec): void {
@@ -46,13 +69,21 @@ class Op implements KnownOp {
 
 export class OpDirectory {
   readonly #ops = new Map<string, Op>();
-  #rates: ReadonlyMap<string, Rate> = new Map();
-  #limits: ReadonlyMap<string, number> = new Map();
+  readonly #now: () => number;
+  #lookAt = 0;
+  /** What the ops bound; nothing once one of them has changed. */
+  #bounds: Bounds | undefined;
+  /** What each pool with a name had when it last came. */
+  readonly #opsOf = new Map<string, Iterable<string>>();
   #ready: Promise<void> | undefined;
   #markReady: () => void = () => {};
 
-  /** With `expectsWorkers`, nobody can say that an op is unknown before the first ones are there. */
-  constructor(expectsWorkers: boolean) {
+  /**
+   * With `expectsWorkers`, nobody can say that an op is unknown before the first ones are there. `now`: a
+   * monotonic clock in ms.
+   */
+  constructor(expectsWorkers: boolean, now: () => number = () => performance.now()) {
+    this.#now = now;
     if (expectsWorkers) {
       this.#ready = new Promise((resolve) => {
         this.#markReady = () => {
@@ -70,12 +101,12 @@ export class OpDirectory {
 
   /** Of the ops that have one: how many of their tasks may start in a time. */
   get rates(): ReadonlyMap<string, Rate> {
-    return this.#rates;
+    return (this.#bounds ??= this.#bound()).rates;
   }
 
   /** Of the ops that have one: how many of their tasks may run at a time. */
   get limits(): ReadonlyMap<string, number> {
-    return this.#limits;
+    return (this.#bounds ??= this.#bound()).limits;
   }
 
   /** Answers nothing more to wait for, workers or not. */
@@ -88,11 +119,11 @@ export class OpDirectory {
       let op = this.#ops.get(spec.op);
       if (!op) this.#ops.set(spec.op, op = new Op(spec));
       op.runners.push(runner);
-      op.pools.add(runner.pool);
+      op.pools.set(runner.pool, Infinity);
       op.take(spec);
     }
     if (runner.pool !== undefined) this.#forgetOthers(runner.pool, runner.specs);
-    this.#bound();
+    this.#bounds = undefined;
     this.#markReady();
   }
 
@@ -101,11 +132,44 @@ export class OpDirectory {
       const op = this.#ops.get(name);
       if (!op) continue;
       op.runners = op.runners.filter((one) => one !== runner);
+      if (op.pools.has(runner.pool) && !op.runners.some(({ pool }) => pool === runner.pool)) {
+        op.pools.set(runner.pool, this.#now());
+      }
       const last = op.runners.at(-1)?.specs.get(name);
       if (last) op.take(last);
       else if (op.pools.size === 0) this.#ops.delete(name);
     }
-    this.#bound();
+    this.#bounds = undefined;
+  }
+
+  /** It is time to `forget` what can be. */
+  get isDue(): boolean {
+    return this.#now() >= this.#lookAt;
+  }
+
+  /** Forgets pools that have left long ago, and the ops that no other pool has; not those that `isOpen`. */
+  forget(isOpen: (op: string) => boolean): void {
+    const now = this.#now();
+    this.#lookAt = now + LOOK_MS;
+    const left: [name: string, op: Op][] = [];
+    for (const [name, op] of this.#ops) {
+      if (op.runners.length === 0 && !isOpen(name)) left.push([name, op]);
+    }
+    left.sort(([, a], [, b]) => b.leftAt - a.leftAt);
+    left.forEach(([name, { leftAt }], place) => {
+      if (now - leftAt < (place < MAX_LEFT_OPS ? KEPT_MS : RESTART_MS)) return;
+      this.#ops.delete(name);
+      this.#bounds = undefined;
+    });
+    const known = new Set<string | undefined>();
+    for (const { pools } of this.#ops.values()) {
+      for (const [pool, leftAt] of pools) {
+        // The last one says since when the op has been without any.
+        if (now - leftAt >= KEPT_MS && pools.size > 1) pools.delete(pool);
+        else known.add(pool);
+      }
+    }
+    for (const pool of this.#opsOf.keys()) if (!known.has(pool)) this.#opsOf.delete(pool);
   }
 
   /** What is known of `op`; of any op while no worker has ever connected: then nothing is known to be wrong. */
@@ -130,14 +194,16 @@ export class OpDirectory {
 
   /** The pool has come again: it has these ops and no others. */
   #forgetOthers(pool: string, specs: ReadonlyMap<string, OpSpec>): void {
-    for (const [name, op] of this.#ops) {
-      if (specs.has(name)) continue;
+    for (const name of this.#opsOf.get(pool) ?? []) {
+      const op = this.#ops.get(name);
+      if (!op || specs.has(name)) continue;
       op.pools.delete(pool);
       if (op.pools.size === 0 && op.runners.length === 0) this.#ops.delete(name);
     }
+    this.#opsOf.set(pool, [...specs.keys()]);
   }
 
-  #bound(): void {
+  #bound(): Bounds {
     const rates = new Map<string, Rate>();
     const limits = new Map<string, number>();
     for (const [name, { spec }] of this.#ops) {
@@ -145,7 +211,6 @@ export class OpDirectory {
       if (rate) rates.set(name, rate);
       if (spec.limit !== undefined) limits.set(name, spec.limit);
     }
-    this.#rates = rates;
-    this.#limits = limits;
+    return { rates, limits };
   }
 }
