@@ -1,22 +1,30 @@
 /**
- * What a task file is made of: itself and the files that it imports from beside it, found in their text.
- * Finding one too many does no harm, so nothing is parsed. Task code may read these files and no others,
- * their text is its version, and a change of one of them is a change of it.
+ * What a task file is made of: itself and the files that it imports from beside it, by names that stand in
+ * their text (`import_lexer.ts`). Task code may read these and no others, their text is its version, and a change
+ * of one of them is a change of it. Only what is a regular file, or leads to one, is read or may be: never a
+ * folder, which would give all below it, nor a device or pipe, which would not end.
  */
 
 import { createHash } from "node:crypto";
+import { dirname, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { findImports } from "./import_lexer.ts";
 
 /** Beyond so many, a task file has not been written by hand. */
 const MAX_FILES = 10_000;
+/** Text beyond this is data: not looked into, and changed when its size or time is. */
+const MAX_SOURCE_BYTES = 32 * 1024 * 1024;
 const VERSION_CHARS = 12;
-
-/** `import … from "./a.ts"`, `export … from "./a.ts"`, `import "./a.ts"`, `import("./a.ts")`. */
-const IMPORTED = /\b(?:from|import)\s*\(?\s*(["'])([^"'\n\\]+)\1/g;
+/** A line of the log names so many files at most. */
+const MAX_TOLD = 10;
 
 export interface TaskSource {
-  /** Absolute paths, the task file's own first. */
+  /** Absolute paths, the task file's own first; also of what is not there yet. */
   readonly files: readonly string[];
+  /** Those that are there, as regular files. */
+  readonly readable: readonly string[];
+  /** The others, without the slash that a folder may end with, and why. */
+  readonly unreadable: readonly (readonly [path: string, why: "not there" | "no file"])[];
   /** Hosts from which it imports. */
   readonly hosts: readonly string[];
   /** From these, or packages. */
@@ -28,16 +36,25 @@ export interface TaskSource {
 /** The source of the task file at `path`; files that cannot be read are left for the loader to tell of. */
 export function readTaskSource(path: string): TaskSource {
   const found = new Set([path]);
+  const readable: string[] = [];
+  const unreadable: [string, "not there" | "no file"][] = [];
   const hosts = new Set<string>();
   let importsFromElsewhere = false;
   const hash = createHash("sha256");
   // A set is walked with what is added on the way.
   for (const file of found) {
-    const text = readText(file);
+    const info = statOf(file);
+    if (!info?.isFile) {
+      unreadable.push([file.replace(/[/\\]+$/, ""), info ? "no file" : "not there"]);
+      if (info) found.delete(file);
+      continue;
+    }
+    readable.push(file);
+    const text = readText(file, info);
     if (text === undefined) continue;
     hash.update(`${text.length}\n`).update(text);
     if (!/\.[mc]?[jt]sx?$/.test(file)) continue;
-    for (const [, , specifier = ""] of text.matchAll(IMPORTED)) {
+    for (const specifier of findImports(text, { jsx: file.endsWith("x") })) {
       importsFromElsewhere ||= /^(npm:|jsr:|https?:)/.test(specifier);
       const host = hostOf(specifier);
       if (host) hosts.add(host);
@@ -46,7 +63,27 @@ export function readTaskSource(path: string): TaskSource {
     }
   }
   const version = hash.digest("hex").slice(0, VERSION_CHARS);
-  return { files: [...found], hosts: [...hosts], importsFromElsewhere, version };
+  return {
+    files: [...found],
+    readable,
+    unreadable,
+    hosts: [...hosts],
+    importsFromElsewhere,
+    version,
+  };
+}
+
+/** What the task files at `paths` let task code read besides themselves, in words; empty where it is nothing. */
+export function tellReadable(paths: readonly string[]): string {
+  const own = new Set(paths);
+  const others = new Map<string, string>();
+  for (const path of paths) {
+    for (const file of readTaskSource(path).readable) {
+      if (!own.has(file)) others.set(file, nameOf(file, dirname(path)));
+    }
+  }
+  const told = [...others.values()].slice(0, MAX_TOLD).join(", ");
+  return others.size > MAX_TOLD ? `${told} and ${others.size - MAX_TOLD} more` : told;
 }
 
 /** Changes when one of `files` is written, comes or goes. */
@@ -78,11 +115,39 @@ function hostOf(specifier: string): string | undefined {
   return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }
 
-function readText(file: string): string | undefined {
+/** Of what `file` leads to, where it is a link: the text that names it is the operator's own. */
+function statOf(file: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.statSync(file);
+  } catch {
+    // Not there, or not for us: the loader meets it again and says so.
+    return undefined;
+  }
+}
+
+function readText(file: string, { size, mtime }: Deno.FileInfo): string | undefined {
+  if (size > MAX_SOURCE_BYTES) return `${size} ${mtime?.getTime()}`;
   try {
     return Deno.readTextFileSync(file);
   } catch {
-    // Not there, a folder, not for us: whatever it is, the loader meets it again and says so.
+    // Gone meanwhile, or not for us: as above.
+    return undefined;
+  }
+}
+
+/** As seen from `folder`, and where it is a link, where that leads. */
+function nameOf(file: string, folder: string): string {
+  const way = relative(folder, file);
+  const name = way.startsWith("..") ? file : way;
+  const real = realPathOf(file);
+  return real === undefined || real === file ? name : `${name} (a link to ${real})`;
+}
+
+function realPathOf(file: string): string | undefined {
+  try {
+    return Deno.realPathSync(file);
+  } catch {
+    // Gone meanwhile.
     return undefined;
   }
 }

@@ -8,6 +8,7 @@ import { formatDuration } from "../protocol/duration.ts";
 import { EXIT } from "./exit.ts";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
 import { fetchImports, thoseToFetch } from "./import_fetch.ts";
+import { tellReadable } from "./task_source.ts";
 import { type PoolEvent, PoolKeeper, type PoolKeeperOptions } from "./pool_keeper.ts";
 import { TaskWatch } from "./task_watch.ts";
 
@@ -40,6 +41,7 @@ export class WatchedPool {
   #failure: string | undefined;
   /** That the executable was replaced. */
   #replaced: string | undefined;
+  #toldReadable = "";
 
   constructor(options: WatchedPoolOptions) {
     this.#options = options;
@@ -76,6 +78,7 @@ export class WatchedPool {
   #whenFetched(files: readonly TaskFileRef[], next: () => void): void {
     // Of changes that come while others are fetched, the last one counts.
     this.#fetching?.abort();
+    this.#tellReadable(files.map(({ path }) => path));
     const elsewhere = thoseToFetch(files.map(({ path }) => path));
     if (elsewhere.length === 0) return next();
     const { signal } = this.#fetching = new AbortController();
@@ -98,6 +101,16 @@ export class WatchedPool {
   /** Kills the process with this pid, if it is one of this pool's; another takes its place. */
   kill(pid: number): void {
     this.#keeper.kill(pid);
+  }
+
+  /** The right to read is given by the text of the files: what that comes to is said, once for as long as it is the same. */
+  #tellReadable(paths: readonly string[]): void {
+    const readable = tellReadable(paths);
+    if (readable === this.#toldReadable) return;
+    this.#toldReadable = readable;
+    if (readable !== "") {
+      this.#options.info(`task code may read what task files import: ${readable}`);
+    }
   }
 
   #hear(event: PoolEvent): void {

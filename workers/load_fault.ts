@@ -9,6 +9,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 interface NamedFile {
   readonly url: string;
   readonly name: string;
+  /** What it imports and nobody may read, and why: a worker cannot look itself. */
+  readonly unreadable?: readonly (readonly [path: string, why: string])[];
 }
 
 const NOT_FOUND = /^Module not found "([^"]+)"/;
@@ -96,6 +98,8 @@ function placeOfQuoted(message: string, file: NamedFile): string {
 function deniedText([, kind, what = ""]: RegExpExecArray, file: NamedFile): string {
   if (kind === "import") return `it imports from ${what}, from where nothing may be imported`;
   const name = nameOf(pathToFileURL(what).href, file);
+  const why = file.unreadable?.find(([path]) => path === what)?.[1];
+  if (why !== undefined) return `it imports ${name}, which is ${why}`;
   return `it may not import ${name}: only relative paths that stand in its text can be imported`;
 }
 

@@ -50,11 +50,12 @@ export class TaskLibrary {
     this.#work = work;
     this.#isSingle = single !== undefined;
     this.#stuck = stuck;
-    this.modules = work.taskFiles.map(({ path, name }) => ({
+    this.#sources = work.taskFiles.map(({ path }) => readTaskSource(path));
+    this.modules = work.taskFiles.map(({ path, name }, i) => ({
       url: pathToFileURL(path).href,
       name,
+      unreadable: this.#sources[i]?.unreadable ?? [],
     }));
-    this.#sources = work.taskFiles.map(({ path }) => readTaskSource(path));
     this.#files = this.#sources.flatMap(({ files }) => files);
     this.#stamp = stampOf(this.#files);
     this.#profiles = new Profiles(work.permissions, this.#isSingle);
@@ -114,7 +115,7 @@ export class TaskLibrary {
 
   /** A worker that has loaded nothing yet, and may do what `profile` says. Throws a `LoadFault`. */
   newWorker(profile: Profile): Worker {
-    const files = this.#files;
+    const files = this.#sources.flatMap(({ readable }) => readable);
     const hosts = this.#sources.flatMap(({ hosts }) => hosts);
     try {
       return new Worker(new URL("./worker.ts", import.meta.url), {

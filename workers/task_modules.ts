@@ -20,6 +20,8 @@ export interface TaskModule {
   /** `file://…` */
   readonly url: string;
   readonly name: string;
+  /** What it imports and nobody may read, and why; see `LoadFault`. */
+  readonly unreadable?: readonly (readonly [path: string, why: string])[];
 }
 
 /** An op of a task file. */

@@ -1,7 +1,7 @@
 /** What a task file is made of: found in its text, changed with it, whatever else stands there. */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { readTaskSource } from "../../cli/task_source.ts";
+import { readTaskSource, tellReadable } from "../../cli/task_source.ts";
 import { TaskFolder } from "../task_folder.ts";
 
 /** The files of `tasks.ts` beside itself, as they are called in the folder. */
@@ -119,4 +119,44 @@ Deno.test("the version is that of all the text, and of nothing else", () => {
   assertNotEquals(version(), first);
   using copy = new TaskFolder({ "tasks.ts": 'import "./a.ts";', "a.ts": "1" });
   assertEquals(readTaskSource(copy.file("tasks.ts")).version, first);
+});
+
+Deno.test({
+  name: "only regular files, and links to them, may be read: no folder, device or pipe",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    using folder = new TaskFolder({
+      "tasks.ts":
+        `import "./"; import "/"; import "../"; import "./lib"; import "/dev/zero"; import "./pipe.ts";
+        import "./link.json"; import "./dangling.ts"; import "./loop.ts"; import "./lib/a.ts"; import "./gone.ts";`,
+      "lib/a.ts": 'import "../tasks.ts"; import "."; import "..";',
+      "data.json": "{}",
+    });
+    Deno.symlinkSync(folder.file("data.json"), folder.file("link.json"));
+    Deno.symlinkSync(folder.file("nowhere"), folder.file("dangling.ts"));
+    Deno.symlinkSync(folder.file("loop.ts"), folder.file("loop.ts"));
+    // It would never end to read from it.
+    await new Deno.Command("mkfifo", { args: [folder.file("pipe.ts")] }).output();
+    const { readable, files } = readTaskSource(folder.file("tasks.ts"));
+    const names = (paths: readonly string[]) =>
+      paths.map((file) => file.replace(`${folder.path}/`, ""));
+    assertEquals(names(readable), ["tasks.ts", "link.json", "lib/a.ts"]);
+    // Once it is there, the task file is another one.
+    assert(names(files).includes("gone.ts"));
+    assert(!names(files).includes("pipe.ts") && !files.includes("/"));
+    assertEquals(
+      tellReadable([folder.file("tasks.ts")]),
+      `link.json (a link to ${folder.file("data.json")}), lib/a.ts`,
+    );
+  },
+});
+
+Deno.test("what is huge is data: it may be read, and is not looked into", () => {
+  using folder = new TaskFolder({ "tasks.ts": 'import "./huge.js";', "other.js": "" });
+  const huge = Deno.openSync(folder.file("huge.js"), { create: true, write: true });
+  huge.writeSync(new TextEncoder().encode('import "./other.js";'));
+  huge.truncateSync(3 * 1024 ** 3);
+  huge.close();
+  const { readable } = readTaskSource(folder.file("tasks.ts"));
+  assertEquals(readable, [folder.file("tasks.ts"), folder.file("huge.js")]);
 });
