@@ -3,9 +3,13 @@
 import { type ErrorBody, errorBody, quote, SdError } from "../../protocol/errors.ts";
 import type { Status } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Engine, Requeued } from "../engine/engine.ts";
+import type { Cancelled, Engine, Requeued } from "../engine/engine.ts";
+import { checkThere } from "../engine/read_turns.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { Caller } from "./caller.ts";
+
+/** Tasks that are looked up at a time: others are served in between. */
+const MAX_AT_A_TIME = 50;
 
 export interface ManyTasksOptions {
   readonly engine: Pick<Engine, "cancel" | "requeue" | "get">;
@@ -37,8 +41,13 @@ export class ManyTasks {
   /** Resolves once none of them will ever start, and those that ran have stopped. */
   async cancel(ids: readonly string[], caller: Caller): Promise<ManyAnswer> {
     const { engine, events, clock, cancelOne } = this.#options;
-    const cancelled = await engine.cancel(ids, clock.now());
-    events.emit(cancelled.flatMap(({ finished, others }) => finished ? [finished, ...others] : []));
+    const cancelled: Cancelled[] = [];
+    for (const some of slicesOf(ids)) {
+      checkThere(caller);
+      const ended = await engine.cancel(some, clock.now(), caller);
+      events.emit(ended.flatMap(({ finished, others }) => finished ? [finished, ...others] : []));
+      cancelled.push(...ended);
+    }
     const answers = ids.map(async (task_id, i) => {
       if (cancelled[i]?.outcome === "cancelled") return { task_id, status: "cancelled" as const };
       try {
@@ -51,8 +60,12 @@ export class ManyTasks {
     return { tasks: await Promise.all(answers) };
   }
 
-  async retry(ids: readonly string[]): Promise<ManyAnswer> {
-    const outcomes = await this.requeue(ids);
+  async retry(ids: readonly string[], asker: Caller): Promise<ManyAnswer> {
+    const outcomes: (TaskStatus | SdError)[] = [];
+    for (const some of slicesOf(ids)) {
+      checkThere(asker);
+      outcomes.push(...await this.requeue(some, asker));
+    }
     return {
       tasks: outcomes.map((outcome, i) =>
         outcome instanceof SdError ? { task_id: ids[i]!, error: errorBody(outcome) } : outcome
@@ -61,9 +74,9 @@ export class ManyTasks {
   }
 
   /** Runs them again; of each its status, or why not. */
-  async requeue(ids: readonly string[]): Promise<(TaskStatus | SdError)[]> {
+  async requeue(ids: readonly string[], asker?: Caller): Promise<(TaskStatus | SdError)[]> {
     const { engine, events, clock, kick } = this.#options;
-    const requeued = await engine.requeue(ids, clock.now());
+    const requeued = await engine.requeue(ids, clock.now(), asker);
     kick();
     const queued = ids.filter((_id, i) => requeued[i]?.outcome === "queued");
     if (events.watchers.any && queued.length > 0) await this.#tellQueued(queued);
@@ -78,6 +91,13 @@ export class ManyTasks {
       events.watchers.tell(event, { id: record.id, op: record.op, attempt: 0 });
     }
   }
+}
+
+function slicesOf(ids: readonly string[]): readonly string[][] {
+  const count = Math.ceil(ids.length / MAX_AT_A_TIME);
+  return Array.from({ length: count }, (_, i) => {
+    return ids.slice(i * MAX_AT_A_TIME, (i + 1) * MAX_AT_A_TIME);
+  });
 }
 
 function outcomeOf(id: string, requeued: Requeued | undefined): TaskStatus | SdError {

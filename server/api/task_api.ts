@@ -144,16 +144,17 @@ export class TaskApi {
     return enqueued;
   }
 
-  async get(id: string): Promise<TaskView> {
-    const [record] = await this.#options.engine.get([id]);
+  async get(id: string, asker?: Caller): Promise<TaskView> {
+    const [record] = await this.#options.engine.get([id], { asker });
     if (!record) throw notFound(id);
     return this.#view(record);
   }
 
   /** What the task has said. */
-  async logs(id: string): Promise<TaskLogView> {
+  async logs(id: string, asker?: Caller): Promise<TaskLogView> {
     const { engine, dispatch } = this.#options;
-    const view = await readTaskLog({ engine, logOf: (lease) => dispatch.logOf(lease) }, id);
+    const logOf = (lease: number) => dispatch.logOf(lease);
+    const view = await readTaskLog({ engine, logOf, asker }, id);
     if (!view) throw notFound(id);
     return view;
   }
@@ -162,10 +163,10 @@ export class TaskApi {
   async wait(id: string, caller: Caller): Promise<TaskView> {
     for (;;) {
       const view = await this.#watchingFinal(id, caller, async (final) => {
-        const view = await this.get(id);
+        const view = await this.get(id, caller);
         if (view.finished_at !== undefined) return view;
         await final;
-        return await this.get(id);
+        return await this.get(id, caller);
       });
       // Unless a retry came between its end and that look at it.
       if (view.finished_at !== undefined) return view;
@@ -186,14 +187,14 @@ export class TaskApi {
   cancel(id: string, caller: Caller): Promise<{ task_id: string; status: "cancelled" }> {
     const { engine, events, dispatch, clock } = this.#options;
     return this.#watchingFinal(id, caller, async (final) => {
-      const [cancelled] = await engine.cancel([id], clock.now());
+      const [cancelled] = await engine.cancel([id], clock.now(), caller);
       if (!cancelled || cancelled.outcome === "not_found") throw notFound(id);
       if (cancelled.finished) events.emit([cancelled.finished, ...cancelled.others]);
       let status = cancelled.status;
       if (cancelled.lease !== undefined) {
         dispatch.stopTasks([cancelled.lease], "cancel");
         await final;
-        status = (await this.get(id)).status;
+        status = (await this.get(id, caller)).status;
       }
       if (status === "cancelled") return { task_id: id, status };
       throw new SdError("conflict", `task ${quote(id)} cannot be cancelled: it is ${status}`);
@@ -201,13 +202,13 @@ export class TaskApi {
   }
 
   /** Why the task does not run, or how it is. */
-  async why(id: string): Promise<Why> {
+  async why(id: string, asker?: Caller): Promise<Why> {
     const { engine, clock, dispatch, pauses } = this.#options;
-    const [record] = await engine.get([id], { standingAt: clock.now() });
+    const [record] = await engine.get([id], { standingAt: clock.now(), asker });
     if (!record) throw notFound(id);
     const [parent] = record.cancelledFor === undefined
       ? []
-      : await engine.get([record.cancelledFor]);
+      : await engine.get([record.cancelledFor], { asker });
     const able = dispatch.runners.filter(({ ops }) => ops.has(record.op));
     return whyOf(atWall(record, clock.aheadMs), {
       progress: this.#progressOf(record),
@@ -219,8 +220,8 @@ export class TaskApi {
     });
   }
 
-  async retry(id: string): Promise<TaskStatus> {
-    const [outcome] = await this.many.requeue([id]);
+  async retry(id: string, asker?: Caller): Promise<TaskStatus> {
+    const [outcome] = await this.many.requeue([id], asker);
     if (outcome === undefined || outcome instanceof SdError) throw outcome ?? notFound(id);
     return outcome;
   }

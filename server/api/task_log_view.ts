@@ -1,23 +1,24 @@
 /** What a task has said, for whoever asks: what its engine keeps of the runs that have ended, and what the one that goes on has said so far. */
 
 import type { TaskLogView } from "../../protocol/task.ts";
-import type { Engine, TaskRecord } from "../engine/engine.ts";
+import type { Asker, Engine, TaskRecord } from "../engine/engine.ts";
 import { countOf, joined, logLine, type TaskLog } from "../task/task_log.ts";
 
 export interface LogSources {
   readonly engine: Pick<Engine, "get">;
   /** What the run under a lease has said; `undefined` where nobody knows of it, or it said nothing. */
   readonly logOf: (lease: number) => TaskLog | undefined;
+  readonly asker?: Asker | undefined;
 }
 
 /** `undefined` where there is no such task. */
 export async function readTaskLog(
-  { engine, logOf }: LogSources,
+  { engine, logOf, asker }: LogSources,
   id: string,
 ): Promise<TaskLogView | undefined> {
   let lease = 0;
   for (;;) {
-    const [record] = await engine.get([id], { log: true });
+    const [record] = await engine.get([id], { log: true, asker });
     if (!record) return undefined;
     if (record.lease === 0) return viewOf(record, undefined);
     const running = logOf(record.lease);

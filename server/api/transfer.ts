@@ -8,8 +8,9 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { Status } from "../../protocol/task.ts";
+import { Breath } from "../breath.ts";
 import type { Clock } from "../clock.ts";
-import type { Backup, Engine, ListRequest, TaskRecord } from "../engine/engine.ts";
+import type { Asker, Backup, Engine, ListRequest, TaskRecord } from "../engine/engine.ts";
 import type { NewTask } from "../task/new_task.ts";
 import { charsOf } from "../task/task_log.ts";
 import type { TaskEntry } from "./task_entry.ts";
@@ -43,6 +44,8 @@ const MAX_PAGE_CHARS = 16 * 1024 * 1024;
 const FIRST_PAGE = 32;
 const MAX_PAGE = 500;
 const MAX_CURSOR_CHARS = 200;
+/** Imported tasks that are committed at a time: submits of others wait for one such commit. */
+const MAX_ENTERED = 500;
 
 export class Transfer {
   readonly #engine: Engine;
@@ -65,7 +68,7 @@ export class Transfer {
   }
 
   /** The next records, oldest first; the settings before all tasks, where all are asked for. */
-  async exportPage(request: ExportRequest): Promise<ExportPage> {
+  async exportPage(request: ExportRequest, asker?: Asker): Promise<ExportPage> {
     const isAll = request.status === undefined && request.op === undefined;
     if (request.cursor === undefined && isAll) {
       const records = this.#settings();
@@ -73,6 +76,7 @@ export class Transfer {
     }
     const { size, place } = readCursor(request.cursor);
     const list: ListRequest = {
+      asker,
       oldestFirst: true,
       limit: size,
       ...(request.status === undefined ? {} : { status: request.status }),
@@ -80,12 +84,12 @@ export class Transfer {
       ...(place === undefined ? {} : { cursor: place }),
     };
     const { tasks: listed, cursor } = await this.#engine.list(list);
-    const tasks = await this.#withLogs(listed);
+    const tasks = await this.#withLogs(listed, asker);
     const chars = tasks.map(sizeOf);
     const fitting = countWithin(chars, MAX_PAGE_CHARS);
     if (fitting < tasks.length) {
       // Asked for again in fewer, since only the engine knows the cursor of a place.
-      return await this.exportPage({ ...request, cursor: cursorOf(fitting, place) });
+      return await this.exportPage({ ...request, cursor: cursorOf(fitting, place) }, asker);
     }
     const average = chars.reduce((sum, next) => sum + next, 0) / Math.max(1, tasks.length);
     const next = Math.ceil(PAGE_CHARS / Math.max(1, average));
@@ -96,14 +100,17 @@ export class Transfer {
   }
 
   /** Those that said anything as they are now, with what they said; no more than fit a page. */
-  async #withLogs(listed: readonly TaskRecord[]): Promise<TaskRecord[]> {
+  async #withLogs(
+    listed: readonly TaskRecord[],
+    asker: Asker | undefined,
+  ): Promise<TaskRecord[]> {
     const tasks = [...listed];
     let chars = 0;
     for (const [i, task] of tasks.entries()) {
       chars += sizeOf(task);
       if (chars > MAX_PAGE_CHARS) break;
       if (!task.trail?.logged) continue;
-      const [whole] = await this.#engine.get([task.id], { log: true });
+      const [whole] = await this.#engine.get([task.id], { log: true, asker });
       if (!whole) continue;
       tasks[i] = whole;
       chars += sizeOf(whole) - sizeOf(task);
@@ -140,7 +147,9 @@ export class Transfer {
   ): Promise<ImportAnswer> {
     const answer: ImportAnswer = { imported: 0, existed: 0, conflicts: [], orphans: [], bad: [] };
     const tasks: NewTask[] = [];
+    const breath = new Breath();
     for (const [i, item] of items.entries()) {
+      await breath.takeIfLong();
       try {
         const record = read(item);
         if (!record) continue;
@@ -153,7 +162,10 @@ export class Transfer {
         answer.bad.push({ record: i + 1, message: error.message });
       }
     }
-    if (tasks.length > 0) this.#count(tasks, await this.#entry.enter(tasks), answer);
+    for (let at = 0; at < tasks.length; at += MAX_ENTERED) {
+      const some = tasks.slice(at, at + MAX_ENTERED);
+      this.#count(some, await this.#entry.enter(some), answer);
+    }
     return answer;
   }
 

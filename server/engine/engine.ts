@@ -165,8 +165,8 @@ export interface Standing {
   readonly ahead?: number;
 }
 
-/** Nobody wants to know more exactly how hopeless it is. */
-export const MAX_AHEAD = 1_000_000;
+/** Nobody wants to know more exactly how hopeless it is, and counting takes time from others. */
+export const MAX_AHEAD = 100_000;
 
 /** Everything an engine knows of a task. Times are ms since 1970; 0 where a thing has not happened. */
 export interface TaskRecord {
@@ -200,8 +200,15 @@ export interface TaskRecord {
   readonly standing?: Standing;
 }
 
+/** A client that asks: it has its turn among others, and what it asked for is dropped once it has left. */
+export interface Asker {
+  readonly closed: boolean;
+}
+
 /** What `get` is to tell beside the records. */
 export interface GetOptions {
+  /** None: the server itself, which waits for no turn. */
+  readonly asker?: Asker | undefined;
   /** The time: also why those that are not final do not run. */
   readonly standingAt?: number;
   /** Also what they have said. */
@@ -209,6 +216,8 @@ export interface GetOptions {
 }
 
 export interface ListRequest {
+  /** As in `GetOptions`. */
+  readonly asker?: Asker | undefined;
   /** Newest first unless it says so. */
   readonly oldestFirst?: boolean;
   readonly status?: Status;
@@ -307,9 +316,9 @@ export interface Engine {
     now: number,
     logOf?: (lease: number) => TaskLog | undefined,
   ): Promise<{ lost: number[]; finished: FinishedTask[] }>;
-  cancel(ids: readonly string[], now: number): Promise<Cancelled[]>;
+  cancel(ids: readonly string[], now: number, asker?: Asker): Promise<Cancelled[]>;
   /** Runs final tasks again, as if they were new. Completed ones are refused. */
-  requeue(ids: readonly string[], now: number): Promise<Requeued[]>;
+  requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]>;
   get(ids: readonly string[], options?: GetOptions): Promise<(TaskRecord | undefined)[]>;
   list(request: ListRequest): Promise<Listed>;
   stats(): Promise<EngineStats>;

@@ -4,8 +4,11 @@ import type { ListRequest } from "./engine.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
-/** Those that `request` asks for, on whatever page, in no order. */
-export function* listable(live: LiveTasks, request: ListRequest): Generator<LiveTask> {
+/** Those that `request` asks for, on whatever page, in no order; `undefined` for each that it looked at in vain. */
+export function* listable(
+  live: LiveTasks,
+  request: ListRequest,
+): Generator<LiveTask | undefined> {
   const { status } = request;
   if (status !== undefined && live.counts[status] === 0) return;
   if (status === "running") {
@@ -14,7 +17,8 @@ export function* listable(live: LiveTasks, request: ListRequest): Generator<Live
     return;
   }
   for (const task of live.index.values()) {
-    if ((status === undefined || task.state.status === status) && fits(request, task)) yield task;
+    const isWanted = status === undefined || task.state.status === status;
+    yield isWanted && fits(request, task) ? task : undefined;
   }
 }
 

@@ -32,6 +32,7 @@ import { readCursor } from "./list_cursor.ts";
 import { listable } from "./list_filter.ts";
 import type { LiveTask } from "./live_task.ts";
 import { LiveTasks } from "./live_tasks.ts";
+import { ReadTurns } from "./read_turns.ts";
 import { KeptSettings } from "./settings.ts";
 import { isAhead, standingOf, waitsInLine } from "./standing.ts";
 
@@ -60,6 +61,7 @@ class MemoryEngine implements Engine, Keeper {
   readonly settings = new KeptSettings();
 
   readonly #live: LiveTasks;
+  readonly #turns = new ReadTurns(1);
   readonly #shelf: FinishedShelf;
   readonly #maxQueued: number;
   readonly #maxOpenChars: number;
@@ -147,29 +149,36 @@ class MemoryEngine implements Engine, Keeper {
     ids: readonly string[],
     options: GetOptions = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    return settle(() => ids.map((id) => this.#record(id, options)));
+    const { standingAt, asker } = options;
+    const isQuick = standingAt === undefined || asker === undefined;
+    if (isQuick) return settle(() => ids.map((id) => this.#record(id, options)));
+    return this.#turns.run(asker, this.#records(ids, options));
   }
 
-  list(request: ListRequest): Promise<Listed> {
-    return settle(() => {
-      const sign = request.oldestFirst ? 1 : -1;
-      const byOrder = (a: LiveTask, b: LiveTask) => sign * (a.serial - b.serial);
-      const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
-      // One more than asked for, to know whether there is another page.
-      const most = request.limit + 1;
-      let page: LiveTask[] = [];
-      for (const task of listable(this.#live, request)) {
-        if (first !== undefined && sign * (task.serial - first) <= 0) continue;
-        page.push(task);
-        if (page.length > 4 * most) page = page.sort(byOrder).slice(0, most);
-      }
-      page = page.sort(byOrder).slice(0, most);
-      const more = page.length > request.limit ? page.pop() : undefined;
-      return {
-        tasks: page.map((task) => task.record()),
-        cursor: more && String(page.at(-1)?.serial),
-      };
-    });
+  async list(request: ListRequest): Promise<Listed> {
+    return await this.#turns.run(request.asker, this.#scan(request));
+  }
+
+  /** Looks at one task at a step. */
+  *#scan(request: ListRequest): Generator<void, Listed> {
+    const sign = request.oldestFirst ? 1 : -1;
+    const byOrder = (a: LiveTask, b: LiveTask) => sign * (a.serial - b.serial);
+    const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
+    // One more than asked for, to know whether there is another page.
+    const most = request.limit + 1;
+    let page: LiveTask[] = [];
+    for (const task of listable(this.#live, request)) {
+      yield;
+      if (!task || (first !== undefined && sign * (task.serial - first) <= 0)) continue;
+      page.push(task);
+      if (page.length > 4 * most) page = page.sort(byOrder).slice(0, most);
+    }
+    page = page.sort(byOrder).slice(0, most);
+    const more = page.length > request.limit ? page.pop() : undefined;
+    return {
+      tasks: page.map((task) => task.record()),
+      cursor: more && String(page.at(-1)?.serial),
+    };
   }
 
   stats(): Promise<EngineStats> {
@@ -194,13 +203,34 @@ class MemoryEngine implements Engine, Keeper {
     return Promise.resolve();
   }
 
-  #record(id: string, { standingAt, log }: GetOptions): TaskRecord | undefined {
+  #record(id: string, options: GetOptions): TaskRecord | undefined {
+    const steps = this.#recordSteps(id, options);
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
+  }
+
+  *#records(
+    ids: readonly string[],
+    options: GetOptions,
+  ): Generator<void, (TaskRecord | undefined)[]> {
+    const records: (TaskRecord | undefined)[] = [];
+    for (const id of ids) records.push(yield* this.#recordSteps(id, options));
+    return records;
+  }
+
+  *#recordSteps(
+    id: string,
+    { standingAt, log }: GetOptions,
+  ): Generator<void, TaskRecord | undefined> {
     const task = this.#known(id);
     if (!task) return undefined;
     const isWanted = standingAt !== undefined && !isFinal(task.state.status);
+    const standing = isWanted ? yield* this.#standing(task, standingAt) : undefined;
     return {
       ...task.record(),
-      ...(isWanted && { standing: this.#standing(task, standingAt) }),
+      ...(standing && { standing }),
       ...(log && task.log && { log: task.log }),
     };
   }
@@ -218,11 +248,13 @@ class MemoryEngine implements Engine, Keeper {
     return { outcome: "queued", status: task.state.status };
   }
 
-  #standing(task: LiveTask, now: number): Standing {
+  /** Looks at one other task at a step. */
+  *#standing(task: LiveTask, now: number): Generator<void, Standing> {
     const standing = standingOf(this.#live, task, now);
     if (!waitsInLine(standing)) return standing;
     let ahead = 0;
     for (const other of this.#live.index.values()) {
+      yield;
       if (!other.isReady || !isAhead(other, task)) continue;
       if (++ahead >= MAX_AHEAD) break;
     }

@@ -17,7 +17,18 @@ export interface WatchedTask {
 export interface Watcher {
   wants(task: WatchedTask): boolean;
   /** Must not throw, nor wait for anything. */
-  take(event: WatchEvent): void;
+  take(event: ToldEvent): void;
+}
+
+/** An event on its way to its watchers: put into JSON once, however many they are. */
+export class ToldEvent {
+  #json: string | undefined;
+
+  constructor(readonly event: WatchEvent) {}
+
+  get json(): string {
+    return this.#json ??= JSON.stringify(this.event);
+  }
 }
 
 /** What some events tell beside the task. */
@@ -46,9 +57,11 @@ export class Watchers {
 
   /** Tells everyone who wants to know of `task`. */
   tell(name: WatchEvent["event"], task: WatchedTask, details?: EventDetails): void {
-    let event: WatchEvent | undefined;
+    let event: ToldEvent | undefined;
     for (const watcher of this.#watchers) {
-      if (watcher.wants(task)) watcher.take(event ??= this.#event(name, task, details));
+      if (watcher.wants(task)) {
+        watcher.take(event ??= new ToldEvent(this.#event(name, task, details)));
+      }
     }
   }
 

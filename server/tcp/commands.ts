@@ -36,11 +36,11 @@ type Answer = object | undefined;
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["hello", ({ version }) => ({ hello: "sd", version, protocol: PROTOCOL_VERSION })],
   ["ping", () => ({ pong: true })],
-  ["get", ({ api }, message) => api.get(readTaskId(message))],
+  ["get", ({ api, caller }, message) => api.get(readTaskId(message), caller)],
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
-  ["why", ({ api }, message) => api.why(readTaskId(message))],
-  ["logs", ({ api }, message) => api.logs(readTaskId(message))],
-  ["list", ({ api }, message) => api.list(readListRequest(message, api))],
+  ["why", ({ api, caller }, message) => api.why(readTaskId(message), caller)],
+  ["logs", ({ api, caller }, message) => api.logs(readTaskId(message), caller)],
+  ["list", list],
   ["cancel", cancel],
   ["retry", retry],
   ["stats", ({ api }) => api.stats()],
@@ -49,11 +49,19 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["resume", resume],
   ["watch", watch],
   ["unwatch", unwatch],
-  ["export", ({ api }, message) => api.transfer.exportPage(readExportRequest(message))],
+  ["export", exportPage],
   ["import", importRecords],
   ["backup", backup],
   ...CRON_COMMANDS,
 ]);
+
+/** Commands that read or write many tasks: a connection has one of them under way. */
+const SCANS: ReadonlySet<unknown> = new Set(["list", "export", "import", "why"]);
+
+/** Whether others of one connection must wait until this one is answered. */
+export function isScan({ cmd, task_ids }: JsonObject): boolean {
+  return SCANS.has(cmd) || ((cmd === "cancel" || cmd === "retry") && task_ids !== undefined);
+}
 
 /** Throws `unknown_cmd`, `bad_request`, or what the use case throws. */
 export async function runCommand(context: CommandContext, message: JsonObject): Promise<Answer> {
@@ -70,14 +78,22 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
   );
 }
 
+function list({ api, caller }: CommandContext, message: JsonObject): Promise<object> {
+  return api.list({ ...readListRequest(message, api), asker: caller });
+}
+
+function exportPage({ api, caller }: CommandContext, message: JsonObject): Promise<object> {
+  return api.transfer.exportPage(readExportRequest(message), caller);
+}
+
 function cancel({ api, caller }: CommandContext, message: JsonObject): Promise<object> {
   const named = readTaskIds(message);
   return "id" in named ? api.cancel(named.id, caller) : api.many.cancel(named.ids, caller);
 }
 
-function retry({ api }: CommandContext, message: JsonObject): Promise<object> {
+function retry({ api, caller }: CommandContext, message: JsonObject): Promise<object> {
   const named = readTaskIds(message);
-  return "id" in named ? api.retry(named.id) : api.many.retry(named.ids);
+  return "id" in named ? api.retry(named.id, caller) : api.many.retry(named.ids, caller);
 }
 
 function pause({ api, crons }: CommandContext, message: JsonObject): Promise<object> {

@@ -23,7 +23,11 @@ export function finalLine(task: FinishedTask, ref: Ref | undefined): string {
 
 /** Any other reply. */
 export function objectLine(reply: object, ref: Ref | undefined): string {
-  const json = JSON.stringify(reply);
+  return jsonLine(JSON.stringify(reply), ref);
+}
+
+/** A reply that is JSON already: an object with at least one member. */
+export function jsonLine(json: string, ref: Ref | undefined): string {
   return ref === undefined ? json + "\n" : json.slice(0, -1) + refEnd(ref);
 }
 

@@ -3,7 +3,6 @@
  * is only begun once the engine has the submits before it.
  */
 
-import { setImmediate } from "node:timers";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import {
@@ -16,11 +15,12 @@ import {
 import type { Line } from "../../protocol/ndjson.ts";
 import type { CronApi } from "../api/cron_api.ts";
 import type { Caller, TaskApi } from "../api/task_api.ts";
+import { Breath } from "../breath.ts";
 import { RETRY_AFTER_MS } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { isCronMessage } from "../task/cron_task.ts";
 import { newTask } from "../task/new_task.ts";
-import { runCommand } from "./commands.ts";
+import { isScan, runCommand } from "./commands.ts";
 import { Desk } from "./desk.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
@@ -49,7 +49,10 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Of those, answers to commands. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
+  /** The last of the commands that read much: each begins when the one before it is answered. */
+  #scans: Promise<void> | undefined;
   readonly #submits = new SubmitLane(this);
+  readonly #breath = new Breath();
   /** Made with the first command: most connections only submit. */
   #desk: Desk | undefined;
 
@@ -67,6 +70,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
     const { check } = this.api;
     const submits = this.#submits;
     let now = this.api.now;
+    this.#breath.begin();
     for (const line of lines) {
       if (line === "" || this.#closed) continue;
       const message = this.#parse(line);
@@ -93,9 +97,9 @@ export class Session implements LineHandler, BatchOwner, Caller {
           if (this.#commands >= this.#options.maxInFlight) {
             throw this.#tooMany("commands are not answered yet");
           }
-          void this.#command(message, line as string, ref);
-          // An answer may be long, and there are hundreds of commands in a read: others get their turn.
-          await new Promise<void>((resolve) => setImmediate(resolve));
+          if (isScan(message)) this.#scan(message, line as string, ref);
+          else void this.#command(message, line as string, ref);
+          await this.#breath.take();
           await this.#options.outbox.room();
         }
       } catch (error) {
@@ -181,13 +185,29 @@ export class Session implements LineHandler, BatchOwner, Caller {
     }
   }
 
+  /** A command after the ones before it, which counts as begun from now on. */
+  #scan(message: JsonObject, line: string, ref: Ref | undefined): void {
+    const before = this.#scans;
+    const scan: Promise<void> = this.#command(message, line, ref, before).then(() => {
+      if (this.#scans === scan) this.#scans = undefined;
+    });
+    this.#scans = scan;
+  }
+
   /** What owes one reply: a command, or a recurring task. */
-  async #command(message: JsonObject, line: string, ref: Ref | undefined): Promise<void> {
+  async #command(
+    message: JsonObject,
+    line: string,
+    ref: Ref | undefined,
+    before?: Promise<void>,
+  ): Promise<void> {
     const { crons, version, outbox } = this.#options;
     const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
     this.owe(1);
     this.#commands++;
     try {
+      if (before) await before;
+      if (before && this.#closed) return;
       const context = { api: this.api, crons, caller: this, version, desk, ref };
       const answer = message.cmd === undefined
         ? await crons.create(message, line)
@@ -195,9 +215,10 @@ export class Session implements LineHandler, BatchOwner, Caller {
       if (answer) this.reply(objectLine(answer, ref));
     } catch (error) {
       this.refuse(error, ref);
+    } finally {
+      this.#commands--;
+      this.owe(-1);
     }
-    this.#commands--;
-    this.owe(-1);
   }
 
   #tooMany(what: string): SdError {

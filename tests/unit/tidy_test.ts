@@ -14,7 +14,16 @@ const LADDER: readonly (readonly string[])[] = [
   ["workers", "client", "server"],
 ];
 const SERVER_LADDER: readonly (readonly string[])[] = [
-  ["clock.ts", "log.ts", "metrics.ts", "lifecycle.ts", "config.ts", "limits.ts", "messages.ts"],
+  [
+    "breath.ts",
+    "clock.ts",
+    "log.ts",
+    "metrics.ts",
+    "lifecycle.ts",
+    "config.ts",
+    "limits.ts",
+    "messages.ts",
+  ],
   ["task"],
   ["engine"],
   ["dispatch", "api"],

@@ -5,42 +5,49 @@ import type { Listed, ListRequest, TaskRecord } from "../engine.ts";
 import { readCursor } from "../list_cursor.ts";
 import { listable } from "../list_filter.ts";
 import type { LiveTasks } from "../live_tasks.ts";
+import type { ReadTurns } from "../read_turns.ts";
 import { codeOf, readRow, safeRecord } from "./rows.ts";
 import type { Store } from "./store.ts";
 import type { StoreCalls } from "./store_message.ts";
 
-/** Looks at the file for one page: others wait for none of them, but for all of them the caller does. */
-const MAX_LOOKS = 20;
+/** Looks at the file for one page: others wait for one of them, but for all of them the caller does. */
+const MAX_LOOKS = 100;
+/** Tasks that one look answers with. */
+const LOOK_TASKS = 100;
 /** Characters of payloads and results in one page. */
 const PAGE_CHARS = 16 * 1024 * 1024;
 
 export interface ListingOptions {
   readonly store: Store;
   readonly live: LiveTasks;
+  readonly turns: ReadTurns;
 }
 
 export async function listTasks(
-  { store, live }: ListingOptions,
+  { store, live, turns }: ListingOptions,
   request: ListRequest,
 ): Promise<Listed> {
   const { status, op, key, createdSince, limit, oldestFirst = false } = request;
   if (status === "running") return listRunning(live, request);
+  const { asker } = request;
   const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
   let ord: number | null = first ?? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER);
   const tasks: TaskRecord[] = [];
   let last = 0;
   for (let looks = 0; ord !== null; looks++) {
-    if (looks === MAX_LOOKS) return { tasks, cursor: String(ord) };
-    const page: StoreCalls["list"]["answer"] = await store.call("list", {
+    if (looks >= MAX_LOOKS) return { tasks, cursor: String(ord) };
+    await turns.start(asker);
+    const looking: Promise<StoreCalls["list"]["answer"]> = store.call("list", {
       ord,
       oldestFirst,
       statuses: storedAs(status),
       op: op ?? null,
       key: key ?? null,
       createdSince: createdSince ?? 0,
-      limit: limit + 1 - tasks.length,
+      limit: Math.min(limit + 1 - tasks.length, LOOK_TASKS),
       maxChars: PAGE_CHARS,
     });
+    const page = await turns.during(asker, looking);
     for (const row of page.tasks) {
       const record = safeRecord(live.index.get(row.id) ?? readRow(row));
       if (!record || (status !== undefined && record.status !== status)) continue;
@@ -58,6 +65,7 @@ function listRunning(live: LiveTasks, request: ListRequest): Listed {
   const sign = request.oldestFirst ? 1 : -1;
   const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
   const all = [...listable(live, request)]
+    .filter((task) => task !== undefined)
     .filter((task) => first === undefined || sign * (task.serial - first) > 0)
     .sort((a, b) => sign * (a.serial - b.serial));
   const tasks = all.slice(0, request.limit);

@@ -10,6 +10,7 @@ import type { NewTask } from "../../task/new_task.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import {
   type Ack,
+  type Asker,
   type Backup,
   type Cancelled,
   type Engine,
@@ -30,6 +31,7 @@ import { mayFollow, parentsOf, takeIn } from "../intake.ts";
 import type { Keeper } from "../keeper.ts";
 import type { LiveTask } from "../live_task.ts";
 import { type Ended, LiveTasks } from "../live_tasks.ts";
+import { ReadTurns } from "../read_turns.ts";
 import type { Lane } from "../ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { ClockMark, markIn } from "./clock_mark.ts";
@@ -91,6 +93,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #journal: Journal;
   readonly #pager: Pager;
   readonly #rates: RateKeeper;
+  readonly #turns = new ReadTurns(4);
   readonly #finder: TaskFinder;
   readonly #sweeper: FileSweeper;
   readonly #backup: FileBackup;
@@ -131,7 +134,7 @@ class SqliteEngine implements Engine, Keeper {
     this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
       this.#journal.note(name, value);
     });
-    this.#finder = new TaskFinder(store, this.#live);
+    this.#finder = new TaskFinder(store, this.#live, this.#turns);
     this.#sweeper = new FileSweeper({ ...options, live: this.#live });
     this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, this.#now);
@@ -269,8 +272,8 @@ class SqliteEngine implements Engine, Keeper {
     return { lost, finished: await this.#ends.whenCommitted(finished) };
   }
 
-  async cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
-    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
+  async cancel(ids: readonly string[], now: number, asker?: Asker): Promise<Cancelled[]> {
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids, asker);
     const { trouble } = this.#journal;
     // A cancel that cannot be written now is refused before it changes anything.
     if (trouble && ids.some((id) => this.#endsByCancel(id, rows))) throw trouble;
@@ -285,14 +288,14 @@ class SqliteEngine implements Engine, Keeper {
     );
   }
 
-  async requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
-    const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids);
+  async requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]> {
+    const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids, asker);
     const parents = ids.flatMap((id) => {
       return (this.#live.index.get(id) ?? first.get(id))?.task.after ?? [];
     });
     // The tasks themselves again: what was read before may have changed since.
     const both = [...ids, ...parents];
-    const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both);
+    const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both, asker);
     const undone = new Map<LiveTask, Ended>();
     const requeued = ids.map((id) => this.#requeue(id, { rows: all, now, undone }));
     if (undone.size === 0) return requeued;
@@ -316,7 +319,7 @@ class SqliteEngine implements Engine, Keeper {
 
   async list(request: ListRequest): Promise<Listed> {
     await this.#safety.whenSafe();
-    return await listTasks({ store: this.#store, live: this.#live }, request);
+    return await listTasks({ store: this.#store, live: this.#live, turns: this.#turns }, request);
   }
 
   stats(): Promise<EngineStats> {

@@ -6,8 +6,8 @@ import type { Cell, StoreCalls, StoredTask } from "./store_message.ts";
 import { isDamaged } from "./stored_row.ts";
 import { keyToStored, toStored } from "./stored_text.ts";
 
-/** Rows that one request looks at, at most, for those that fit. */
-export const MAX_LOOKED_AT = 5000;
+/** Rows that one request looks at, at most, for those that fit: some milliseconds, in which nothing is written. */
+export const MAX_LOOKED_AT = 1000;
 /** Statuses that have an index by `ord`. The others are common: a look at the newest rows finds them. */
 const INDEXED = [1, 2, 4, 5, 6];
 

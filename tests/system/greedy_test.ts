@@ -1,0 +1,135 @@
+/** A client that asks for more than others: they are served in between, in memory and from disk. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { SdError } from "../../protocol/errors.ts";
+import { openEngine } from "../../server/engine/open.ts";
+import { DEFAULT_LIMITS } from "../../server/limits.ts";
+import { ToldEvent, type Watcher, Watchers } from "../../server/task/watchers.ts";
+import { Watches } from "../../server/tcp/watches.ts";
+import { systemClock } from "../../server/clock.ts";
+import type { RawClient } from "../raw_client.ts";
+import { TestServer } from "../test_server.ts";
+
+const RECORDS = 20_000;
+/** What a greedy client asks for again and again, and what each takes: thousands of looks at tasks. */
+const QUESTIONS = (ids: readonly string[]): Record<string, object> => ({
+  "lists that find nothing": { cmd: "list", key: "nobody" },
+  "exports that find nothing": { cmd: "export", op: "nobody" },
+  "long lists": { cmd: "list", limit: 1000 },
+  "reasons": { cmd: "why", task_id: ids[0] },
+  "cancels of many": { cmd: "cancel", task_ids: ids },
+});
+
+async function submit(client: RawClient, count: number, task: object): Promise<string[]> {
+  const ids: string[] = [];
+  for (let done = 0; done < count;) {
+    const some = Math.min(2000, count - done);
+    await client.send(`${JSON.stringify(task)}\n`.repeat(some));
+    for (let i = 0; i < some; i++) ids.push((await client.object()).task_id);
+    done += some;
+  }
+  return ids;
+}
+
+for (const kind of ["memory", "sqlite"] as const) {
+  Deno.test(`what a greedy client asks of ${kind} is answered behind what others submit`, async (t) => {
+    const folder = Deno.makeTempDirSync();
+    const url = kind === "memory" ? "memory:" : `sqlite:${folder}/sd.db`;
+    const engine = await openEngine(url, DEFAULT_LIMITS);
+    try {
+      await using server = await TestServer.start({ workers: 1, engine });
+      using filler = await server.connect();
+      const held = { delay: 600_000, wait: false };
+      const ids = await submit(filler, RECORDS, { op: "square", n: 2, task: held });
+      for (const [what, question] of Object.entries(QUESTIONS(ids.slice(-1000)))) {
+        await t.step(what, async () => {
+          using greedy = await server.connect();
+          using good = await server.connect();
+          const asked = 60;
+          let answered = 0;
+          await greedy.send(`${JSON.stringify(question)}\n`.repeat(asked));
+          const reading = (async () => {
+            for (; answered < asked; answered++) {
+              assert((await greedy.object()).error === undefined);
+            }
+          })();
+          // Its end comes while most of the questions are still open: by order, not by time.
+          const before = answered;
+          assertEquals((await good.ask({ op: "square", n: 3 })).status, "queued");
+          assertEquals((await good.object()).result, 9);
+          assert(answered - before < asked, "the good client came last");
+          const open = asked - answered;
+          assert(open > asked / 2, `only ${open} of ${asked} questions were still open`);
+          // It leaves: what it asked for is dropped, and the next client finds the server idle.
+          greedy[Symbol.dispose]();
+          await reading.catch(() => undefined);
+          assertEquals((await good.ask({ cmd: "ping" })).pong, true);
+        });
+      }
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  });
+}
+
+for (const kind of ["memory", "sqlite"] as const) {
+  Deno.test(`the ${kind} engine reads nothing for a client that has left, and goes on for others`, async () => {
+    const folder = Deno.makeTempDirSync();
+    const engine = await openEngine(
+      kind === "memory" ? "memory:" : `sqlite:${folder}/sd.db`,
+      DEFAULT_LIMITS,
+    );
+    try {
+      const gone = { closed: true };
+      const there = { closed: false };
+      await assertRejects(() => engine.list({ limit: 1, asker: gone }), SdError);
+      const lists = Array.from({ length: 20 }, () => engine.list({ limit: 1, asker: there }));
+      for (const { tasks } of await Promise.all(lists)) assertEquals(tasks, []);
+      await assertRejects(() => engine.get(["a"], { standingAt: 1, asker: gone }), SdError);
+      assertEquals(await engine.get(["a"], { standingAt: 1, asker: there }), [undefined]);
+    } finally {
+      await engine.close();
+      Deno.removeSync(folder, { recursive: true });
+    }
+  });
+}
+
+Deno.test("an event is put into JSON once for all who watch", () => {
+  const watchers = new Watchers(systemClock);
+  const told: ToldEvent[] = [];
+  const watcher = (): Watcher => ({ wants: () => true, take: (event) => void told.push(event) });
+  for (let i = 0; i < 3; i++) watchers.add(watcher());
+  watchers.tell("queued", { id: "a", op: "square", attempt: 0 });
+  assertEquals(told.length, 3);
+  assert(told.every((event) => event === told[0]));
+  assertEquals(JSON.parse(told[0]!.json).task_id, "a");
+});
+
+Deno.test("a watch that is not read ends with an error, and costs nothing after it", async () => {
+  const watchers = new Watchers(systemClock);
+  const read = Promise.withResolvers<void>();
+  const lines: string[] = [];
+  const outbox = {
+    unread: 0,
+    push: (text: string) => {
+      lines.push(text);
+      outbox.unread += text.length;
+    },
+    flushed: () => read.promise,
+  };
+  const watches = new Watches(watchers, outbox, 1000);
+  watches.open({}, "w");
+  const tell = () => watchers.tell("queued", { id: "a", op: "square", attempt: 0 });
+  while (outbox.unread <= 1024 * 1024) tell();
+  const kept = lines.length;
+  for (let i = 0; i < 1000; i++) {
+    assert(watchers.any);
+    tell();
+  }
+  assertEquals([watchers.any, lines.length], [false, kept]);
+  read.resolve();
+  await read.promise;
+  await Promise.resolve();
+  const end = JSON.parse(lines.at(-1)!);
+  assertEquals([end.error.code, end.ref, lines.length], ["queue_full", "w", kept + 1]);
+});
