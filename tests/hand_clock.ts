@@ -12,9 +12,12 @@ export class HandClock implements Clock {
   #monotonic = 0;
   #timers: { at: number; run: () => void }[] = [];
   #steady: SteadyClock;
+  readonly #settled: () => Promise<void>;
 
-  constructor(now: number | string) {
+  /** `settled` resolves once all is done that a timer has started. */
+  constructor(now: number | string, settled = nothingLeft) {
     this.#wall = typeof now === "string" ? Date.parse(now) : now;
+    this.#settled = settled;
     this.#steady = this.#newClock();
   }
 
@@ -53,7 +56,7 @@ export class HandClock implements Clock {
   /** Lets `ms` pass, with every timer at its own time; what a timer starts is done before the next. */
   async pass(ms: number): Promise<void> {
     const end = this.#monotonic + ms;
-    await settled();
+    await this.#settled();
     for (let due = this.#firstUntil(end); due; due = this.#firstUntil(end)) {
       this.#run(due.at);
       await this.#fire(due);
@@ -64,7 +67,7 @@ export class HandClock implements Clock {
   /** The wall clock becomes another one: it is set, or the machine slept for so long. */
   async jump(ms: number): Promise<void> {
     this.#wall += ms;
-    await settled();
+    await this.#settled();
   }
 
   /** The process is stopped for `ms` and goes on: the timers that came due fire late, one after the other. */
@@ -77,8 +80,10 @@ export class HandClock implements Clock {
     }
   }
 
-  /** Another process begins: what the clock of the one before knew is forgotten, and its timers are gone. */
-  restart(): void {
+  /** Another process begins after `ms`: what the clock of the one before knew is forgotten, and its timers are gone. */
+  restart(ms: number): void {
+    this.#wall += ms;
+    this.#monotonic += ms;
     this.#timers = [];
     this.#steady = this.#newClock();
   }
@@ -94,7 +99,7 @@ export class HandClock implements Clock {
   async #fire(due: { run: () => void }): Promise<void> {
     this.#timers = this.#timers.filter((timer) => timer !== due);
     due.run();
-    await settled();
+    await this.#settled();
   }
 
   /** Up to `end`, awake all the way. */
@@ -109,6 +114,6 @@ export class HandClock implements Clock {
 }
 
 /** Once all that needs no timer and no socket is done. */
-async function settled(): Promise<void> {
+async function nothingLeft(): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(resolve));
 }

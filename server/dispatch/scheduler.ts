@@ -52,6 +52,9 @@ export class Scheduler {
   #started = false;
   #again = false;
   #isFailing = false;
+  /** Server time of the last look, and how long before this one it was, in ms. */
+  #lookedAt = Infinity;
+  #sinceLookMs = 0;
   #loop: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
 
@@ -97,7 +100,10 @@ export class Scheduler {
 
   /** False where the engine did not take everything. */
   async #look(now: number): Promise<boolean> {
-    const { book, log } = this.#options;
+    const { book, clock, log } = this.#options;
+    const serverNow = clock.now();
+    this.#sinceLookMs = Math.min(Math.max(0, serverNow - this.#lookedAt), LOOK_MS);
+    this.#lookedAt = serverNow;
     try {
       const entries = book.list();
       this.#forget(entries);
@@ -149,7 +155,8 @@ export class Scheduler {
     plan.isAhead = plan.reachedAt > now;
     if (!plan.isAhead) return;
     if (plan.lastAt !== undefined && plan.lastAt > now + MAX_BACK_MS) plan.lastAt = undefined;
-    const from = Math.max(now, plan.lastAt ?? 0);
+    // It may have been set back right after the last look: what has come since has not been seen.
+    const from = Math.max(now - this.#sinceLookMs, plan.lastAt ?? 0);
     if (from < plan.reachedAt) {
       plan.reachedAt = from;
       plan.nextAt = undefined;

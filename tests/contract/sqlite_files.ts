@@ -10,8 +10,9 @@ import { NOW } from "./contract_steps.ts";
 export async function openTestSqlite(
   path: string,
   sizes: Partial<PagerSizes> = {},
+  now = NOW,
 ): Promise<Engine> {
-  return await openEngine(path, { sizes });
+  return await openEngine(path, { sizes, now });
 }
 
 /** A disk of which a test says when it has no room. */
@@ -47,18 +48,20 @@ interface OpenOptions {
   /** What the engine has for its store. */
   readonly through?: (store: Store) => Pick<Store, "call" | "close">;
   readonly report?: (message: string) => void;
+  /** What the wall clock says. */
+  readonly now?: number;
 }
 
 async function openEngine(
   path: string,
-  { sizes = {}, through = (store) => store, report = throwing }: OpenOptions,
+  { sizes = {}, through = (store) => store, report = throwing, now = NOW }: OpenOptions,
 ): Promise<Engine> {
-  const { store, opened } = await Store.open({ path, durability: "full", now: NOW });
+  const { store, opened } = await Store.open({ path, durability: "full", now });
   startSerialsAt(opened.next);
   return await openSqliteEngine({
     store: through(store) as Store,
     opened,
-    now: NOW,
+    now,
     report,
     random: () => 0.5,
     maxKept: 1_000_000,
