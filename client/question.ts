@@ -6,6 +6,7 @@
 import type { JsonObject } from "../protocol/message.ts";
 import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
+import { GRACE_MS, LATE_MS } from "./within.ts";
 import { refusalOf } from "./refusal.ts";
 
 export interface Patience {
@@ -24,6 +25,7 @@ export class Question implements Exchange {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isSettled = false;
   #wasAskedAgain = false;
+  #hadGrace = false;
 
   constructor(message: JsonObject, patience: Patience) {
     this.json = JSON.stringify(message);
@@ -75,8 +77,11 @@ export class Question implements Exchange {
   #check(): void {
     const { ms, late, isAway } = this.#patience;
     const leftMs = isAway() ? ms : this.#askedAt + ms - performance.now();
-    // A timer may come a moment early.
+    // A timer may come a moment early. One that is late comes after a stop: the answer may be there and unread.
     if (leftMs > 1) this.#setTimer(leftMs);
-    else this.fail(late());
+    else if (leftMs < -LATE_MS && !this.#hadGrace) {
+      this.#hadGrace = true;
+      this.#setTimer(GRACE_MS);
+    } else this.fail(late());
   }
 }

@@ -22,6 +22,7 @@ import type { Exchange } from "./exchange.ts";
 import { reconnectPauseMs } from "../cli/reconnect_pause.ts";
 import { refusalOf } from "./refusal.ts";
 import { cannotReach, stayedAway } from "./unreachable.ts";
+import { LATE_MS } from "./within.ts";
 
 /** A server that is there says hello sooner. */
 const HELLO_MS = 10_000;
@@ -223,7 +224,11 @@ export class SteadyConnection {
       }
       try {
         const pauseMs = Math.min(reconnectPauseMs(this.#tries++), leftMs);
+        const pausedAt = performance.now();
         await delay(pauseMs, { signal: this.#closing.signal });
+        // A process that was stopped has not tried in that time.
+        const lateMs = performance.now() - pausedAt - pauseMs;
+        if (lateMs > LATE_MS) awaySince += lateMs;
         await this.#open({ greet: true, ms: Math.min(HELLO_MS, Math.max(leftMs - pauseMs, 1)) });
       } catch (error) {
         this.#lostBy = error as Error;

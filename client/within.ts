@@ -2,16 +2,23 @@
 
 import { deadline } from "@std/async/deadline";
 
+/** A timer that is later than this comes after a stop of the process, in ms: what came in meanwhile is read first. */
+export const LATE_MS = 500;
+/** Time in which that is read, in ms. */
+export const GRACE_MS = 250;
+
 /** What `promise` came to, or what `late` throws once `ms` have passed; `Infinity` waits for ever. */
 export async function within<T>(
   promise: Promise<T>,
   { ms, late }: { ms: number; late: () => Error },
 ): Promise<T> {
   if (ms === Infinity) return await promise;
+  const begun = performance.now();
   try {
     return await deadline(promise, ms);
   } catch (error) {
-    if (error instanceof DOMException && error.name === "TimeoutError") throw late();
-    throw error;
+    if (!(error instanceof DOMException) || error.name !== "TimeoutError") throw error;
+    if (performance.now() - begun < ms + LATE_MS) throw late();
+    return await within(promise, { ms: GRACE_MS, late });
   }
 }

@@ -192,7 +192,12 @@ export class ClockWalk {
       case "submit":
         return await this.#submit();
       case "pass":
-        return await this.#pass(random.pick([random.int(100, 5000), random.int(1, 180) * SECOND]));
+        return await this.#pass(
+          random.pick([
+            random.int(100, 5000),
+            random.int(1, this.#options.isDurable ? 60 : 180) * SECOND,
+          ]),
+        );
       case "jump":
         return await this.#jump();
       case "stop":

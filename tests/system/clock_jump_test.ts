@@ -53,87 +53,84 @@ async function ends(client: RawClient, ...ids: string[]) {
   return tasks;
 }
 
-Deno.test(
-  test("a clock that is set ahead ends delays and backoffs on an idle server, and no run"),
-  async () => {
-    using stage = new JumpStage();
-    await using serve = await stage.serve({ workers: 2 });
-    using client = await RawClient.connect(serve.address);
-    const submit = (op: string, task: object, more: object = {}) =>
-      client.ask({ op, task: { wait: false, ...task }, ...more });
-    await submit("sleep", { id: "long" }, { ms: 6000 });
-    await submit("square", { id: "delayed", delay: HOUR / 2 }, { n: 3 });
-    await submit("square", { id: "failing", attempts: 2, backoff: HOUR / 3 });
-    await submit("square", { id: "at", at: new Date(Date.now() + HOUR / 2).toISOString() }, {
-      n: 3,
-    });
-    await submit("square", { id: "later", delay: 3 * HOUR }, { n: 3 });
-    await sleep(500);
-    stage.set("+3600");
-    const [delayed, failing, at] = await ends(client, "delayed", "failing", "at");
-    assertEquals([delayed.status, at.status], ["completed", "completed"]);
-    assertEquals([failing.status, failing.attempt], ["failed", 2]);
-    stage.set("+7200");
-    const [long] = await ends(client, "long");
-    assertEquals([long.status, long.attempt, long.result], ["completed", 1, 6000]);
-    assertEquals((await client.ask({ cmd: "get", task_id: "later" })).status, "delayed");
-    assertEquals(serve.lines.filter((line) => line.includes("leases")), []);
-  },
-);
+/** A clock that is set ahead ends delays and backoffs on an idle server, and no run. */
+async function setAhead() {
+  using stage = new JumpStage();
+  await using serve = await stage.serve({ workers: 2 });
+  using client = await RawClient.connect(serve.address);
+  const submit = (op: string, task: object, more: object = {}) =>
+    client.ask({ op, task: { wait: false, ...task }, ...more });
+  await submit("sleep", { id: "long" }, { ms: 6000 });
+  await submit("square", { id: "delayed", delay: HOUR / 2 }, { n: 3 });
+  await submit("square", { id: "failing", attempts: 2, backoff: HOUR / 3 });
+  await submit("square", { id: "at", at: new Date(Date.now() + HOUR / 2).toISOString() }, {
+    n: 3,
+  });
+  await submit("square", { id: "later", delay: 3 * HOUR }, { n: 3 });
+  await sleep(500);
+  stage.set("+3600");
+  const [delayed, failing, at] = await ends(client, "delayed", "failing", "at");
+  assertEquals([delayed.status, at.status], ["completed", "completed"]);
+  assertEquals([failing.status, failing.attempt], ["failed", 2]);
+  stage.set("+7200");
+  const [long] = await ends(client, "long");
+  assertEquals([long.status, long.attempt, long.result], ["completed", 1, 6000]);
+  assertEquals((await client.ask({ cmd: "get", task_id: "later" })).status, "delayed");
+  assertEquals(serve.lines.filter((line) => line.includes("leases")), []);
+}
 
-Deno.test(
-  test("after a clock was set back nothing waits for it, and stamps and times are by the new one"),
-  async () => {
-    using stage = new JumpStage();
-    let last: string;
-    {
-      await using serve = await stage.serve();
-      using client = await RawClient.connect(serve.address);
-      const submit = (task: object, more: object = { n: 3 }) =>
-        client.ask({ op: "square", task: { wait: false, ...task }, ...more });
-      await submit({ id: "delayed", delay: 3000 });
-      await submit({ id: "failing", attempts: 2, backoff: 3000 }, {});
-      await submit({ id: "expiring", delay: HOUR, expires: 3000 });
-      for (let i = 0; i < 4; i++) await submit({ id: `rate-${i}`, key: "k", rate: "3/3s" });
-      const { task_id: before } = await submit({});
-      await sleep(500);
-      stage.set("-1h");
-      const wall = Date.now() - HOUR;
-      await submit({ id: "at", at: new Date(wall + 3000).toISOString() });
-      await submit({ id: "at-later", at: new Date(wall + HOUR / 2).toISOString() });
-      const { task_id: after } = await submit({});
-      assert(after > before, "ids go on");
-      const tasks = await ends(client, "delayed", "failing", "expiring", "rate-3", "at", after);
-      const statuses = ["completed", "failed", "expired", "completed", "completed", "completed"];
-      assertEquals(tasks.map(({ status }) => status), statuses);
-      const { now } = await client.ask({ cmd: "stats" });
-      for (const { created_at, started_at = created_at, finished_at } of tasks) {
-        const stamps = [created_at, started_at, finished_at, now];
-        assertEquals(stamps, stamps.toSorted(), "stamps are in order, and none is in the future");
-      }
-      assert(Math.abs(Date.parse(now) - (Date.now() - HOUR)) < HOUR / 2, now);
-      const later = await client.ask({ cmd: "get", task_id: "at-later" });
-      assertEquals([later.status, later.run_at], [
-        "delayed",
-        new Date(wall + HOUR / 2).toISOString(),
-      ]);
-      await submit({ id: "after-restart", delay: 5000 });
-      last = after;
-      serve.child.kill("SIGKILL");
-      await serve.child.status;
-    }
-    stage.set("-3h");
+/** After a clock was set back nothing waits for it, and stamps and times are by the new one. */
+async function setBack() {
+  using stage = new JumpStage();
+  let last: string;
+  {
     await using serve = await stage.serve();
     using client = await RawClient.connect(serve.address);
-    const [delayed] = await ends(client, "after-restart");
-    assertEquals(delayed.status, "completed");
-    const { task_id } = await client.ask({ op: "square", n: 1, task: { wait: false } });
-    assert(task_id > last, "ids go on");
-    assertEquals((await client.ask({ cmd: "get", task_id: "at-later" })).status, "delayed");
-  },
-);
+    const submit = (task: object, more: object = { n: 3 }) =>
+      client.ask({ op: "square", task: { wait: false, ...task }, ...more });
+    await submit({ id: "delayed", delay: 3000 });
+    await submit({ id: "failing", attempts: 2, backoff: 3000 }, {});
+    await submit({ id: "expiring", delay: HOUR, expires: 3000 });
+    for (let i = 0; i < 4; i++) await submit({ id: `rate-${i}`, key: "k", rate: "3/3s" });
+    const { task_id: before } = await submit({});
+    await sleep(500);
+    stage.set("-1h");
+    const wall = Date.now() - HOUR;
+    await submit({ id: "at", at: new Date(wall + 3000).toISOString() });
+    await submit({ id: "at-later", at: new Date(wall + HOUR / 2).toISOString() });
+    const { task_id: after } = await submit({});
+    assert(after > before, "ids go on");
+    const tasks = await ends(client, "delayed", "failing", "expiring", "rate-3", "at", after);
+    const statuses = ["completed", "failed", "expired", "completed", "completed", "completed"];
+    assertEquals(tasks.map(({ status }) => status), statuses);
+    const { now } = await client.ask({ cmd: "stats" });
+    for (const { created_at, started_at = created_at, finished_at } of tasks) {
+      const stamps = [created_at, started_at, finished_at, now];
+      assertEquals(stamps, stamps.toSorted(), "stamps are in order, and none is in the future");
+    }
+    assert(Math.abs(Date.parse(now) - (Date.now() - HOUR)) < HOUR / 2, now);
+    const later = await client.ask({ cmd: "get", task_id: "at-later" });
+    assertEquals([later.status, later.run_at], [
+      "delayed",
+      new Date(wall + HOUR / 2).toISOString(),
+    ]);
+    await submit({ id: "after-restart", delay: 5000 });
+    last = after;
+    serve.child.kill("SIGKILL");
+    await serve.child.status;
+  }
+  stage.set("-3h");
+  await using serve = await stage.serve();
+  using client = await RawClient.connect(serve.address);
+  const [delayed] = await ends(client, "after-restart");
+  assertEquals(delayed.status, "completed");
+  const { task_id } = await client.ask({ op: "square", n: 1, task: { wait: false } });
+  assert(task_id > last, "ids go on");
+  assertEquals((await client.ask({ cmd: "get", task_id: "at-later" })).status, "delayed");
+}
 
-Deno.test(test("a machine that was paused, its clocks with it, has lost no task"), async () => {
+/** A machine that was paused, its clocks with it, has lost no task. */
+async function pauseMachine() {
   using stage = new JumpStage();
   await using serve = await stage.serve({ monotonic: true });
   using client = await RawClient.connect(serve.address);
@@ -146,4 +143,14 @@ Deno.test(test("a machine that was paused, its clocks with it, has lost no task"
   assertEquals([end.status, end.result], ["completed", 5000]);
   assertEquals((await client.ask({ cmd: "get", task_id: "long" })).attempt, 1);
   assertEquals(serve.lines.filter((line) => line.includes("leases")), []);
-});
+}
+
+Deno.test(
+  test(
+    "a clock that jumps under a running server: nothing runs twice, nothing waits for the clock",
+  ),
+  async () => {
+    // Side by side: each of them mostly sleeps.
+    await Promise.all([setAhead(), setBack(), pauseMachine()]);
+  },
+);

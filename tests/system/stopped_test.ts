@@ -10,7 +10,7 @@ import { TaskFolder } from "../task_folder.ts";
 
 const LEASE_MS = 1000;
 /** Longer than a lease. */
-const STOP_MS = 2500;
+const STOP_MS = 2000;
 const PATIENCE_MS = 60_000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -77,11 +77,11 @@ class LeaseServer implements AsyncDisposable {
   }
 }
 
-/** A task of seven seconds, in which the processes are stopped three times; how the task ended, and what the log says. */
+/** A task of six seconds, in which the processes are stopped three times; how the task ended, and what the log says. */
 async function stopThrice(pidsOf: (server: LeaseServer) => readonly number[]) {
   await using server = await LeaseServer.start();
   using client = await server.connect();
-  await client.ask({ op: "sleep", ms: 7000, task: { id: "long", timeout: 60_000 } });
+  await client.ask({ op: "sleep", ms: 6000, task: { id: "long", timeout: 60_000 } });
   for (let i = 0; i < 3; i++) {
     await sleep(300);
     await pause(pidsOf(server), STOP_MS);
@@ -92,34 +92,58 @@ async function stopThrice(pidsOf: (server: LeaseServer) => readonly number[]) {
   return { status, attempt, lost: log.filter((line) => line.includes("leases ran out")) };
 }
 
-Deno.test("a server, or all processes, stopped three times for longer than a lease: what runs goes on, once", async () => {
-  const ends = await Promise.all([
-    stopThrice(({ child }) => [child.pid]),
-    stopThrice(({ child, pool }) => [child.pid, pool]),
-  ]);
-  const well = { status: "completed", attempt: 1, lost: [] };
-  assertEquals(ends, [well, well]);
-});
-
 const STEPS = `export async function steps({ count }) {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setTimeout(resolve, 100));
   return count;
 }`;
 
-Deno.test("a task whose process is stopped for longer than its time limit has that time all the same", async () => {
+/** How a task ends whose process is stopped for longer than its time limit; and one that goes on after that. */
+async function stopInTime() {
   using folder = new TaskFolder({ "tasks.js": STEPS });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
   using client = await RawClient.connect(serve.address);
   const { pools } = await client.ask({ cmd: "stats" });
-  await client.ask({ op: "steps", count: 20, task: { timeout: 5000 } });
-  await sleep(500);
-  await pause([serve.child.pid, pools[0].pid], 7000);
-  const end = await client.object();
-  assertEquals(end.status, "completed", JSON.stringify(end));
-  // One that does not end is stopped all the same.
-  await client.ask({ op: "steps", count: 1000, task: { timeout: 1000 } });
-  await sleep(300);
-  await pause([serve.child.pid, pools[0].pid], 2000);
-  const stopped = await client.object();
-  assertEquals(stopped.error?.code, "timeout", JSON.stringify(stopped));
+  const ends = [];
+  for (const [count, timeout] of [[15, 3000], [1000, 1000]]) {
+    await client.ask({ op: "steps", count, task: { timeout } });
+    await sleep(300);
+    await pause([serve.child.pid, pools[0].pid], 4000);
+    const { status, error } = await client.object();
+    ends.push([status, error?.code]);
+  }
+  return ends;
+}
+
+/** How `sd submit` ends that is stopped for longer than it would wait, while its result comes. */
+async function stopClient() {
+  await using serve = await SdServe.start(["--workers", "1"]);
+  const { path, args } = selfCommand([
+    "submit",
+    "--server",
+    serve.server,
+    "--timeout",
+    "3s",
+    '{"op":"sleep","ms":1500}',
+  ]);
+  const child = new Deno.Command(path, { args, stdout: "piped", stderr: "null" }).spawn();
+  using client = await RawClient.connect(serve.address);
+  while ((await client.ask({ cmd: "stats" })).tasks.running === 0) await sleep(20);
+  await pause([child.pid], 5000);
+  const { code, stdout } = await deadline(child.output(), PATIENCE_MS);
+  return [code, new TextDecoder().decode(stdout).trim()];
+}
+
+Deno.test("processes that are stopped and go on have lost nothing: no lease, no time of a task, no result", async () => {
+  // Side by side: each of them mostly sleeps.
+  const [server, all, inTime, client] = await Promise.all([
+    stopThrice(({ child }) => [child.pid]),
+    stopThrice(({ child, pool }) => [child.pid, pool]),
+    stopInTime(),
+    stopClient(),
+  ]);
+  const well = { status: "completed", attempt: 1, lost: [] };
+  assertEquals(server, well, "the server alone is stopped for longer than a lease, three times");
+  assertEquals(all, well, "the server and its workers are");
+  assertEquals(inTime, [["completed", undefined], ["failed", "timeout"]]);
+  assertEquals(client, [0, "1500"]);
 });
