@@ -280,11 +280,11 @@ export class TaskApi {
       deliver: () => final.resolve(),
     };
     // Before the task is looked at, so that its end cannot slip through between the two.
-    events.wait(id, waiter);
+    const wait = events.wait(id, waiter);
     try {
       return await work(final.promise);
     } finally {
-      events.unwait(id, waiter);
+      events.unwait(id, wait);
     }
   }
 

@@ -42,6 +42,8 @@ const PAGE_CHARS = 2 * 1024 * 1024;
 /** A page of one line: a client takes lines much longer than it sends. */
 const MAX_PAGE_CHARS = 16 * 1024 * 1024;
 const FIRST_PAGE = 32;
+/** Tasks whose logs are asked for at a time: a log has 65,536 characters at most. */
+const LOGS_AT_A_TIME = 50;
 const MAX_PAGE = 500;
 const MAX_CURSOR_CHARS = 200;
 /** Imported tasks that are committed at a time: submits of others wait for one such commit. */
@@ -99,21 +101,23 @@ export class Transfer {
     };
   }
 
-  /** Those that said anything as they are now, with what they said; no more than fit a page. */
+  /** Those that said anything as they are now, with what they said; not much more than fit a page. */
   async #withLogs(
     listed: readonly TaskRecord[],
     asker: Asker | undefined,
   ): Promise<TaskRecord[]> {
     const tasks = [...listed];
-    let chars = 0;
-    for (const [i, task] of tasks.entries()) {
-      chars += sizeOf(task);
-      if (chars > MAX_PAGE_CHARS) break;
-      if (!task.trail?.logged) continue;
-      const [whole] = await this.#engine.get([task.id], { log: true, asker });
-      if (!whole) continue;
-      tasks[i] = whole;
-      chars += sizeOf(whole) - sizeOf(task);
+    const logged = tasks.flatMap(({ trail }, i) => trail?.logged ? i : []);
+    let chars = tasks.reduce((sum, task) => sum + sizeOf(task), 0);
+    for (let at = 0; at < logged.length && chars <= MAX_PAGE_CHARS; at += LOGS_AT_A_TIME) {
+      const places = logged.slice(at, at + LOGS_AT_A_TIME);
+      const found = await this.#engine.get(places.map((i) => tasks[i]!.id), { log: true, asker });
+      places.forEach((i, n) => {
+        const whole = found[n];
+        if (!whole) return;
+        chars += sizeOf(whole) - sizeOf(tasks[i]!);
+        tasks[i] = whole;
+      });
     }
     return tasks;
   }

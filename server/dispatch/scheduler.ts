@@ -241,8 +241,10 @@ export class Scheduler {
     return tookAll;
   }
 
+  /** All at once, so that they are one commit. */
   async #save(): Promise<void> {
     const { book } = this.#options;
+    const saves: Promise<void>[] = [];
     for (const { task, reachedAt } of book.list()) {
       const plan = this.#plans.get(task.id);
       if (!plan || plan.createdAt !== task.record.createdAt) continue;
@@ -250,8 +252,9 @@ export class Scheduler {
       const done = first === undefined ? plan.reachedAt : first - 1;
       if (done === reachedAt) continue;
       const { createdAt, lastAt } = plan;
-      await book.saveProgress(task.id, { reachedAt: done, lastAt, of: createdAt });
+      saves.push(book.saveProgress(task.id, { reachedAt: done, lastAt, of: createdAt }));
     }
+    await Promise.all(saves);
   }
 
   #nextAt(): number {

@@ -86,12 +86,7 @@ export class KeyGate {
     return keys;
   }
 
-  /** The starts of a key that count against its rate; for who keeps them. */
-  startsOf(key: string): readonly number[] {
-    return this.#keys.get(key)?.window?.starts ?? [];
-  }
-
-  /** What `startsOf` told in another life. */
+  /** What started before the server did. */
   restore(key: string, starts: readonly number[], windowMs: number): void {
     const window = new RateWindow(starts);
     this.#keys.set(key, { running: 0, window, windowMs, isHeld: false });

@@ -28,8 +28,7 @@ import {
 import { FinishedShelf, type ShelfLimits } from "./finished_shelf.ts";
 import { mayFollow, parentsOf, takeIn } from "./intake.ts";
 import type { Keeper } from "./keeper.ts";
-import { readCursor } from "./list_cursor.ts";
-import { listable } from "./list_filter.ts";
+import { listPage } from "./list_filter.ts";
 import type { LiveTask } from "./live_task.ts";
 import { LiveTasks } from "./live_tasks.ts";
 import { ReadTurns } from "./read_turns.ts";
@@ -156,29 +155,7 @@ class MemoryEngine implements Engine, Keeper {
   }
 
   async list(request: ListRequest): Promise<Listed> {
-    return await this.#turns.run(request.asker, this.#scan(request));
-  }
-
-  /** Looks at one task at a step. */
-  *#scan(request: ListRequest): Generator<void, Listed> {
-    const sign = request.oldestFirst ? 1 : -1;
-    const byOrder = (a: LiveTask, b: LiveTask) => sign * (a.serial - b.serial);
-    const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
-    // One more than asked for, to know whether there is another page.
-    const most = request.limit + 1;
-    let page: LiveTask[] = [];
-    for (const task of listable(this.#live, request)) {
-      yield;
-      if (!task || (first !== undefined && sign * (task.serial - first) <= 0)) continue;
-      page.push(task);
-      if (page.length > 4 * most) page = page.sort(byOrder).slice(0, most);
-    }
-    page = page.sort(byOrder).slice(0, most);
-    const more = page.length > request.limit ? page.pop() : undefined;
-    return {
-      tasks: page.map((task) => task.record()),
-      cursor: more && String(page.at(-1)?.serial),
-    };
+    return await this.#turns.run(request.asker, listPage(this.#live, request));
   }
 
   stats(): Promise<EngineStats> {

@@ -51,11 +51,7 @@ export class OpRates {
     return known ? known.window.nextAt(known.rate, now) : now;
   }
 
-  startsOf(op: string): readonly number[] {
-    return this.#ops.get(op)?.window.starts ?? [];
-  }
-
-  /** What `startsOf` told in another life. */
+  /** What started before the server did. */
   restore(op: string, starts: readonly number[], windowMs: number): void {
     this.#ops.set(op, { window: new RateWindow(starts), rate: { starts: Infinity, windowMs } });
   }

@@ -1,6 +1,6 @@
 /**
- * Tasks by their ids: those that this process named by the serial number at the
- * end of the id, those that a client named by the id itself.
+ * Tasks by their serial numbers, and so by their ids: the server's own have that number at their end. Those that a client
+ * named stand under that name as well.
  */
 
 import { SerialMap } from "../task/serial_map.ts";
@@ -19,17 +19,21 @@ export class TaskIndex {
   /** Adds a task whose id is not here yet. */
   add(task: LiveTask): void {
     if (task.task.idGiven) this.#byGivenId.set(task.id, task);
-    else this.#bySerial.set(task.serial, task);
+    this.#bySerial.set(task.serial, task);
   }
 
   remove(task: LiveTask): void {
     if (task.task.idGiven) this.#byGivenId.delete(task.id);
-    else this.#bySerial.take(task.serial);
+    this.#bySerial.take(task.serial);
   }
 
   /** All tasks, in no order that could be relied on. */
   *values(): Generator<LiveTask> {
     for (const [, task] of this.#bySerial.entries()) yield task;
-    yield* this.#byGivenId.values();
+  }
+
+  /** Those behind the serial number `from`, in the order of their submission or, `down`, against it. */
+  inOrder(from: number, options: { readonly down: boolean }): Generator<LiveTask> {
+    return this.#bySerial.inOrder(from, options);
   }
 }

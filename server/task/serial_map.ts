@@ -16,6 +16,8 @@ interface Page<Value> {
 export class SerialMap<Value> {
   readonly #pages = new Map<number, Page<Value>>();
   #size = 0;
+  /** Numbers of pages in their order, some of them of pages that are gone; `undefined` until it is asked for. */
+  #order: number[] | undefined = undefined;
   /** The page used last: neighbours come together. */
   #lastNumber = -1;
   #lastPage: Page<Value> | undefined = undefined;
@@ -56,9 +58,29 @@ export class SerialMap<Value> {
 
   clear(): void {
     this.#pages.clear();
+    this.#order = undefined;
     this.#size = 0;
     this.#lastNumber = -1;
     this.#lastPage = undefined;
+  }
+
+  /** Values from the number after `from` upwards, or from the one before it downwards; takes the way to the first in steps. */
+  *inOrder(from: number, { down }: { readonly down: boolean }): Generator<Value> {
+    const order = this.#pagesInOrder();
+    const step = down ? -1 : 1;
+    let at = placeOf(order, Math.floor(from / PAGE_SLOTS));
+    if (down && at === order.length) at--;
+    for (; at >= 0 && at < order.length; at += step) {
+      const number = order[at] as number;
+      const slots = this.#pages.get(number)?.slots;
+      if (!slots) continue;
+      for (let n = 0; n < PAGE_SLOTS; n++) {
+        const slot = down ? PAGE_SLOTS - 1 - n : n;
+        const value = slots[slot];
+        if (value === undefined || (number * PAGE_SLOTS + slot - from) * step <= 0) continue;
+        yield value;
+      }
+    }
   }
 
   /** Every number and its value, in no order that could be relied on. */
@@ -88,7 +110,16 @@ export class SerialMap<Value> {
     this.#pages.set(number, page);
     this.#lastNumber = number;
     this.#lastPage = page;
+    const last = this.#order?.at(-1) ?? -1;
+    if (number > last) this.#order?.push(number);
+    else this.#order = undefined;
     return page;
+  }
+
+  #pagesInOrder(): readonly number[] {
+    // Of those that are gone, none may be passed over again and again.
+    if (this.#order && this.#order.length <= 2 * this.#pages.size + 1) return this.#order;
+    return this.#order = [...this.#pages.keys()].sort((a, b) => a - b);
   }
 
   #dropPage(serial: number): void {
@@ -96,4 +127,15 @@ export class SerialMap<Value> {
     this.#lastNumber = -1;
     this.#lastPage = undefined;
   }
+}
+
+/** The place of the first of `numbers`, which are in their order, that is `number` or more. */
+function placeOf(numbers: readonly number[], number: number): number {
+  let [low, high] = [0, numbers.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] as number) < number) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

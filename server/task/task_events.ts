@@ -11,7 +11,7 @@ import type { Metrics } from "../metrics.ts";
 import type { FinishedTask } from "./finished_task.ts";
 import type { NewTask } from "./new_task.ts";
 import { SerialMap } from "./serial_map.ts";
-import { type Wait, type Waiter, WaitsById, WaitTable } from "./wait_table.ts";
+import { Wait, type Waiter, WaitsById, WaitTable } from "./wait_table.ts";
 import { Watchers } from "./watchers.ts";
 
 export class TaskEvents {
@@ -33,24 +33,28 @@ export class TaskEvents {
   }
 
   /** Waits for a task that is about to be enqueued. */
-  waitForNew(task: NewTask, waiter: Waiter, ref: Ref | undefined): void {
-    if (task.idGiven) this.#byId.add(task.id, { waiter, ref, next: undefined });
-    else this.#bySerial.add(task.serial, { waiter, ref, next: undefined });
+  waitForNew(task: NewTask, waiter: Waiter, ref: Ref | undefined): Wait {
+    const wait = new Wait(waiter, ref);
+    if (task.idGiven) this.#byId.add(task.id, wait);
+    else this.#bySerial.add(task.serial, wait);
+    return wait;
   }
 
-  /** Takes back what `waitForNew` said; false where the news have been delivered already. */
-  unwaitForNew(task: NewTask, waiter: Waiter, ref: Ref | undefined): boolean {
-    if (task.idGiven) return this.#byId.remove(task.id, waiter, ref);
-    return this.#bySerial.remove(task.serial, waiter, ref);
+  /** Takes back a wait of `waitForNew`; false where the news have been delivered already. */
+  unwaitForNew(task: NewTask, wait: Wait): boolean {
+    if (task.idGiven) return this.#byId.remove(task.id, wait);
+    return this.#bySerial.remove(task.serial, wait);
   }
 
-  wait(id: string, waiter: Waiter): void {
-    this.#byId.add(id, { waiter, ref: undefined, next: undefined });
+  wait(id: string, waiter: Waiter): Wait {
+    const wait = new Wait(waiter, undefined);
+    this.#byId.add(id, wait);
+    return wait;
   }
 
-  /** Takes back what `wait` said. */
-  unwait(id: string, waiter: Waiter): void {
-    this.#byId.remove(id, waiter, undefined);
+  /** Takes back a wait of `wait`. */
+  unwait(id: string, wait: Wait): void {
+    this.#byId.remove(id, wait);
   }
 
   /** Tells everyone who waits for one of `tasks`, in the order in which the tasks ended. */

@@ -1,4 +1,7 @@
-/** Waiters by what they wait for: a chain of them for each key, the last to come first. */
+/**
+ * Waiters by what they wait for: a chain of them for each key, the last to come first. Each is taken out by its own
+ * wait, in one step, however many wait for the same.
+ */
 
 import type { Ref } from "../../protocol/message.ts";
 import type { FinishedTask } from "./finished_task.ts";
@@ -10,11 +13,15 @@ export interface Waiter {
   deliver(task: FinishedTask, ref: Ref | undefined): void;
 }
 
-export interface Wait {
-  readonly waiter: Waiter;
-  readonly ref: Ref | undefined;
-  /** The next one that waits for the same task. */
-  next: Wait | undefined;
+/** One waiter's place in a chain. */
+export class Wait {
+  /** The next one that waits for the same task, and the one before. */
+  next: Wait | undefined = undefined;
+  previous: Wait | undefined = undefined;
+  /** It stands in a chain. */
+  isOpen = false;
+
+  constructor(readonly waiter: Waiter, readonly ref: Ref | undefined) {}
 }
 
 /** The map that a table keeps its chains in. */
@@ -38,39 +45,39 @@ export class WaitTable<Key> {
   }
 
   add(key: Key, wait: Wait): void {
-    wait.next = this.#waits.get(key);
+    const first = this.#waits.get(key);
+    wait.next = first;
+    wait.isOpen = true;
+    if (first) first.previous = wait;
     this.#waits.set(key, wait);
   }
 
-  /** Drops one wait of `waiter` with this `ref`; it may have others. Whether there was one. */
-  remove(key: Key, waiter: Waiter, ref: Ref | undefined): boolean {
-    let found = false;
-    this.#keepOnly(key, (wait) => {
-      if (found || wait.waiter !== waiter || wait.ref !== ref) return true;
-      found = true;
-      return false;
-    });
-    return found;
+  /** Drops a wait that was added under `key`; false if it was taken or dropped before. */
+  remove(key: Key, wait: Wait): boolean {
+    if (!wait.isOpen) return false;
+    const { next, previous } = wait;
+    if (next) next.previous = previous;
+    if (previous) previous.next = next;
+    else if (next) this.#waits.set(key, next);
+    else this.#waits.take(key);
+    wait.isOpen = false;
+    return true;
   }
 
   /** All who wait for `key`; they wait no longer. */
   take(key: Key): Wait | undefined {
-    return this.#waits.take(key);
+    const first = this.#waits.take(key);
+    for (let wait = first; wait; wait = wait.next) wait.isOpen = false;
+    return first;
   }
 
   /** Drops the waiters that are closed. */
   sweep(): void {
-    for (const [key] of [...this.#waits.entries()]) {
-      this.#keepOnly(key, ({ waiter }) => !waiter.closed);
+    for (const [key, first] of [...this.#waits.entries()]) {
+      for (let wait: Wait | undefined = first; wait; wait = wait.next) {
+        if (wait.waiter.closed) this.remove(key, wait);
+      }
     }
-  }
-
-  #keepOnly(key: Key, isKept: (wait: Wait) => boolean): void {
-    let kept: Wait | undefined;
-    for (let wait = this.#waits.take(key); wait; wait = wait.next) {
-      if (isKept(wait)) kept = { ...wait, next: kept };
-    }
-    if (kept) this.#waits.set(key, kept);
   }
 }
 

@@ -10,7 +10,7 @@ import type { TaskApi } from "../api/task_api.ts";
 import type { Enqueued } from "../engine/engine.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
-import type { Waiter } from "../task/wait_table.ts";
+import type { Wait, Waiter } from "../task/wait_table.ts";
 import { ackLine, errorLine, finalLine } from "./replies.ts";
 
 /** What a batch needs of the session it belongs to. */
@@ -36,6 +36,8 @@ export class SubmitBatch implements Waiter {
   readonly #owner: BatchOwner;
   #tasks: NewTask[] = [];
   #refs: (Ref | undefined)[] = [];
+  /** By the places of their tasks; of those whose client waits. */
+  readonly #waits: Wait[] = [];
   /** Final lines of tasks that ended before they were acknowledged. */
   #early: EarlyNews[] = [];
   #acknowledged = false;
@@ -89,13 +91,16 @@ export class SubmitBatch implements Waiter {
     const { events } = owner.api;
     for (let i = 0; i < this.#tasks.length; i++) {
       const task = this.#tasks[i]!;
-      if (task.wait && !owner.closed) events.waitForNew(task, this, this.#refs[i]);
+      if (task.wait && !owner.closed) {
+        this.#waits[i] = events.waitForNew(task, this, this.#refs[i]);
+      }
     }
     try {
       this.#acknowledge(await owner.api.submit(this.#tasks));
     } catch (error) {
       this.#tasks.forEach((task, i) => {
-        events.unwaitForNew(task, this, this.#refs[i]);
+        const wait = this.#waits[i];
+        if (wait) events.unwaitForNew(task, wait);
         owner.refuse(error, this.#refs[i]);
       });
       owner.owe(-this.#tasks.length);
@@ -112,15 +117,11 @@ export class SubmitBatch implements Waiter {
     this.#owner.owe(-1);
   }
 
-  #dropEarly(id: string, ref: Ref | undefined): void {
-    const at = this.#early.findIndex((news) => news.id === id && news.ref === ref);
-    if (at >= 0) this.#early.splice(at, 1);
-  }
-
   #acknowledge(enqueued: readonly Enqueued[]): void {
     let text = "";
     let settled = 0;
     let isDelayed = false;
+    const untold = new Untold();
     for (let i = 0; i < enqueued.length; i++) {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
@@ -134,13 +135,14 @@ export class SubmitBatch implements Waiter {
       } else if (kept.finished || isRefused) {
         // It ended before or with this submit, is another task or none: no news will come for it.
         // Unless it did in between, by a retry: then its news are not those of this submit.
-        if (!this.#owner.api.events.unwaitForNew(task, this, ref)) this.#dropEarly(task.id, ref);
+        const wait = this.#waits[i];
+        if (!wait || !this.#owner.api.events.unwaitForNew(task, wait)) untold.add(task.id, ref);
         if (kept.finished) text += finalLine(kept.finished, ref);
         settled++;
       }
     }
     this.#acknowledged = true;
-    const early = this.#early;
+    const early = untold.size === 0 ? this.#early : untold.without(this.#early);
     this.#early = [];
     if (early.length === 0 && settled === 0 && !isDelayed) this.#owner.replyCalm(text);
     else this.#owner.reply(text + early.map(({ line }) => line).join(""));
@@ -152,6 +154,33 @@ export class SubmitBatch implements Waiter {
     if (kept.outcome === "full") return this.#owner.api.queueFull();
     return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
   }
+}
+
+/** News that came early and are not to be told: of each submit one at most. */
+class Untold {
+  readonly #counts = new Map<string, number>();
+
+  get size(): number {
+    return this.#counts.size;
+  }
+
+  add(id: string, ref: Ref | undefined): void {
+    const key = keyOf(id, ref);
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+  }
+
+  without(news: readonly EarlyNews[]): EarlyNews[] {
+    return news.filter(({ id, ref }) => {
+      const key = keyOf(id, ref);
+      const count = this.#counts.get(key) ?? 0;
+      if (count > 0) this.#counts.set(key, count - 1);
+      return count === 0;
+    });
+  }
+}
+
+function keyOf(id: string, ref: Ref | undefined): string {
+  return `${id} ${JSON.stringify(ref)}`;
 }
 
 function noParent(id: string | undefined): SdError {

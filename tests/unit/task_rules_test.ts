@@ -200,15 +200,17 @@ Deno.test("everyone who waits for a task is told once, and nobody else", () => {
   events.waitForNew(named, again, 2);
   events.waitForNew(unnamed, submitter, 3);
   events.wait(unnamed.id, other);
-  events.wait("y", other);
+  const wait = events.wait("y", other);
+  const another = events.wait("y", again);
   events.emit([finished("x"), finished("z"), finished(unnamed.id, unnamed.serial)]);
   events.emit([finished("x")]);
   assertEquals(submitter.got, ["x 1", `${unnamed.id} 3`]);
   assertEquals([again.got, other.got], [["x 2"], [`${unnamed.id} undefined`]]);
   assertEquals(events.size, 1);
-  events.unwait("y", again);
+  events.unwait("y", another);
+  events.unwait("y", another);
   assertEquals(events.size, 1);
-  events.unwait("y", other);
+  events.unwait("y", wait);
   assertEquals([events.size, metrics.finished], [0, 4]);
 });
 

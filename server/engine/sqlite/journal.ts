@@ -96,16 +96,11 @@ export class Journal {
 
   /** Resolves once it is committed; rejects if the commit that it is in fails: it is not tried again then. */
   async setting(name: string, value: string | null): Promise<void> {
-    const { done } = this.#next;
-    this.note(name, value);
+    const { settings, done } = this.#next;
+    settings.set(name, value);
+    this.#schedule();
     const error = await done.promise;
     if (error) throw error;
-  }
-
-  /** The same for a setting that is not waited for. */
-  note(name: string, value: string | null): void {
-    this.#next.settings.set(name, value);
-    this.#schedule();
   }
 
   /** Resolves once everything that has ended so far is committed, however long that takes. */
@@ -220,7 +215,7 @@ export class Journal {
       else task.isDirty = true;
     });
     this.#giveUp(batch.tasks.filter(({ storedStatus }) => storedStatus === NOT_STORED), error);
-    // Settings are not tried again: who saves one is told, and rates are saved anew with every start.
+    // Settings are not tried again: what saves one hears of it.
     this.#next = this.#merge(kept, batch.logs);
     batch.done.resolve(error);
     this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);

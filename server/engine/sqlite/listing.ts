@@ -3,7 +3,7 @@
 import type { Status } from "../../../protocol/task.ts";
 import type { Listed, ListRequest, TaskRecord } from "../engine.ts";
 import { readCursor } from "../list_cursor.ts";
-import { listable } from "../list_filter.ts";
+import { listPage } from "../list_filter.ts";
 import type { LiveTasks } from "../live_tasks.ts";
 import type { ReadTurns } from "../read_turns.ts";
 import { codeOf, readRow, safeRecord } from "./rows.ts";
@@ -28,8 +28,9 @@ export async function listTasks(
   request: ListRequest,
 ): Promise<Listed> {
   const { status, op, key, createdSince, limit, oldestFirst = false } = request;
-  if (status === "running") return listRunning(live, request);
   const { asker } = request;
+  // What runs is queued on disk.
+  if (status === "running") return await turns.run(asker, listPage(live, request));
   const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
   let ord: number | null = first ?? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER);
   const tasks: TaskRecord[] = [];
@@ -58,19 +59,6 @@ export async function listTasks(
     ord = page.next;
   }
   return { tasks, cursor: undefined };
-}
-
-/** What runs is queued on disk. */
-function listRunning(live: LiveTasks, request: ListRequest): Listed {
-  const sign = request.oldestFirst ? 1 : -1;
-  const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
-  const all = [...listable(live, request)]
-    .filter((task) => task !== undefined)
-    .filter((task) => first === undefined || sign * (task.serial - first) > 0)
-    .sort((a, b) => sign * (a.serial - b.serial));
-  const tasks = all.slice(0, request.limit);
-  const cursor = all.length > tasks.length ? String(tasks.at(-1)?.serial) : undefined;
-  return { tasks: tasks.map((task) => task.record()), cursor };
 }
 
 /** The statuses on disk under which one of the wire may be found; none stands for all. */

@@ -131,17 +131,13 @@ class SqliteEngine implements Engine, Keeper {
       onFault: (error) => report(error instanceof Error ? error.message : String(error)),
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
-    this.#rates = new RateKeeper(this.#live.gate, (name, value) => {
-      this.#journal.note(name, value);
-    });
+    const keep = (name: string, value: string | null) => this.#journal.setting(name, value);
+    this.#rates = new RateKeeper(this.#live.gate, keep);
     this.#finder = new TaskFinder(store, this.#live, this.#turns);
     this.#sweeper = new FileSweeper({ ...options, live: this.#live });
     this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, this.#now);
-    this.settings = new KeptSettings(
-      settings,
-      (name, value) => this.#journal.setting(name, value ?? null),
-    );
+    this.settings = new KeptSettings(settings, (name, value) => keep(name, value ?? null));
   }
 
   async start({ counts, lanes, queuedOps }: Opened, wall: number): Promise<void> {
