@@ -52,6 +52,7 @@ export class Journal {
   /** and those from before it, which stood back then. */
   #stale = new Set<LiveTask>();
   #isScheduled = false;
+  #isClosed = false;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #trouble: SdError | undefined;
@@ -130,6 +131,7 @@ export class Journal {
 
   /** Gives up what could not be written. */
   close(): void {
+    this.#isClosed = true;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#lingerTimer);
   }
@@ -176,7 +178,7 @@ export class Journal {
 
   /** Nothing has to be written but tasks that may end in a moment: gives them that moment. */
   #linger(): void {
-    if (this.#fresh.size === 0) return;
+    if (this.#fresh.size === 0 || this.#isClosed) return;
     this.#lingerTimer ??= setTimeout(() => {
       this.#lingerTimer = undefined;
       this.hurry();
@@ -218,7 +220,12 @@ export class Journal {
     // Settings are not tried again: what saves one hears of it.
     this.#next = this.#merge(kept, batch.logs);
     batch.done.resolve(error);
-    this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);
+    if (isEmpty(this.#next)) {
+      // All of it was given up: no commit would end the waits for it.
+      this.#next.done.resolve(undefined);
+      this.#next = newBatch();
+    }
+    if (!this.#isClosed) this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);
   }
 
   /** Gives up new tasks, and new ones that came after them: where they had ended by then, nothing else would stop these. */
