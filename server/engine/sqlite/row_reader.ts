@@ -99,9 +99,11 @@ export class RowReader {
         else if (fits(task)) tasks.push(task);
         else this.tell({ ...damagedRow(task.ord, task.id), message: misplaced(task) });
       }
-      if (cut) break;
-      place = found.at(-1)?.slice(2) ?? place;
-      next = found.length < wanted ? next + 1 : 0;
+      // A page without tasks would mean that there are no more.
+      if (cut && tasks.length > 0) break;
+      if (cut) chars = 0;
+      place = found[count - 1]?.slice(2) ?? place;
+      next = !cut && found.length < wanted ? next + 1 : 0;
     }
     return tasks;
   }
