@@ -48,6 +48,8 @@ export class Dispatcher {
   #roundAsks = false;
   #loop: Promise<void> | undefined;
   #lease: Promise<unknown> = Promise.resolve();
+  /** What the engine is fetching. */
+  #more: Promise<void> | undefined;
   #dueTimer: (() => void) | undefined;
   #dueAt = Infinity;
 
@@ -220,6 +222,7 @@ export class Dispatcher {
     if (leased.expired.length > 0) events.emit(leased.expired);
     if (leased.tasks.length === limit) this.#roundAsks = true;
     if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
+    if (leased.more) this.#kickWhen(leased.more);
     return leased.tasks.length;
   }
 
@@ -240,6 +243,13 @@ export class Dispatcher {
     const nacks = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
     events.emit(await engine.nack(nacks, clock.now()));
     this.#roundAsks = true;
+  }
+
+  /** Leases answer with the same promise until it is resolved. */
+  #kickWhen(more: Promise<void>): void {
+    if (more === this.#more) return;
+    this.#more = more;
+    void more.then(() => this.kick());
   }
 
   #kickAt(time: number): void {

@@ -105,8 +105,9 @@ export class DelayedTasks {
   }
 }
 
-function stillWaits({ state, runAt, unmet }: LiveTask, at: number): boolean {
-  return state.status === "delayed" && runAt === at && unmet === 0;
+function stillWaits(task: LiveTask, at: number): boolean {
+  const { state, runAt, unmet, isElsewhere } = task;
+  return state.status === "delayed" && runAt === at && unmet === 0 && !isElsewhere;
 }
 
 function newHeap(): BinaryHeap<Entry> {

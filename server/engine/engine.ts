@@ -88,6 +88,8 @@ export interface Leased {
    * came. Of a request for suspects: also those that a limit or a rate holds back.
    */
   readonly suspectOps: ReadonlySet<string>;
+  /** Resolves when there may be more to lease, which the engine is fetching; `undefined` while it fetches nothing. */
+  readonly more: Promise<void> | undefined;
 }
 
 /** A completed task. */
@@ -299,7 +301,7 @@ export interface Engine {
    * at once may be leased before that: call it, kick the dispatcher, then await it.
    */
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;
-  /** Hands out queued tasks: higher priority first, then first in first out. */
+  /** Hands out queued tasks that are in memory: higher priority first, then first in first out. */
   lease(request: LeaseRequest, now: number): Promise<Leased>;
   /** Extends leases to `leaseUntil`; answers those that are lost. */
   renew(leases: readonly number[], leaseUntil: number): Promise<number[]>;

@@ -112,8 +112,14 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.bond?.key;
   }
 
+  /** Of an entry from an earlier stay in the queue, this may be true again: the task starts in its place. */
   get isReady(): boolean {
-    return this.state.status === "queued";
+    return this.state.status === "queued" && !this.isElsewhere && !this.isParked;
+  }
+
+  /** It waits on disk, or does not exist any more: whatever lies of it in a queue here means nothing. */
+  get isElsewhere(): boolean {
+    return this.isSpilled || this.isGone;
   }
 
   /** `runAt` is a time of the wall clock, not the end of a span: until its first attempt. */

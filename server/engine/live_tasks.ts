@@ -89,6 +89,11 @@ export class LiveTasks {
   /** Puts a task that was adopted where it waits from now on. */
   line(task: LiveTask): void {
     if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
+    this.stand(task);
+  }
+
+  /** The same of a task that was here all the time. */
+  stand(task: LiveTask): void {
     if (task.state.status === "delayed") this.delayed.push(task);
     else (task.isSuspect ? this.#suspects : this.ready).push(task);
   }

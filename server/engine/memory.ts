@@ -107,7 +107,7 @@ class MemoryEngine implements Engine, Keeper {
       const startable = this.#live.suspectOps(request, now);
       const tasks = this.#live.lease(request, now, expired);
       const suspectOps = request.suspects ? this.#live.suspectOps(request, now) : startable;
-      return { tasks, expired, nextDueAt: this.#live.nextAt, suspectOps };
+      return { tasks, expired, nextDueAt: this.#live.nextAt, suspectOps, more: undefined };
     });
   }
 

@@ -24,12 +24,14 @@ export class Lane<Entry extends ReadyEntry> {
   isSpilled = false;
   /** The highest `seq` that was put in here in its turn. */
   lastSeq = 0;
-  /** More of it is wanted here, or on its way. */
-  isWanted = false;
-  /** Entries that went elsewhere since more was asked for. */
-  spills = 0;
-  /** Entries on their way there. */
-  leaving = 0;
+  /** Entries on their way elsewhere. */
+  leaving: Set<Entry> | undefined = undefined;
+  /** More of it is on its way here. */
+  isFetching = false;
+  /** What lies elsewhere cannot be brought here now: no other lane waits for that. */
+  isLate = false;
+  /** Among the awaited lanes of its level. */
+  isAwaited = false;
   /** In the ring of its op. */
   isInRing = false;
   /** That of its group when it last went to the end of the ring. */
@@ -54,6 +56,8 @@ interface Level<Entry extends ReadyEntry> {
   readonly groups: Map<string | undefined, Group<Entry>>;
   /** Of each op, the lanes in the order of their turns. */
   readonly rings: Map<string, Deque<Lane<Entry>>>;
+  /** Of each op, the lanes that have their next entry elsewhere, soon to come; but see `awaits`. */
+  readonly awaited: Map<string, Set<Lane<Entry>>>;
   /** An entry has left a lane of which more lies elsewhere. */
   readonly onLeft: ((lane: Lane<Entry>) => void) | undefined;
   clock: number;
@@ -74,29 +78,34 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     lane.entries.pushBack(entry);
     // A task that came after others may overtake what lies elsewhere; that must still be found behind.
     if (!lane.isSpilled && entry.seq > lane.lastSeq) lane.lastSeq = entry.seq;
-    enterRing(lane);
+    this.#enter(lane);
   }
 
   /** Puts back what was taken and not used up: it is next again in its lane. */
   pushFront(entry: Entry): void {
     const lane = this.laneOf(entry);
     lane.entries.pushFront(entry);
-    enterRing(lane);
+    this.#enter(lane);
   }
 
-  /** Takes the next entry of one of `ops` that `holds` does not hold back. */
+  /**
+   * Takes the next entry of one of `ops` that `holds` does not hold back; none while one that comes before it
+   * is on its way here.
+   */
   take(ops: ReadonlySet<string>, holds: (entry: Entry) => boolean): Entry | undefined {
     for (const level of this.#levels) {
       for (let lane = next(level, ops); lane; lane = next(level, ops)) {
+        if (isBehindAwaited(lane, ops)) return undefined;
         const entry = lane.entries.peekFront() as Entry;
         if (entry.key === undefined || !holds(entry)) {
           lane.entries.popFront();
-          if (lane.isSpilled) this.#onLeft?.(lane);
           serve(lane);
+          if (lane.isSpilled) left(lane);
           return entry;
         }
         lane.group.isParked = true;
       }
+      if (awaits(level, ops)) return undefined;
     }
     return undefined;
   }
@@ -140,7 +149,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
       const group = groups.get(key);
       if (!group?.isParked) continue;
       group.isParked = false;
-      for (const lane of group.lanes.values()) if (lane.entries.length > 0) enterRing(lane);
+      for (const lane of group.lanes.values()) this.#enter(lane);
     }
   }
 
@@ -157,9 +166,29 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return lane;
   }
 
-  /** The lane's `isSpilled` has become false: forget it if it is empty. */
-  settle(lane: Lane<Entry>): void {
+  /** From now on, entries of the lane lie elsewhere. */
+  spill(lane: Lane<Entry>): void {
+    if (lane.isSpilled) return;
+    lane.isSpilled = true;
+    note(lane);
+  }
+
+  /** No entry of the lane lies elsewhere any more. */
+  unspill(lane: Lane<Entry>): void {
+    lane.isSpilled = false;
+    note(lane);
     forgetIfEmpty(lane);
+  }
+
+  /** Whether what lies elsewhere of the lane cannot be brought here now. */
+  setLate(lane: Lane<Entry>, isLate: boolean): void {
+    lane.isLate = isLate;
+    note(lane);
+  }
+
+  #enter(lane: Lane<Entry>): void {
+    if (lane.entries.length > 0) enterRing(lane);
+    if (lane.isSpilled) note(lane);
   }
 
   #level(priority: number): Level<Entry> {
@@ -174,6 +203,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
       priority,
       groups: new Map(),
       rings: new Map(),
+      awaited: new Map(),
       onLeft: this.#onLeft,
       clock: 0,
     };
@@ -203,7 +233,7 @@ function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
     const { entries, group } = lane;
     while (entries.peekFront()?.isReady === false) {
       entries.popFront();
-      if (lane.isSpilled) level.onLeft?.(lane);
+      if (lane.isSpilled) left(lane);
     }
     if (entries.length === 0 || group.isParked) {
       ring.popFront();
@@ -225,6 +255,51 @@ function before<Entry extends ReadyEntry>(a: Lane<Entry> | undefined, b: Lane<En
   if (!a || !b) return a ?? b;
   if (a.group.turn !== b.group.turn) return a.group.turn < b.group.turn ? a : b;
   return seqOf(a) < seqOf(b) ? a : b;
+}
+
+/** An entry has left a lane of which more lies elsewhere. */
+function left<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
+  lane.group.level.onLeft?.(lane);
+  note(lane);
+}
+
+/** Keeps the awaited lanes of the level in step with `lane`. */
+function note<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
+  const { group, op, entries, isSpilled, isLate } = lane;
+  const isAwaited = isSpilled && !isLate && entries.length === 0 && !group.isParked;
+  if (isAwaited === lane.isAwaited) return;
+  lane.isAwaited = isAwaited;
+  const { awaited } = group.level;
+  const lanes = awaited.get(op);
+  if (!isAwaited) {
+    lanes?.delete(lane);
+    if (lanes?.size === 0) awaited.delete(op);
+  } else if (lanes) lanes.add(lane);
+  else awaited.set(op, new Set([lane]));
+}
+
+/** Whether an entry of one of `ops` that may start is on its way to this level. */
+function awaits<Entry extends ReadyEntry>({ awaited }: Level<Entry>, ops: ReadonlySet<string>) {
+  if (awaited.size === 0) return false;
+  for (const op of awaited.size < ops.size ? awaited.keys() : ops) {
+    if (!ops.has(op)) continue;
+    for (const lane of awaited.get(op) ?? []) {
+      if (!lane.group.isParked) return true;
+      // It comes back when the key is not held any more.
+      note(lane);
+    }
+  }
+  return false;
+}
+
+/** Whether an entry of the same key and priority and of one of `ops`, on its way here, may come before its head. */
+function isBehindAwaited<Entry extends ReadyEntry>(lane: Lane<Entry>, ops: ReadonlySet<string>) {
+  const { lanes, level } = lane.group;
+  for (const op of level.awaited.keys()) {
+    const other = lanes.get(op);
+    if (other?.isAwaited && ops.has(op) && other.lastSeq < seqOf(lane)) return true;
+  }
+  return false;
 }
 
 function seqOf<Entry extends ReadyEntry>(lane: Lane<Entry>): number {

@@ -4,6 +4,7 @@ import type { Engine } from "../../server/engine/engine.ts";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/sqlite_engine.ts";
 import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
+import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { NOW } from "./contract_steps.ts";
 
@@ -58,16 +59,33 @@ async function openEngine(
 ): Promise<Engine> {
   const { store, opened } = await Store.open({ path, durability: "full", now });
   startSerialsAt(opened.next);
-  return await openSqliteEngine({
-    store: through(store) as Store,
-    opened,
-    now,
-    report,
-    random: () => 0.5,
-    maxKept: 1_000_000,
-    maxBytes: Infinity,
-    sizes,
-  });
+  return patient(
+    await openSqliteEngine({
+      store: through(store) as Store,
+      opened,
+      now,
+      report,
+      random: () => 0.5,
+      maxKept: 1_000_000,
+      maxBytes: Infinity,
+      sizes,
+    }),
+  );
+}
+
+/** Its `lease` waits for what the engine is fetching, as a dispatcher that leases again does. */
+export function patient(engine: Engine): Engine {
+  const lease = engine.lease.bind(engine);
+  engine.lease = async (request, now) => {
+    const expired: FinishedTask[] = [];
+    for (;;) {
+      const leased = await lease(request, now);
+      expired.push(...leased.expired);
+      if (leased.tasks.length > 0 || !leased.more) return { ...leased, expired };
+      await leased.more;
+    }
+  };
+  return engine;
 }
 
 function throwing(message: string): never {

@@ -13,13 +13,14 @@ import { FullDisk, openTestSqlite } from "./sqlite_files.ts";
 /** Nearly everything lies on disk. */
 const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
 
-/** Of the tests that ask for an order among lanes: a page of one may be on its way. */
+/** Of the tests that ask for an order among keys: the page of one may be on its way. */
 const ORDER = [
-  "tasks of one priority are leased first in first out, whatever their ops",
-  "a higher priority is leased first",
   "keys take turns, whoever came first; tasks without a key are one key more",
   "a key takes its turn whichever of its ops is leased",
-].map((test) => ({ test, reason: "a lane whose next page is on its way lets others go first" }));
+].map((test) => ({
+  test,
+  reason: "a key whose next page is on its way lets others of its priority go first",
+}));
 
 for (const [name, sizes] of [["in memory", {}], ["on disk", TINY]] as const) {
   Deno.test(`the sqlite engine keeps the contract with its queue ${name}`, async (t) => {

@@ -149,6 +149,7 @@ Deno.test("a loop of the dispatcher that never settles lets timers run, and is l
     expired: [],
     nextDueAt: Infinity,
     suspectOps: new Set(),
+    more: undefined,
   };
   const engine = {
     lease: ({ suspects }: LeaseRequest) => {

@@ -73,6 +73,9 @@ const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
 const MAX_PROMISING = 2048;
 /** Nothing is leased while more than this could not be written. */
 const MAX_UNWRITTEN = 1000;
+/** How soon to look again whether that is over, in ms. */
+const STUCK_MS = 200;
+const NO_OPS: ReadonlySet<string> = new Set();
 
 /** The engine on a store that was opened; resolves when it has at hand what it needs. */
 export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
@@ -227,22 +230,17 @@ class SqliteEngine implements Engine, Keeper {
     // What ran would have nowhere to leave its result.
     const isStuck = this.#journal.trouble && this.#journal.backlog > MAX_UNWRITTEN;
     // Before the lease: what it takes may be the last that a limit leaves to a suspect.
-    const startable = this.#live.suspectOps(request, now);
-    let tasks = isStuck ? [] : this.#live.lease(request, now, expired);
+    const startable = isStuck ? NO_OPS : this.#live.suspectOps(request, now);
+    const tasks = isStuck ? [] : this.#live.lease(request, now, expired);
     this.#pager.fetch(now);
-    while (tasks.length === 0 && this.#pager.isFetching && !isStuck) {
-      await this.#pager.fetched;
-      // What has ended meanwhile may be what one of them comes after.
-      tasks = this.#live.lease(request, Math.max(now, this.#now), expired);
-      this.#pager.fetch(now);
-    }
     this.#rates.started(tasks, request.rates);
-    const isMoreComing = tasks.length < request.limit && this.#pager.isFetching;
+    const nextDueAt = Math.min(this.#live.nextAt, this.#pager.nextAt);
     return {
       tasks,
       expired: await this.#ends.whenCommittable(expired),
-      nextDueAt: isMoreComing ? now : Math.min(this.#live.nextAt, this.#pager.nextAt),
-      suspectOps: request.suspects ? this.#live.suspectOps(request, now) : startable,
+      nextDueAt: isStuck ? Math.max(nextDueAt, now + STUCK_MS) : nextDueAt,
+      suspectOps: request.suspects && !isStuck ? this.#live.suspectOps(request, now) : startable,
+      more: tasks.length < request.limit ? this.#pager.next : undefined,
     };
   }
 
@@ -346,6 +344,7 @@ class SqliteEngine implements Engine, Keeper {
     const mark = this.#mark.last(this.#now);
     if (mark) this.#journal.setting(...mark);
     await this.#safety.whenSafe();
+    this.#pager.close();
     this.#journal.close();
     await this.#store.close();
   }

@@ -1,0 +1,230 @@
+/**
+ * A backlog beyond every page and horizon, on a store that answers late and fails at times: tasks are submitted,
+ * leased, ended and cancelled at random, many of these at a time. Then everything works again and one idle worker
+ * takes what it is given. Whatever was acknowledged must be final in the end: nothing may stand still. The
+ * oracle knows the seam of engines and nothing of pages.
+ */
+
+import { setImmediate } from "node:timers";
+import { assert, assertEquals } from "@std/assert";
+import { isFinal } from "../../protocol/task.ts";
+import type { Engine, LeasedTask, Nack } from "../../server/engine/engine.ts";
+import { type NewTask, newTask } from "../../server/task/new_task.ts";
+import { NOW } from "../contract/contract_steps.ts";
+import type { Random } from "../fuzz/random.ts";
+
+const OPS = ["square", "echo", "hash"];
+const LEASE_UNTIL = NOW + 1_000_000_000;
+/** Leases in a row that give nothing and name no time: then nothing is due. */
+const QUIET = 5;
+
+/** An engine, and how to end the faults of its store. */
+export interface Walked {
+  readonly engine: Engine;
+  mend(): void;
+}
+
+export class BacklogWalk {
+  readonly #random: Random;
+  readonly #open: () => Promise<Walked>;
+  #walked: Walked;
+  #now = NOW;
+  #ids = 0;
+  /** Tasks whose submit was answered with `created`. */
+  readonly #acknowledged = new Set<string>();
+  #leases: number[] = [];
+  readonly #underWay = new Set<Promise<void>>();
+
+  private constructor(random: Random, open: () => Promise<Walked>, walked: Walked) {
+    this.#random = random;
+    this.#open = open;
+    this.#walked = walked;
+  }
+
+  /** `open` opens what the engine before left, on a store with faults. */
+  static async start(random: Random, open: () => Promise<Walked>): Promise<BacklogWalk> {
+    return new BacklogWalk(random, open, await open());
+  }
+
+  get acknowledged(): number {
+    return this.#acknowledged.size;
+  }
+
+  async run(steps: number): Promise<void> {
+    const random = this.#random;
+    for (let step = 0; step < steps; step++) {
+      // Floods and droughts.
+      const isFlood = Math.floor(step / 60) % 2 === 0;
+      const todo: (() => Promise<void>)[] = [
+        () => this.#submit(),
+        () => isFlood ? this.#submit() : this.#lease(),
+        () => isFlood ? this.#submit() : this.#lease(),
+        () => this.#lease(),
+        () => this.#ack(),
+        () => this.#ack(),
+        () => this.#nack(),
+        () => this.#cancel(),
+        () => this.#requeue(),
+        () => this.#prune(),
+      ];
+      this.#begin(random.pick(todo)());
+      if (random.chance(0.4)) this.#now += random.int(0, 40);
+      if (random.chance(0.3)) await turn();
+      if (random.chance(0.01)) await this.#restart();
+    }
+    await this.#settle();
+  }
+
+  /** Everything works again: one worker with all ops takes all that it is given. */
+  async drain(): Promise<void> {
+    this.#walked.mend();
+    await this.#endRuns();
+    for (let quiet = 0; quiet < QUIET;) {
+      const gave = await this.#serve(false) + await this.#serve(true);
+      quiet = gave > 0 ? 0 : quiet + 1;
+    }
+    const ids = [...this.#acknowledged];
+    const records = await this.#walked.engine.get(ids);
+    const standing = records.flatMap((record, i) => {
+      if (record && isFinal(record.status)) return [];
+      return [`${ids[i]} ${record?.op} ${record?.status} priority ${record?.rules.priority}`];
+    });
+    assertEquals(standing, [], "beside an idle worker nothing stands still");
+  }
+
+  async close(): Promise<void> {
+    await this.#walked.engine.close();
+  }
+
+  /** Leases once, and completes it; passes the time where that is all there is to wait for. */
+  async #serve(suspects: boolean): Promise<number> {
+    const { engine } = this.#walked;
+    const request = { ops: new Set(OPS), limit: 7, leaseUntil: LEASE_UNTIL, suspects };
+    const { tasks, expired, nextDueAt, more } = await engine.lease(request, this.#now);
+    await engine.ack(tasks.map(({ lease }) => ({ lease, result: "1" })), this.#now);
+    const got = tasks.length + expired.length;
+    if (got > 0) return got;
+    if (more) {
+      await more;
+      return 1;
+    }
+    if (nextDueAt === Infinity || suspects) return 0;
+    this.#now = Math.max(this.#now + 1, nextDueAt);
+    return 1;
+  }
+
+  /** A commit that fails fails what waits for it; that is a step like any other. */
+  #begin(step: Promise<void>): void {
+    const done = step.catch((error) => {
+      assert(/room/.test(String(error)), `${error}`);
+    }).finally(() => this.#underWay.delete(done));
+    this.#underWay.add(done);
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+  }
+
+  async #restart(): Promise<void> {
+    await this.#settle();
+    this.#walked.mend();
+    await this.#endRuns();
+    await this.#walked.engine.close();
+    this.#leases = [];
+    this.#walked = await this.#open();
+  }
+
+  /** Whatever runs is given back. */
+  async #endRuns(): Promise<void> {
+    const nacks = this.#leases.map((lease) => ({ lease, reason: "released" as const }));
+    this.#leases = [];
+    await this.#walked.engine.nack(nacks, this.#now);
+  }
+
+  #task(): NewTask {
+    const random = this.#random;
+    const parents = random.chance(0.08) ? [...this.#acknowledged].slice(-random.int(1, 2)) : [];
+    const key = random.chance(0.3)
+      ? { key: `k${random.int(1, 3)}`, ...(random.chance(0.5) ? { limit: random.int(1, 2) } : {}) }
+      : {};
+    const options = {
+      ...(random.chance(0.5) ? { id: `t${++this.#ids}` } : {}),
+      ...(random.chance(0.3) ? { priority: random.int(-1, 1) } : {}),
+      ...(random.chance(0.25) ? { delay: random.pick([5, 20, 20, 60, 3000]) } : {}),
+      ...(random.chance(0.1) ? { expires: random.pick([5, 100, 5000]) } : {}),
+      ...(random.chance(0.5) ? { wait: false } : {}),
+      ...(parents.length > 0 ? { after: parents } : {}),
+      ...key,
+      attempts: random.int(1, 3),
+      backoff: random.pick([0, 1, 50]),
+    };
+    const message = { op: random.pick(OPS), data: "x".repeat(random.int(0, 50)), task: options };
+    return newTask(message, JSON.stringify(message), this.#now);
+  }
+
+  async #submit(): Promise<void> {
+    const tasks = Array.from({ length: this.#random.int(1, 8) }, () => this.#task());
+    const answers = await this.#walked.engine.enqueue(tasks, this.#now);
+    answers.forEach(({ outcome }, i) => {
+      if (outcome === "created") this.#acknowledged.add((tasks[i] as NewTask).id);
+    });
+  }
+
+  async #lease(): Promise<void> {
+    const random = this.#random;
+    const ops = new Set(OPS.filter(() => random.chance(0.7)));
+    const request = {
+      ops,
+      limit: random.int(1, 6),
+      leaseUntil: LEASE_UNTIL,
+      suspects: random.chance(0.1),
+      ...(random.chance(0.3) ? { limits: new Map([["echo", random.int(1, 3)]]) } : {}),
+    };
+    const { tasks } = await this.#walked.engine.lease(request, this.#now);
+    // An engine hands out its own records: read at once.
+    this.#leases.push(...tasks.map(({ lease }: LeasedTask) => lease));
+  }
+
+  async #ack(): Promise<void> {
+    const acks = this.#takeLeases().map((lease) => ({ lease, result: "1" }));
+    await this.#walked.engine.ack(acks, this.#now);
+  }
+
+  async #nack(): Promise<void> {
+    const reason = this.#random.pick<Nack["reason"]>(["failed", "released", "died", "stopped"]);
+    const error = { code: "task_error", message: "no" } as const;
+    const nacks = this.#takeLeases().map((lease) => ({ lease, reason, error }));
+    await this.#walked.engine.nack(nacks, this.#now);
+  }
+
+  async #cancel(): Promise<void> {
+    const ids = this.#someIds();
+    for (const { lease } of await this.#walked.engine.cancel(ids, this.#now)) {
+      if (lease !== undefined) this.#leases.push(lease);
+    }
+  }
+
+  async #requeue(): Promise<void> {
+    await this.#walked.engine.requeue(this.#someIds(), this.#now);
+  }
+
+  async #prune(): Promise<void> {
+    await this.#walked.engine.prune(this.#now);
+  }
+
+  #takeLeases(): number[] {
+    const count = this.#random.int(1, 5);
+    const at = this.#random.int(0, Math.max(0, this.#leases.length - count));
+    return this.#leases.splice(at, count);
+  }
+
+  #someIds(): string[] {
+    if (this.#acknowledged.size === 0) return [];
+    const all = [...this.#acknowledged];
+    return Array.from({ length: this.#random.int(1, 3) }, () => this.#random.pick(all));
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((go) => setImmediate(go));
+}

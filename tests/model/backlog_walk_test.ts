@@ -1,0 +1,74 @@
+/** With an idle worker, whatever is due starts: however late the disk answers, and whatever failed before. */
+
+import { assert } from "@std/assert";
+import { deadline } from "@std/async/deadline";
+import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
+import { openSqliteEngine } from "../../server/engine/sqlite/sqlite_engine.ts";
+import { Store } from "../../server/engine/sqlite/store.ts";
+import { startSerialsAt } from "../../server/task/task_id.ts";
+import { NOW } from "../contract/contract_steps.ts";
+import { Random } from "../fuzz/random.ts";
+import { BacklogWalk, type Walked } from "./backlog_walk.ts";
+import { FlakyStore } from "./flaky_store.ts";
+
+const WALKS = 8;
+const STEPS = 250;
+/** A walk that takes longer, in ms, has come to a stand. */
+const LONGEST_MS = 120_000;
+
+/** What engines have reported: faults are what this is about. */
+const reports: string[] = [];
+
+async function openFlaky(path: string, sizes: PagerSizes, random: Random): Promise<Walked> {
+  const { store, opened } = await Store.open({ path, durability: "normal", now: NOW });
+  startSerialsAt(opened.next);
+  const faults = { full: random.pick([0, 0.1]), unreadable: random.pick([0, 0.05]) };
+  const flaky = new FlakyStore(store, random, faults);
+  const engine = await openSqliteEngine({
+    store: flaky as unknown as Store,
+    opened,
+    now: NOW,
+    report: (message) => void reports.push(message),
+    random: () => random.next(),
+    maxKept: 1_000_000,
+    maxBytes: Infinity,
+    sizes,
+  });
+  return { engine, mend: () => flaky.mend() };
+}
+
+Deno.test("beside an idle worker no acknowledged task stands still, on a store that answers late and fails", async () => {
+  const seed = Date.now() % 2 ** 32;
+  const seeds = new Random(seed);
+  const folder = await Deno.makeTempDir();
+  let acknowledged = 0;
+  try {
+    for (let at = 0; at < WALKS; at++) {
+      const random = seeds.fork();
+      const sizes = {
+        lane: random.int(2, 12),
+        page: random.int(1, 5),
+        all: random.int(4, 60),
+        few: random.int(1, 2),
+        chars: random.pick([200, 1_000_000]),
+        delayed: random.int(1, 5),
+      };
+      const walk = await BacklogWalk.start(
+        random,
+        () => openFlaky(`${folder}/${at}.db`, sizes, random),
+      );
+      try {
+        await deadline(walk.run(STEPS).then(() => walk.drain()), LONGEST_MS);
+      } catch (error) {
+        const last = reports.slice(-3).join("; ");
+        throw new Error(`walk ${at} of seed ${seed}; last reported: ${last}`, { cause: error });
+      } finally {
+        await walk.close();
+      }
+      acknowledged += walk.acknowledged;
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+  assert(acknowledged > WALKS * 100, `only ${acknowledged} tasks: the walks do not move`);
+});
