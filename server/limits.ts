@@ -25,6 +25,8 @@ export interface ServerLimits {
   readonly firstLineMs: number;
   /** The same where the server has tokens: until a `hello` was accepted. */
   readonly helloMs: number;
+  /** Before a wrong token or secret is answered. */
+  readonly wrongGuessMs: number;
   /** From the first byte of a line to its last. */
   readonly partialLineMs: number;
   /** Between two steps forward of a write. */
@@ -49,6 +51,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   handshakeMs: 5000,
   firstLineMs: 10_000,
   helloMs: 5000,
+  wrongGuessMs: 1000,
   partialLineMs: 30_000,
   writeStallMs: 30_000,
   lingerMs: 1000,

@@ -6,6 +6,7 @@ import { defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
 import { inLanguage, speak } from "../cli/language.ts";
 import { poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
+import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
 import { stateDir } from "../cli/state_dir.ts";
 import { VERSION } from "../cli/version.ts";
@@ -44,7 +45,8 @@ export const serve = defineCommand({
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
     const config = configOf(flags, args);
     warnOfOwnFiles(config.work.permissions, flags, log);
-    const secret = Deno.env.get("SD_POOL_SECRET") || newPoolSecret();
+    const given = Deno.env.get(SECRET_VARIABLE);
+    const secret = given ? readPoolSecret(given, SECRET_VARIABLE) : newPoolSecret();
     const server = listen({
       config,
       engine: await engineOf(flags, log),

@@ -8,14 +8,13 @@ import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
 import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
+import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { say } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { WatchedPool } from "../cli/watched_pool.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
-
-const SECRET_VARIABLE = "SD_POOL_SECRET";
 
 export const work: Command = defineCommand({
   name: "work",
@@ -109,10 +108,11 @@ async function supervise(supervision: Supervision): Promise<number> {
 /** From the environment, the file that was named, or what a server of the same user left here. */
 async function readSecret(server: Target, file: string | undefined): Promise<string> {
   const given = Deno.env.get(SECRET_VARIABLE);
-  if (given && file === undefined) return given.trim();
+  if (given && file === undefined) return readPoolSecret(given, SECRET_VARIABLE);
   const path = file ?? poolSecretFile(server.port);
+  let text: string;
   try {
-    return (await Deno.readTextFile(path)).trim();
+    text = await Deno.readTextFile(path);
   } catch (error) {
     const what = file === undefined
       ? `no pool secret for ${formatTarget(server)}: ${path} is not there`
@@ -122,4 +122,5 @@ async function readSecret(server: Target, file: string | undefined): Promise<str
       hint: `name it with --secret-file, or set ${SECRET_VARIABLE}`,
     });
   }
+  return readPoolSecret(text, path);
 }

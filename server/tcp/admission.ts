@@ -15,6 +15,7 @@ import type { Log } from "../log.ts";
 import type { LineHandler } from "./line_handler.ts";
 import type { Outbox } from "./outbox.ts";
 import { errorLine } from "./replies.ts";
+import { WrongGuesses } from "./wrong_guesses.ts";
 import { checkWorkVersion, readWorkHello } from "./work_hello.ts";
 import { type LinkListener, WorkLink } from "./work_link.ts";
 
@@ -30,6 +31,8 @@ export interface AdmissionOptions {
 /** A connection that says its first line. */
 export interface Newcomer {
   readonly outbox: Outbox;
+  /** Where it comes from. */
+  readonly address: string;
   /** It came by the way in of the server's own workers, which is for nobody else. */
   readonly ownWorkersOnly: boolean;
   /** It has asked for a seal and got it; this is the first line under that. */
@@ -50,9 +53,31 @@ const SECRET_IN_HEAD = /^\{"cmd":"work","version":\d+,"secret":"([^"\\]*)"/;
 
 export class Admission {
   readonly #options: AdmissionOptions;
+  readonly #guesses: WrongGuesses;
+  readonly #answering = new Set<Promise<void>>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
+    this.#guesses = new WrongGuesses(options.limits.wrongGuessMs);
+  }
+
+  /** The server stops: wrong guesses are answered now. */
+  async stop(): Promise<void> {
+    this.#guesses.stop();
+    await Promise.all(this.#answering);
+  }
+
+  /**
+   * Judges the token of a further `hello`, of a connection that was let in. Throws `unauthorized`, late, for one
+   * that is not of this server: that is the end of the connection, as with its first.
+   */
+  async judgeAgain(token: unknown, address: string): Promise<void> {
+    try {
+      this.#options.auth.check(token);
+    } catch (error) {
+      await this.#guesses.late(address);
+      throw error;
+    }
   }
 
   /** Whether a first line that begins so is that of a worker process, which knows the secret of the pool. */
@@ -80,10 +105,23 @@ export class Admission {
       if (auth.isRequired) auth.check(message?.cmd === "hello" ? message.token : undefined);
       return undefined;
     } catch (error) {
-      newcomer.outbox.push(errorLine(error, message && readRefOf(message)));
+      const line = errorLine(error, message && readRefOf(message));
+      if (isGuess(message)) {
+        const answering = this.#answerLate(line, newcomer);
+        this.#answering.add(answering);
+        void answering.then(() => this.#answering.delete(answering));
+        return new Refused(answering);
+      }
+      newcomer.outbox.push(line);
       newcomer.dismiss();
-      return REFUSED;
+      return new Refused(Promise.resolve());
     }
+  }
+
+  async #answerLate(line: string, { outbox, address, dismiss, hangUp }: Newcomer): Promise<void> {
+    if (!await this.#guesses.late(address)) return hangUp();
+    outbox.push(line);
+    dismiss();
   }
 
   /** The answer is plain; all after it is under the seal, the worker process' first line included. */
@@ -158,10 +196,22 @@ function readRefOf(message: JsonObject): string | number | undefined {
   }
 }
 
-/** Reads a connection that is being dismissed. */
-const REFUSED: LineHandler = {
-  handle: () => {},
-  overflow: () => {},
-  ended: () => Promise.resolve(),
-  cut: () => {},
-};
+/** Whether a message that was refused names a token or a secret: it may be tried again with another. */
+function isGuess(message: JsonObject | undefined): boolean {
+  return message?.token !== undefined || message?.secret !== undefined;
+}
+
+/** Reads a connection that is being dismissed, or will be. */
+class Refused implements LineHandler {
+  constructor(readonly answered: Promise<void>) {}
+
+  handle(): void {}
+
+  overflow(): void {}
+
+  ended(): Promise<void> {
+    return this.answered;
+  }
+
+  cut(): void {}
+}

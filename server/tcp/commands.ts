@@ -25,6 +25,8 @@ export interface CommandContext {
   readonly caller: Caller;
   readonly version: string;
   readonly desk: Desk;
+  /** Throws `unauthorized` for a token that is not of this server. */
+  readonly judge: (token: unknown) => Promise<void>;
   /** Of the message. */
   readonly ref: Ref | undefined;
 }
@@ -34,7 +36,7 @@ type Command = (context: CommandContext, message: JsonObject) => Promise<Answer>
 type Answer = object | undefined;
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
-  ["hello", ({ version }) => ({ hello: "sd", version, protocol: PROTOCOL_VERSION })],
+  ["hello", hello],
   ["ping", () => ({ pong: true })],
   ["get", ({ api, caller }, message) => api.get(readTaskId(message), caller)],
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
@@ -76,6 +78,12 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
     "unknown_cmd",
     `no command is called ${quote(cmd)}${hint} The commands are ${names.join(", ")}`,
   );
+}
+
+/** The first of a connection was judged before it came here; that may be so again. */
+async function hello({ version, judge }: CommandContext, { token }: JsonObject): Promise<object> {
+  if (token !== undefined) await judge(token);
+  return { hello: "sd", version, protocol: PROTOCOL_VERSION };
 }
 
 function list({ api, caller }: CommandContext, message: JsonObject): Promise<object> {

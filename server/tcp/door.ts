@@ -103,6 +103,7 @@ export class TcpDoor {
   /** Tells every client that waits that nothing more will come, and closes all connections. */
   async close(): Promise<void> {
     await this.stopAccepting();
+    await this.#admission.stop();
     const open = [...this.#open];
     for (const { session, connection } of open) {
       session.abandon();
@@ -147,7 +148,7 @@ export class TcpDoor {
     setUp(conn);
     this.#ownLinks++;
     this.#options.metrics.connections++;
-    void this.#serve(conn, true).finally(() => {
+    void this.#serve(conn, conn, true).finally(() => {
       this.#ownLinks--;
       this.#options.metrics.connections--;
     });
@@ -155,9 +156,9 @@ export class TcpDoor {
 
   /** Serves a client; resolves when its connection holds no descriptor any more. */
   async #enter(conn: Deno.TcpConn): Promise<void> {
-    if (!this.#options.tls) return await this.#serve(conn, false);
+    if (!this.#options.tls) return await this.#serve(conn, conn, false);
     const front = await this.#openWire(conn);
-    if (front) await this.#serve(front, false);
+    if (front) await this.#serve(front, conn, false);
     if (front instanceof TlsFront) await front.ended;
   }
 
@@ -184,7 +185,8 @@ export class TcpDoor {
   }
 
   /** Resolves when the connection has ended. */
-  #serve(conn: Wire, ownWorkersOnly: boolean): Promise<void> {
+  #serve(conn: Wire, { remoteAddr }: Deno.TcpConn, ownWorkersOnly: boolean): Promise<void> {
+    const address = remoteAddr.hostname;
     const { api, crons, auth, limits, log, version } = this.#options;
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
@@ -203,10 +205,12 @@ export class TcpDoor {
       version,
       maxInFlight: limits.maxInFlight,
       dismiss,
+      judge: (token) => this.#admission.judgeAgain(token, address),
     });
     const mustSayHello = auth.isRequired && !ownWorkersOnly;
     const newcomer: Newcomer = {
       outbox,
+      address,
       ownWorkersOnly,
       isSealed: false,
       unseal: (opener) => connection.unseal(opener, (error) => newcomer.onForged(error)),

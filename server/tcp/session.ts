@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly maxInFlight: number;
   /** Ends the connection once all that was pushed is written. */
   readonly dismiss: () => void;
+  /** Of a further `hello`. Throws `unauthorized` for a token that is not of this server. */
+  readonly judge: (token: unknown) => Promise<void>;
 }
 
 export class Session implements LineHandler, BatchOwner, Caller {
@@ -122,8 +124,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
   }
 
   /** Ends the connection for this reason, and tells nothing after it. */
-  dismiss(error: unknown): void {
-    this.refuse(error, undefined);
+  dismiss(error: unknown, ref?: Ref): void {
+    this.refuse(error, ref);
     this.#closed = true;
     this.#options.dismiss();
   }
@@ -201,20 +203,22 @@ export class Session implements LineHandler, BatchOwner, Caller {
     ref: Ref | undefined,
     before?: Promise<void>,
   ): Promise<void> {
-    const { crons, version, outbox } = this.#options;
+    const { crons, version, outbox, judge } = this.#options;
     const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
     this.owe(1);
     this.#commands++;
     try {
       if (before) await before;
       if (before && this.#closed) return;
-      const context = { api: this.api, crons, caller: this, version, desk, ref };
+      const context = { api: this.api, crons, caller: this, version, desk, ref, judge };
       const answer = message.cmd === undefined
         ? await crons.create(message, line)
         : await runCommand(context, message);
       if (answer) this.reply(objectLine(answer, ref));
     } catch (error) {
-      this.refuse(error, ref);
+      const isStranger = error instanceof SdError && error.code === "unauthorized";
+      if (isStranger) this.dismiss(error, ref);
+      else this.refuse(error, ref);
     } finally {
       this.#commands--;
       this.owe(-1);

@@ -10,7 +10,11 @@ const TOKEN = "a-token-of-32-characters-exactly";
 const OTHER = "another-token-of-the-same-server";
 
 Deno.test("before hello with a token nothing is done, and the connection is closed", async () => {
-  await using server = await TestServer.start({ workers: 1, tokens: [TOKEN, OTHER] });
+  await using server = await TestServer.start({
+    workers: 1,
+    tokens: [TOKEN, OTHER],
+    limits: { wrongGuessMs: 10 },
+  });
   const refused = [
     { op: "square", n: 4 },
     { cmd: "ping" },
@@ -42,6 +46,79 @@ Deno.test("before hello with a token nothing is done, and the connection is clos
   await client.ask({ cmd: "hello", token: TOKEN });
   assertEquals((await client.ask({ cmd: "stats" })).totals.submitted, 2);
   assert(!server.lines.some((line) => line.includes(TOKEN)), "no token is logged");
+});
+
+Deno.test("wrong tokens are answered late, few of one address at a time, and lock out nobody", async () => {
+  const limits = { wrongGuessMs: 3_600_000 };
+  await using server = await TestServer.start({ workers: 1, tokens: [TOKEN], limits });
+  const guessers = await Promise.all(Array.from({ length: 60 }, () => server.connect()));
+  let answered = 0, closed = 0;
+  const ends = guessers.map(async (client, i) => {
+    await client.sendObjects({ cmd: "hello", token: `a-wrong-token-of-this-length-${i}` });
+    if (await client.line() === null) closed++;
+    else answered++;
+  });
+  // Those for whom there is no room are closed without a word; the others wait for an hour.
+  for (const end = Date.now() + 60_000; closed < 44;) {
+    assert(Date.now() < end, `${closed} are closed`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  using honest = await server.connect();
+  assertEquals((await honest.ask({ cmd: "hello", token: TOKEN })).hello, "sd");
+  assertEquals((await honest.ask({ op: "square", n: 4 })).status, "queued");
+  assertEquals((await honest.object()).result, 16);
+  assertEquals([answered, closed], [0, 44]);
+  await server.stop();
+  await Promise.all(ends);
+  assertEquals([answered, closed], [16, 44]);
+  for (const client of guessers) client[Symbol.dispose]();
+});
+
+Deno.test("a further hello is judged again: another token is as good, a wrong one is the end", async () => {
+  const limits = { wrongGuessMs: 10 };
+  await using server = await TestServer.start({ workers: 1, tokens: [TOKEN, OTHER], limits });
+  using client = await server.connect();
+  assertEquals((await client.ask({ cmd: "hello", token: TOKEN })).hello, "sd");
+  assertEquals((await client.ask({ cmd: "hello", token: OTHER })).hello, "sd");
+  assertEquals((await client.ask({ cmd: "hello" })).hello, "sd");
+  for (const token of ["a-wrong-token-of-this-length", 7, null]) {
+    using stranger = await server.connect();
+    assertEquals((await stranger.ask({ cmd: "hello", token: TOKEN })).hello, "sd");
+    const refused = await stranger.ask({ cmd: "hello", token, ref: "again" });
+    assertEquals([refused.error.code, refused.ref], ["unauthorized", "again"]);
+    assertEquals(await stranger.line(), null);
+  }
+  // A server without tokens wants none, and so refuses none.
+  await using open = await TestServer.start({ workers: 1 });
+  using anyone = await open.connect();
+  assertEquals((await anyone.ask({ cmd: "hello", token: "whatever" })).hello, "sd");
+});
+
+Deno.test("a pool secret that could be guessed is refused, by server and workers, with the cure", async () => {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const file = `${folder}/short`;
+    Deno.writeTextFileSync(file, "fifteen-letters\n");
+    const env = { SD_POOL_SECRET: "fifteen-letters" };
+    const serve = ["serve", "--port", "0", "--engine", "memory:"];
+    const work = ["work", "--server", "127.0.0.1:1"];
+    for (
+      const run of [
+        await runSd(serve, env),
+        await runSd(work, env),
+        await runSd([...work, "--secret-file", file]),
+      ]
+    ) {
+      assertEquals(run.code, 2, run.stderr);
+      assertStringIncludes(run.stderr, "16 or more");
+      assertStringIncludes(run.stderr, "openssl rand -hex 32");
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+  const secret = "sixteen--letters";
+  await using server = await SdServe.start(["--workers", "1"], { env: { SD_POOL_SECRET: secret } });
+  assertEquals(server.lines[1], "[server] 1 worker started");
 });
 
 Deno.test("a first line may be 4 KiB long before hello, and not a byte longer", async () => {
