@@ -8,6 +8,7 @@ import { EXIT } from "./cli/exit.ts";
 import { overview } from "./cli/help.ts";
 import { nearest } from "./cli/nearest.ts";
 import { reportOf, tellBug, tellError } from "./cli/report.ts";
+import { outliveTerminal } from "./cli/stop_signals.ts";
 import { print } from "./cli/talk.ts";
 import { VERSION } from "./cli/version.ts";
 
@@ -129,6 +130,9 @@ const ENTRIES: ReadonlyMap<string, CommandEntry> = new Map(
   GROUPS.flatMap(([, entries]) => Object.entries(entries)),
 );
 
+/** These decide themselves what a hangup means for them. */
+const RUNNING_ON: readonly string[] = ["serve", "work"];
+
 /** What shells call for completions; no person types it. */
 const HIDDEN: ReadonlyMap<string, CommandEntry> = new Map([["complete", {
   summary: "",
@@ -186,5 +190,6 @@ async function giveUpTaskPermissions(argv: readonly string[]): Promise<void> {
 
 if (import.meta.main) {
   await giveUpTaskPermissions(Deno.args);
+  if (!RUNNING_ON.includes(Deno.args[0] ?? "")) outliveTerminal();
   Deno.exit(await main(Deno.args));
 }

@@ -1,8 +1,6 @@
 /** When the server is told to stop: the first signal asks it to, the second does not ask. */
 
-const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
-  ? ["SIGINT", "SIGBREAK"]
-  : ["SIGINT", "SIGTERM", "SIGHUP"];
+import type { StopSignals } from "../cli/stop_signals.ts";
 
 /** What a shell says of a program that a signal ended: 128 and the signal's number. */
 const EXIT_CODES: Partial<Record<Deno.Signal, number>> = {
@@ -12,19 +10,20 @@ const EXIT_CODES: Partial<Record<Deno.Signal, number>> = {
   SIGBREAK: 149,
 };
 
-/** Resolves with the first signal to stop. Any later one runs `onSecond` and ends the process. */
-export function untilStopSignal(onSecond: () => void): Promise<Deno.Signal> {
+/** Resolves with the first of `signals`. Any later one runs `onSecond` and ends the process. */
+export function untilStopSignal(
+  signals: StopSignals,
+  onSecond: () => void,
+): Promise<Deno.Signal> {
   return new Promise((resolve) => {
     let stopping = false;
-    for (const signal of SIGNALS) {
-      Deno.addSignalListener(signal, () => {
-        if (stopping) {
-          onSecond();
-          Deno.exit(EXIT_CODES[signal] ?? 1);
-        }
-        stopping = true;
-        resolve(signal);
-      });
-    }
+    signals.listen((signal) => {
+      if (stopping) {
+        onSecond();
+        Deno.exit(EXIT_CODES[signal] ?? 1);
+      }
+      stopping = true;
+      resolve(signal);
+    });
   });
 }

@@ -8,6 +8,7 @@ import { inLanguage, speak } from "../cli/language.ts";
 import { poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
+import { StopSignals } from "../cli/stop_signals.ts";
 import { stateDir } from "../cli/state_dir.ts";
 import { VERSION } from "../cli/version.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
@@ -40,6 +41,7 @@ export const serve = defineCommand({
     ["sd serve --workers 0", "no workers here: they come by sd work"],
   ],
   async run({ flags, args }) {
+    const signals = new StopSignals();
     if (flags.logFormat === "json") speak("en");
     const messages = inLanguage(MESSAGES);
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
@@ -58,7 +60,12 @@ export const serve = defineCommand({
     });
     const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
     try {
-      const signal = await untilStopped(server, { config, log, onSecondSignal: forgetSecret });
+      const signal = await untilStopped(server, {
+        config,
+        log,
+        signals,
+        onSecondSignal: forgetSecret,
+      });
       log.info("server", messages.stopping(signal, flags.grace / 1000));
       await server.stop(flags.grace);
     } finally {
@@ -74,9 +81,14 @@ export const serve = defineCommand({
 /** Resolves with the signal to stop; rejects where the task files do not load. */
 function untilStopped(
   server: Server,
-  { config, log, onSecondSignal }: { config: ServeConfig; log: Log; onSecondSignal: () => void },
+  { config, log, signals, onSecondSignal }: {
+    config: ServeConfig;
+    log: Log;
+    signals: StopSignals;
+    onSecondSignal: () => void;
+  },
 ): Promise<Deno.Signal> {
-  const signal = untilStopSignal(onSecondSignal);
+  const signal = untilStopSignal(signals, onSecondSignal);
   const started = server.workersStarted.then(() => {
     const messages = inLanguage(MESSAGES);
     log.info("server", messages.workersStarted(config.workers));

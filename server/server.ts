@@ -175,8 +175,10 @@ export function startServer(options: ServerOptions): Server {
     await door.stopAccepting();
     await scheduler.stop();
     await dispatcher.stop();
+    // It is told at once: if the signal was for its process too, that one would give tasks a grace of its own.
+    const poolStopped = pool?.stop(graceMs);
     await untilIdle(dispatcher, clock, deadline);
-    await pool?.stop(Math.max(0, deadline - clock.awake()));
+    await poolStopped;
     await Promise.all([reclaimer.stop(), janitor.stop()]);
     // What came in is committed, and told to the clients that wait for it.
     const commit = () =>

@@ -67,6 +67,8 @@ class PoolProcess implements PoolListener, ResultSink {
   #isLoaded = false;
   #isRetiring = false;
   #leaving = false;
+  /** When tasks that still run are ended; there once this process was asked to stop. */
+  #stopAt: number | undefined;
   #toldLoss = "";
   readonly #toldChanges = new Set<string>();
   /** Tasks that do not stop. */
@@ -88,10 +90,14 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   async run(): Promise<number> {
-    // Ctrl-C reaches every process of the terminal: the parent decides what it means.
+    // Ctrl-C and the end of a terminal reach every process there: the parent decides what they mean.
     Deno.addSignalListener("SIGINT", () => undefined);
     if (Deno.build.os !== "windows") {
-      Deno.addSignalListener("SIGTERM", () => this.#stop(SIGTERM_GRACE_MS));
+      Deno.addSignalListener("SIGHUP", () => undefined);
+      // It may be for all processes of a group: then the parent says how long tasks have.
+      Deno.addSignalListener("SIGTERM", () => {
+        if (this.#stopAt === undefined) this.#stop(SIGTERM_GRACE_MS);
+      });
     }
     void this.#parent.listen((graceMs) => this.#stop(graceMs)).finally(endNow);
     void this.#work().then(this.#ended.resolve, this.#ended.reject);
@@ -166,7 +172,9 @@ class PoolProcess implements PoolListener, ResultSink {
 
   /** Gives back what has not begun, lets the rest finish for at most `graceMs`, and leaves. */
   #stop(graceMs: number): void {
-    void this.#leave(graceMs);
+    const isFirst = this.#stopAt === undefined;
+    this.#stopAt = performance.now() + graceMs;
+    if (isFirst) void this.#leave(() => this.#stopAt ?? 0);
   }
 
   /** A task does not stop: the parent starts another process at once, this one ends. */
@@ -174,17 +182,17 @@ class PoolProcess implements PoolListener, ResultSink {
     if (this.#isRetiring) return;
     this.#isRetiring = true;
     this.#parent.tell({ retiring: why });
-    await this.#leave(RETIRE_DRAIN_MS);
+    const end = performance.now() + RETIRE_DRAIN_MS;
+    await this.#leave(() => end);
     // The server gives the doomed tasks their verdict when the link closes.
     endNow();
   }
 
-  /** Waits at most `waitMs` for what runs, but not for the tasks that do not stop. */
-  async #leave(waitMs: number): Promise<void> {
+  /** Waits for what runs until `end` at most, but not for the tasks that do not stop. */
+  async #leave(end: () => number): Promise<void> {
     this.#leaving = true;
     this.#pool.close();
-    const end = performance.now() + waitMs;
-    while (this.#pool.held > this.#doomed && performance.now() < end) {
+    while (this.#pool.held > this.#doomed && performance.now() < end()) {
       // The others run again elsewhere; the machine may not have the time.
       if (this.#isRetiring && this.#pool.isRunningAway) break;
       await delay(POLL_MS);
@@ -264,7 +272,7 @@ class PoolProcess implements PoolListener, ResultSink {
   async #endWithTask(): Promise<void> {
     while (this.#pool.held > 0) await delay(POLL_MS);
     if (this.#leaving) return;
-    await this.#leave(0);
+    await this.#leave(() => 0);
     // Whatever the task has left behind.
     endNow();
   }

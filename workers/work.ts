@@ -9,6 +9,7 @@ import { EXIT } from "../cli/exit.ts";
 import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
+import { StopSignals } from "../cli/stop_signals.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { say } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
@@ -51,12 +52,13 @@ export const work: Command = defineCommand({
   ],
   async run({ flags, args }) {
     if (flags.pool) return await (await import("./pool_process.ts")).runPoolProcess();
+    const signals = new StopSignals();
     const server = targetOf(flags);
     const secret = await readSecret(server, flags.secretFile);
     const workers = flags.workers ?? navigator.hardwareConcurrency;
     const work = poolWork(args, flags);
     const watch = flags.watch ? args : undefined;
-    return await supervise({ server, secret, workers, work, watch, graceMs: flags.grace });
+    return await supervise({ server, secret, workers, work, watch, signals, graceMs: flags.grace });
   },
 });
 
@@ -66,11 +68,12 @@ interface Supervision {
   workers: number;
   work: PoolWork;
   watch: readonly string[] | undefined;
+  signals: StopSignals;
   graceMs: number;
 }
 
 async function supervise(supervision: Supervision): Promise<number> {
-  const { server, secret, workers, work, watch, graceMs } = supervision;
+  const { server, secret, workers, work, watch, signals, graceMs } = supervision;
   const ended = Promise.withResolvers<number>();
   const tell = (message: string) => say(`[worker] ${message}`);
   const pool = new WatchedPool({
@@ -89,18 +92,16 @@ async function supervise(supervision: Supervision): Promise<number> {
     },
   });
   pool.loaded.catch(ended.reject);
-  let signals = 0;
-  const onSignal = () => {
-    if (++signals === 1) tell("finishing what runs; once more to end at once");
-    void pool.stop(signals === 1 ? graceMs : 0).then(() => ended.resolve(EXIT.ok));
-  };
-  const names: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const name of names) Deno.addSignalListener(name, onSignal);
+  let count = 0;
+  const forget = signals.listen(() => {
+    if (++count === 1) tell("finishing what runs; once more to end at once");
+    void pool.stop(count === 1 ? graceMs : 0).then(() => ended.resolve(EXIT.ok));
+  });
   try {
     pool.start();
     return await ended.promise;
   } finally {
-    for (const name of names) Deno.removeSignalListener(name, onSignal);
+    forget();
     await pool.stop(0);
   }
 }
