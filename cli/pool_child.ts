@@ -6,6 +6,7 @@
 
 import { LineSplitter } from "../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
+import { isLostConnection } from "./lost_connection.ts";
 import { environmentFor } from "./sandbox_flags.ts";
 import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
@@ -112,8 +113,7 @@ export class PoolChild {
   }
 
   #say(message: PoolStart | ParentOrder): void {
-    // One that has ended does not listen; `ended` tells.
-    this.#stdin.write(encoder.encode(JSON.stringify(message) + "\n")).catch(() => undefined);
+    this.#stdin.write(encoder.encode(JSON.stringify(message) + "\n")).catch(throwUnlessEnded);
   }
 
   #kill(): void {
@@ -131,7 +131,7 @@ export class PoolChild {
     this.#gone = true;
     for (const timer of this.#timers) clearTimeout(timer);
     clearInterval(this.#asking);
-    await this.#stdin.close().catch(() => undefined);
+    await this.#stdin.close().catch(throwUnlessEnded);
     return status;
   }
 
@@ -154,4 +154,9 @@ export class PoolChild {
     if ("ready" in news) this.#wasReady = true;
     this.#listener.hear(news);
   }
+}
+
+/** A process that has ended does not listen, which `ended` tells; the stream is then closed, or broken. */
+function throwUnlessEnded(error: unknown): void {
+  if (!(error instanceof TypeError) && !isLostConnection(error)) throw error;
 }

@@ -54,6 +54,8 @@ export class ManyTasks {
         // It runs; or it is not there, or final, and the reason is the same as for one task.
         return await cancelOne(task_id, caller);
       } catch (error) {
+        // A bug is refused with the whole command, and logged there.
+        if (!(error instanceof SdError)) throw error;
         return { task_id, error: errorBody(error) };
       }
     });
