@@ -55,6 +55,14 @@ interface Open {
   readonly served: Promise<void>;
 }
 
+interface Serving {
+  /** Of the client. */
+  readonly address: string;
+  readonly ownWorkersOnly: boolean;
+  /** Takes the connection out of the count of those that are open. */
+  readonly uncount: () => void;
+}
+
 export class TcpDoor {
   readonly #options: TcpDoorOptions;
   readonly #admission: Admission;
@@ -126,10 +134,10 @@ export class TcpDoor {
     if (this.#places < maxConnections) {
       setUp(conn);
       this.#places++;
-      this.#options.metrics.connections++;
-      void this.#enter(conn).finally(() => {
+      const uncount = this.#count();
+      void this.#enter(conn, uncount).finally(() => {
         this.#places--;
-        this.#options.metrics.connections--;
+        uncount();
       });
     } else {
       this.#refusals.refuse(
@@ -147,18 +155,31 @@ export class TcpDoor {
     if (this.#ownLinks >= MAX_OWN_LINKS) return conn.close();
     setUp(conn);
     this.#ownLinks++;
-    this.#options.metrics.connections++;
-    void this.#serve(conn, conn, true).finally(() => {
-      this.#ownLinks--;
-      this.#options.metrics.connections--;
-    });
+    void this.#serve(conn, {
+      address: conn.remoteAddr.hostname,
+      ownWorkersOnly: true,
+      uncount: this.#count(),
+    }).finally(() => this.#ownLinks--);
+  }
+
+  /** Counts a connection; what is returned uncounts it, once. */
+  #count(): () => void {
+    const { metrics } = this.#options;
+    let isCounted = true;
+    metrics.connections++;
+    return () => {
+      if (isCounted) metrics.connections--;
+      isCounted = false;
+    };
   }
 
   /** Serves a client; resolves when its connection holds no descriptor any more. */
-  async #enter(conn: Deno.TcpConn): Promise<void> {
-    if (!this.#options.tls) return await this.#serve(conn, conn, false);
+  async #enter(conn: Deno.TcpConn, uncount: () => void): Promise<void> {
+    const address = conn.remoteAddr.hostname;
+    const serving = { address, ownWorkersOnly: false, uncount };
+    if (!this.#options.tls) return await this.#serve(conn, serving);
     const front = await this.#openWire(conn);
-    if (front) await this.#serve(front, conn, false);
+    if (front) await this.#serve(front, serving);
     if (front instanceof TlsFront) await front.ended;
   }
 
@@ -184,9 +205,8 @@ export class TcpDoor {
     return undefined;
   }
 
-  /** Resolves when the connection has ended. */
-  #serve(conn: Wire, { remoteAddr }: Deno.TcpConn, ownWorkersOnly: boolean): Promise<void> {
-    const address = remoteAddr.hostname;
+  /** Resolves when the connection holds no descriptor any more; `uncount` is called when it has ended. */
+  #serve(conn: Wire, { address, ownWorkersOnly, uncount }: Serving): Promise<void> {
     const { api, crons, auth, limits, log, version } = this.#options;
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
@@ -238,6 +258,7 @@ export class TcpDoor {
     this.#swept.add(connection);
     return open.served.then(async () => {
       this.#swept.delete(connection);
+      uncount();
       // Until then it has its file descriptor, and counts against the limit.
       await outbox.released();
       this.#open.delete(open);
