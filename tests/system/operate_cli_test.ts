@@ -1,6 +1,7 @@
 /** `sd pause`, `why`, `watch`, `backup`, `export`, `import` as a person types them. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { delay } from "@std/async/delay";
 import { runSd, SdServe } from "../sd_process.ts";
 
 Deno.test("a server is operated from the command line", async () => {
@@ -88,6 +89,39 @@ Deno.test({
       assertEquals(await Deno.readTextFile(mine), "mine");
       assertEquals((await sd("result", "a")).stdout, "16\n");
       assertEquals((await sd("submit", '{"op":"square","n":5}')).stdout, "25\n");
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "a file that is removed under a server without work is noticed, and what it held is in a backup",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const folder = await Deno.makeTempDir();
+    try {
+      const data = `${folder}/data`;
+      await using server = await SdServe.start(["--workers", "1", "--data", data]);
+      const sd = (...args: string[]) => runSd(args, { SD_SERVER: server.server });
+      assertEquals((await sd("submit", "--id", "a", '{"op":"square","n":4}')).stdout, "16\n");
+      await Deno.remove(`${data}/sd.db`);
+      const said = () => server.lines.find((line) => line.includes("sd.db was removed"));
+      const giveUpAt = Date.now() + 60_000;
+      while (!said() && Date.now() < giveUpAt) await delay(50);
+      assertStringIncludes(said() ?? "nothing was said", "sd backup FILE");
+      const refused = await sd("submit", '{"op":"square","n":5}');
+      assertEquals(refused.code, 7);
+      assertStringIncludes(refused.stderr, "sd.db was removed");
+      // As the message says.
+      assertEquals((await sd("backup", `${folder}/copy.db`)).code, 0);
+      await server.stop();
+      await Deno.rename(`${folder}/copy.db`, `${data}/sd.db`);
+      await Deno.remove(`${data}/sd.db-wal`);
+      await using next = await SdServe.start(["--workers", "1", "--data", data]);
+      const { stdout } = await runSd(["result", "a"], { SD_SERVER: next.server });
+      assertEquals(stdout, "16\n");
     } finally {
       await Deno.remove(folder, { recursive: true });
     }

@@ -1,6 +1,7 @@
 /** A store, its log and its name: what does not belong together is refused, and what is lost under a server is noticed. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
 import { delay } from "@std/async/delay";
 import { ClientError } from "../../cli/client_error.ts";
 import { MainCopy } from "../../server/engine/sqlite/main_copy.ts";
@@ -101,6 +102,33 @@ Deno.test("a file from before the last start, or of another store, is refused be
     Deno.copyFileSync(other, dead);
     refused(dead, "belongs to another file");
     file.close();
+  }));
+
+Deno.test("a file of a version without marks is used, with its log, and has marks from then on", () =>
+  withPath((path) => {
+    const [old, dead] = [`${path}.old`, `${path}.dead`];
+    open(path).close();
+    const db = new DatabaseSync(path);
+    db.exec("PRAGMA default_cache_size = 0");
+    db.close();
+    Deno.copyFileSync(path, old);
+    let file = open(path);
+    write(file, 1, 3);
+    crashed(path, dead);
+    file.close();
+    assertEquals(tasksIn(dead), [1, 2, 3]);
+    file = open(path);
+    write(file, 4);
+    crashed(path, dead);
+    write(file, 5);
+    file.close();
+    assertEquals(tasksIn(dead), [1, 2, 3, 4]);
+    file = open(path);
+    write(file, 6);
+    crashed(path, dead);
+    file.close();
+    Deno.copyFileSync(old, dead);
+    refused(dead, "belongs to another file");
   }));
 
 Deno.test("a journal that sd never makes is refused, since it would be played back", () =>

@@ -31,8 +31,9 @@ export function setMark(db: DatabaseSync, mark: number, cacheKib: number): void 
   db.exec(`PRAGMA default_cache_size = ${mark}; PRAGMA cache_size = ${-cacheKib}`);
 }
 
+/** 0 of a file that was made by a version without marks: SQLite then answers with its own default, which is negative. */
 export function markOf(db: DatabaseSync): number {
-  return Number(db.prepare("PRAGMA default_cache_size").get()?.cache_size);
+  return Math.max(0, Number(db.prepare("PRAGMA default_cache_size").get()?.cache_size));
 }
 
 /** Whether a log with these marks, in their order, belongs to a file with that one. */

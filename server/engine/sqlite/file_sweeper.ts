@@ -12,6 +12,8 @@ export interface FileSweeperOptions {
   readonly maxKept: number;
   /** Bytes of the file in use, above which final tasks go, the oldest first. */
   readonly maxBytes: number;
+  /** What an operator has to know. */
+  readonly report: (message: string) => void;
 }
 
 /** Rows that are looked at before others have their turn. */
@@ -20,6 +22,8 @@ const SWEEP_ROWS = 5000;
 export class FileSweeper {
   readonly #options: FileSweeperOptions;
   #isFull = false;
+  /** Why the last sweep failed; also how a server without work notices that it could keep nothing. */
+  #fault: string | undefined;
 
   constructor(options: FileSweeperOptions) {
     this.#options = options;
@@ -48,11 +52,11 @@ export class FileSweeper {
 
   /** Nothing while there is no room on the disk: to drop something takes some. */
   async #sweep(now: number): Promise<Swept | undefined> {
-    const { store, live, maxKept, maxBytes } = this.#options;
+    const { store, live, maxKept, maxBytes, report } = this.#options;
     const held = new Set<number>();
     for (const { parents = [] } of live.kin.children) parents.forEach((ord) => held.add(ord));
     try {
-      return await store.call("sweep", {
+      const swept = await store.call("sweep", {
         now,
         keepMs: DEFAULT_RULES.keepMs,
         maxKept,
@@ -60,11 +64,15 @@ export class FileSweeper {
         held: [...held],
         rows: SWEEP_ROWS,
       });
+      this.#fault = undefined;
+      return swept;
     } catch (error) {
       const isPassing = error instanceof StoreError &&
         (error.fault === "full" || error.fault === "io");
-      if (isPassing) return undefined;
-      throw error;
+      if (!isPassing) throw error;
+      if (error.message !== this.#fault) report(`old records cannot be dropped: ${error.message}`);
+      this.#fault = error.message;
+      return undefined;
     }
   }
 }

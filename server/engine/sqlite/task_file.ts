@@ -87,7 +87,7 @@ export class TaskFile {
     ahead: (ask) => this.#session.reader.ahead(ask),
     sweep: (ask) => {
       const swept = this.#change(() => this.#session.sweeper.sweep(ask));
-      if (this.#session.sweeper.hasRoomToGive) this.#change(() => this.#session.sweeper.giveBack());
+      this.#giveBack();
       return swept;
     },
     backupBegin: () => this.#backupBegin(),
@@ -208,6 +208,16 @@ export class TaskFile {
     this.#mark = mark;
     this.#isMoved = false;
     return answer;
+  }
+
+  /** After a sweep, which is committed whatever becomes of this. */
+  #giveBack(): void {
+    const { sweeper } = this.#session;
+    try {
+      if (sweeper.hasRoomToGive) this.#change(() => sweeper.giveBack());
+    } catch (error) {
+      this.#notes.push(`room in ${this.#path} cannot be given back: ${faultOf(error).message}`);
+    }
   }
 
   /** Before a commit: its end, and the place where it is kept, must be certain. */
