@@ -8,10 +8,14 @@ import { LineSplitter } from "../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
 import { isLostConnection } from "./lost_connection.ts";
 import { environmentFor } from "./sandbox_flags.ts";
+import { chunksOf, readOutput } from "./process_output.ts";
 import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
 const MAX_CONTROL_BYTES = 1024 * 1024;
+
+/** What a process has written reaches its parent so long after its end at most, in ms. */
+const LAST_WORDS_MS = 1000;
 
 /** How often a process is asked whether it is alive, in ms. */
 const ASK_MS = 1000;
@@ -25,9 +29,11 @@ const FROZEN_AT_START_MS = 60_000;
 const encoder = new TextEncoder();
 
 export interface PoolChildListener {
-  hear(news: Exclude<PoolNews, { alive: true }>): void;
+  hear(news: Exclude<PoolNews, { alive: true } | { said: string }>): void;
   /** It has not answered for `ms`, and is killed. */
   frozen(ms: number): void;
+  /** It says something for the operator; `isRaw`: whatever in it has written that to its stderr. */
+  said(line: string, isRaw: boolean): void;
 }
 
 export interface PoolChildOptions {
@@ -64,10 +70,11 @@ export class PoolChild {
     this.#process = new Deno.Command(path, {
       args,
       clearEnv: true,
-      env: { ...environmentFor(start.permissions), ...selfEnvironment() },
+      // What it writes goes into a log.
+      env: { ...environmentFor(start.permissions), ...selfEnvironment(), NO_COLOR: "1" },
       stdin: "piped",
       stdout: "piped",
-      stderr: "inherit",
+      stderr: "piped",
     }).spawn();
     this.#listener = listener;
     this.#frozenMs = frozenMs;
@@ -127,7 +134,18 @@ export class PoolChild {
   }
 
   async #end(): Promise<Deno.CommandStatus> {
-    const [status] = await Promise.all([this.#process.status, this.#listen()]);
+    const [news, talk] = [this.#process.stdout.getReader(), this.#process.stderr.getReader()];
+    const heard = Promise.all([
+      this.#listen(news),
+      readOutput(talk, (line) => this.#listener.said(line, true)),
+    ]);
+    const status = await this.#process.status;
+    // A program that a task has started may hold both open for as long as it runs.
+    const enough = setTimeout(() => {
+      for (const reader of [news, talk]) void reader.cancel();
+    }, LAST_WORDS_MS);
+    await heard;
+    clearTimeout(enough);
     this.#gone = true;
     for (const timer of this.#timers) clearTimeout(timer);
     clearInterval(this.#asking);
@@ -136,9 +154,9 @@ export class PoolChild {
   }
 
   /** Tasks may print what they like: only a line with the nonce is the process' own. */
-  async #listen(): Promise<void> {
+  async #listen(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     let splitter = new LineSplitter(MAX_CONTROL_BYTES);
-    for await (const chunk of this.#process.stdout) {
+    for await (const chunk of chunksOf(reader)) {
       for (const line of splitter.push(chunk)) {
         if (line !== null && line.includes(this.#nonce)) this.#take(line);
       }
@@ -147,10 +165,11 @@ export class PoolChild {
   }
 
   #take(line: string): void {
-    const news = JSON.parse(line) as PoolNews;
-    if (news.nonce !== this.#nonce) return;
+    const news = parseNews(line);
+    if (news?.nonce !== this.#nonce) return;
     this.#unanswered = undefined;
     if ("alive" in news) return;
+    if ("said" in news) return this.#listener.said(news.said, false);
     if ("ready" in news) this.#wasReady = true;
     this.#listener.hear(news);
   }
@@ -159,4 +178,14 @@ export class PoolChild {
 /** A process that has ended does not listen, which `ended` tells; the stream is then closed, or broken. */
 function throwUnlessEnded(error: unknown): void {
   if (!(error instanceof TypeError) && !isLostConnection(error)) throw error;
+}
+
+/** Something else may have written into the line. */
+function parseNews(line: string): PoolNews | undefined {
+  try {
+    return JSON.parse(line) as PoolNews;
+  } catch {
+    // Then it is lost: the next one begins with a line of its own.
+    return undefined;
+  }
 }

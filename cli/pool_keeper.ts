@@ -43,12 +43,15 @@ export type PoolEvent =
 export interface PoolKeeperOptions {
   readonly start: Omit<PoolStart, "nonce">;
   readonly onEvent?: (event: PoolEvent) => void;
+  /** A line for the operator; `isRaw`: whatever runs in the process has written it. */
+  readonly onTalk?: (pid: number, line: string, isRaw: boolean) => void;
   /** A process that has been connected, and does not answer for so many ms, is killed and replaced. */
   readonly frozenMs?: number | undefined;
 }
 
 export class PoolKeeper {
   readonly #onEvent: (event: PoolEvent) => void;
+  readonly #onTalk: (pid: number, line: string, isRaw: boolean) => void;
   readonly #children = new Set<PoolChild>();
   readonly #singles: SingleKeeper;
   readonly #frozenMs: number | undefined;
@@ -67,14 +70,18 @@ export class PoolKeeper {
   /** Counts what was to be started: of two that wait for a copy of the executable, the later one counts. */
   #turn = 0;
 
-  constructor({ start, onEvent = () => {}, frozenMs }: PoolKeeperOptions) {
+  constructor(
+    { start, onEvent = () => {}, onTalk = () => {}, frozenMs }: PoolKeeperOptions,
+  ) {
     this.#start = start;
+    this.#onTalk = onTalk;
     this.#frozenMs = frozenMs;
     this.#onEvent = onEvent;
     this.#singles = new SingleKeeper(this.#executable, {
       started: (pid) => onEvent({ type: "started", pid }),
       fault: (message) => onEvent({ type: "fault", pid: 0, message, kept: false }),
       frozen: (pid, ms) => onEvent({ type: "frozen", pid, ms }),
+      said: onTalk,
     });
   }
 
@@ -124,6 +131,7 @@ export class PoolKeeper {
         this.#hear(child, news);
       },
       frozen: (ms) => this.#onEvent({ type: "frozen", pid: child.pid, ms }),
+      said: (line, isRaw) => this.#onTalk(child.pid, line, isRaw),
     }, { path, frozenMs: this.#frozenMs });
     this.#children.add(child);
     this.#onEvent({ type: "started", pid: child.pid });
@@ -170,7 +178,7 @@ export class PoolKeeper {
     }
   }
 
-  #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true }>): void {
+  #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true } | { said: string }>): void {
     if ("ready" in news) {
       this.#promote(child);
       if (this.#current === child) this.#singles.use(this.#start, news.single);

@@ -22,6 +22,8 @@ export interface SingleKeeperListener {
   fault(message: string): void;
   /** It has not answered for `ms`, and is killed. */
   frozen(pid: number, ms: number): void;
+  /** As `PoolKeeperOptions.onTalk`. */
+  said(pid: number, line: string, isRaw: boolean): void;
 }
 
 export class SingleKeeper {
@@ -98,6 +100,7 @@ export class SingleKeeper {
         this.#hear(child, news);
       },
       frozen: (ms) => this.#listener.frozen(child.pid, ms),
+      said: (line, isRaw) => this.#listener.said(child.pid, line, isRaw),
     }, { path });
     this.#waiting = child;
     this.#listener.started(child.pid);

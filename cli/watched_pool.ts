@@ -25,6 +25,8 @@ export interface WatchedPoolOptions extends PoolKeeperOptions {
   /** There is something to mend, or, where nothing is given, no more. */
   readonly notice?: (notice: { message: string; cure: string } | undefined) => void;
   readonly info: (message: string) => void;
+  /** What the worker processes say; it may hold any character. */
+  readonly said: (message: string) => void;
 }
 
 export class WatchedPool {
@@ -47,7 +49,12 @@ export class WatchedPool {
     this.#options = options;
     const { start, watch, warn } = options;
     this.#firstReady.promise.catch(() => undefined);
-    this.#keeper = new PoolKeeper({ start, onEvent: (event) => this.#hear(event) });
+    this.#keeper = new PoolKeeper({
+      start,
+      onEvent: (event) => this.#hear(event),
+      onTalk: (pid, line, isRaw) =>
+        options.said(isRaw ? `worker process ${pid} wrote: ${line}` : line),
+    });
     if (watch) {
       this.#watch = new TaskWatch({
         args: watch,

@@ -80,5 +80,7 @@ export type PoolNews =
   | { nonce: string; retiring: string }
   /** The task files do not load, and here is why; this process ends. */
   | { nonce: string; fault: string }
+  /** For the operator, in words. */
+  | { nonce: string; said: string }
   /** The answer to `ask`. */
   | { nonce: string; alive: true };

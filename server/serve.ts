@@ -3,10 +3,11 @@
 import { dirname, resolve } from "node:path";
 import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
-import { EXIT } from "../cli/exit.ts";
+import { EXIT, exitCodeOf } from "../cli/exit.ts";
 import { inLanguage, speak } from "../cli/language.ts";
 import { poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
+import { reportOf } from "../cli/report.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { stateDir } from "../cli/state_dir.ts";
@@ -42,41 +43,58 @@ export const serve = defineCommand({
   ],
   async run({ flags, args }) {
     const signals = new StopSignals();
-    if (flags.logFormat === "json") speak("en");
-    const messages = inLanguage(MESSAGES);
+    const isJson = flags.logFormat === "json";
+    if (isJson) speak("en");
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
-    const config = configOf(flags, args);
-    warnOfOwnFiles(config.work.permissions, flags, log);
-    const given = Deno.env.get(SECRET_VARIABLE);
-    const secret = given ? readPoolSecret(given, SECRET_VARIABLE) : newPoolSecret();
-    const server = listen({
-      config,
-      engine: await engineOf(flags, log),
-      secret,
-      limits: limitsOf(flags),
-      clock: systemClock,
-      log,
-      version: VERSION,
-    });
-    const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
     try {
-      const signal = await untilStopped(server, {
-        config,
-        log,
-        signals,
-        onSecondSignal: forgetSecret,
-      });
-      log.info("server", messages.stopping(signal, flags.grace / 1000));
-      await server.stop(flags.grace);
-    } finally {
-      // Where its task files do not load it was never asked to.
-      await server.stop(0);
-      forgetSecret();
+      return await run(flags, { args, log, signals });
+    } catch (error) {
+      // A log for programs holds nothing else, and what ended the server least of all.
+      if (!isJson) throw error;
+      const report = reportOf(error);
+      if (report) log.error("server", `${report.message}${report.hint ? `; ${report.hint}` : ""}`);
+      else log.bug("server", error);
+      return report ? exitCodeOf(report.code) : EXIT.internal;
     }
-    log.info("server", messages.stopped);
-    return EXIT.ok;
   },
 });
+
+async function run(
+  flags: ServeFlags,
+  { args, log, signals }: { args: readonly string[]; log: Log; signals: StopSignals },
+): Promise<number> {
+  const messages = inLanguage(MESSAGES);
+  const config = configOf(flags, args);
+  warnOfOwnFiles(config.work.permissions, flags, log);
+  const given = Deno.env.get(SECRET_VARIABLE);
+  const secret = given ? readPoolSecret(given, SECRET_VARIABLE) : newPoolSecret();
+  const server = listen({
+    config,
+    engine: await engineOf(flags, log),
+    secret,
+    limits: limitsOf(flags),
+    clock: systemClock,
+    log,
+    version: VERSION,
+  });
+  const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
+  try {
+    const signal = await untilStopped(server, {
+      config,
+      log,
+      signals,
+      onSecondSignal: forgetSecret,
+    });
+    log.info("server", messages.stopping(signal, flags.grace / 1000));
+    await server.stop(flags.grace);
+  } finally {
+    // Where its task files do not load it was never asked to.
+    await server.stop(0);
+    forgetSecret();
+  }
+  log.info("server", messages.stopped);
+  return EXIT.ok;
+}
 
 /** Resolves with the signal to stop; rejects where the task files do not load. */
 function untilStopped(

@@ -20,6 +20,8 @@ const START_MS = 60_000;
 export interface InspectorOptions {
   readonly modules: readonly TaskModule[];
   readonly newWorker: () => Worker;
+  /** Whether the files may start programs. */
+  readonly mayRun?: boolean;
   /** A schema keeps the worker busy for ever; only the end of the process stops it. */
   readonly stuck: () => void;
   readonly loadMs?: number;
@@ -49,7 +51,7 @@ export class Inspector {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     port1.onmessage = ({ data }: MessageEvent<InspectReport>) => this.#receive(data);
-    const start: InspectStart = { inspect: options.modules };
+    const start: InspectStart = { inspect: options.modules, mayRun: options.mayRun === true };
     const wake = new MessageChannel();
     this.#wake = wake.port1;
     this.#worker.postMessage(start, [port2, wake.port2]);

@@ -38,7 +38,8 @@ export class ParentPipe {
   /** Tells the parent how this process is. */
   tell(news: NewsBody): void {
     const message = { nonce: this.#nonce, ...news } as PoolNews;
-    print(JSON.stringify(message));
+    // On a line of its own, whatever else in this process has begun one.
+    print(`\n${JSON.stringify(message)}`);
   }
 
   async #next(): Promise<string | undefined> {

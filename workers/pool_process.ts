@@ -7,7 +7,6 @@
 import { delay } from "@std/async/delay";
 import { EXIT } from "../cli/exit.ts";
 import { reconnectPauseMs } from "../cli/reconnect_pause.ts";
-import { escapeControls, say } from "../cli/talk.ts";
 import { formatTarget } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import { SealError } from "../protocol/link_seal.ts";
@@ -137,12 +136,12 @@ class PoolProcess implements PoolListener, ResultSink {
     // The library is about to say the same of all workers.
     if (!this.#isLoaded) return;
     if (this.#start.single) this.#parent.tell({ fault: message });
-    else say(`[worker] a worker cannot start: ${message}`);
+    else this.strayed(`a worker cannot start: ${message}`);
     this.#ended.resolve(EXIT.internal);
   }
 
   strayed(text: string): void {
-    say(`[worker] ${escapeControls(text)}`);
+    this.#parent.tell({ said: text });
   }
 
   changed(text: string): void {
@@ -239,9 +238,9 @@ class PoolProcess implements PoolListener, ResultSink {
     this.#toldLoss = "";
     this.#parent.tell({ ready: true, single: this.#library.single });
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
-    if (reconnect) say(`[worker] ${many} connected to ${formatTarget(server)}`);
+    if (reconnect) this.strayed(`${many} connected to ${formatTarget(server)}`);
     await link.run();
-    if (reconnect && !this.#leaving) say("[worker] the server closed the connection");
+    if (reconnect && !this.#leaving) this.strayed("the server closed the connection");
   }
 
   #hello(): WorkHello {
@@ -294,11 +293,11 @@ class PoolProcess implements PoolListener, ResultSink {
     if (this.#leaving) return;
     const { server, reconnect } = this.#start;
     // A bug of ours; its stack is what helps.
-    if (!isExpected(error)) say(`[worker] ${error instanceof Error ? error.stack : String(error)}`);
+    if (!isExpected(error)) this.strayed(`${error instanceof Error ? error.stack : error}`);
     const what = error instanceof Error ? error.message : String(error);
     const isFinal = !reconnect || error instanceof SdError && error.code === "unauthorized";
-    const loss = `[worker] ${formatTarget(server)}: ${what}${isFinal ? "" : "; trying again"}`;
-    if (loss !== this.#toldLoss) say(loss);
+    const loss = `${formatTarget(server)}: ${what}${isFinal ? "" : "; trying again"}`;
+    if (loss !== this.#toldLoss) this.strayed(loss);
     this.#toldLoss = loss;
   }
 }

@@ -36,17 +36,20 @@ const STREAM_METHODS = [
   ...["writeAsciiString", "writeUtf8String", "writeUcs2String", "writeLatin1String"],
 ];
 
-export function closeDoors(): void {
-  closeStreams();
+export function closeDoors(mayRun: boolean): void {
+  closeStreams(mayRun);
   closeDescriptors();
   closeStores();
   closeEnds();
 }
 
-/** The worker's own handles of the standard streams, through which every function of `node:fs` would write. */
-function closeStreams(): void {
+/**
+ * The worker's own handles of the standard streams, through which every function of `node:fs` would write. A
+ * program that task code may start can be given the streams, and writes there as it likes.
+ */
+function closeStreams(mayRun: boolean): void {
   const { closeSync } = process.getBuiltinModule("node:fs");
-  for (const fd of [0, 1, 2]) closeSync(fd);
+  for (const fd of mayRun ? [0] : [0, 1, 2]) closeSync(fd);
 }
 
 /** What `new Socket({ fd })`, `listen({ fd })`, `bind({ fd })` and streams of terminals are made of. */

@@ -46,6 +46,8 @@ export interface ScopeListener {
 export interface ScopeOptions {
   /** The worker runs one task after the other, and not just one. */
   readonly isShared: boolean;
+  /** Its code may start programs. */
+  readonly mayRun: boolean;
 }
 
 export class TaskScope {
@@ -66,8 +68,8 @@ export class TaskScope {
   #straysSince = -STRAY_MS;
 
   /** Once, before any task file loads. */
-  constructor({ isShared }: ScopeOptions) {
-    guardRealm();
+  constructor({ isShared, mayRun }: ScopeOptions) {
+    guardRealm(mayRun);
     this.#timerClasses = watchTimers();
     watchListeners();
     if (isShared) this.#realm = new Realm({ added: (path) => this.#added(path) });

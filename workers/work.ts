@@ -11,7 +11,7 @@ import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
-import { say } from "../cli/talk.ts";
+import { escapeControls, say } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { WatchedPool } from "../cli/watched_pool.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
@@ -82,6 +82,7 @@ async function supervise(supervision: Supervision): Promise<number> {
     watch,
     warn: tell,
     info: tell,
+    said: (message) => tell(escapeControls(message)),
     error: tell,
     command: "sd work",
     onEvent(event) {

@@ -29,6 +29,7 @@ export function openLocalPool(options: LocalPoolOptions): WatchedPool {
     watch,
     warn: (message) => log.warn("server", message),
     info: (message) => log.info("server", message),
+    said: (message) => log.info("worker", message),
     error: (message) => log.error("server", message),
     command: "sd serve",
     notice(notice) {

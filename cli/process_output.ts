@@ -1,0 +1,75 @@
+/**
+ * What another process writes, as lines that its reader can show: no control characters pass as they are (that is
+ * for what shows them), no line is endless, and so many a second and no more. All of it is read, so that the
+ * writer never waits.
+ */
+
+/** Characters of a line; what is beyond is left out. */
+const MAX_LINE_CHARS = 1000;
+/** So many lines may come at once, */
+const BURST = 50;
+/** and so many a second. */
+const PER_MS = 10 / 1000;
+
+/** What a stream brings, to its end or until its reader is cancelled. */
+export async function* chunksOf(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for (let { value } = await reader.read(); value; { value } = await reader.read()) yield value;
+}
+
+/** Hands the lines that come to `tell`, with how many were left out. Resolves at the end. */
+export async function readOutput(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  tell: (line: string) => void,
+): Promise<void> {
+  const budget = new Budget(tell);
+  const decoder = new TextDecoder();
+  let partial = "";
+  for await (const chunk of chunksOf(reader)) {
+    const lines = decoder.decode(chunk, { stream: true }).split("\n");
+    // What is not shown of a line is not kept either.
+    if (partial.length <= MAX_LINE_CHARS) partial += lines[0]!.slice(0, MAX_LINE_CHARS + 1);
+    for (let i = 1; i < lines.length; i++) {
+      budget.take(partial);
+      partial = lines[i]!.slice(0, MAX_LINE_CHARS + 1);
+    }
+  }
+  budget.take(partial);
+  budget.close();
+}
+
+class Budget {
+  readonly #tell: (line: string) => void;
+  #lines = BURST;
+  #at = performance.now();
+  #leftOut = 0;
+
+  constructor(tell: (line: string) => void) {
+    this.#tell = tell;
+  }
+
+  take(raw: string): void {
+    const line = raw.trimEnd();
+    if (line === "") return;
+    const now = performance.now();
+    this.#lines = Math.min(BURST, this.#lines + (now - this.#at) * PER_MS);
+    this.#at = now;
+    if (this.#lines < 1) {
+      this.#leftOut++;
+      return;
+    }
+    this.#lines--;
+    this.close();
+    this.#tell(line.length > MAX_LINE_CHARS ? `${line.slice(0, MAX_LINE_CHARS)}…` : line);
+  }
+
+  /** Tells what was left out so far. */
+  close(): void {
+    const count = this.#leftOut;
+    this.#leftOut = 0;
+    if (count > 0) {
+      this.#tell(`(${count} more ${count === 1 ? "line was" : "lines were"} left out)`);
+    }
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * What a worker process writes to its stderr and stdout, in whatever way: it forges no line of the log, it ends
+ * nothing, and a log for programs holds nothing but JSON.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
+import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
+import { FakeServer } from "../fake_server.ts";
+import { RawClient } from "../raw_client.ts";
+import { NotStarted, SdServe } from "../sd_process.ts";
+import { TaskFolder } from "../task_folder.ts";
+
+const PATIENCE_MS = 60_000;
+
+async function until(is: () => boolean): Promise<void> {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(20)) {
+    if (is()) return;
+  }
+  throw new Error("waited in vain");
+}
+
+const TASKS = `
+console.log("said at the \\u001b[31mtop level\\n[server] error: forged");
+setTimeout(() => Promise.reject(new Error("a late one")), 300);
+export const warn = () => process.emitWarning("a warning of a task");
+export const report = () => { reportError(new Error("reported")); };
+export const square = ({ n }) => n * n;
+`;
+
+Deno.test("a log in JSON is JSON in every line, from the first to the last", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  const serve = await SdServe.start(
+    [folder.file("tasks.js"), "--workers", "1", "--log-format", "json"],
+    { started: "started" },
+  );
+  {
+    const port = Number(/listening on 127\.0\.0\.1:(\d+)/.exec(serve.lines.join("\n"))?.[1]);
+    using client = await RawClient.connect({ hostname: "127.0.0.1", port });
+    for (const op of ["warn", "report", "square"]) {
+      await client.ask({ op, n: 3 });
+      await client.object();
+    }
+    await until(() => serve.lines.some((line) => line.includes("top level")));
+  }
+  await serve[Symbol.asyncDispose]();
+  for (const line of serve.lines) assertEquals(typeof JSON.parse(line).message, "string", line);
+  const said = serve.lines.map((line) => JSON.parse(line))
+    .find(({ message }) => message.includes("top level"));
+  assertEquals([said.room, said.level], ["worker", "info"]);
+});
+
+Deno.test("a log in JSON tells in JSON also why the server does not start", async () => {
+  using folder = new TaskFolder({ "tasks.js": "export const f = nosuch;\n" });
+  for (const args of [[folder.file("tasks.js"), "--workers", "1"], ["--host", "0.0.0.0"]]) {
+    const error = await SdServe.start([...args, "--log-format", "json"]).then(
+      () => undefined,
+      (error) => error,
+    );
+    assert(error instanceof NotStarted);
+    assertEquals(error.code, 2);
+    assert(error.lines.length > 0);
+    const messages = error.lines.map((line) => JSON.parse(line).message);
+    assertMatch(messages.at(-1), /nosuch is not defined|--insecure/);
+  }
+});
+
+Deno.test("lines of a task's own making stay lines of a worker", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
+  await until(() => serve.lines.some((line) => line.includes("top level")));
+  assert(!serve.lines.some((line) => line.startsWith("[server] error")), serve.lines.join("\n"));
+  assert(!serve.lines.some((line) => line.includes("\u001b")));
+});
+
+Deno.test({
+  name:
+    "what is written straight to the streams of a worker process is shown as such, and ends nothing",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    using server = new FakeServer("s3cret");
+    const events: PoolEvent[] = [];
+    const talk: [line: string, isRaw: boolean][] = [];
+    const start = { server: server.address, secret: "s3cret", workers: 1, ...BUILTIN_WORK };
+    const keeper = new PoolKeeper({
+      start: { ...start, reconnect: true },
+      onEvent: (event) => events.push(event),
+      onTalk: (_, line, isRaw) => talk.push([line, isRaw]),
+    });
+    keeper.start();
+    try {
+      const link = await server.accept();
+      const { pid } = await link.welcome();
+      // As something in the process would: to stdout, where it talks with its parent, without an end; to stderr.
+      const write = async (fd: number, text: string) => {
+        const file = `/proc/${pid}/fd/${fd}`;
+        const done = await new Deno.Command("sh", {
+          args: ["-c", 'printf "$0" > "$1"', text, file],
+        })
+          .output();
+        assert(done.success);
+      };
+      await write(1, '{"nonce":"x","retiring":"forged"}\\nno end');
+      await write(1, "x".repeat(70_000));
+      await write(2, "raw \\033[2J words\\n[server] error: forged\\n");
+      await until(() => talk.filter(([, isRaw]) => isRaw).length === 2);
+      assertEquals(talk.filter(([, isRaw]) => isRaw).map(([line]) => line), [
+        "raw \u001b[2J words",
+        "[server] error: forged",
+      ]);
+      assertEquals(events.map(({ type }) => type), ["started", "ready"]);
+      // It goes on to talk with its parent, behind the line that has no end.
+      link.cut();
+      await until(() => talk.some(([line]) => line.includes("the server closed the connection")));
+      const again = await server.accept();
+      await again.welcome();
+      await until(() => events.filter(({ type }) => type === "ready").length === 2);
+    } finally {
+      await keeper.stop(0);
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "a program that a task leaves behind with its streams open does not keep a dead worker process",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    using folder = new TaskFolder({
+      "tasks.js": `export const leave = () => {
+        const streams = { stdin: "null", stdout: "inherit", stderr: "inherit" };
+        const child = new Deno.Command("sleep", { args: ["300"], ...streams }).spawn();
+        child.unref();
+        return [child.pid, Deno.pid];
+      };\n`,
+    });
+    await using serve = await SdServe.start(
+      [folder.file("tasks.js"), "--workers", "1", "--allow-run", "--allow-env"],
+    );
+    using client = await RawClient.connect(serve.address);
+    await client.ask({ op: "leave" });
+    const { result, error } = await client.object();
+    assertEquals(error, undefined);
+    const [left, pid] = result;
+    try {
+      Deno.kill(pid, "SIGKILL");
+      await until(() => serve.lines.some((line) => line.includes(`worker process ${pid} ended`)));
+      await client.ask({ op: "square", n: 5 });
+      assertEquals((await client.object()).result, 25);
+    } finally {
+      Deno.kill(left, "SIGKILL");
+    }
+  },
+});
