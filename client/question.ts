@@ -6,8 +6,12 @@
 import type { JsonObject } from "../protocol/message.ts";
 import { deferred } from "./deferred.ts";
 import type { Exchange } from "./exchange.ts";
-import { GRACE_MS, LATE_MS } from "./within.ts";
 import { refusalOf } from "./refusal.ts";
+
+/** A timer that is later than this comes after a stop of the process, in ms: what came in meanwhile is read first. */
+export const LATE_MS = 500;
+/** Time in which that is read, in ms. */
+export const GRACE_MS = 250;
 
 export interface Patience {
   /** `Infinity` waits for ever. */

@@ -22,7 +22,7 @@ import type { Exchange } from "./exchange.ts";
 import { reconnectPauseMs } from "../cli/reconnect_pause.ts";
 import { refusalOf } from "./refusal.ts";
 import { cannotReach, stayedAway } from "./unreachable.ts";
-import { LATE_MS } from "./within.ts";
+import { LATE_MS } from "./question.ts";
 
 /** A server that is there says hello sooner. */
 const HELLO_MS = 10_000;

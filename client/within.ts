@@ -1,11 +1,7 @@
 /** A promise that is waited for only so long. */
 
 import { deadline } from "@std/async/deadline";
-
-/** A timer that is later than this comes after a stop of the process, in ms: what came in meanwhile is read first. */
-export const LATE_MS = 500;
-/** Time in which that is read, in ms. */
-export const GRACE_MS = 250;
+import { GRACE_MS, LATE_MS } from "./question.ts";
 
 /** What `promise` came to, or what `late` throws once `ms` have passed; `Infinity` waits for ever. */
 export async function within<T>(
