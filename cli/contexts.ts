@@ -14,7 +14,7 @@ import {
   MAX_CONTEXTS_FILE_BYTES,
 } from "../protocol/limits.ts";
 import { ClientError } from "./client_error.ts";
-import { contextsFile } from "./state_dir.ts";
+import { contextsFile, NO_HOME } from "./state_dir.ts";
 
 const VERSION = 1;
 const NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${MAX_CONTEXT_NAME_CHARS - 1}}$`);
@@ -40,6 +40,7 @@ export interface Contexts {
 
 /** All of them; none where there is no file. Throws `usage` for a file that cannot be read. */
 export function readContexts(path = contextsFile()): Contexts {
+  if (path === undefined) return { current: undefined, named: new Map() };
   let text: string;
   try {
     const { size } = Deno.statSync(path);
@@ -61,6 +62,11 @@ export function readContexts(path = contextsFile()): Contexts {
  * change or nothing. Throws `usage` where it cannot be written.
  */
 export function changeContexts<T>(change: (contexts: Contexts) => T, path = contextsFile()): T {
+  if (path === undefined) {
+    throw new ClientError("usage", `there is no configuration directory: ${NO_HOME}`, {
+      hint: "set HOME or XDG_CONFIG_HOME to an absolute path",
+    });
+  }
   let lock: Deno.FsFile;
   try {
     const folder = path.replace(/[/\\][^/\\]*$/, "");

@@ -6,7 +6,7 @@
  * copy lies there only until the process that was started from it is up.
  */
 
-import { stateDir } from "./state_dir.ts";
+import { stateDirIfAny } from "./state_dir.ts";
 
 const COPY_CHUNK_BYTES = 1024 * 1024;
 const FILE_NAME = Deno.build.os === "windows" ? "sd.exe" : "sd";
@@ -24,7 +24,7 @@ export class OwnExecutable {
   /** Nothing where it may be started and not read. */
   readonly #file = openedOrNothing(this.path);
   /** Where copies are made; what turns out to start no programs is left out. */
-  readonly #folders: (string | undefined)[] = [stateDir(), undefined];
+  readonly #folders: (string | undefined)[] = [stateDirIfAny(), undefined];
   readonly #copies = new Set<string>();
   /** Copies are made one after the other: they read the same file. */
   #copying: Promise<unknown> = Promise.resolve();

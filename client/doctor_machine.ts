@@ -1,6 +1,6 @@
 /** The checks of `sd doctor` that concern this machine: the executable, and what `sd serve` needs here. */
 
-import { stateDir } from "../cli/state_dir.ts";
+import { NO_HOME, NO_HOME_CURE, stateDirIfAny } from "../cli/state_dir.ts";
 import { VERSION } from "../cli/version.ts";
 import { type Check, ok, problem, warning } from "./doctor_check.ts";
 import { withCommas } from "./table.ts";
@@ -28,8 +28,17 @@ export function checkExecutable(): Check {
 
 /** What `sd serve` of this user would meet. */
 export async function checkMachine(): Promise<Check[]> {
-  const folder = Deno.env.get("SD_DATA") || stateDir();
-  const checks = [checkFolder(folder), await checkDisk(folder), await checkFiles()];
+  const folder = Deno.env.get("SD_DATA") || stateDirIfAny();
+  const checks: (Check | undefined)[] = folder === undefined
+    ? [
+      problem("state", {
+        code: "usage",
+        message: `there is no state directory: ${NO_HOME}`,
+        cure: NO_HOME_CURE,
+      }),
+    ]
+    : [checkFolder(folder), await checkDisk(folder)];
+  checks.push(await checkFiles());
   return checks.filter((check) => check !== undefined);
 }
 

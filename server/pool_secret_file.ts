@@ -11,14 +11,15 @@ import type { Log } from "./log.ts";
 export function keepPoolSecret(
   { port, secret, log }: { port: number; secret: string; log: Log },
 ): () => void {
-  const path = poolSecretFile(port);
+  let path = "the secret of the workers";
   try {
+    path = poolSecretFile(port);
     Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // A new file each time: the mode of one that is there already would stay as it is.
     removeIfThere(path);
     Deno.writeTextFileSync(path, secret + "\n", { mode: 0o600, createNew: true });
   } catch (error) {
-    log.warn("server", `cannot write ${path}: ${String(error)}; sd work will need --secret-file`);
+    log.warn("server", `cannot write ${path}: ${reasonOf(error)}; sd work will need --secret-file`);
     return () => {};
   }
   return () => {
@@ -29,6 +30,10 @@ export function keepPoolSecret(
       if (!(error instanceof Deno.errors.NotFound)) log.warn("server", String(error));
     }
   };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function removeIfThere(path: string): void {

@@ -10,7 +10,7 @@ import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { reportOf } from "../cli/report.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
-import { stateDir } from "../cli/state_dir.ts";
+import { stateDir, stateDirIfAny } from "../cli/state_dir.ts";
 import { VERSION } from "../cli/version.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
@@ -132,6 +132,8 @@ function configOf(flags: ServeFlags, args: readonly string[]): ServeConfig {
 }
 
 function engineOf(flags: ServeFlags, log: Log): Promise<Engine> {
+  checkFolder(flags.data, "--data");
+  if (flags.engine.startsWith("sqlite:~")) checkFolder(flags.engine.slice(7), "--engine");
   return openEngine(flags.engine, {
     ...limitsOf(flags),
     dataDir: flags.data,
@@ -142,9 +144,21 @@ function engineOf(flags: ServeFlags, log: Log): Promise<Engine> {
   });
 }
 
+/** A folder called `~` in the working directory is never meant. */
+function checkFolder(path: string | undefined, flag: string): void {
+  if (!path?.startsWith("~")) return;
+  throw new ClientError(
+    "usage",
+    `${flag} is ${JSON.stringify(path)}: the shell has not put a home there`,
+    {
+      hint: `write the path out, as in: --data "$HOME/sd"`,
+    },
+  );
+}
+
 /** Task code that reads the server's own files knows every task, and the secret of the workers. */
 function warnOfOwnFiles(permissions: TaskPermissions, flags: ServeFlags, log: Log): void {
-  const folders = [stateDir()];
+  const folders = [stateDirIfAny()].filter((folder) => folder !== undefined);
   if (flags.engine.startsWith("sqlite:")) {
     folders.push(dirname(resolve(sqlitePath(flags.engine, flags.data ?? stateDir()))));
   }
