@@ -11,6 +11,7 @@ import { EXIT } from "./exit.ts";
 import { OwnExecutable, type Startable } from "./own_executable.ts";
 import { PoolChild } from "./pool_child.ts";
 import { SingleKeeper } from "./single_keeper.ts";
+import { TaskSnapshot } from "./task_snapshot.ts";
 
 /** One that ends sooner has died young: if that goes on, its successors wait. */
 const YOUNG_MS = 1000;
@@ -54,6 +55,13 @@ export class PoolKeeper {
   readonly #onTalk: (pid: number, line: string, isRaw: boolean) => void;
   readonly #children = new Set<PoolChild>();
   readonly #singles: SingleKeeper;
+  /** What each process was started with; no snapshot where it is one of an earlier version. */
+  readonly #loads = new Map<PoolChild, { start: Omit<PoolStart, "nonce">; text?: TaskSnapshot }>();
+  /** The task files as they were when they loaded last. */
+  #lastGood: TaskSnapshot | undefined;
+  readonly #earlier: TaskSnapshot[] = [];
+  /** The files do not load: the next process is one of the version that did. */
+  #fallsBack = false;
   readonly #frozenMs: number | undefined;
   #start: Omit<PoolStart, "nonce">;
   /** The process that takes tasks; others in `#children` are about to end. */
@@ -79,7 +87,11 @@ export class PoolKeeper {
     this.#onEvent = onEvent;
     this.#singles = new SingleKeeper(this.#executable, {
       started: (pid) => onEvent({ type: "started", pid }),
-      fault: (message) => onEvent({ type: "fault", pid: 0, message, kept: false }),
+      fault: (message) => {
+        const kept = this.#lastGood?.files();
+        onEvent({ type: "fault", pid: 0, message, kept: kept !== undefined });
+        return kept;
+      },
       frozen: (pid, ms) => onEvent({ type: "frozen", pid, ms }),
       said: onTalk,
     });
@@ -114,6 +126,8 @@ export class PoolKeeper {
       this.#singles.stop(graceMs),
       ...[...this.#children].map((child) => child.stop(graceMs)),
     ]);
+    for (const text of this.#earlier) text.remove();
+    this.#lastGood?.remove();
     await this.#executable.close();
   }
 
@@ -124,7 +138,8 @@ export class PoolKeeper {
 
   #spawn({ path, release }: Startable): PoolChild {
     const startedAt = performance.now();
-    const child: PoolChild = new PoolChild(this.#start, {
+    const load = this.#nextLoad();
+    const child: PoolChild = new PoolChild(load.start, {
       hear: (news) => {
         // It has read all that it needs.
         release();
@@ -133,6 +148,7 @@ export class PoolKeeper {
       frozen: (ms) => this.#onEvent({ type: "frozen", pid: child.pid, ms }),
       said: (line, isRaw) => this.#onTalk(child.pid, line, isRaw),
     }, { path, frozenMs: this.#frozenMs });
+    this.#loads.set(child, load);
     this.#children.add(child);
     this.#onEvent({ type: "started", pid: child.pid });
     void child.ended.then((status) => {
@@ -140,6 +156,17 @@ export class PoolKeeper {
       this.#ended(child, { ...status, startedAt });
     });
     return child;
+  }
+
+  /** The files as they are, or, once, as they were. */
+  #nextLoad(): { start: Omit<PoolStart, "nonce">; text?: TaskSnapshot } {
+    const start = this.#start;
+    if (start.taskFiles.length === 0) return { start };
+    if (this.#fallsBack && this.#lastGood) {
+      this.#fallsBack = false;
+      return { start: { ...start, taskFiles: this.#lastGood.files() } };
+    }
+    return { start, text: new TaskSnapshot(start.taskFiles) };
   }
 
   /** Starts the next process, from a copy of the executable where it must be; tries again where it cannot. */
@@ -181,10 +208,19 @@ export class PoolKeeper {
   #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true } | { said: string }>): void {
     if ("ready" in news) {
       this.#promote(child);
-      if (this.#current === child) this.#singles.use(this.#start, news.single);
+      const { start = this.#start, text } = this.#loads.get(child) ?? {};
+      if (text) {
+        // Processes that were started from copies of it may still run.
+        if (this.#lastGood?.isWritten) this.#earlier.push(this.#lastGood);
+        this.#lastGood = text;
+      }
+      if (this.#current === child) this.#singles.use(start, news.single);
     } else if ("retiring" in news) this.#retire(child, news.retiring);
     else if ("fault" in news) {
-      const kept = child !== this.#current && this.#current !== undefined;
+      const isOther = child !== this.#current && this.#current !== undefined;
+      this.#fallsBack = !isOther && this.#lastGood !== undefined &&
+        this.#loads.get(child)?.text !== undefined;
+      const kept = isOther || this.#fallsBack;
       this.#onEvent({ type: "fault", pid: child.pid, message: news.fault, kept });
     }
   }
@@ -215,6 +251,7 @@ export class PoolKeeper {
     { code, signal, startedAt }: { code: number; signal: string | null; startedAt: number },
   ): void {
     this.#children.delete(child);
+    this.#loads.delete(child);
     const wasCandidate = this.#candidate === child;
     if (wasCandidate) this.#candidate = undefined;
     const unexpected = this.#current === child && !this.#stopped;

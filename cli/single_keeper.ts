@@ -6,7 +6,7 @@
  */
 
 import { MAX_TIMEOUT_MS } from "../protocol/limits.ts";
-import type { PoolNews, PoolStart, SingleOp } from "../protocol/pool_start.ts";
+import type { PoolNews, PoolStart, SingleOp, TaskFileRef } from "../protocol/pool_start.ts";
 import type { OwnExecutable, Startable } from "./own_executable.ts";
 import { PoolChild } from "./pool_child.ts";
 
@@ -18,8 +18,8 @@ const MAX_DELAY_MS = 5000;
 
 export interface SingleKeeperListener {
   started(pid: number): void;
-  /** It cannot load its task files. */
-  fault(message: string): void;
+  /** It cannot load its task files; returns those of the version before, if there was one. */
+  fault(message: string): TaskFileRef[] | undefined;
   /** It has not answered for `ms`, and is killed. */
   frozen(pid: number, ms: number): void;
   /** As `PoolKeeperOptions.onTalk`. */
@@ -119,7 +119,10 @@ export class SingleKeeper {
       this.#failures = 0;
       this.#busy.add(child);
       this.#fill();
-    } else if ("fault" in news) this.#listener.fault(news.fault);
+    } else if ("fault" in news) {
+      const taskFiles = this.#listener.fault(news.fault);
+      if (this.#start && taskFiles) this.#start = { ...this.#start, taskFiles };
+    }
   }
 
   #ended(child: PoolChild): void {

@@ -5,9 +5,10 @@ import { MAX_FILE_NAME_CHARS, MAX_TASK_FILES } from "../protocol/limits.ts";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
 import { ClientError } from "./client_error.ts";
 
-const IS_MODULE = /\.(ts|mts|js|mjs)$/;
+const IS_MODULE = /\.(ts|mts|tsx|js|mjs|jsx)$/;
+const ENDS = [".ts", ".js", ".mts", ".mjs", ".tsx", ".jsx"];
 /** Modules that lie in a folder of task files and are none. */
-const IS_OTHER = /(\.d\.m?ts|[._]test\.(ts|mts|js|mjs))$/;
+const IS_OTHER = /(\.d\.m?ts|[._]test\.(ts|mts|tsx|js|mjs|jsx))$/;
 
 /**
  * The task files that `args` name: a file itself, a folder the modules that lie in it directly, by their
@@ -43,7 +44,9 @@ function modulesOf(arg: string): string[] {
   const { isDirectory } = stat(arg);
   if (!isDirectory) {
     if (IS_MODULE.test(arg)) return [arg];
-    throw new ClientError("usage", `${quote(arg)} is no task file: its name ends in .ts or .js`);
+    throw new ClientError("usage", `${quote(arg)} is no task file: its name ends in .ts or .js`, {
+      hint: /\.c[jt]s$/.test(arg) ? "it is CommonJS; write it as an ES module" : undefined,
+    });
   }
   const folder = arg.replace(/[/\\]+$/, "");
   const names = [...Deno.readDirSync(arg)]
@@ -65,10 +68,23 @@ function stat(arg: string): Deno.FileInfo {
     return Deno.statSync(arg);
   } catch (error) {
     const isMissing = error instanceof Deno.errors.NotFound;
+    const whole = isMissing ? ENDS.map((end) => arg + end).find(isThere) : undefined;
     const what = isMissing ? "is not there" : `cannot be read: ${String(error)}`;
     throw new ClientError("usage", `the task file ${quote(arg)} ${what}`, {
       cause: error,
-      hint: isMissing ? "sd init makes a tasks.ts to start from" : undefined,
+      hint: whole !== undefined
+        ? `there is ${quote(whole)}: write the whole name, with its end`
+        : isMissing
+        ? "sd init makes a tasks.ts to start from"
+        : undefined,
     });
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
   }
 }

@@ -35,5 +35,6 @@ export type InspectReport =
   /** The next file that it loads, counted from 0. */
   | { loading: number }
   | { ops: FoundOp[] }
-  | { fault: string }
+  /** `missing`: the URL of what is imported and not there. */
+  | { fault: string; missing?: string }
   | { checked: number; faults: (SchemaFault | null)[] };

@@ -22,7 +22,8 @@ export async function inspectTasks(
     ops = await loadTaskModules(inspect, (index) => report({ loading: index }));
   } catch (error) {
     if (!(error instanceof LoadFault)) throw error;
-    return report({ fault: error.message });
+    const { message, missing } = error;
+    return report({ fault: message, ...(missing !== undefined && { missing }) });
   }
   report({
     ops: [...ops.values()].map(({ spec, place, permissions }) => ({

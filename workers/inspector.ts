@@ -107,8 +107,9 @@ export class Inspector {
       this.#loading = report.loading;
       this.#allow(this.#options.loadMs ?? LOAD_MS);
     } else if ("ops" in report) this.#found.resolve(report.ops);
-    else if ("fault" in report) this.#found.reject(new LoadFault(report.fault));
-    else {
+    else if ("fault" in report) {
+      this.#found.reject(LoadFault.toldBy(report.fault, report.missing));
+    } else {
       this.#checks.get(report.checked)?.answer(report.faults);
       this.#checks.delete(report.checked);
     }

@@ -14,6 +14,7 @@ interface NamedFile {
 }
 
 const NOT_FOUND = /^Module not found "([^"]+)"/;
+const FOLDER = /(?:Directory import|Import) '([^']+\/)' (?:is not supported|failed)/;
 const PLACE = /(file:\/\/[^\s()]+?):(\d+):(\d+)/;
 /** Deno's way to say that a module may not be read: it is not there, or its name is computed. */
 const DENIED = /^Requires (read|import) access to "([^"]+)"/;
@@ -29,11 +30,24 @@ const NOT_TRANSPILED =
 
 export class LoadFault extends Error {
   override readonly name = "LoadFault";
+  /** The URL of what is imported and not there. */
+  readonly missing: string | undefined;
+
+  constructor(message: string, missing?: string) {
+    super(message);
+    this.missing = missing;
+  }
+
+  /** The fault of another thread, with what lies near what is missing; that thread may not look. */
+  static toldBy(message: string, missing: string | undefined): LoadFault {
+    return new LoadFault(missing === undefined ? message : message + nearbyText(missing));
+  }
 
   /** What `error` means, which was thrown when `file` was imported. */
   static of(error: unknown, file: NamedFile): LoadFault {
     try {
-      return new LoadFault(tell(error, file));
+      const missing = error instanceof Error ? missingIn(error.message) : undefined;
+      return new LoadFault(tell(error, file), missing);
     } catch {
       return new LoadFault(`${file.name}: its top level threw something that cannot be read`);
     }
@@ -68,16 +82,19 @@ function tell(error: unknown, file: NamedFile): string {
     return `${file.name}: its top level threw ${Deno.inspect(error).slice(0, 200)}`;
   }
   const [first = ""] = error.message.split("\n");
-  const [, url, line] = PLACE.exec(`${error.message}\n${error.stack ?? ""}`) ?? [];
-  const place = url === undefined || isOurs(url)
-    ? placeOfQuoted(first, file)
-    : `${nameOf(url, file)}:${line}`;
+  const places = `${error.message}\n${error.stack ?? ""}`.matchAll(new RegExp(PLACE, "g"));
+  const [, url, line] = [...places].find(([, at = ""]) => !isOurs(at)) ?? [];
+  const place = url === undefined ? placeOfQuoted(first, file) : `${nameOf(url, file)}:${line}`;
   const denied = error.name === "NotCapable" ? null : DENIED.exec(first);
   if (denied) return `${place}: ${deniedText(denied, file)}`;
   const [, unfetched] = NOT_FETCHED.exec(error.message) ?? [];
   if (unfetched) return `${place}: it imports ${unfetched}, ${unfetchedText(unfetched)}`;
   const [, missing] = NOT_FOUND.exec(first) ?? [];
-  if (missing) return `${place}: it imports ${nameOf(missing, file)}, which is not there`;
+  if (missing) {
+    return `${place}: it imports ${nameOf(missing, file)}, which is not there`;
+  }
+  const [, folder] = FOLDER.exec(first) ?? [];
+  if (folder) return `${place}: it imports ${nameOf(folder, file)}, which is a folder`;
   const said = first.replace(PLACE, "").replace(/\s+at\s*$/, "").trim()
     .replace(/^The module's source code could not be parsed: /, "SyntaxError: ");
   const isPlain = error.name === "Error" ||
@@ -109,8 +126,58 @@ function unfetchedText(what: string): string {
     : "which could not be fetched when sd started, or whose name is computed";
 }
 
+function missingIn(message: string): string | undefined {
+  return (NOT_FOUND.exec(message) ?? FOLDER.exec(message))?.[1];
+}
+
+/** What lies there under nearly that name: extensions are written out, and those of TypeScript are its own. */
+function nearbyText(missing: string): string {
+  const path = missing.replace(/\.[mc]?js$|\/$/, "");
+  for (
+    const end of [
+      ".ts",
+      ".js",
+      ".mts",
+      ".mjs",
+      ".tsx",
+      ".json",
+      "/index.ts",
+      "/index.js",
+      "/mod.ts",
+    ]
+  ) {
+    if (path + end === missing || !isThere(path + end)) continue;
+    return `; there is ${
+      (path + end).replace(/^.*\/(?=[^/]*$|index\.|mod\.)/, "")
+    }: write the whole name, with its end`;
+  }
+  return "";
+}
+
+function isThere(url: string): boolean {
+  try {
+    return Deno.statSync(new URL(url)).isFile;
+  } catch {
+    return false;
+  }
+}
+
+const COMMON_JS = /^(module|exports|require|__dirname|__filename) is not defined/;
+const BARE = /^(?:Import|Relative import path) "([^"./][^":]*)"/;
+
 function hintOf(said: string, file: NamedFile): string {
-  if (!Deno.build.standalone) return "";
+  const [, common] = COMMON_JS.exec(said) ?? [];
+  if (common === "require") return '; a task file is an ES module: import fs from "node:fs"';
+  if (common === "module" || common === "exports") {
+    return "; a task file is an ES module: write export const name = … instead";
+  }
+  if (common) {
+    return "; a task file is an ES module: there is import.meta.dirname and import.meta.filename";
+  }
+  if (!Deno.build.standalone) {
+    const [, bare] = BARE.exec(said) ?? [];
+    return bare ? `; write npm:${bare}@VERSION, or bundle the file first` : "";
+  }
   if (NO_PACKAGE.test(said)) {
     return "; this executable holds no packages: bundle the file first (deno bundle, esbuild), " +
       "or run sd with Deno";

@@ -14,7 +14,7 @@ let told: ErrorListener = (_owner, thrown) => {
   throw thrown;
 };
 
-/** Tells `listener` from now on, once the task files have loaded: until then an error ends the worker. */
+/** Tells `listener` from now on; without it an error ends the worker. */
 export function catchErrors(listener: ErrorListener): void {
   told = listener;
   globalThis.addEventListener("error", (event) => tell(event, errorOf));

@@ -48,9 +48,10 @@ export async function loadTaskModules(
 ): Promise<Map<string, LoadedOp>> {
   Object.defineProperty(globalThis, "TaskError", { value: TaskError });
   const ops = new Map<string, LoadedOp>();
+  const functions = new Map<string, unknown>();
   for (const [index, module] of modules.entries()) {
     loading?.(index);
-    const exported = await importModule(module);
+    const { exported } = await importModule(module);
     const names = Object.keys(exported).sort();
     let found = 0;
     for (const name of names) {
@@ -59,27 +60,62 @@ export async function loadTaskModules(
       found++;
       const op = name === "default" ? defaultNameOf(value, module) : name;
       const other = ops.get(op);
+      // One that is exported by its name and as default is one op.
+      if (other && functions.get(op) === value) continue;
       if (other) {
         throw new LoadFault(
           `${other.place} and ${placeOf(module, name)} both export ${quote(op)}: ` +
             "an op has one handler",
         );
       }
+      functions.set(op, value);
       ops.set(op, loadedOp(op, value as Handler, { module, name }));
     }
     if (found === 0) {
-      throw new LoadFault(`${module.name}: no op in it; export a function, and it is one`);
+      throw new LoadFault(`${module.name}: no op in it; ${cureOf(exported)}`);
     }
   }
   return ops;
 }
 
-async function importModule(module: TaskModule): Promise<Record<string, unknown>> {
+/** What to write in a module that exports no op. */
+function cureOf(exported: Record<string, unknown>): string {
+  const { default: made } = exported;
+  const isObject = typeof made === "object" && made !== null;
+  const methods = isObject
+    ? Object.entries(made).filter(([, value]) => typeof value === "function").map(([name]) => name)
+    : [];
+  const [method] = methods;
+  if (method !== undefined) {
+    return `its default export is an object; export its functions by their names: export const ${method} = …`;
+  }
+  return typeof made === "function"
+    ? "its default export is a class; export a function, and it is one"
+    : "export a function, and it is one";
+}
+
+async function importModule(
+  module: TaskModule,
+): Promise<{ exported: Record<string, unknown> }> {
   try {
     // Not a literal, so that the module and all that it imports need the permissions of this worker.
-    return await import(module.url);
+    if (!exportsThen(module)) return { exported: await import(module.url) };
+    // A promise of a module that exports `then` calls it, and never ends. Within another module it is not asked.
+    const wrapper = `import * as module from ${JSON.stringify(module.url)}; export { module };`;
+    const made = await import(`data:text/javascript,${encodeURIComponent(wrapper)}`);
+    return { exported: made.module };
   } catch (error) {
     throw LoadFault.of(error, module);
+  }
+}
+
+/** Maybe: it is looked for in the text. */
+function exportsThen(module: TaskModule): boolean {
+  try {
+    return /\bexport\b[^;]*\bthen\b/.test(Deno.readTextFileSync(new URL(module.url)));
+  } catch {
+    // The import tells why it cannot be read.
+    return false;
   }
 }
 

@@ -64,6 +64,8 @@ export class TaskScope {
   #firstAddition = "";
   /** Of each op, after how many rests nothing was found changed. */
   readonly #rests = newDictionary<number>();
+  /** What was told before anything listened. */
+  readonly #early: string[] = [];
   #strays = 0;
   #straysSince = -STRAY_MS;
 
@@ -72,13 +74,15 @@ export class TaskScope {
     guardRealm(mayRun);
     this.#timerClasses = watchTimers();
     watchListeners();
+    // From now on: what a file has begun as it loads may fail before it has loaded.
+    catchErrors((owner, thrown) => this.#caught(owner, thrown));
     if (isShared) this.#realm = new Realm({ added: (path) => this.#added(path) });
   }
 
   /** Tells `listener` from now on. Once, when the task files have loaded. */
   open(listener: ScopeListener): void {
     this.#listener = listener;
-    catchErrors((owner, thrown) => this.#caught(owner, thrown));
+    for (let i = 0; i < this.#early.length; i++) listener.strayed(this.#early[i]!);
     this.#realm?.keep([
       ["TaskContext", TaskContext],
       ["TaskContext.prototype", TaskContext.prototype],
@@ -184,6 +188,8 @@ export class TaskScope {
     }
     if (++this.#strays > STRAY_LINES) return;
     const rest = this.#strays === STRAY_LINES ? "; no more is told for a second" : "";
-    this.#listener?.strayed(`${what} failed: ${slice(message, 0, STRAY_CHARS)}${rest}`);
+    const text = `${what} failed: ${slice(message, 0, STRAY_CHARS)}${rest}`;
+    if (this.#listener) this.#listener.strayed(text);
+    else this.#early[this.#early.length] = text;
   }
 }

@@ -3,7 +3,8 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Inspector } from "../../workers/inspector.ts";
 import { LoadFault } from "../../workers/load_fault.ts";
-import { notStarted, runSd } from "../sd_process.ts";
+import { RawClient } from "../raw_client.ts";
+import { notStarted, runSd, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 
 const FILES = {
@@ -25,6 +26,17 @@ const FILES = {
   "host.ts": 'import x from "https://127.0.0.1:9/x.ts";\nexport const f = () => x;\n',
   "computed.ts": 'const name = "./ok.ts";\nawait import(name + "");\nexport const f = () => 1;\n',
   "forbidden.ts": '\nDeno.readTextFileSync("/etc/passwd");\nexport const f = () => 1;\n',
+  "no_end.ts": '\nimport { f } from "./ok";\nexport const g = f;\n',
+  "other_end.ts": '\nimport { f } from "./ok.js";\nexport const g = f;\n',
+  "folder.ts": '\nimport { f } from "./lib/";\nexport const g = f;\n',
+  "lib/index.ts": "export const f = 1;\n",
+  "bare.ts": '\nimport _ from "lodash";\nexport const f = () => _;\n',
+  "module.js": "module.exports = { f: () => 1 };\n",
+  "require.js": '\nconst fs = require("fs");\nexport const f = () => fs;\n',
+  "object.ts": "const f = () => 1;\nexport default { f };\n",
+  "class.ts": "export default class A {}\n",
+  "exit.ts": "export const f = () => 1;\nDeno.exit(0);\n",
+  "crlf.ts": 'export const f = () => 1;\r\nimport "./gone.ts";\r\n',
   "nested.ts": 'import "./syntax.ts";\nexport const f = () => 1;\n',
 };
 
@@ -54,6 +66,25 @@ const FAULTS: [files: string, says: string][] = [
   ],
   ["computed.ts", "computed.ts:2: it may not import ok.ts: only relative paths that stand in its"],
   ["forbidden.ts", 'forbidden.ts:2: NotCapable: Requires read access to "/etc/passwd"'],
+  [
+    "no_end.ts",
+    "no_end.ts:2: it imports ok, which is not there; there is ok.ts: write the whole name",
+  ],
+  ["other_end.ts", "other_end.ts:2: it imports ok.js, which is not there; there is ok.ts: write"],
+  [
+    "folder.ts",
+    "folder.ts:2: it imports lib/, which is a folder; there is index.ts: write the whole",
+  ],
+  ["bare.ts", 'bare.ts:2: Import "lodash" not a dependency'],
+  ["module.js", "module.js:1: ReferenceError: module is not defined; a task file is an ES module"],
+  [
+    "require.js",
+    "require.js:2: ReferenceError: require is not defined; a task file is an ES module",
+  ],
+  ["object.ts", "object.ts: no op in it; its default export is an object; export its functions by"],
+  ["class.ts", "class.ts: no op in it; its default export is a class; export a function"],
+  ["exit.ts", "exit.ts:2: a task cannot end its worker"],
+  ["crlf.ts", "crlf.ts:2: it imports gone.ts, which is not there"],
   ["nested.ts", "syntax.ts:2: SyntaxError: Expression expected"],
 ];
 
@@ -71,12 +102,22 @@ Deno.test("sd serve ends with 2 and says which line of which task file is wrong"
 });
 
 Deno.test("a task file that is not there, or is none, is told before anything starts", async () => {
-  using folder = new TaskFolder({ "notes.md": "", "none/.keep": "" });
+  using folder = new TaskFolder({
+    "notes.md": "",
+    "none/.keep": "",
+    "old.cjs": "",
+    "tasks.ts": "",
+  });
   for (
     const [name, says] of [
       ["gone.ts", "is not there; sd init makes a tasks.ts to start from"],
       ["notes.md", "is no task file: its name ends in .ts or .js"],
       ["none", "holds no task file"],
+      [
+        "old.cjs",
+        "is no task file: its name ends in .ts or .js; it is CommonJS; write it as an ES",
+      ],
+      ["tasks", 'tasks.ts": write the whole name, with its end'],
     ] as const
   ) {
     const { code, stderr } = await runSd(["serve", folder.file(name), "--port", "0"]);
@@ -109,4 +150,41 @@ Deno.test("a top level that never ends is given up, and the line in which it wai
     "waits.js:3: its top level, which first waits or loops in this line, did not end within 1.5 s " +
       "of loading",
   );
+});
+
+Deno.test("task files load as people write them", async () => {
+  using folder = new TaskFolder({
+    "both.ts": "export async function both() { return 1; }\nexport default both;\n",
+    "then.ts": "export const then = () => 1;\nexport const beside = () => 2;\n",
+    "bom.ts": "\uFEFFexport const bom = () => 3;\r\n",
+    "tsx.tsx": "export const tsx = (): number => 4;\n",
+    "circle.ts": 'import { other } from "./lib/other.ts";\nexport const circle = () => other();\n',
+    "lib/other.ts":
+      'import { circle } from "../circle.ts";\nexport const other = () => typeof circle;\n',
+    "names.js": "const f = () => 5; export { f as constructor, f as __proto__, f as 'a b' };\n",
+    "late.js": "Promise.reject(new Error('of the top level'));\nexport const late = () => 6;\n",
+  });
+  await using serve = await SdServe.start([folder.path, "--workers", "1"]);
+  using client = await RawClient.connect(serve.address);
+  const results: unknown[] = [];
+  for (
+    const op of [
+      "both",
+      "then",
+      "beside",
+      "bom",
+      "tsx",
+      "circle",
+      "constructor",
+      "__proto__",
+      "a b",
+      "late",
+    ]
+  ) {
+    await client.ask({ op });
+    const { result, error } = await client.object();
+    results.push(error ?? result);
+  }
+  assertEquals(results, [1, 1, 2, 3, 4, "function", 5, 5, 5, 6]);
+  assertEquals(serve.lines.filter((line) => line.startsWith("error:")), []);
 });
