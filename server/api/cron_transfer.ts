@@ -26,6 +26,8 @@ export interface CronTransferOptions {
 
 /** Those who take up the settings of recurring tasks, in the order in which they must come. */
 export function cronTakers({ settings, book, scheduler }: CronTransferOptions): SettingTaker[] {
+  /** Recurring tasks that are being saved, and do not count yet. */
+  let saving = 0;
   return [{
     prefix: PROGRESS_PREFIX,
     async take(name, value) {
@@ -45,10 +47,15 @@ export function cronTakers({ settings, book, scheduler }: CronTransferOptions): 
         if (isSameCron(known.task.record.line, record.line)) return false;
         throw new SdError("conflict", `there is another recurring task with the id ${quote(id)}`);
       }
-      if (book.list().length >= MAX_CRONS) {
+      if (settings.list(RECORD_PREFIX).length + saving >= MAX_CRONS) {
         throw new SdError("queue_full", `there are ${MAX_CRONS} recurring tasks, the limit`);
       }
-      await settings.save(name, value);
+      saving++;
+      try {
+        await settings.save(name, value);
+      } finally {
+        saving--;
+      }
       scheduler.wake();
       return true;
     },

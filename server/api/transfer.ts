@@ -151,7 +151,12 @@ export class Transfer {
   ): Promise<ImportAnswer> {
     const answer: ImportAnswer = { imported: 0, existed: 0, conflicts: [], orphans: [], bad: [] };
     const tasks: NewTask[] = [];
+    const taking = new Map<unknown, Promise<void>>();
     const breath = new Breath();
+    const refuse = (i: number, error: unknown) => {
+      if (!(error instanceof SdError) || error.code === "storage_full") throw error;
+      answer.bad.push({ record: i + 1, message: error.message });
+    };
     for (const [i, item] of items.entries()) {
       await breath.takeIfLong();
       try {
@@ -159,13 +164,23 @@ export class Transfer {
         if (!record) continue;
         if (record.setting === undefined) {
           tasks.push(recordFromJson(record, this.#clock.aheadMs));
-        } else if (await this.#takeSetting(record)) answer.imported++;
-        else answer.existed++;
+        } else {
+          // All at once, so that they are one commit; one that is there twice sees the first.
+          await taking.get(record.setting);
+          const took = this.#takeSetting(record).then(
+            (isNew) => void (isNew ? answer.imported++ : answer.existed++),
+            (error) => refuse(i, error),
+          );
+          taking.set(record.setting, took);
+        }
       } catch (error) {
-        if (!(error instanceof SdError) || error.code === "storage_full") throw error;
-        answer.bad.push({ record: i + 1, message: error.message });
+        refuse(i, error);
       }
     }
+    const failed = (await Promise.allSettled(taking.values()))
+      .find((took) => took.status === "rejected");
+    if (failed) throw failed.reason;
+    answer.bad.sort((a, b) => a.record - b.record);
     for (let at = 0; at < tasks.length; at += MAX_ENTERED) {
       const some = tasks.slice(at, at + MAX_ENTERED);
       this.#count(some, await this.#entry.enter(some), answer);

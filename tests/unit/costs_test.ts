@@ -1,7 +1,10 @@
 /** What grows with what is asked for, and not with all that there is: counted in calls and steps, never in time. */
 
 import { assert, assertEquals } from "@std/assert";
+import { MAX_CRONS } from "../../protocol/limits.ts";
+import { cronTakers } from "../../server/api/cron_transfer.ts";
 import { Transfer } from "../../server/api/transfer.ts";
+import { CronBook } from "../../server/engine/cron_book.ts";
 import type { Engine, Listed, ListRequest } from "../../server/engine/engine.ts";
 import { listPage } from "../../server/engine/list_filter.ts";
 import { LiveTask } from "../../server/engine/live_task.ts";
@@ -146,6 +149,45 @@ Deno.test("recurring tasks that are due at one time are saved at one time", asyn
   assertEquals(stage.submitted.length, 100);
   assertEquals([most, saves], [100, 100]);
   await stage.scheduler.stop();
+});
+
+Deno.test("imported settings are saved at one time, each once, and no more than the limit", async () => {
+  const from = new CronStage();
+  const many = MAX_CRONS + 2;
+  for (let i = 0; i < MAX_CRONS; i++) await from.create({ id: `n${i}`, cron: "0 * * * *" });
+  await from.scheduler.stop();
+  const value = (id: string) => from.engine.settings.get(`cron/${id}`) as string;
+  const records = Array.from({ length: many }, (_, i) => {
+    const id = `n${i}`;
+    const own = i < MAX_CRONS ? value(id) : value("n0").replaceAll("n0", id);
+    return { sd: 1, setting: `cron/${id}`, value: own };
+  });
+  records.push(records[3]!, { sd: 1, setting: "cron/n4", value: value("n5") });
+
+  const engine = openMemoryEngine();
+  const { settings } = engine;
+  let underWay = 0, most = 0;
+  // None ends before the last one has begun, or it is clear that they do not come together.
+  const all = Promise.withResolvers<void>();
+  const timer = setTimeout(all.resolve, 30_000);
+  const save = settings.save.bind(settings);
+  settings.save = async (name, value) => {
+    most = Math.max(most, ++underWay);
+    if (most === MAX_CRONS) all.resolve();
+    await all.promise;
+    underWay--;
+    await save(name, value);
+  };
+  const book = new CronBook(settings, (message) => assert(false, message));
+  const takers = cronTakers({ settings, book, scheduler: { wake() {} } });
+  const clock = { aheadMs: 0 };
+  const transfer = new Transfer({ engine, entry: undefined as never, takers, clock });
+  const answer = await transfer.importRecords(records);
+  clearTimeout(timer);
+  assertEquals([answer.imported, answer.existed], [MAX_CRONS, 1]);
+  const bad = answer.bad.map(({ record }) => record);
+  assertEquals(bad, [MAX_CRONS + 1, MAX_CRONS + 2, MAX_CRONS + 4]);
+  assertEquals([book.list().length, most], [MAX_CRONS, MAX_CRONS]);
 });
 
 Deno.test("a start of a full rate writes a piece of its window, and a restart knows the whole window", async () => {
