@@ -28,9 +28,14 @@ const TLS_ALERT = 0x15;
 /** Codes with which a server refuses a connection, where they belong to no message. */
 const REFUSES_CONNECTION: ReadonlySet<string> = new Set(["unauthorized", "queue_full"]);
 
+/** Codes with which a server refuses a line that it cannot read. Its `ref` may be lost with it. */
+const REFUSES_LINE: ReadonlySet<string> = new Set(["bad_json", "internal"]);
+
 /** Whom a connection tells what comes in and that it has ended. */
 export interface ConnectionUser {
   take(reply: JsonObject): void;
+  /** A message was refused, and the server does not say which; the connection goes on. */
+  refusedOne(error: SdError): void;
   /** Not called where this side closed it. `isFinal`: another connection would fare no better. */
   lost(error: Error, isFinal: boolean): void;
 }
@@ -171,8 +176,13 @@ export class Connection {
     // Its user may have closed it in the middle of a chunk.
     if (this.#isOver) return;
     const reply = this.#parse(line);
-    if (reply.ref === undefined && isObject(reply.error)) this.#lastWords = refusalOf(reply);
-    else this.#user?.take(reply);
+    if (reply.ref !== undefined || !isObject(reply.error)) {
+      this.#user?.take(reply);
+      return;
+    }
+    const refusal = refusalOf(reply);
+    this.#lastWords = refusal;
+    if (REFUSES_LINE.has(refusal.code)) this.#user?.refusedOne(refusal);
   }
 
   #parse(line: Line): JsonObject {

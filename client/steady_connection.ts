@@ -13,6 +13,7 @@ import { delay } from "@std/async/delay";
 import { ClientError } from "../cli/client_error.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { SdError } from "../protocol/errors.ts";
+import { checkDepth, checkNumbers } from "../protocol/json_guard.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import { abortable } from "./abortable.ts";
@@ -49,6 +50,8 @@ interface Entry {
   readonly exchange: Exchange;
   /** What to send when there is a connection; `undefined`: ask the exchange. */
   json: string | undefined;
+  /** Something was said of it: it was read. */
+  isRead: boolean;
 }
 
 export class SteadyConnection {
@@ -104,12 +107,12 @@ export class SteadyConnection {
   /** Sends `json`, the text of an object with at least one member, on one line. Answers its `ref`. */
   send(json: string, exchange: Exchange): number {
     const ref = ++this.#lastRef;
-    const refused = this.#over ?? checkLength(json, ref);
+    const refused = this.#over ?? checkLine(json, ref);
     if (refused) {
       exchange.fail(refused);
       return ref;
     }
-    const entry: Entry = { exchange, json };
+    const entry: Entry = { exchange, json, isRead: false };
     this.#entries.set(ref, entry);
     if (this.#isReady && this.#connection) write(this.#connection, { ref, entry, json });
     else {
@@ -166,6 +169,9 @@ export class SteadyConnection {
         else if (reply.error === undefined) enter();
         else greeted.reject(refusalOf(reply));
       },
+      refusedOne: (error) => {
+        if (this.#connection === connection) this.#refuseOne(error);
+      },
       lost: (error, isFinal) => {
         if (isGreeted) this.#lose(connection, { error, isFinal });
         else greeted.reject(error);
@@ -194,7 +200,23 @@ export class SteadyConnection {
     // A server that is about to go has not taken it; the next one will be asked.
     if (!entry || (this.#options.reconnectMs > 0 && isFarewell(reply))) return;
     this.#tries = 0;
+    entry.isRead = true;
     if (entry.exchange.take(reply)) this.#entries.delete(ref);
+  }
+
+  /** One of the messages that nothing was said of: where there are several, nobody can know which, and all end. */
+  #refuseOne(error: SdError): void {
+    const unread = [...this.#entries].filter(([, entry]) => !entry.isRead);
+    const [one] = unread;
+    if (!one || unread.length > 1) {
+      const connection = this.#connection;
+      this.#end(error);
+      void connection?.close();
+      return;
+    }
+    const [ref, entry] = one;
+    this.#entries.delete(ref);
+    entry.exchange.fail(error);
   }
 
   #lose(connection: Connection, { error, isFinal }: { error: Error; isFinal: boolean }): void {
@@ -314,8 +336,15 @@ function isFarewell({ task_id, error }: JsonObject): boolean {
   return task_id === undefined && (error as JsonObject | undefined)?.code === "shutting_down";
 }
 
-/** The server would close the connection for a longer line, and with it end what else goes on there. */
-function checkLength(json: string, ref: number): SdError | undefined {
+/** Why the server would refuse `json`, without saying to which message that belongs or with the end of the connection. */
+function checkLine(json: string, ref: number): SdError | undefined {
+  try {
+    checkDepth(json);
+    checkNumbers(json);
+  } catch (error) {
+    if (error instanceof SdError) return error;
+    throw error;
+  }
   if (json.length * 3 + 32 <= MAX_LINE_BYTES) return undefined;
   const bytes = new TextEncoder().encode(withRef(json, ref)).length;
   if (bytes <= MAX_LINE_BYTES) return undefined;

@@ -73,7 +73,8 @@ function checkLiteral(literal: string, isInteger: boolean): void {
   }
 }
 
-function endOfString(text: string, start: number): number {
+/** Where the string ends that begins at `start`; the end of the text where it does not end. */
+export function endOfString(text: string, start: number): number {
   for (let i = start + 1; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code === BACKSLASH) i++;

@@ -4,7 +4,7 @@
  */
 
 import { quote, SdError } from "./errors.ts";
-import { checkDepth, checkNumbers } from "./json_guard.ts";
+import { checkDepth, checkNumbers, endOfString } from "./json_guard.ts";
 import { MAX_REF_CHARS } from "./limits.ts";
 import type { Line } from "./ndjson.ts";
 
@@ -44,6 +44,53 @@ export function readRef(message: JsonObject): Ref | undefined {
       quote(ref)
     }`,
   );
+}
+
+/**
+ * The `ref` in a line that is no message, whatever is wrong with it: nested too deep, cut off, no JSON. It is
+ * found by its name among the members of the outermost object, the last one of several.
+ */
+export function findRef(line: string): Ref | undefined {
+  let ref: Ref | undefined;
+  for (const at of membersOf(line)) {
+    REF_MEMBER.lastIndex = at;
+    const literal = REF_MEMBER.exec(line)?.[1];
+    if (literal === undefined) continue;
+    const value = valueOf(literal);
+    const isRef = typeof value === "string"
+      ? value.length <= MAX_REF_CHARS
+      : Number.isSafeInteger(value);
+    if (isRef) ref = value as Ref;
+  }
+  return ref;
+}
+
+/** A member `ref` with a string or an integer, and what may come after it. */
+const REF_MEMBER = /"ref"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*(?:[,}]|$)/y;
+
+/** Where the strings begin that stand directly in the outermost object of `line`. */
+function* membersOf(line: string): Generator<number> {
+  let depth = 0;
+  for (let i = 0; i < line.length; i++) {
+    const char = line[i];
+    if (char === "{" || char === "[") depth++;
+    else if (char === "}" || char === "]") {
+      // What comes after the object is no part of it.
+      if (--depth <= 0) return;
+    } else if (char === '"') {
+      if (depth === 1) yield i;
+      i = endOfString(line, i);
+    }
+  }
+}
+
+function valueOf(literal: string): unknown {
+  try {
+    return JSON.parse(literal);
+  } catch {
+    // No string of JSON, or no number of it, as 007.
+    return undefined;
+  }
 }
 
 /** Checks what `parseObject` leaves unchecked, so that a `ref` can be read first. Throws `bad_request`. */

@@ -13,12 +13,15 @@ export type Line = string | null;
 export class LineSplitter {
   /** True from the first line over the limit on: nothing after it is ever read as a line. */
   overflowed = false;
+  /** Whether somebody takes the texts of lines that are not UTF-8. */
+  keepsSpoiled = false;
 
   #maxBytes: number;
   // A byte order mark is kept, so that the JSON parser refuses it instead of nobody noticing it.
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #rest: Uint8Array[] = [];
   #restBytes = 0;
+  #spoiled: string[] = [];
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -27,6 +30,13 @@ export class LineSplitter {
   /** Lines may be so long from now on. */
   set maxBytes(bytes: number) {
     this.#maxBytes = bytes;
+  }
+
+  /** The texts of the lines that were `null` since the last look, in their order: what was no UTF-8 is U+FFFD in them. */
+  takeSpoiled(): readonly string[] {
+    const spoiled = this.#spoiled;
+    if (spoiled.length > 0) this.#spoiled = [];
+    return spoiled;
   }
 
   /** Bytes of a line that has begun and not ended. */
@@ -126,6 +136,7 @@ export class LineSplitter {
     try {
       return this.#decoder.decode(bytes);
     } catch {
+      if (this.keepsSpoiled) this.#spoiled.push(new TextDecoder().decode(bytes));
       return null;
     }
   }

@@ -6,7 +6,7 @@
 
 import { SdError } from "../../protocol/errors.ts";
 import { answerSealOffer, type RecordOpener, type SealError } from "../../protocol/link_seal.ts";
-import { type JsonObject, parseObject, readRef } from "../../protocol/message.ts";
+import { findRef, type JsonObject, parseObject, readRef } from "../../protocol/message.ts";
 import type { Line } from "../../protocol/ndjson.ts";
 import type { WorkWelcome } from "../../protocol/work_message.ts";
 import { type Auth, isSameSecret } from "../api/auth.ts";
@@ -105,14 +105,14 @@ export class Admission {
       if (auth.isRequired) auth.check(message?.cmd === "hello" ? message.token : undefined);
       return undefined;
     } catch (error) {
-      const line = errorLine(error, message && readRefOf(message));
+      const reply = errorLine(error, message ? readRefOf(message) : findRef(line ?? ""));
       if (isGuess(message)) {
-        const answering = this.#answerLate(line, newcomer);
+        const answering = this.#answerLate(reply, newcomer);
         this.#answering.add(answering);
         void answering.then(() => this.#answering.delete(answering));
         return new Refused(answering);
       }
-      newcomer.outbox.push(line);
+      newcomer.outbox.push(reply);
       newcomer.dismiss();
       return new Refused(Promise.resolve());
     }

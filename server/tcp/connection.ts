@@ -69,6 +69,7 @@ export class Connection implements Swept {
     this.#handler = options.handler;
     this.#maxFirstLineBytes = options.maxFirstLineBytes;
     this.#splitter = new LineSplitter(options.maxFirstLineBytes);
+    this.#splitter.keepsSpoiled = true;
     this.#openedAt = options.clock.now;
   }
 
@@ -169,7 +170,7 @@ export class Connection implements Swept {
       const before = clock.now;
       if (splitter.partialBytes === 0) this.#partialSince = 0;
       else if (lines.length > 0 || this.#partialSince === 0) this.#partialSince = before;
-      if (lines.length > 0) await this.#handler.handle(lines);
+      if (lines.length > 0) await this.#handler.handle(lines, this.#splitter.takeSpoiled());
       // While nothing was read here, the client could not end its line.
       if (this.#partialSince > 0) this.#partialSince += clock.now - before;
       if (splitter.overflowed) this.#handler.overflow(this.#maxLineBytes);

@@ -3,8 +3,8 @@
 import type { Line } from "../../protocol/ndjson.ts";
 
 export interface LineHandler {
-  /** Lines that came together, in their order. Resolves when more may be read. */
-  handle(lines: readonly Line[]): void | Promise<void>;
+  /** Lines that came together, in their order, with the texts of those that are `null`. Resolves when more may be read. */
+  handle(lines: readonly Line[], spoiled: readonly string[]): void | Promise<void>;
   /** A last line without its newline is not read: it may be half of one. */
   readonly wantsNewlines?: true;
   /** A line was longer than `maxBytes`, and nothing after it can be read. */

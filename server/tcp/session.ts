@@ -7,6 +7,7 @@ import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import {
   checkMessage,
+  findRef,
   type JsonObject,
   parseObject,
   readRef,
@@ -67,7 +68,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
     return this.#closed;
   }
 
-  async handle(lines: readonly Line[]): Promise<void> {
+  async handle(lines: readonly Line[], spoiled: readonly string[] = []): Promise<void> {
+    const texts = spoiled.values();
     if (this.api.ready) await this.api.ready;
     const { check } = this.api;
     const submits = this.#submits;
@@ -75,7 +77,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
     this.#breath.begin();
     for (const line of lines) {
       if (line === "" || this.#closed) continue;
-      const message = this.#parse(line);
+      const message = this.#parse(line, texts);
       if (!message) continue;
       let ref: Ref | undefined;
       try {
@@ -174,15 +176,16 @@ export class Session implements LineHandler, BatchOwner, Caller {
   }
 
   /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */
-  #parse(line: Line): JsonObject | undefined {
+  #parse(line: Line, spoiled: Iterator<string, unknown>): JsonObject | undefined {
     try {
       const message = parseObject(line);
       this.#sawObject = true;
       return message;
     } catch (error) {
       // The body of an HTTP request may be valid lines: after its first line nothing is read.
-      if (this.#sawObject) this.refuse(error, undefined);
-      else this.dismiss(error);
+      const ref = findRef(String(line ?? spoiled.next().value ?? ""));
+      if (this.#sawObject) this.refuse(error, ref);
+      else this.dismiss(error, ref);
       return undefined;
     }
   }

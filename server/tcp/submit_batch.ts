@@ -11,7 +11,7 @@ import type { Enqueued } from "../engine/engine.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { Wait, Waiter } from "../task/wait_table.ts";
-import { ackLine, errorLine, finalLine } from "./replies.ts";
+import { ackLine, endedAckLine, errorLine, finalLine } from "./replies.ts";
 
 /** What a batch needs of the session it belongs to. */
 export interface BatchOwner {
@@ -128,6 +128,7 @@ export class SubmitBatch implements Waiter {
       const ref = this.#refs[i];
       const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
       if (isRefused) text += errorLine(this.#refusal(kept, task), ref);
+      else if (kept.finished) text += endedAckLine(kept.finished, ref);
       else text += ackLine(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
       if (!task.wait) {

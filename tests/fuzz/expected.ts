@@ -9,6 +9,8 @@ export interface Reply {
   readonly result?: unknown;
   readonly error?: { readonly code: string; readonly message: string };
   readonly attempt?: number;
+  /** Of an acknowledgement whose task has ended. */
+  readonly ack?: unknown;
   readonly ref?: unknown;
 }
 
@@ -58,7 +60,11 @@ export class Expected {
 
   #acknowledge(reply: Reply, forecast: Extract<Forecast, { is: "task" }>): Verdict {
     const { task_id, status, result, error } = reply;
-    if (!task_id || !status || result !== undefined || error) return "other";
+    const isEnded = FINAL.includes(status ?? "");
+    if (!task_id || !status || (reply.ack === true) !== isEnded) return "other";
+    // One that has ended says how; any other has nothing to say of it.
+    if (!isEnded && (result !== undefined || error)) return "other";
+    if (isEnded && !isEnd(reply)) return "other";
     this.#taskId = task_id;
     this.toCancel = forecast.slow && !FINAL.includes(status);
     return forecast.wait ? "more" : "done";
@@ -66,8 +72,7 @@ export class Expected {
 
   #finish(reply: Reply, forecast: Extract<Forecast, { is: "task" }>): Verdict {
     if (reply.task_id !== this.#taskId || !FINAL.includes(reply.status ?? "")) return "other";
-    if ((reply.status === "completed") !== ("result" in reply)) return "other";
-    if ((reply.status === "failed") !== (reply.error !== undefined)) return "other";
+    if (!isEnd(reply) || reply.ack !== undefined) return "other";
     return fits(reply, forecast.outcome, forecast.attempts) ? "done" : "other";
   }
 }
@@ -76,4 +81,10 @@ function fits(reply: Reply, outcome: Outcome, attempts: number): boolean {
   if (outcome === "any") return true;
   if ("result" in outcome) return JSON.stringify(reply.result) === outcome.result;
   return reply.error?.code === outcome.failure && reply.attempt === attempts;
+}
+
+/** Whether a reply says as much of the end of its task as its status asks for. */
+function isEnd(reply: Reply): boolean {
+  return (reply.status === "completed") === ("result" in reply) &&
+    (reply.status === "failed") === (reply.error !== undefined);
 }

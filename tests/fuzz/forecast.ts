@@ -54,7 +54,7 @@ export function forecast(bytes: Uint8Array): Forecast {
   try {
     text = decoder.decode(bytes);
   } catch {
-    return BAD_JSON;
+    return badJson(new TextDecoder().decode(bytes));
   }
   if (text.endsWith("\r")) text = text.slice(0, -1);
   if (text === "") return { is: "nothing" };
@@ -62,9 +62,9 @@ export function forecast(bytes: Uint8Array): Forecast {
   try {
     message = JSON.parse(text);
   } catch {
-    return BAD_JSON;
+    return badJson(text);
   }
-  if (!isMembers(message) || depthOf(message) > 64) return BAD_JSON;
+  if (!isMembers(message) || depthOf(message) > 64) return badJson(text);
   const { ref, op, cmd } = message;
   if (ref !== undefined && !isRef(ref)) return refused(undefined, "bad_request");
   const faults: string[] = [];
@@ -81,7 +81,32 @@ export function forecast(bytes: Uint8Array): Forecast {
     : commandForecast(message, ref as Ref);
 }
 
-const BAD_JSON: Forecast = { is: "refused", ref: undefined, codes: ["bad_json"] };
+function badJson(text: string): Forecast {
+  return refused(lastRefIn(text), "bad_json");
+}
+
+const TOKEN = /"(?:[^"\\]|\\[^])*(?:"|$)|[{}[\]:,]|[^\s"{}[\]:,]+/g;
+
+/** The last `ref` among the members of the object with which a text begins that is no message. */
+function lastRefIn(text: string): Ref {
+  const tokens = text.match(TOKEN) ?? [];
+  let depth = 0;
+  let ref: Ref;
+  for (const [i, token] of tokens.entries()) {
+    if ("{[".includes(token)) depth++;
+    if ("}]".includes(token) && --depth <= 0) break;
+    if (depth !== 1 || token !== '"ref"' || tokens[i + 1] !== ":") continue;
+    const [value = "", after = ","] = tokens.slice(i + 2, i + 4);
+    if (!",}".includes(after) || !/^(?:".*"|-?\d+)$/s.test(value)) continue;
+    try {
+      const one: unknown = JSON.parse(value);
+      if (isRef(one)) ref = one as Ref;
+    } catch {
+      // No text of JSON, as "\x".
+    }
+  }
+  return ref;
+}
 
 function refused(ref: Ref, ...codes: string[]): Forecast {
   return { is: "refused", ref, codes };

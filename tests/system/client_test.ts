@@ -251,3 +251,75 @@ Deno.test("a cancelled task rejects with TaskEndedError, and a wrong inFlight wi
     );
   });
 });
+
+Deno.test("what a server would refuse unread the library refuses itself, and goes on", async () => {
+  await using server = await TestServer.start({ workers: 1 });
+  await using client = await connect(server.address);
+  const nested = (levels: number) => JSON.parse("[".repeat(levels) + "]".repeat(levels)) as unknown;
+  const tooDeep = await assertRejects(() => client.echo({ data: nested(64) }), SdError, "nested");
+  assertEquals(tooDeep.code, "bad_json");
+  const tooBig = await assertRejects(() => client.echo({ data: [2 ** 53] }), SdError, "rounded");
+  assertEquals(tooBig.code, "bad_request");
+  assertEquals(await client.echo({ data: nested(63) }), nested(63));
+  const ends: string[] = [];
+  const tasks = [64, 1, 64].map((levels) => ({ op: "echo", args: { data: nested(levels) } }));
+  for await (const end of client.submitMany(tasks)) ends.push(end.status);
+  assertEquals(ends.sort(), ["completed", "refused", "refused"]);
+});
+
+Deno.test("however bad a line is, its refusal carries its ref", async () => {
+  await using server = await TestServer.start({ workers: 1 });
+  using client = await server.connect();
+  assertEquals((await client.ask({ cmd: "ping" })).pong, true);
+  const deep = "[".repeat(64) + "]".repeat(64);
+  const bad = [
+    `{"op":"echo","data":${deep},"ref":"r"}`,
+    `{"ref":"r","op":"echo","data":${deep}`,
+    '{"ref":"r","op":"square","n":9007199254740993}',
+    '{"ref":"r","op":"square","n":1e400}',
+    '{"ref":"r","op":"square","op":7}',
+    '{"ref":"r","op":"nobody has this"}',
+    '{"ref":"r","op":"square","cmd":"ping"}',
+    '{"ref":"r","task":{"priority":"high"},"op":"square"}',
+    '{"ref":"r"',
+    '{"ref":"r","x":"\u0001"}',
+    '{"ref":"r"} {"ref":"s"}',
+  ];
+  for (const line of bad) {
+    await client.send(`${line}\n`);
+    const reply = await client.object();
+    assert(reply.error, line);
+    assertEquals(reply.ref, "r", line);
+  }
+  const spoiled = new TextEncoder().encode('{"op":"echo","data":"?","ref":"r"}\n');
+  spoiled[spoiled.indexOf(63)] = 0xff;
+  await client.send(spoiled);
+  assertEquals((await client.object()).ref, "r");
+});
+
+Deno.test("an id that has ended is acknowledged as such, also for a reader that does not count lines", async () => {
+  await using server = await TestServer.start({ workers: 1 });
+  const ended: [line: object, told: object][] = [
+    [{ op: "square", n: 7, task: { id: "a" } }, { status: "completed", result: 49 }],
+    [{ op: "square", n: "x", task: { id: "b" } }, { status: "failed" }],
+    [{ op: "square", n: 1, task: { id: "c", delay: 600_000 } }, { status: "cancelled" }],
+  ];
+  for (const [line, told] of ended) {
+    using client = await server.connect();
+    const { task_id, ack } = await client.ask({ ...line, ref: 1 });
+    assertEquals(ack, undefined);
+    if (task_id === "c") await client.ask({ cmd: "cancel", task_id });
+    else await client.object();
+    using other = await server.connect();
+    const first = await other.ask({ ...line, ref: 2 });
+    const second = await other.object();
+    assertEquals(first.ack, true);
+    assertEquals({ ...first, ...told }, first);
+    const { ack: _ack, ...rest } = first;
+    assertEquals(rest, second);
+    // One line, and it says which it is.
+    const task = { ...(line as { task: object }).task, wait: false };
+    const only = await other.ask({ ...line, task, ref: 3 });
+    assertEquals({ ...only, ref: 2 }, first);
+  }
+});

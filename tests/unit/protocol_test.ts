@@ -5,7 +5,7 @@ import { formatDuration, parseDuration } from "../../protocol/duration.ts";
 import { quote, SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import { MAX_JSON_DEPTH, MAX_LINE_BYTES, MAX_REF_CHARS } from "../../protocol/limits.ts";
-import { parseObject, readRef } from "../../protocol/message.ts";
+import { findRef, parseObject, readRef } from "../../protocol/message.ts";
 import { LineSplitter } from "../../protocol/ndjson.ts";
 import { leasedTaskLine, leaseOf, resultLine, resultOf } from "../../protocol/work_message.ts";
 
@@ -162,4 +162,37 @@ Deno.test("a lease number is read exactly, or not at all", () => {
 Deno.test("a quoted value is cut to what a message can bear", () => {
   assertEquals(quote("x".repeat(500)).length, 78);
   assertEquals([quote(undefined), quote(5n), quote({ a: 1 })], ["undefined", "5n", '{"a":1}']);
+});
+
+Deno.test("a ref is found in a line that is no message, and only where it stands for the line", () => {
+  const deep = "[".repeat(70);
+  const cases: [line: string, ref: string | number | undefined][] = [
+    [`{"op":"echo","data":${deep}${"]".repeat(70)},"ref":2}`, 2],
+    [`{"ref":"a","data":${deep}`, "a"],
+    ['{"op":"square","n":4,"ref":-7', -7],
+    ['{"op":"square",,"ref" : "x y\\"z" }', 'x y"z'],
+    ['{"ref":1,"data":{"ref":2},"list":[{"ref":3}]', 1],
+    ['{"ref":1,"n":nonsense,"ref":2}', 2],
+    ['{"ref":1,"n":nonsense,"ref":007}', 1],
+    ['{"data":"\\"ref\\":5","n":}', undefined],
+    ['{"data":"ref","n":}', undefined],
+    [`{"ref":"${"x".repeat(129)}","n":}`, undefined],
+    ['{"ref":9007199254740993,"n":}', undefined],
+    ['{"ref":1.5,"n":}', undefined],
+    ['{"ref":"unended', undefined],
+    ['"ref":1', undefined],
+    ['[{"ref":1}', undefined],
+    ["", undefined],
+  ];
+  for (const [line, ref] of cases) assertEquals(findRef(line), ref, line);
+});
+
+Deno.test("the text of a line that is not UTF-8 can be had, for what can be read of it", () => {
+  const splitter = new LineSplitter(100);
+  splitter.keepsSpoiled = true;
+  const chunk = bytes('a\n{"ref":1,"x":"?"}\nb\n');
+  chunk[chunk.indexOf(63)] = 0xff;
+  assertEquals(splitter.push(chunk), ["a", null, "b"]);
+  assertEquals(splitter.takeSpoiled(), ['{"ref":1,"x":"\ufffd"}']);
+  assertEquals(splitter.takeSpoiled(), []);
 });

@@ -356,3 +356,30 @@ Deno.test("pauses between tries double up to one second, with up to a half left 
   assertEquals(reconnectPauseMs(1, () => 1), 25);
   assertEquals(reconnectPauseMs(2000, () => 1), 500);
 });
+
+Deno.test("a refusal without a ref is the fate of the one message that nothing was said of, or of all", async () => {
+  using server = new ScriptedServer();
+  const refusal = { error: { code: "bad_json", message: "the JSON is nested too deep" } };
+  const opening = connect(server.address);
+  const connection = await server.accept();
+  await using client = await opening;
+  const first = client.submit("echo", { data: 1 });
+  const [taken] = await connection.take(1);
+  await connection.say({
+    task_id: (taken!.task as { id: string }).id,
+    status: "queued",
+    ref: taken!.ref,
+  });
+  const { result } = await first;
+  const waits = result.then(() => "ended", (error: Error) => error.message);
+  const second = assertRejects(() => client.submit("echo", { data: 2 }), SdError, "nested");
+  await connection.take(1);
+  await connection.say(refusal);
+  await second;
+  // Two of which nothing was said: it may be either, so nobody waits for ever.
+  const both = [3, 4].map((data) => assertRejects(() => client.submit("echo", { data }), SdError));
+  await connection.take(2);
+  await connection.say(refusal);
+  await Promise.all(both);
+  assertEquals(await waits, "the JSON is nested too deep");
+});
