@@ -258,6 +258,8 @@ export interface ServerStats {
   /** Each worker process, and what it holds; at most 100. */
   pools: PoolView[];
   connections: number;
+  /** How often tasks that were due stood still beside an idle worker, since the server started: a fault of sd. */
+  standstills: number;
   /** What is to be mended now; absent while there is nothing. */
   notices?: Notice[];
 }

@@ -8,4 +8,6 @@ export class Metrics {
   submitted = 0;
   finished = 0;
   connections = 0;
+  /** How often due tasks stood still beside an idle worker. */
+  standstills = 0;
 }

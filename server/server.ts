@@ -23,6 +23,7 @@ import { Pauses } from "./dispatch/pauses.ts";
 import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
+import { createWatchdog } from "./dispatch/watchdog.ts";
 import { Settlement } from "./dispatch/settlement.ts";
 import { CronBook } from "./engine/cron_book.ts";
 import type { Engine, LeasedTask } from "./engine/engine.ts";
@@ -93,6 +94,7 @@ export function startServer(options: ServerOptions): Server {
   const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
   const recurringOps = () => book.list().map(({ task }) => task.op);
   const janitor = createJanitor({ engine, events, clock, log, ops, recurringOps });
+  const watchdog = createWatchdog({ engine, dispatcher, clock, log, metrics });
   const scheduler: Scheduler = new Scheduler({
     book,
     clock,
@@ -165,6 +167,7 @@ export function startServer(options: ServerOptions): Server {
   scheduler.start();
   reclaimer.start();
   janitor.start();
+  watchdog.start();
 
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number) => {
@@ -179,7 +182,7 @@ export function startServer(options: ServerOptions): Server {
     const poolStopped = pool?.stop(graceMs);
     await untilIdle(dispatcher, clock, deadline);
     await poolStopped;
-    await Promise.all([reclaimer.stop(), janitor.stop()]);
+    await Promise.all([reclaimer.stop(), janitor.stop(), watchdog.stop()]);
     // What came in is committed, and told to the clients that wait for it.
     const commit = () =>
       inTime(clock, STOP_COMMIT_MS, Promise.all([settlement.settled(), entry.settled()]));

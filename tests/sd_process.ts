@@ -130,6 +130,8 @@ export class SdServe implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     if (this.#folder) await Deno.remove(this.#folder, { recursive: true });
+    const standstill = this.lines.find((line) => line.includes("[watchdog]"));
+    if (standstill) throw new Error(`due tasks stood still: ${standstill}`);
   }
 }
 

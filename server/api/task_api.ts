@@ -216,6 +216,7 @@ export class TaskApi {
       paused: !pauses.has(record.op) ? undefined : pauses.list.includes("*") ? "all" : "op",
       workers: able.reduce((sum, { workers }) => sum + workers, 0),
       hasRoom: able.some(({ room }) => room > 0),
+      standstills: this.#options.metrics.standstills,
       parentStatus: parent?.status,
     });
   }
@@ -261,6 +262,7 @@ export class TaskApi {
       ops: opLoads(ops, clock.aheadMs),
       pools: poolViews(runners),
       connections: metrics.connections,
+      standstills: metrics.standstills,
       ...(metrics.notices.size > 0 && { notices: [...metrics.notices.values()] }),
     };
   }

@@ -26,6 +26,8 @@ export interface Surroundings {
   readonly workers: number;
   /** One of their processes takes a task now. */
   readonly hasRoom: boolean;
+  /** How often the watchdog found tasks that stood still. */
+  readonly standstills?: number;
   /** Of a task that was cancelled for another: how that one ended, where it is still known. */
   readonly parentStatus: Status | undefined;
 }
@@ -163,12 +165,16 @@ function heldOf({ op, bond }: TaskRecord, standing: Standing): Reason | undefine
   ];
 }
 
-function turnOf({ op }: TaskRecord, ahead: number, { workers, hasRoom }: Surroundings): Reason {
+function turnOf({ op }: TaskRecord, ahead: number, surroundings: Surroundings): Reason {
+  const { workers, hasRoom, standstills = 0 } = surroundings;
+  const standstill = standstills > 0
+    ? `; the server found ${count(standstills, "standstill")} of due tasks before: see its log`
+    : "";
   if (ahead > 0) {
     const before = `${count(ahead, "task")} ${ahead === 1 ? "is" : "are"} before it`;
     return [hasRoom ? "next" : "workers_busy", `it waits for its turn: ${before}`, ahead];
   }
-  if (hasRoom) return ["next", "it is the next to be started", ahead];
+  if (hasRoom) return ["next", `it is the next to be started${standstill}`, ahead];
   const busy = workers === 1 ? "the one worker" : `all ${withCommas(workers)} workers`;
   const verb = workers === 1 ? "is" : "are";
   return ["workers_busy", `it is the next, but ${busy} of op ${quote(op)} ${verb} busy`, ahead];

@@ -44,6 +44,7 @@ export class Dispatcher {
   readonly #quarantine = new Quarantine();
   #started = false;
   #again = false;
+  #handedOut = 0;
   /** A round of the loop itself asked for another; what `kick` asks for is not counted. */
   #roundAsks = false;
   #loop: Promise<void> | undefined;
@@ -80,6 +81,20 @@ export class Dispatcher {
     const at = this.#runners.indexOf(runner);
     if (at >= 0) this.#runners.splice(at, 1);
     this.#quarantine.leave(runner);
+  }
+
+  /** Tasks handed out since the start. */
+  get handedOut(): number {
+    return this.#handedOut;
+  }
+
+  /** Ops of which some runner that waits for tasks would be given one now. */
+  idleOps(): ReadonlySet<string> {
+    const { pauses } = this.#options;
+    const idle = this.#runners.filter((runner) =>
+      runner.room > 0 && runner.accepts && !this.#quarantine.spares(runner)
+    );
+    return new Set(idle.flatMap(({ ops }) => [...pauses.leasable(ops)]));
   }
 
   get runners(): readonly Runner[] {
@@ -208,6 +223,7 @@ export class Dispatcher {
       return 0;
     }
     if (leased.tasks.length > 0) runner.run(leased.tasks);
+    this.#handedOut += leased.tasks.length;
     if (events.watchers.any) {
       for (const task of leased.tasks) events.watchers.tell("started", task);
     }

@@ -256,6 +256,16 @@ export interface EngineStats {
   readonly ops: readonly OpLoad[];
 }
 
+/** What an engine found that no event would have started. */
+export interface Rechecked {
+  /** Tasks that stood in no queue, or in one that nothing looked at; they are in the queue now. */
+  readonly found: number;
+  /** Tasks of the ops at the head of a queue that nothing holds back. */
+  readonly startable: number;
+  /** What the engine had in memory, for the log. */
+  readonly knew: string;
+}
+
 export interface Pruned {
   /** Finished records that were dropped. */
   readonly removed: number;
@@ -295,6 +305,8 @@ export interface Engine {
   readonly lastAt?: number;
   /** Of an engine that can be backed up as a file. One at a time: a second one is `conflict`. */
   readonly backup?: () => Promise<Backup>;
+  /** Compares what waits in memory with what is kept, reading part of it again, and puts right what it finds. */
+  readonly recheck?: (ops: ReadonlySet<string>, now: number) => Promise<Rechecked>;
 
   /**
    * Keeps `tasks`. Once it resolves, they are as safe as the engine makes them. Those that it can judge

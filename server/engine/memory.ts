@@ -21,6 +21,7 @@ import {
   type Nack,
   NOT_FOUND,
   type Pruned,
+  type Rechecked,
   type Requeued,
   type Standing,
   type TaskRecord,
@@ -33,7 +34,7 @@ import type { LiveTask } from "./live_task.ts";
 import { LiveTasks } from "./live_tasks.ts";
 import { ReadTurns } from "./read_turns.ts";
 import { KeptSettings } from "./settings.ts";
-import { isAhead, standingOf, waitsInLine } from "./standing.ts";
+import { isAhead, repairQueue, standingOf, waitsInLine } from "./standing.ts";
 
 export interface MemoryOptions {
   /** Finished tasks kept at most, the oldest dropped first. */
@@ -110,6 +111,13 @@ class MemoryEngine implements Engine, Keeper {
       return { tasks, expired, nextDueAt: this.#live.nextAt, suspectOps, more: undefined };
     });
   }
+
+  readonly recheck = (ops: ReadonlySet<string>, now: number): Promise<Rechecked> =>
+    settle(() => {
+      const { queued, delayed } = this.#live.counts;
+      const knew = `${queued} queued, ${delayed} delayed`;
+      return { ...repairQueue(this.#live, ops, now), knew };
+    });
 
   renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
     return settle(() => this.#live.renew(leases, leaseUntil));

@@ -143,6 +143,29 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     }
   }
 
+  /**
+   * Puts right what no event would: a key that is parked though `isHeld` holds none of its heads, a lane with
+   * entries that has no turn. Returns how many heads that were.
+   */
+  repair(isHeld: (entry: Entry) => boolean): number {
+    let found = 0;
+    for (const { groups } of this.#levels) {
+      for (const group of groups.values()) {
+        const lanes = [...group.lanes.values()].filter(({ entries }) =>
+          entries.peekFront()?.isReady
+        );
+        const wasParked = group.isParked;
+        if (lanes.some(({ entries }) => isHeld(entries.peekFront() as Entry))) continue;
+        group.isParked = false;
+        for (const lane of lanes) {
+          if (wasParked || !lane.isInRing) found++;
+          this.#enter(lane);
+        }
+      }
+    }
+    return found;
+  }
+
   /** The key may start something again. */
   unpark(key: string): void {
     for (const { groups } of this.#levels) {

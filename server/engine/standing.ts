@@ -25,3 +25,20 @@ export function isAhead(other: LiveTask, task: LiveTask): boolean {
   return other.priority > task.priority ||
     (other.priority === task.priority && other.seq < task.seq);
 }
+
+/** Heads of lanes that one look takes in. */
+const MAX_HEADS = 10_000;
+
+/**
+ * Puts right what stands in the queue and what no event would start: `found` heads of lanes. Of the heads of `ops`,
+ * `startable` are held back by nothing.
+ */
+export function repairQueue(live: LiveTasks, ops: ReadonlySet<string>, now: number) {
+  live.wake(now);
+  const found = live.ready.repair((task) => live.gate.look(task, now) !== undefined);
+  let startable = 0;
+  for (const task of live.ready.heads(MAX_HEADS)) {
+    if (ops.has(task.op) && !live.gate.look(task, now)) startable++;
+  }
+  return { found, startable };
+}

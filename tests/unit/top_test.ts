@@ -30,6 +30,7 @@ const STATS: ServerStats = {
   workers: { pools: 1, workers: 2, running: 2 },
   ops: [{ op: "resize", queued: 12_345, running: 2, waiting_since: "2030-01-31T07:59:50.000Z" }],
   pools: [{ pid: 99, workers: 2, held: 2, ops: [{ op: "resize", held: 2 }] }],
+  standstills: 0,
   connections: 1,
 };
 

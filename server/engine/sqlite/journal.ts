@@ -40,6 +40,8 @@ interface Batch {
 
 /** An acknowledgement waits so long at most for its task to end, where no commit is under way. */
 const LINGER_MS = 1;
+/** Nothing is leased while more changes than this could not be written. */
+const MAX_UNWRITTEN = 1000;
 /** After a commit that failed, when nobody asks for one sooner. */
 const RETRY_MS = 200;
 
@@ -69,6 +71,11 @@ export class Journal {
   /** Changes that are not written yet. */
   get backlog(): number {
     return this.#next.tasks.length;
+  }
+
+  /** Too much could not be written: what ran now would have nowhere to leave its result. */
+  get isStuck(): boolean {
+    return this.#trouble !== undefined && this.backlog > MAX_UNWRITTEN;
   }
 
   get isIdle(): boolean {

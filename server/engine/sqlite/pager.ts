@@ -30,7 +30,7 @@ import { newSerial } from "../../task/task_id.ts";
 import type { LiveTask } from "../live_task.ts";
 import type { LiveTasks } from "../live_tasks.ts";
 import type { Lane } from "../ready_queue.ts";
-import { readRow } from "./rows.ts";
+import { codeOf, readRow } from "./rows.ts";
 import type { Lane as StoredLane, StoreCall, StoreCalls, StoredTask } from "./store_message.ts";
 
 export interface PagerOptions {
@@ -78,6 +78,7 @@ const HORIZON_MS = 1000;
 /** Before a page that could not be read is asked for again, in ms; doubled with each failure in a row. */
 const RETRY_MS = 200;
 const MAX_RETRY_MS = 10_000;
+const QUEUED = codeOf("queued");
 
 export class Pager {
   readonly #options: PagerOptions;
@@ -165,6 +166,22 @@ export class Pager {
   bringToEnd(task: LiveTask): void {
     if (task.state.status === "queued") this.#spilled--;
     this.#options.live.adopt(task);
+  }
+
+  /** Whether `row`, as it is on disk now, waits where no page would find it. */
+  isLost({ id, op, key, priority, status, seq, runAt, ord }: StoredTask): boolean {
+    const { index, ready } = this.#options.live;
+    if (index.get(id)) return false;
+    if (status !== QUEUED) return !isBehind({ runAt, serial: ord }, this.#horizon);
+    const lane = ready.laneOf({ priority, key: key ?? undefined, op });
+    return !lane.isSpilled || seq <= lane.lastSeq;
+  }
+
+  /** What waits where, for the log. */
+  get state(): string {
+    const lanes = [...this.#empty.values()].reduce((sum, { size }) => sum + size, 0);
+    return `${this.#spilled} on disk alone or on their way there, ${this.#fetches} pages on their way, ` +
+      `${this.#wanted.size} lanes and ${lanes} empty lanes want one, horizon ${this.#horizon.runAt}`;
   }
 
   /** Asks for the pages that are wanted. */
@@ -288,7 +305,7 @@ export class Pager {
     let at = 0;
     for (const row of rows) {
       for (let task = back[at]; task && task.seq < row.seq; task = back[++at]) this.#keep(task);
-      this.#bring(row);
+      this.bring(row);
     }
     for (; at < back.length; at++) this.#keep(back[at] as LiveTask);
     if (rows.length > 0) lane.lastSeq = upTo;
@@ -318,7 +335,7 @@ export class Pager {
   }
 
   #dueArrived(asked: { runAt: number; ord: number }, rows: readonly StoredTask[]): void {
-    for (const row of rows) this.#bring(row);
+    for (const row of rows) this.bring(row);
     // The horizon was moved back meanwhile: the next page begins there.
     if (this.#horizon !== asked) return;
     const last = rows.at(-1);
@@ -327,7 +344,8 @@ export class Pager {
     this.#horizon = next;
   }
 
-  #bring(row: StoredTask): void {
+  /** Brings what a row holds into memory, and into its queue. */
+  bring(row: StoredTask): void {
     const { live } = this.#options;
     // It is here already, by another way, or has just changed.
     if (live.index.get(row.id)) return;
@@ -360,6 +378,9 @@ export class Pager {
   }
 }
 
-function isBehind({ runAt, serial }: LiveTask, place: { runAt: number; ord: number }): boolean {
+function isBehind(
+  { runAt, serial }: Pick<LiveTask, "runAt" | "serial">,
+  place: { runAt: number; ord: number },
+): boolean {
   return runAt > place.runAt || (runAt === place.runAt && serial > place.ord);
 }

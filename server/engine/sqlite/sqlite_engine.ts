@@ -42,6 +42,7 @@ import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
+import { Recheck } from "./recheck.ts";
 import { codeOf, readRow } from "./rows.ts";
 import { notKept, Safety } from "./safety.ts";
 import { commit, type Store } from "./store.ts";
@@ -71,9 +72,7 @@ export interface SqliteOptions {
 const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
 /** With more in the queue, a new task is not final in a moment. */
 const MAX_PROMISING = 2048;
-/** Nothing is leased while more than this could not be written. */
-const MAX_UNWRITTEN = 1000;
-/** How soon to look again whether that is over, in ms. */
+/** How soon to look again whether the disk takes something, in ms. */
 const STUCK_MS = 200;
 const NO_OPS: ReadonlySet<string> = new Set();
 
@@ -88,6 +87,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly name = "sqlite";
   readonly traits = { durable: true, priorities: true, shared: false };
   readonly settings: KeptSettings;
+  readonly recheck: NonNullable<Engine["recheck"]>;
   readonly lastAt: number;
 
   readonly #options: SqliteOptions;
@@ -135,6 +135,8 @@ class SqliteEngine implements Engine, Keeper {
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
     const keep = (name: string, value: string | null) => this.#journal.setting(name, value);
+    const recheck = new Recheck(store, this.#pager, this.#live);
+    this.recheck = (ops, now) => recheck.look(ops, this.#journal.isStuck, now);
     this.#rates = new RateKeeper(this.#live.gate, keep);
     this.#finder = new TaskFinder(store, this.#live, this.#turns);
     this.#sweeper = new FileSweeper({ ...options, live: this.#live });
@@ -227,8 +229,7 @@ class SqliteEngine implements Engine, Keeper {
   async lease(request: LeaseRequest, now: number): Promise<Leased> {
     this.#now = now;
     const expired: FinishedTask[] = [];
-    // What ran would have nowhere to leave its result.
-    const isStuck = this.#journal.trouble && this.#journal.backlog > MAX_UNWRITTEN;
+    const { isStuck } = this.#journal;
     // Before the lease: what it takes may be the last that a limit leaves to a suspect.
     const startable = isStuck ? NO_OPS : this.#live.suspectOps(request, now);
     const tasks = isStuck ? [] : this.#live.lease(request, now, expired);
