@@ -29,6 +29,8 @@ export interface KinActions {
 export class Kin {
   /** All that come after others and are not final. */
   readonly children = new Set<LiveTask>();
+  /** One higher with each change of `children`. */
+  version = 0;
   readonly #actions: KinActions;
   /** By the id of a parent, those that wait for it. */
   readonly #waiting = new Map<string, Set<LiveTask>>();
@@ -50,6 +52,7 @@ export class Kin {
     const { after } = task.task;
     if (after.length === 0) return;
     this.children.add(task);
+    this.version++;
     task.parents = parents.map(({ serial }) => serial);
     task.gathered = new Map();
     task.unmet = 0;
@@ -72,6 +75,7 @@ export class Kin {
   /** The task waits no more, whatever for. */
   remove(task: LiveTask): void {
     if (!this.children.delete(task)) return;
+    this.version++;
     for (const parentId of task.task.after) {
       const children = this.#waiting.get(parentId);
       if (children?.delete(task) && children.size === 0) this.#waiting.delete(parentId);

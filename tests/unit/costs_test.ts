@@ -10,7 +10,9 @@ import { listPage } from "../../server/engine/list_filter.ts";
 import { LiveTask } from "../../server/engine/live_task.ts";
 import { LiveTasks } from "../../server/engine/live_tasks.ts";
 import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { FileSweeper } from "../../server/engine/sqlite/file_sweeper.ts";
 import { RateKeeper } from "../../server/engine/sqlite/rate_keeper.ts";
+import { type Store, StoreError } from "../../server/engine/sqlite/store.ts";
 import { StartGate } from "../../server/engine/start_gate.ts";
 import { SerialMap } from "../../server/task/serial_map.ts";
 import type { TaskLog } from "../../server/task/task_log.ts";
@@ -188,6 +190,40 @@ Deno.test("imported settings are saved at one time, each once, and no more than 
   const bad = answer.bad.map(({ record }) => record);
   assertEquals(bad, [MAX_CRONS + 1, MAX_CRONS + 2, MAX_CRONS + 4]);
   assertEquals([book.list().length, most], [MAX_CRONS, MAX_CRONS]);
+});
+
+Deno.test("a sweep says which records must stay when that has changed, and again after one that failed", async () => {
+  const keeper = { changed() {}, ended() {}, said() {}, takesOver: () => false };
+  const live = new LiveTasks({ keeper, random: () => 0 });
+  const asked: (readonly number[] | null)[] = [];
+  let isFull = false;
+  const store = {
+    call(_: string, { held }: { held: readonly number[] | null }) {
+      asked.push(held);
+      if (isFull) return Promise.reject(new StoreError("full", "no room"));
+      return Promise.resolve({ removed: [], used: 0, more: false });
+    },
+  } as unknown as Store;
+  const reports: string[] = [];
+  const report = (message: string) => void reports.push(message);
+  const sweeper = new FileSweeper({ store, live, maxKept: 10, maxBytes: 10, report });
+  const child = (parent: number) =>
+    live.add(
+      new LiveTask(task({ task: { after: [`p${parent}`] } })),
+      [{ serial: parent, status: "queued", result: undefined }],
+      NOW,
+      [],
+    );
+  await sweeper.sweep(NOW);
+  await sweeper.sweep(NOW);
+  child(7);
+  isFull = true;
+  for (let i = 0; i < 3; i++) await sweeper.sweep(NOW);
+  isFull = false;
+  await sweeper.sweep(NOW);
+  await sweeper.sweep(NOW);
+  assertEquals(asked, [[], null, [7], [7], [7], [7], null]);
+  assertEquals(reports, ["old records cannot be dropped: no room"]);
 });
 
 Deno.test("a start of a full rate writes a piece of its window, and a restart knows the whole window", async () => {

@@ -22,6 +22,8 @@ const SWEEP_ROWS = 5000;
 export class FileSweeper {
   readonly #options: FileSweeperOptions;
   #isFull = false;
+  /** The version of the kin that the store thread knows: there may be many, and most sweeps find nothing new. */
+  #knownKin = -1;
   /** Why the last sweep failed; also how a server without work notices that it could keep nothing. */
   #fault: string | undefined;
 
@@ -53,18 +55,18 @@ export class FileSweeper {
   /** Nothing while there is no room on the disk: to drop something takes some. */
   async #sweep(now: number): Promise<Swept | undefined> {
     const { store, live, maxKept, maxBytes, report } = this.#options;
-    const held = new Set<number>();
-    for (const { parents = [] } of live.kin.children) parents.forEach((ord) => held.add(ord));
+    const { version } = live.kin;
     try {
       const swept = await store.call("sweep", {
         now,
         keepMs: DEFAULT_RULES.keepMs,
         maxKept,
         maxBytes,
-        held: [...held],
+        held: version === this.#knownKin ? null : parentsOf(live),
         rows: SWEEP_ROWS,
       });
       this.#fault = undefined;
+      this.#knownKin = version;
       return swept;
     } catch (error) {
       const isPassing = error instanceof StoreError &&
@@ -75,4 +77,11 @@ export class FileSweeper {
       return undefined;
     }
   }
+}
+
+/** The serial numbers of the tasks that open ones come after. */
+function parentsOf({ kin }: LiveTasks): number[] {
+  const held = new Set<number>();
+  for (const { parents = [] } of kin.children) for (const ord of parents) held.add(ord);
+  return [...held];
 }

@@ -135,8 +135,8 @@ export interface SweepRequest {
   readonly maxKept: number;
   /** Most bytes of the file that are in use; final tasks go, the oldest first, while there are more. */
   readonly maxBytes: number;
-  /** Rows that must stay: open tasks come after them. */
-  readonly held: readonly number[];
+  /** Rows that must stay: open tasks come after them. `null`: those of the last request. */
+  readonly held: readonly number[] | null;
   /** Rows to look at, at most: other requests wait meanwhile. */
   readonly rows: number;
 }

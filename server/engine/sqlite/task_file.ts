@@ -72,6 +72,8 @@ export class TaskFile {
   #isUncut = false;
   #moveAgainAt = -Infinity;
   #copy: MainCopy | undefined;
+  /** Rows that no sweep may drop. */
+  #held: ReadonlySet<number> = new Set();
   #notes: string[] = [];
 
   readonly #answers: Answers = {
@@ -86,7 +88,8 @@ export class TaskFile {
     list: (ask) => this.#session.list.list(ask),
     ahead: (ask) => this.#session.reader.ahead(ask),
     sweep: (ask) => {
-      const swept = this.#change(() => this.#session.sweeper.sweep(ask));
+      if (ask.held) this.#held = new Set(ask.held);
+      const swept = this.#change(() => this.#session.sweeper.sweep(ask, this.#held));
       this.#giveBack();
       return swept;
     },
@@ -352,7 +355,12 @@ function openLog(path: string): LogFile {
 /** Closes a file that another program has overwritten: SQLite moves no log into a file that has lost its name. */
 function closeUnmoved(db: DatabaseSync, path: string): void {
   const other = `${path}.closing-${Deno.pid}`;
-  Deno.renameSync(path, other);
+  try {
+    Deno.renameSync(path, other);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return db.close();
+  }
   try {
     db.close();
   } finally {

@@ -64,8 +64,7 @@ export class TaskSweeper {
   }
 
   /** Inside a transaction. */
-  sweep(ask: SweepRequest): Swept {
-    const held = new Set(ask.held);
+  sweep(ask: SweepRequest, held: ReadonlySet<number>): Swept {
     const removed = STORED_STATUSES.map(() => 0);
     const due = this.#sweepDue(ask, held, removed);
     const rows = Math.max(1, ask.rows - due.looked);
