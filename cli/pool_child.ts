@@ -8,7 +8,7 @@ import { LineSplitter } from "../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
 import { isLostConnection } from "./lost_connection.ts";
 import { environmentFor } from "./sandbox_flags.ts";
-import { chunksOf, readOutput } from "./process_output.ts";
+import { chunksOf, LineBudget, readOutput } from "./process_output.ts";
 import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
 
 /** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
@@ -51,6 +51,8 @@ export class PoolChild {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #listener: PoolChildListener;
   readonly #asking: ReturnType<typeof setInterval>;
+  /** What is written to its streams, by whatever runs in it. */
+  readonly #raw = new LineBudget((line) => this.#listener.said(line, true));
   #askedAt = 0;
   /** For how long it has not answered, in ms; `undefined` while it has. */
   #unanswered: number | undefined;
@@ -137,7 +139,7 @@ export class PoolChild {
     const [news, talk] = [this.#process.stdout.getReader(), this.#process.stderr.getReader()];
     const heard = Promise.all([
       this.#listen(news),
-      readOutput(talk, (line) => this.#listener.said(line, true)),
+      readOutput(talk, this.#raw),
     ]);
     const status = await this.#process.status;
     // A program that a task has started may hold both open for as long as it runs.
@@ -158,7 +160,9 @@ export class PoolChild {
     let splitter = new LineSplitter(MAX_CONTROL_BYTES);
     for await (const chunk of chunksOf(reader)) {
       for (const line of splitter.push(chunk)) {
-        if (line !== null && line.includes(this.#nonce)) this.#take(line);
+        if (line === null || line === "") continue;
+        if (line.includes(this.#nonce)) this.#take(line);
+        else this.#raw.take(line);
       }
       if (splitter.overflowed) splitter = new LineSplitter(MAX_CONTROL_BYTES);
     }

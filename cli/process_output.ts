@@ -18,12 +18,11 @@ export async function* chunksOf(
   for (let { value } = await reader.read(); value; { value } = await reader.read()) yield value;
 }
 
-/** Hands the lines that come to `tell`, with how many were left out. Resolves at the end. */
+/** Hands the lines that come to `budget`. Resolves at the end. */
 export async function readOutput(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  tell: (line: string) => void,
+  budget: LineBudget,
 ): Promise<void> {
-  const budget = new Budget(tell);
   const decoder = new TextDecoder();
   let partial = "";
   for await (const chunk of chunksOf(reader)) {
@@ -39,7 +38,8 @@ export async function readOutput(
   budget.close();
 }
 
-class Budget {
+/** Hands on as many lines as may be, with how many were left out. */
+export class LineBudget {
   readonly #tell: (line: string) => void;
   #lines = BURST;
   #at = performance.now();

@@ -11,8 +11,6 @@ import type { TaskModule } from "./task_modules.ts";
 /** The first message to the worker, with a port beside it. */
 export interface InspectStart {
   inspect: readonly TaskModule[];
-  /** As in `ThreadStart`. */
-  mayRun: boolean;
 }
 
 /** An op as it stands in its file. */

@@ -20,8 +20,6 @@ const START_MS = 60_000;
 export interface InspectorOptions {
   readonly modules: readonly TaskModule[];
   readonly newWorker: () => Worker;
-  /** Whether the files may start programs. */
-  readonly mayRun?: boolean;
   /** A schema keeps the worker busy for ever; only the end of the process stops it. */
   readonly stuck: () => void;
   readonly loadMs?: number;
@@ -51,7 +49,7 @@ export class Inspector {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     port1.onmessage = ({ data }: MessageEvent<InspectReport>) => this.#receive(data);
-    const start: InspectStart = { inspect: options.modules, mayRun: options.mayRun === true };
+    const start: InspectStart = { inspect: options.modules };
     const wake = new MessageChannel();
     this.#wake = wake.port1;
     this.#worker.postMessage(start, [port2, wake.port2]);

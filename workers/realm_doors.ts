@@ -28,7 +28,6 @@ const NO_LOCK = "tasks share no locks; give the op a limit, or the tasks a key";
 const NO_VSOCK = "a task cannot use vsock";
 const NO_TEMP_STORE = "a task cannot say where SQLite keeps what is temporary: it is in memory";
 const NO_TAG_STORE = "a task cannot use createTagStore; prepare its statements instead";
-const NO_DEBUG = "a task cannot write to the output of its process; use console";
 
 /** Of a stream by which something is read or written; what is not there in a runtime is not looked for. */
 const STREAM_METHODS = [
@@ -36,20 +35,19 @@ const STREAM_METHODS = [
   ...["writeAsciiString", "writeUtf8String", "writeUcs2String", "writeLatin1String"],
 ];
 
-export function closeDoors(mayRun: boolean): void {
-  closeStreams(mayRun);
+export function closeDoors(): void {
+  closeInput();
   closeDescriptors();
   closeStores();
   closeEnds();
 }
 
 /**
- * The worker's own handles of the standard streams, through which every function of `node:fs` would write. A
- * program that task code may start can be given the streams, and writes there as it likes.
+ * The worker's own handle of stdin, from which every function of `node:fs` could read the pool's orders. What is
+ * written to the other two, as libraries for logs do, their parent shows as what it is (`cli/pool_child.ts`).
  */
-function closeStreams(mayRun: boolean): void {
-  const { closeSync } = process.getBuiltinModule("node:fs");
-  for (const fd of mayRun ? [0] : [0, 1, 2]) closeSync(fd);
+function closeInput(): void {
+  process.getBuiltinModule("node:fs").closeSync(0);
 }
 
 /** What `new Socket({ fd })`, `listen({ fd })`, `bind({ fd })` and streams of terminals are made of. */
@@ -120,7 +118,6 @@ function closeEnds(): void {
   }
   // Drivers of the machine in this process, which read and write files of their own.
   hide(getPrototypeOf(navigator), "gpu", undefined);
-  forbid(process as unknown as Namespace, ["_rawDebug"], NO_DEBUG);
 }
 
 function isVsock(value: unknown): boolean {

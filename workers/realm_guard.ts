@@ -24,8 +24,8 @@ const NO_MESSAGE = "a task cannot post messages; what it returns is its result";
 const NO_FLAGS = "a task cannot set flags of the engine";
 
 /** For every worker that is about to load task files. Once, and not where tests run. */
-export function guardRealm(mayRun: boolean): void {
-  closeDoors(mayRun);
+export function guardRealm(): void {
+  closeDoors();
   standInStreams();
   guardDeno();
   guardProcess();

@@ -40,7 +40,7 @@ async function begin(
   // What only workers with task files need is only loaded there.
   if ("inspect" in message) {
     const { TaskScope } = await import("./task_scope.ts");
-    new TaskScope({ isShared: false, mayRun: message.mayRun });
+    new TaskScope({ isShared: false });
     const { inspectTasks } = await import("./inspect_tasks.ts");
     return await inspectTasks(message, { orders: port, wake });
   }
@@ -73,7 +73,7 @@ async function begin(
   } else {
     listenForOrders({ orders: port, wake }, obey);
     const { TaskScope } = await import("./task_scope.ts");
-    const scope = new TaskScope({ isShared: !message.isolate, mayRun: message.mayRun });
+    const scope = new TaskScope({ isShared: !message.isolate });
     const { loadTaskModules } = await import("./task_modules.ts");
     try {
       const loaded = await loadTaskModules(message.modules);

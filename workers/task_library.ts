@@ -159,7 +159,6 @@ export class TaskLibrary {
     return {
       modules: this.modules,
       newWorker: () => this.newWorker(this.base),
-      mayRun: this.base.permissions.run !== undefined,
       stuck: this.#stuck,
     };
   }

@@ -46,8 +46,6 @@ export interface ScopeListener {
 export interface ScopeOptions {
   /** The worker runs one task after the other, and not just one. */
   readonly isShared: boolean;
-  /** Its code may start programs. */
-  readonly mayRun: boolean;
 }
 
 export class TaskScope {
@@ -70,8 +68,8 @@ export class TaskScope {
   #straysSince = -STRAY_MS;
 
   /** Once, before any task file loads. */
-  constructor({ isShared, mayRun }: ScopeOptions) {
-    guardRealm(mayRun);
+  constructor({ isShared }: ScopeOptions) {
+    guardRealm();
     this.#timerClasses = watchTimers();
     watchListeners();
     // From now on: what a file has begun as it loads may fail before it has loaded.

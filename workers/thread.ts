@@ -129,7 +129,6 @@ export class Thread {
       share: buffer,
       modules: ops.modules,
       isolate: profile.isolate,
-      mayRun: profile.permissions.run !== undefined,
     };
     const wake = new MessageChannel();
     this.#wake = wake.port1;

@@ -21,8 +21,6 @@ export interface ThreadStart {
   modules: readonly TaskModule[];
   /** It will run one task, and no other after it. */
   isolate: boolean;
-  /** Its code may start programs, which may be given the streams of the process. */
-  mayRun: boolean;
 }
 
 /** Main thread to worker. */

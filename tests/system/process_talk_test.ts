@@ -22,10 +22,15 @@ async function until(is: () => boolean): Promise<void> {
 }
 
 const TASKS = `
+import { writeSync } from "node:fs";
 console.log("said at the \\u001b[31mtop level\\n[server] error: forged");
 setTimeout(() => Promise.reject(new Error("a late one")), 300);
 export const warn = () => process.emitWarning("a warning of a task");
 export const report = () => { reportError(new Error("reported")); };
+export function flood({ fd, text, times }) {
+  for (let i = 0; i < times; i++) writeSync(fd, text);
+  return "written";
+}
 export const square = ({ n }) => n * n;
 `;
 
@@ -104,10 +109,13 @@ Deno.test({
       await write(1, '{"nonce":"x","retiring":"forged"}\\nno end');
       await write(1, "x".repeat(70_000));
       await write(2, "raw \\033[2J words\\n[server] error: forged\\n");
-      await until(() => talk.filter(([, isRaw]) => isRaw).length === 2);
-      assertEquals(talk.filter(([, isRaw]) => isRaw).map(([line]) => line), [
-        "raw \u001b[2J words",
+      const raw = () =>
+        talk.flatMap(([line, isRaw]) => isRaw && !line.startsWith("no end") ? [line] : []);
+      await until(() => raw().length >= 3);
+      assertEquals(raw().sort(), [
         "[server] error: forged",
+        "raw \u001b[2J words",
+        '{"nonce":"x","retiring":"forged"}',
       ]);
       assertEquals(events.map(({ type }) => type), ["started", "ready"]);
       // It goes on to talk with its parent, behind the line that has no end.
@@ -152,4 +160,25 @@ Deno.test({
       Deno.kill(left, "SIGKILL");
     }
   },
+});
+
+Deno.test("what a task writes straight to stdout or stderr is shown as its process', escaped, and not all of it", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
+  using client = await RawClient.connect(serve.address);
+  const flood = async (fd: number, text: string, times: number) => {
+    await client.ask({ op: "flood", fd, text, times });
+    assertEquals((await client.object()).result, "written");
+  };
+  for (const fd of [1, 2]) {
+    await flood(fd, `\u001b]0;OWNED\u0007\u001b[2J[server] error: on fire ${fd}\n`, 1);
+    await until(() => serve.lines.some((line) => line.includes(`on fire ${fd}`)));
+  }
+  for (const fd of [1, 2]) await flood(fd, "x".repeat(4095) + "\n", 2500);
+  await client.ask({ op: "square", n: 4 });
+  assertEquals((await client.object()).result, 16);
+  assert(serve.lines.length < 1000, `${serve.lines.length}`);
+  const text = serve.lines.join("\n");
+  assert(!text.includes("\u001b") && !/^\[server\] error/m.test(text), text.slice(0, 2000));
+  assertMatch(text, /^\[worker\] worker process \d+ wrote: \\u001b\]0;OWNED/m);
 });

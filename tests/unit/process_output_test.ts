@@ -1,14 +1,17 @@
 /** What another process writes: every line of it, unless it is too long or there are too many. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { readOutput } from "../../cli/process_output.ts";
+import { LineBudget, readOutput } from "../../cli/process_output.ts";
 
 async function linesOf(chunks: readonly (string | Uint8Array)[]): Promise<string[]> {
   const lines: string[] = [];
   const bytes = chunks.map((chunk) =>
     typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk
   );
-  await readOutput(ReadableStream.from(bytes).getReader(), (line) => lines.push(line));
+  await readOutput(
+    ReadableStream.from(bytes).getReader(),
+    new LineBudget((line) => lines.push(line)),
+  );
   return lines;
 }
 
