@@ -73,7 +73,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
     if (this.api.ready) await this.api.ready;
     const { check } = this.api;
     const submits = this.#submits;
-    let now = this.api.now;
+    let { now, aheadMs } = this.api;
     this.#breath.begin();
     for (const line of lines) {
       if (line === "" || this.#closed) continue;
@@ -85,7 +85,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
         checkMessage(line as string, message);
         if (message.cmd === undefined && !isCronMessage(message)) {
           const known = check.knownOp(message.op);
-          const task = newTask(message, line as string, now, known?.defaults, this.api.aheadMs);
+          const task = newTask(message, line as string, now, known?.defaults, aheadMs);
           this.api.checkOpen();
           const isDoubtful = check.isDoubtful(task, known);
           if (this.#owed - this.#commands + submits.size >= this.#options.maxInFlight) {
@@ -96,7 +96,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
           submits.submit();
           if (submits.checked) {
             await submits.checked;
-            now = this.api.now;
+            ({ now, aheadMs } = this.api);
           }
           if (this.#commands >= this.#options.maxInFlight) {
             throw this.#tooMany("commands are not answered yet");

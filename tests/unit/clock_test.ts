@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { AWAKE_STEP_MS } from "../../cli/awake_clock.ts";
 import { SteadyClock } from "../../server/clock.ts";
+import { markIn } from "../../server/engine/sqlite/clock_mark.ts";
 import { Random } from "../fuzz/random.ts";
 
 const SECOND = 1000, HOUR = 3_600_000, START = 1_800_000_000_000;
@@ -108,6 +109,13 @@ Deno.test("the clock of a process that follows another goes on from what that on
   pass(SECOND);
   at.wall += 2 * HOUR;
   assertEquals([clock.now(), clock.aheadMs], [at.wall, 0]);
+});
+
+Deno.test("what a file says of its last time is believed where it is a time", () => {
+  const marks = ["1800000000000", "253402300799999", "9000000000000000", "1.5", "", "x"];
+  const read = marks.map((mark) => markIn([["other", "7"], ["clock", mark]]));
+  assertEquals(read, [1_800_000_000_000, 253_402_300_799_999, 0, 0, 0, 0]);
+  assertEquals(markIn([]), 0);
 });
 
 Deno.test("however the wall clock jumps, time never goes back nor stands still, and wall time is right", () => {

@@ -11,6 +11,9 @@ const BUSY_MS = 1000;
 /** The same while nothing is committed, and tasks wait for their time. */
 const IDLE_MS = 30_000;
 
+/** The end of the year 9999: a later mark is no time. */
+const MAX_MARK_MS = 253_402_300_799_999;
+
 type Setting = readonly [name: string, value: string];
 
 export class ClockMark {
@@ -38,8 +41,8 @@ export class ClockMark {
   }
 }
 
-/** The mark in the settings of a file; 0 where there is none. */
+/** The mark in the settings of a file; 0 if there is none, or none that can be right. */
 export function markIn(settings: readonly Setting[]): number {
   const ms = Number(settings.find(([name]) => name === NAME)?.[1] ?? 0);
-  return Number.isSafeInteger(ms) ? ms : 0;
+  return Number.isSafeInteger(ms) && ms <= MAX_MARK_MS ? ms : 0;
 }
