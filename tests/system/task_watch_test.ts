@@ -2,6 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { TaskWatch } from "../../cli/task_watch.ts";
 import { RawClient } from "../raw_client.ts";
 import { SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
@@ -76,4 +77,141 @@ Deno.test("a file that does not load at first is waited for, and a folder's new 
   const end = performance.now() + PATIENCE_MS;
   while (await resultOf(client, "g") !== "more" && performance.now() < end) await delay(50);
   assertEquals(await resultOf(client, "g"), "more");
+});
+
+/** Each puts version `n` in place of the one before, in a folder that `--watch` was given by `watched`. */
+const SWAPS: Record<
+  string,
+  { files: string[]; watched: string; swap: (folder: string, n: number) => void }
+> = {
+  "a folder that is deleted, and made again": {
+    files: ["ops/tasks.js"],
+    watched: "ops",
+    swap(folder, n) {
+      Deno.removeSync(`${folder}/ops`, { recursive: true });
+      if (n % 2 === 0) Deno.mkdirSync(`${folder}/ops`);
+      // Long enough to be seen without it.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+      Deno.mkdirSync(`${folder}/ops`, { recursive: true });
+      Deno.writeTextFileSync(`${folder}/ops/tasks.js`, plain(n));
+    },
+  },
+  "a link that is swapped, as those of a ConfigMap are": {
+    files: [],
+    watched: "ops/tasks.js",
+    swap(folder, n) {
+      Deno.mkdirSync(`${folder}/ops/..v${n}`, { recursive: true });
+      Deno.writeTextFileSync(`${folder}/ops/..v${n}/tasks.js`, plain(n));
+      Deno.symlinkSync(`..v${n}`, `${folder}/ops/..data_tmp`);
+      Deno.renameSync(`${folder}/ops/..data_tmp`, `${folder}/ops/..data`);
+      if (n === 1) Deno.symlinkSync("..data/tasks.js", `${folder}/ops/tasks.js`);
+      else Deno.removeSync(`${folder}/ops/..v${n - 1}`, { recursive: true });
+    },
+  },
+  "a link to a folder that is swapped": {
+    files: [],
+    watched: "current",
+    swap(folder, n) {
+      Deno.mkdirSync(`${folder}/releases/${n}`, { recursive: true });
+      Deno.writeTextFileSync(`${folder}/releases/${n}/tasks.js`, plain(n));
+      Deno.symlinkSync(`releases/${n}`, `${folder}/next`);
+      Deno.renameSync(`${folder}/next`, `${folder}/current`);
+    },
+  },
+  "a file that is replaced by rename, and gone for a moment": {
+    files: ["ops/tasks.js"],
+    watched: "ops/tasks.js",
+    swap(folder, n) {
+      Deno.renameSync(`${folder}/ops/tasks.js`, `${folder}/ops/tasks.js~`);
+      Deno.writeTextFileSync(`${folder}/ops/.tasks.swp`, plain(n));
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+      Deno.renameSync(`${folder}/ops/.tasks.swp`, `${folder}/ops/tasks.js`);
+    },
+  },
+  "an import outside the folder": {
+    files: ["ops/tasks.js"],
+    watched: "ops",
+    swap(folder, n) {
+      Deno.mkdirSync(`${folder}/lib`, { recursive: true });
+      Deno.writeTextFileSync(`${folder}/lib/n.js`, `export const n = ${n};`);
+      Deno.writeTextFileSync(
+        `${folder}/ops/tasks.js`,
+        'import { n } from "../lib/n.js"; export const version = () => n;',
+      );
+    },
+  },
+};
+const plain = (n: number) => `export const version = () => ${n};`;
+
+for (const [what, { files, watched, swap }] of Object.entries(SWAPS)) {
+  Deno.test(`${what} is followed`, async () => {
+    using folder = new TaskFolder(Object.fromEntries(files.map((file) => [file, plain(0)])));
+    if (files.length === 0) swap(folder.path, 1);
+    await using serve = await SdServe.start([
+      `${folder.path}/${watched}`,
+      "--workers",
+      "1",
+      "--watch",
+    ]);
+    using client = await RawClient.connect(serve.address);
+    for (let n = 2; n <= 4; n++) {
+      swap(folder.path, n);
+      for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(50)) {
+        if (await resultOf(client, "version") === n) break;
+      }
+      assertEquals(await resultOf(client, "version"), n, serve.lines.join("\n"));
+    }
+  });
+}
+
+Deno.test("a folder in which something happens all the time is watched as well", async () => {
+  using folder = new TaskFolder({ "tasks.js": plain(1) });
+  const seen: string[] = [];
+  const watch = new TaskWatch({
+    args: [folder.file("tasks.js")],
+    changed: (files) => seen.push(Deno.readTextFileSync(files[0]!.path)),
+    fault: (message) => seen.push(message),
+  });
+  watch.start();
+  const noise = setInterval(() => folder.write("noise.log", String(performance.now())), 10);
+  try {
+    folder.write("tasks.js", plain(22));
+    for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(20)) {
+      if (seen.length > 0) break;
+    }
+  } finally {
+    clearInterval(noise);
+    watch.stop();
+  }
+  assertEquals(seen, [plain(22)]);
+});
+
+Deno.test("where the system tells of no change, it is found all the same", async () => {
+  using folder = new TaskFolder({ "tasks.js": plain(1) });
+  const { watchFs } = Deno;
+  const seen: string[] = [];
+  Deno.watchFs = () => {
+    throw new Error("no watches are left");
+  };
+  const watch = new TaskWatch({
+    args: [folder.file("tasks.js")],
+    changed: (files) => seen.push(Deno.readTextFileSync(files[0]!.path)),
+    fault: (message) => seen.push(message),
+  });
+  try {
+    watch.start();
+    folder.write("tasks.js", plain(22));
+    for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(20)) {
+      if (seen.length > 0) break;
+    }
+    Deno.removeSync(folder.file("tasks.js"));
+    for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(20)) {
+      if (seen.length > 1) break;
+    }
+  } finally {
+    watch.stop();
+    Deno.watchFs = watchFs;
+  }
+  assertEquals(seen[0], plain(22));
+  assertStringIncludes(seen[1] ?? "", "is not there");
 });
