@@ -9,7 +9,7 @@ import { type Kill, KILLS } from "./plan.ts";
 const ROUNDS_A_STORE = 100;
 
 const flags = parseArgs(Deno.args, {
-  string: ["rounds", "seed", "kills", "engine", "durability"],
+  string: ["rounds", "seed", "kills", "engine", "durability", "backlog", "stop-ms"],
 });
 
 function count(name: string, fallback: number): number {
@@ -33,6 +33,8 @@ function readKills(): Kill[] {
 
 const rounds = count("rounds", 200);
 const seed = count("seed", Date.now() % 2 ** 31);
+const backlog = count("backlog", 0);
+const stopMs = count("stop-ms", 1000);
 const kills = readKills();
 const [engine, durability] = [text("engine"), text("durability")];
 const totals = new Map<string, number>();
@@ -48,6 +50,8 @@ for (let done = 0; done < rounds; done += ROUNDS_A_STORE) {
       seed: storeSeed,
       rounds: some,
       kills,
+      backlog,
+      stopMs,
       ...(engine === undefined ? {} : { engine }),
       ...(durability === undefined ? {} : { more: [`--durability=${durability}`] }),
       onRound(round, { faults }) {

@@ -14,11 +14,16 @@ const CLIENTS = 8;
 const WORKERS = 2;
 const DRAIN_MS = 60_000;
 const ANSWER_MS = 10_000;
+const STOP_MS = 1000;
 
 export interface CrashOptions {
   readonly seed: number;
   readonly rounds: number;
   readonly kills: readonly Kill[];
+  /** How long a stop lasts, in ms. */
+  readonly stopMs?: number;
+  /** Tasks that one client more submits at once in each round. */
+  readonly backlog?: number;
   /** Default: a durable store in a folder of the run's own. */
   readonly engine?: string;
   readonly more?: readonly string[];
@@ -55,15 +60,16 @@ class CrashRun {
   constructor(folder: string, options: CrashOptions) {
     this.#options = options;
     this.#path = `${folder}/sd.db`;
-    const { engine = `sqlite:${this.#path}`, more = [] } = options;
+    const { engine = `sqlite:${this.#path}`, more = [], backlog = 0 } = options;
+    const clients = CLIENTS + (backlog > 0 ? 1 : 0);
     this.#victim = new Victim({ engine, workers: WORKERS, stateDir: folder, more });
-    this.#clients = Array.from({ length: CLIENTS }, (_, i) => new LoadClient(i, this.#book));
+    this.#clients = Array.from({ length: clients }, (_, i) => new LoadClient(i, this.#book));
   }
 
   async run(): Promise<CrashReport> {
-    const { seed, rounds, kills, onRound } = this.#options;
+    const { seed, rounds, kills, backlog = 0, onRound } = this.#options;
     const random = new Random(seed);
-    const plan = makePlan({ random, rounds, clients: CLIENTS, kills, name: `t${seed}` });
+    const plan = makePlan({ random, rounds, clients: CLIENTS, kills, backlog, name: `t${seed}` });
     await this.#start();
     let serial = 0;
     for (const round of plan) {
@@ -95,6 +101,13 @@ class CrashRun {
       return;
     }
     await delay(round.killAfterMs);
+    if (round.kill === "server-stop" || round.kill === "pool-stop") {
+      const what = round.kill === "pool-stop" ? "pool" : "server";
+      await this.#victim.pause(what, this.#options.stopMs ?? STOP_MS);
+      this.#count(round.kill);
+      await playing;
+      return;
+    }
     await this.#kill();
     this.#count("server");
     await Promise.all(this.#clients.map((client) => client.lost()));

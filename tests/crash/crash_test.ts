@@ -19,6 +19,20 @@ Deno.test("what was acknowledged is there after every kill, ended once, and righ
   }
 });
 
+Deno.test("over stops, kills and a backlog beyond every page, nothing acknowledged is left standing", async () => {
+  const seed = Date.now() % 2 ** 31;
+  const kills: Kill[] = ["server", "server-stop", "pool", "pool-stop"];
+  const backlog = 6000;
+  const again = `deno task crash --rounds 5 --backlog ${backlog} --kills ${kills} --seed ${seed}`;
+  try {
+    const { book, records } = await crashRun({ seed, rounds: 5, kills, backlog });
+    assertEquals(book.faults.lines(), [], again);
+    assert(records > backlog, `only ${records} records: ${again}`);
+  } catch (error) {
+    throw new Error(again, { cause: error });
+  }
+});
+
 Deno.test("a crash run sees that an engine without a disk loses tasks", async () => {
   const { book } = await crashRun({ seed: 5, rounds: 2, kills: ["server"], engine: "memory:" });
   assert(book.faults.count("lost") > 10, book.faults.lines().join("\n"));

@@ -3,8 +3,11 @@
 import type { Random } from "../fuzz/random.ts";
 import { type PlannedTask, TaskMaker } from "./planned_task.ts";
 
-/** What is killed: the server, its worker process, or the server and then the next one as it starts. */
-export const KILLS = ["server", "pool", "start-up"] as const;
+/**
+ * What is killed: the server, its worker process, or the server and then the next one as it starts. A stop (`SIGSTOP`)
+ * lasts a while, and what was stopped goes on.
+ */
+export const KILLS = ["server", "pool", "start-up", "server-stop", "pool-stop"] as const;
 export type Kill = typeof KILLS[number];
 
 export interface Step {
@@ -34,6 +37,8 @@ export interface PlanOptions {
   readonly rounds: number;
   readonly clients: number;
   readonly kills: readonly Kill[];
+  /** Tasks that one client more submits at once in each round: a backlog beyond pages and horizons. */
+  readonly backlog?: number;
   /** Starts every id that a client chooses. */
   readonly name: string;
 }
@@ -48,7 +53,9 @@ const RECENT = 60;
 const OTHER_STEPS = ["again", "cancel", "cancel", "retry", "retry", "get", "wait"] as const;
 
 export function* makePlan(options: PlanOptions): Generator<Round> {
-  const { random, rounds, clients, kills, name } = options;
+  const { random, rounds, clients, kills, name, backlog = 0 } = options;
+  // What was drawn for a seed before there were backlogs stays as it was.
+  const flood = backlog > 0 ? random.fork() : undefined;
   const maker = new TaskMaker(name);
   const recent: PlannedTask[][] = Array.from({ length: clients }, () => []);
   for (let i = 0; i < rounds; i++) {
@@ -58,9 +65,27 @@ export function* makePlan(options: PlanOptions): Generator<Round> {
       kill,
       killAfterMs: draw.int(0, kill === "pool" ? MAX_POOL_KILL_MS : MAX_KILL_MS),
       startUpMs: draw.int(0, MAX_START_UP_MS),
-      scripts: recent.map((tasks) => makeScript(draw.fork(), maker, tasks)),
+      scripts: [
+        ...recent.map((tasks) => makeScript(draw.fork(), maker, tasks)),
+        ...(flood ? [makeFlood(flood, maker, backlog)] : []),
+      ],
     };
   }
+}
+
+/** Simple tasks in a few bursts, each of which has tasks with ids and without, in bulk. */
+function makeFlood(random: Random, maker: TaskMaker, count: number): Burst[] {
+  const bursts: Burst[] = [];
+  for (let left = count; left > 0;) {
+    const some = Math.min(left, random.int(1, Math.ceil(count / 4)));
+    const steps = Array.from({ length: some }, (): Step => ({
+      kind: "submit",
+      task: maker.makeSimple(random),
+    }));
+    bursts.push({ pauseMs: random.pick([0, 1, 20]), steps });
+    left -= some;
+  }
+  return bursts;
 }
 
 function makeScript(random: Random, maker: TaskMaker, recent: PlannedTask[]): Burst[] {

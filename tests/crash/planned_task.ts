@@ -44,6 +44,24 @@ export class TaskMaker {
     return { serial, options, ...this.#work(random, serial, options) };
   }
 
+  /** One of a flood: soon done, told of once; some with ids, delays, keys, priorities. */
+  makeSimple(random: Random): PlannedTask {
+    const serial = ++this.#serial;
+    const options: TaskOptions = { wait: false };
+    if (random.chance(0.5)) options.id = `${this.#name}.${serial}`;
+    if (random.chance(0.2)) options.delay = random.int(1, 3000);
+    if (random.chance(0.1)) options.priority = random.int(-2, 2);
+    if (random.chance(0.1)) options.key = `flood ${random.int(1, 20)}`;
+    const n = serial % 1000;
+    return {
+      serial,
+      op: "square",
+      args: { n },
+      options,
+      ending: { is: "completes", result: n * n },
+    };
+  }
+
   /** A key has one limit, or none. */
   #key(random: Random): TaskOptions {
     const key = random.int(0, KEYS - 1);

@@ -95,6 +95,15 @@ export class Victim {
     }
   }
 
+  /** Stops it (`SIGSTOP`), or its worker processes, for `ms`; then they go on. */
+  async pause(what: "server" | "pool", ms: number): Promise<void> {
+    const pids = what === "server" ? `${this.pid}` : `$(pgrep -P ${this.pid})`;
+    await shell(`for pid in ${pids}; do kill -STOP $pid; done`);
+    await delay(ms);
+    // A frozen worker process may have been replaced.
+    await shell(`for pid in ${pids}; do kill -CONT $pid; done`);
+  }
+
   get #running(): SdServe {
     if (!this.#server) throw new Error("the server is not running");
     return this.#server;
