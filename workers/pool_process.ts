@@ -290,7 +290,8 @@ class PoolProcess implements PoolListener, ResultSink {
 
   /** Says why there is no link, once for as long as the reason is the same. */
   #tellLoss(error: unknown): void {
-    if (this.#leaving) return;
+    // Of a process for a single run, the pool beside it tells the same.
+    if (this.#leaving || this.#start.single) return;
     const { server, reconnect } = this.#start;
     // A bug of ours; its stack is what helps.
     if (!isExpected(error)) this.strayed(`${error instanceof Error ? error.stack : error}`);
