@@ -143,6 +143,22 @@ export class FileGuard {
   }
 }
 
+/** Closes a file that another program has overwritten: SQLite moves no log into a file that has lost its name. */
+export function closeUnmoved(db: DatabaseSync, path: string): void {
+  const other = `${path}.closing-${Deno.pid}`;
+  try {
+    Deno.renameSync(path, other);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return db.close();
+  }
+  try {
+    db.close();
+  } finally {
+    Deno.renameSync(other, path);
+  }
+}
+
 /** Nothing on a system that does not number its files. */
 export function identityOf({ dev, ino, birthtime }: Deno.FileInfo): FileIdentity[] {
   return ino === null ? [] : [{ dev, ino, born: birthtime?.getTime() ?? 0 }];

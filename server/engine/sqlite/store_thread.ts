@@ -19,6 +19,7 @@ scope.onmessage = ({ data }: MessageEvent<StoreStart>) => {
       file.tidy();
     };
     scope.postMessage({ opened: file.opened });
+    file.tidy();
   } catch (error) {
     scope.postMessage(
       error instanceof ClientError

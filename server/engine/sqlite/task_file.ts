@@ -6,7 +6,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { refusal, RESTORE } from "./file_check.ts";
-import { FileGuard, identityOf, markAfter, markOf, setMark } from "./file_guard.ts";
+import { closeUnmoved, FileGuard, identityOf, markAfter, markOf, setMark } from "./file_guard.ts";
 import { LogFile } from "./log_file.ts";
 import { MainCopy } from "./main_copy.ts";
 import { CACHE_KIB, connect, openFile, type OpenFileOptions } from "./open_file.ts";
@@ -27,7 +27,7 @@ import { TaskWriter } from "./task_writer.ts";
  * the longest wait 17 to 27 ms instead of 10 to 16.
  */
 const CHECKPOINT_PAGES = 2000;
-/** After a move that failed, in ms. */
+/** After a move or a start that failed, in ms. */
 const MOVE_AGAIN_MS = 1000;
 /** The log may grow to this while a backup is read, before what was not read yet is set aside. */
 const MAX_LOG_BYTES_IN_BACKUP = 64 * 1024 * 1024;
@@ -64,8 +64,12 @@ export class TaskFile {
   #log: LogFile;
   /** Of the log that is written now. */
   #mark = 0;
-  /** All that was committed is in the main file: the next commit begins a new log. */
-  #isMoved = false;
+  #hasBegun = false;
+  /**
+   * All that was committed is in the main file: the next commit begins a new log. Not so before the first one, if there
+   * was a crash; but that one begins with a new mark, too.
+   */
+  #isMoved = true;
   /** The end of the log was looked up after the last commit. */
   #isNoted = true;
   /** What a failed commit has left in the log is still there. */
@@ -115,7 +119,8 @@ export class TaskFile {
       this.#session = openSession(db, path);
       this.opened = readOpened(this.#session);
       this.#log = log = openLog(path);
-      this.#begin();
+      this.#mark = markOf(db);
+      this.#guard.begin([this.#mark, markAfter(this.#mark)]);
     } catch (error) {
       log?.close();
       db.close();
@@ -134,7 +139,9 @@ export class TaskFile {
   /** After an answer, while no request waits: moves the log, or what a backup has not read yet. Never throws. */
   tidy(): void {
     if (!this.#session.db.isOpen) return;
+    if (!this.#hasBegun && performance.now() < this.#moveAgainAt) return;
     try {
+      this.#begin();
       this.#noteEnd();
       if (!this.#copy) return this.#moveIfLong();
       if (this.#log.bytes > this.#maxLogBytes) this.#copy.saveSlice();
@@ -142,7 +149,9 @@ export class TaskFile {
     } catch (error) {
       // The next commit tries it again, and fails if it must.
       const { fault, message } = faultOf(error);
-      if (fault === "bug") this.#notes.push(message);
+      const isNew = !this.#hasBegun && this.#moveAgainAt === -Infinity;
+      if (fault === "bug" || isNew) this.#notes.push(message);
+      if (!this.#hasBegun) this.#moveAgainAt = performance.now() + MOVE_AGAIN_MS;
     }
   }
 
@@ -169,22 +178,21 @@ export class TaskFile {
     this.#raw.close();
   }
 
-  /** A server begins to use the file: with a mark that no copy of it has, and an empty log. */
+  /**
+   * A server begins to use the file: with a mark that no copy of it has, and an empty log. Not in the constructor: it
+   * waits for the disk several times, and reads need not wait for that.
+   */
   #begin(): void {
-    this.#mark = markOf(this.#session.db);
-    this.#guard.begin([this.#mark, markAfter(this.#mark)]);
-    // Not yet, if there was a crash; but the next commit begins with a new mark.
-    this.#isMoved = true;
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
     try {
       this.#log.cut();
       this.#change(() => null);
-      this.#move("TRUNCATE");
     } catch (error) {
-      // Reading goes on, and writing is tried again.
-      const { fault, message } = faultOf(error);
-      if (fault !== "io" && fault !== "full") throw error;
-      this.#notes.push(`${this.#path} cannot be written now: ${message}`);
+      this.#hasBegun = false;
+      throw error;
     }
+    this.#moveNow("TRUNCATE");
   }
 
   #change<Answer>(change: () => Answer): Answer {
@@ -225,7 +233,8 @@ export class TaskFile {
 
   /** Before a commit: its end, and the place where it is kept, must be certain. */
   #makeReady(): void {
-    if (this.#isUncut) this.#cut();
+    this.#begin();
+    this.#cut();
     this.#noteEnd();
     if (this.#guard.check(this.#log) === "no log") this.#renewLog();
   }
@@ -253,9 +262,13 @@ export class TaskFile {
   #moveIfLong(): void {
     if (this.#isMoved || this.#isUncut || this.#log.frames < CHECKPOINT_PAGES) return;
     if (performance.now() < this.#moveAgainAt) return;
+    if (this.#guard.check(this.#log) === "whole") this.#moveNow("PASSIVE");
+  }
+
+  /** Later, if it fails: the log grows until then. */
+  #moveNow(how: "PASSIVE" | "TRUNCATE"): void {
     try {
-      if (this.#guard.check(this.#log) === "no log") return;
-      this.#move("PASSIVE");
+      this.#move(how);
       this.#moveAgainAt = -Infinity;
     } catch (error) {
       if (this.#moveAgainAt === -Infinity) {
@@ -350,22 +363,6 @@ export class TaskFile {
 
 function openLog(path: string): LogFile {
   return new LogFile({ path: `${path}-wal`, pageBytes: PAGE_BYTES });
-}
-
-/** Closes a file that another program has overwritten: SQLite moves no log into a file that has lost its name. */
-function closeUnmoved(db: DatabaseSync, path: string): void {
-  const other = `${path}.closing-${Deno.pid}`;
-  try {
-    Deno.renameSync(path, other);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return db.close();
-  }
-  try {
-    db.close();
-  } finally {
-    Deno.renameSync(other, path);
-  }
 }
 
 function openSession(db: DatabaseSync, path: string): Session {
