@@ -4,6 +4,7 @@
  * makes up would carry data out. An executable takes no packages, and has nothing to fetch.
  */
 
+import { cutText } from "../protocol/errors.ts";
 import { fetchCommand, selfEnvironment } from "./self_command.ts";
 import { readTaskSource } from "./task_source.ts";
 
@@ -37,5 +38,5 @@ function reasonIn(told: string): string {
   // Deno's advice is for those who call it themselves.
   const [, what = told.trim()] = /^error: (.*?)(?:, run again with .*)?$/m.exec(told) ?? [];
   const causes = [...told.matchAll(/^ +\d+: (?!<unknown>)(.*)$/gm)].map(([, cause = ""]) => cause);
-  return [what, ...causes.slice(-1)].join(": ").slice(0, MAX_REASON_CHARS);
+  return cutText([what, ...causes.slice(-1)].join(": "), MAX_REASON_CHARS);
 }

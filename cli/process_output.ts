@@ -4,6 +4,8 @@
  * writer never waits.
  */
 
+import { cutText } from "../protocol/errors.ts";
+
 /** Characters of a line; what is beyond is left out. */
 const MAX_LINE_CHARS = 1000;
 /** So many lines may come at once, */
@@ -61,7 +63,7 @@ export class LineBudget {
     }
     this.#lines--;
     this.close();
-    this.#tell(line.length > MAX_LINE_CHARS ? `${line.slice(0, MAX_LINE_CHARS)}…` : line);
+    this.#tell(cutText(line, MAX_LINE_CHARS + 1));
   }
 
   /** Tells what was left out so far. */

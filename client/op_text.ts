@@ -1,5 +1,6 @@
 /** An op as a person reads it: a row of a table, or all that is known of it. */
 
+import { cutText } from "../protocol/errors.ts";
 import { escapeControls } from "../cli/talk.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { OpView } from "../protocol/task.ts";
@@ -83,6 +84,6 @@ function cutLast(rows: string[][]): void {
   const room = Math.max(MIN_OPTIONS_CHARS, LINE_CHARS - before);
   for (const row of rows) {
     const text = row[last] ?? "";
-    if (text.length > room) row[last] = `${text.slice(0, room - 1)}…`;
+    row[last] = cutText(text, room);
   }
 }

@@ -1,5 +1,6 @@
 /** How far a task says it is, for a person who waits for it: one line of the terminal, which goes with the wait. */
 
+import { cutText } from "../protocol/errors.ts";
 import { escapeControls, write } from "../cli/talk.ts";
 import type { Progress } from "../protocol/task.ts";
 import type { Client } from "./client.ts";
@@ -38,7 +39,7 @@ export async function withProgress<T>(
 export function progressText({ fraction, note = "" }: Progress, width: number): string {
   const percent = `[client] ${String(Math.floor(fraction * 100)).padStart(3)} %`;
   const text = note === "" ? percent : `${percent} ${escapeControls(note)}`;
-  return text.length < width ? text : `${text.slice(0, width - 2)}…`;
+  return cutText(text, width - 1);
 }
 
 function columns(): number {

@@ -40,11 +40,24 @@ export function filterOf({ status, op, key, since }: FilterValues): ListFilter {
 function readSince(text: string): number | string {
   if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return parseDuration(text);
   if (!Number.isNaN(parseRfc3339(text))) return text;
-  const date = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?))?$/.exec(text);
-  const time = date ? new Date(`${date[1]}T${date[2] ?? "00:00"}`) : undefined;
-  if (time && !Number.isNaN(time.getTime())) return time.toISOString();
+  const time = localTime(text);
+  if (time) return time.toISOString();
   throw new ClientError(
     "usage",
     `--since takes a time ago, like 30m or 2d, or a time, like 2030-01-31; this is ${quote(text)}`,
   );
+}
+
+/** `2030-01-31` or `2030-01-31 08:00` in the zone of this machine; `undefined` where there is no such time, as in a gap of summer time. */
+function localTime(text: string): Date | undefined {
+  const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?)?$/.exec(text);
+  if (!match) return undefined;
+  const [, date = "", minute = "00:00", second = ":00"] = match;
+  if (Number.isNaN(parseRfc3339(`${date}T${minute}${second}Z`))) return undefined;
+  const time = new Date(`${date}T${minute}${second}`);
+  const isMidnight = match[2] === undefined;
+  const [hours, minutes] = minute.split(":").map(Number);
+  // In some zones a day begins at 01:00 once a year.
+  const isThere = isMidnight || time.getHours() === hours && time.getMinutes() === minutes;
+  return isThere ? time : undefined;
 }

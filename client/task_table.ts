@@ -3,6 +3,7 @@
  * have in common is left out, and lines end where the terminal does.
  */
 
+import { cutText } from "../protocol/errors.ts";
 import { formatDuration } from "../protocol/duration.ts";
 import type { TaskView } from "../protocol/task.ts";
 import { alignedTable } from "./table.ts";
@@ -75,9 +76,7 @@ function cellsOf(task: TaskView, now: number | undefined): Record<Heading, strin
     CREATED: now === undefined ? created_at : age(created_at, now),
     TOOK: tookText(task),
     KEY: key,
-    ERROR: now === undefined && error.length > MAX_ERROR_CHARS
-      ? `${error.slice(0, MAX_ERROR_CHARS - 1)}…`
-      : error,
+    ERROR: now === undefined ? cutText(error, MAX_ERROR_CHARS) : error,
   };
 }
 

@@ -74,8 +74,30 @@ export function errorBody(error: unknown): ErrorBody {
   };
 }
 
+/** A longer run of accents and joined emoji is cut all the same. */
+const MAX_CHAR_UNITS = 32;
+const JOINER = "\u200d";
+
 /** `value` as a message may quote it: JSON, cut at 80 characters. */
 export function quote(value: unknown): string {
   const text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value) ?? String(value);
-  return text.length <= 80 ? text : `${text.slice(0, 77)}…`;
+  return text.length <= 80 ? text : cutText(text, 78);
+}
+
+/** `text` in at most `most` UTF-16 units; what is cut ends in `…`, and never within a character. */
+export function cutText(text: string, most: number): string {
+  if (text.length <= most) return text;
+  let end = most - 1;
+  for (let steps = 0; steps < MAX_CHAR_UNITS && isWithinChar(text, end); steps++) end--;
+  return `${text.slice(0, end)}…`;
+}
+
+/** Whether what a person sees as one character goes on at `at`: the second half of a pair, an accent, a joined emoji. */
+function isWithinChar(text: string, at: number): boolean {
+  if (at <= 0) return false;
+  if (/[\udc00-\udfff]/.test(text[at] ?? "") && /[\ud800-\udbff]/.test(text[at - 1] ?? "")) {
+    return true;
+  }
+  if (text[at - 1] === JOINER) return true;
+  return /^(\p{M}|\p{Emoji_Modifier}|\u200d)/u.test(text.slice(at, at + 2));
 }

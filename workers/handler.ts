@@ -3,6 +3,7 @@
  * JSON or refused, anything that it throws into a message. Whatever it is, this does not throw.
  */
 
+import { cutText } from "./log_text.ts";
 import type { ErrorBody, FailureCode } from "../protocol/errors.ts";
 import { MAX_ERROR_MESSAGE_CHARS, MAX_RESULT_BYTES } from "../protocol/limits.ts";
 import type { TaskContext } from "./context.ts";
@@ -120,8 +121,7 @@ function textOf(thrown: unknown): string {
 }
 
 function cut(text: string): string {
-  if (text.length <= MAX_ERROR_MESSAGE_CHARS) return text;
-  return `${slice(text, 0, MAX_ERROR_MESSAGE_CHARS - 1)}…`;
+  return cutText(text, MAX_ERROR_MESSAGE_CHARS);
 }
 
 function firstLine(text: string): string {

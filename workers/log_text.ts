@@ -37,10 +37,12 @@ export function logText(values: readonly unknown[], from = 0): string {
   return cutText(text);
 }
 
-/** `text` as long as an entry may be. */
-export function cutText(text: string): string {
-  if (text.length <= MAX_LOG_ENTRY_CHARS) return text;
-  return `${slice(text, 0, MAX_LOG_ENTRY_CHARS - 1)}…`;
+/** `text` as long as an entry may be, or `most`. What is cut ends in `…`, and never within a pair of surrogates. */
+export function cutText(text: string, most = MAX_LOG_ENTRY_CHARS): string {
+  if (text.length <= most) return text;
+  const next = charCodeAt(text, most - 1);
+  const isWithin = next >= 0xdc00 && next <= 0xdfff;
+  return `${slice(text, 0, most - (isWithin ? 2 : 1))}…`;
 }
 
 /** A value as Deno shows it. */

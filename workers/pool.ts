@@ -7,6 +7,7 @@
  * while tasks are held, looks after those that take long.
  */
 
+import { cutText } from "../protocol/errors.ts";
 import { awake } from "../cli/awake_clock.ts";
 import { MAX_ERROR_MESSAGE_CHARS } from "../protocol/limits.ts";
 import {
@@ -297,11 +298,9 @@ export class Pool implements ThreadListener, WatchedPool {
   #failCurrent(thread: Thread, message: string): string | undefined {
     const task = thread.current();
     if (!task) return undefined;
-    const text = message.replace(/^Uncaught (\(in promise\) )?(Error: )?/, "");
-    this.#report({
-      lease: leaseOf(task.line),
-      error: { code: "task_error", message: text.slice(0, MAX_ERROR_MESSAGE_CHARS) },
-    });
+    const what = message.replace(/^Uncaught (\(in promise\) )?(Error: )?/, "");
+    const text = cutText(what, MAX_ERROR_MESSAGE_CHARS);
+    this.#report({ lease: leaseOf(task.line), error: { code: "task_error", message: text } });
     return task.line;
   }
 

@@ -3,7 +3,8 @@
  * belongs to nobody's log, and goes to the stderr of the process, so much of it and no more.
  */
 
-import { min, now, slice } from "./primordials.ts";
+import { cutText } from "./log_text.ts";
+import { min, now } from "./primordials.ts";
 
 const MAX_CHARS = 1000;
 /** A worker may print so many at once, */
@@ -27,6 +28,6 @@ export function strayPrinter(report: (text: string) => void): (text: string) => 
     budget--;
     if (leftOut > 0) report(`(${leftOut} more were left out)`);
     leftOut = 0;
-    report(text.length <= MAX_CHARS ? text : `${slice(text, 0, MAX_CHARS - 1)}…`);
+    report(cutText(text, MAX_CHARS));
   };
 }

@@ -1,5 +1,6 @@
 /** All that is known of one task, as lines for a person. */
 
+import { cutText } from "../../protocol/errors.ts";
 import type { TaskView, Why } from "../../protocol/task.ts";
 
 /** Of a result, which may be a megabyte. */
@@ -30,5 +31,5 @@ function resultText(result: unknown): string {
   const text = typeof result === "string" ? result : JSON.stringify(result, null, 2);
   return text.length <= MAX_RESULT_CHARS
     ? text
-    : `${text.slice(0, MAX_RESULT_CHARS)}… (${text.length} characters; all of them: sd result)`;
+    : `${cutText(text, MAX_RESULT_CHARS)} (${text.length} characters; all of them: sd result)`;
 }

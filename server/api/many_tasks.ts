@@ -105,6 +105,18 @@ function slicesOf(ids: readonly string[]): readonly string[][] {
 function outcomeOf(id: string, requeued: Requeued | undefined): TaskStatus | SdError {
   if (!requeued || requeued.outcome === "not_found") return notFound(id);
   if (requeued.outcome === "queued") return { task_id: id, status: requeued.status ?? "queued" };
+  if (requeued.parent) {
+    const { id: parent, status } = requeued.parent;
+    const [what, cure] = status === undefined
+      ? ["no longer there", "submit it again"]
+      : [status, `retry ${quote(parent)} first`];
+    return new SdError(
+      "conflict",
+      `task ${quote(id)} cannot be retried: it comes after task ${
+        quote(parent)
+      }, which is ${what}; ${cure}`,
+    );
+  }
   return new SdError(
     "conflict",
     `task ${quote(id)} cannot be retried: it is ${requeued.status}; ` +

@@ -5,7 +5,7 @@
  */
 
 import { nearest } from "../../cli/nearest.ts";
-import { quote, SdError } from "../../protocol/errors.ts";
+import { cutText, quote, SdError } from "../../protocol/errors.ts";
 import { MAX_FAULT_MESSAGE_CHARS, MAX_FAULT_PATH_CHARS } from "../../protocol/limits.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { SchemaFault } from "../../protocol/work_message.ts";
@@ -117,11 +117,11 @@ function likely(op: string, names: Iterable<string>): string[] {
 
 function faultError(op: string, { path, message }: SchemaFault): SdError {
   const where = path === "" ? "its arguments" : `argument ${quoteAll(path)}`;
-  const what = message.slice(0, MAX_FAULT_MESSAGE_CHARS);
+  const what = cutText(message, MAX_FAULT_MESSAGE_CHARS);
   return new SdError("bad_request", `cannot submit ${quote(op)}: ${where}: ${what}`);
 }
 
 /** Where a path is cut, nobody finds what it names. */
 function quoteAll(path: string): string {
-  return JSON.stringify(path.slice(0, MAX_FAULT_PATH_CHARS));
+  return JSON.stringify(cutText(path, MAX_FAULT_PATH_CHARS));
 }

@@ -1,5 +1,6 @@
 /** From an engine's record, in server time, to what `get` answers, in that of the wall clock. */
 
+import { cutText } from "../../protocol/errors.ts";
 import type { Progress, TaskView } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 
@@ -60,17 +61,13 @@ export function taskSummary(record: TaskRecord, progress: Progress | undefined):
   );
   return {
     ...view,
-    ...(error && { error: { code: error.code, message: cut(error.message, MAX_ERROR_CHARS) } }),
+    ...(error && { error: { code: error.code, message: cutText(error.message, MAX_ERROR_CHARS) } }),
     ...(progress && { progress: shortened(progress) }),
   };
 }
 
 function shortened({ fraction, note }: Progress): Progress {
-  return note === undefined ? { fraction } : { fraction, note: cut(note, MAX_NOTE_CHARS) };
-}
-
-function cut(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  return note === undefined ? { fraction } : { fraction, note: cutText(note, MAX_NOTE_CHARS) };
 }
 
 function time(ms: number): string {

@@ -142,6 +142,8 @@ export const NOT_FOUND: Cancelled = {
 export interface Requeued {
   readonly outcome: "queued" | "refused" | "not_found";
   readonly status: Status | undefined;
+  /** Why it is refused, if that is a task that it comes after; without a status that one is gone. */
+  readonly parent?: { readonly id: string; readonly status: Status | undefined };
 }
 
 /** Why a task that is not final does not run, as far as the engine can tell. */

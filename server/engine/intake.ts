@@ -1,6 +1,6 @@
 /** What becomes of a task that is submitted: new, there already, in conflict, one too many. */
 
-import { isFinal } from "../../protocol/task.ts";
+import { isFinal, type Status } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { NewTask } from "../task/new_task.ts";
 import { asksTheSame } from "../task/same_task.ts";
@@ -74,6 +74,19 @@ export function parentsOf(
 export function mayFollow(parents: readonly Parent[] | string): parents is readonly Parent[] {
   return typeof parents !== "string" &&
     parents.every(({ status }) => status === "completed" || !isFinal(status));
+}
+
+/** The first of the tasks that it comes after which keeps a task from running once more. */
+export function hinderingParent(
+  after: readonly string[],
+  known: (id: string) => LiveTask | undefined,
+): { id: string; status: Status | undefined } {
+  const id = after.find((id) => {
+    const status = known(id)?.state.status;
+    return status === undefined || (isFinal(status) && status !== "completed");
+  });
+  if (id === undefined) throw new Error("no parent keeps it from running");
+  return { id, status: known(id)?.state.status };
 }
 
 function compare(known: LiveTask, task: NewTask): Enqueued {

@@ -27,7 +27,7 @@ import {
   type TaskRecord,
 } from "./engine.ts";
 import { FinishedShelf, type ShelfLimits } from "./finished_shelf.ts";
-import { mayFollow, parentsOf, takeIn } from "./intake.ts";
+import { hinderingParent, mayFollow, parentsOf, takeIn } from "./intake.ts";
 import type { Keeper } from "./keeper.ts";
 import { listPage } from "./list_filter.ts";
 import type { LiveTask } from "./live_task.ts";
@@ -226,7 +226,9 @@ class MemoryEngine implements Engine, Keeper {
     const { status } = task.state;
     if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
     const parents = parentsOf(task.task.after, this.#known);
-    if (!mayFollow(parents)) return { outcome: "refused", status };
+    if (!mayFollow(parents)) {
+      return { outcome: "refused", status, parent: hinderingParent(task.task.after, this.#known) };
+    }
     this.#shelf.takeBack(task);
     this.#live.requeue(task, parents, now, []);
     this.#live.settleRequeue(task);

@@ -44,6 +44,7 @@ export class CronRule {
       timezone: tz,
       paused: true,
       mode: "5-or-6-parts",
+      domAndDow: hasOpenDay(expression),
       // As cron itself: `0,30 2 * * *` names times of the day, and one that comes twice runs once.
       fixedTimeRule: "no-wildcard",
     });
@@ -107,6 +108,15 @@ export function readCronRule({ cron, tz = "UTC", catch_up = "once" }: JsonObject
   } catch (error) {
     throw badExpression(cron, reasonOf(error), error);
   }
+}
+
+/**
+ * Whether the day of the month or the weekday begins with `*`. As in crontab(5), a day must then fit both:
+ * an odd day that is a Monday is not the same as any odd day, and any Monday.
+ */
+function hasOpenDay(expression: string): boolean {
+  const fields = expression.trim().split(/\s+/);
+  return [fields.at(-3), fields.at(-1)].some((field) => /^[*?]/.test(field ?? ""));
 }
 
 function isTimeZone(tz: unknown): tz is string {

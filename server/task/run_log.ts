@@ -1,5 +1,6 @@
 /** What one run of a task says while it goes on, numbered and within bounds; an engine keeps it when the run has ended. */
 
+import { cutText } from "../../protocol/errors.ts";
 import { MAX_LOG_CHARS, MAX_LOG_ENTRIES, MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
 import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
@@ -54,7 +55,7 @@ export class RunLog {
       attempt: this.#attempt,
       retries: this.#retries,
       level: LOG_LEVELS.includes(level) ? level : "info",
-      text: text.slice(0, MAX_LOG_ENTRY_CHARS),
+      text: cutText(text, MAX_LOG_ENTRY_CHARS),
     };
   }
 }

@@ -193,3 +193,41 @@ Deno.test("a wrong expression, zone or policy is refused with what would be righ
     assertEquals(error.code, "bad_request");
   }
 });
+
+/** The days of a field of crontab(5), read anew: `*`, numbers, ranges, steps, lists. */
+function daysOf(field: string, least: number, most: number): Set<number> {
+  const days = new Set<number>();
+  for (const part of field.split(",")) {
+    const [range = "", step = "1"] = part.split("/");
+    const [first, last] = range === "*" ? [least, most] : range.split("-").map(Number);
+    for (let day = first!; day <= (last ?? first!); day += Number(step)) days.add(day);
+  }
+  return days;
+}
+
+Deno.test("days of the month and weekdays go together as crontab(5) says", () => {
+  const dom = ["*", "*/2", "*/10", "1", "13", "1,15", "1-7", "10-31/7", "31"];
+  const dow = ["*", "*/2", "0", "7", "1", "5-7", "1-5", "0,3", "1-5/2"];
+  for (const d of dom) {
+    for (const w of dow) {
+      const rule = readCronRule({ cron: `0 0 ${d} * ${w}` });
+      const [days, weekdays] = [daysOf(d, 1, 31), daysOf(w, 0, 7)];
+      const both = d.startsWith("*") || w.startsWith("*");
+      const expected: string[] = [];
+      for (let at = Date.UTC(2027, 0, 1); at < Date.UTC(2027, 3, 1); at += 86_400_000) {
+        const date = new Date(at);
+        const isDay = days.has(date.getUTCDate());
+        const isWeekday = weekdays.has(date.getUTCDay()) ||
+          (date.getUTCDay() === 0 && weekdays.has(7));
+        if (both ? isDay && isWeekday : isDay || isWeekday) expected.push(date.toISOString());
+      }
+      const times: string[] = [];
+      for (let at = rule.nextAfter(Date.UTC(2027, 0, 1) - 1); at !== undefined;) {
+        if (at >= Date.UTC(2027, 3, 1)) break;
+        times.push(new Date(at).toISOString());
+        at = rule.nextAfter(at);
+      }
+      assertEquals(times, expected, `0 0 ${d} * ${w}`);
+    }
+  }
+});

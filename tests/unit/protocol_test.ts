@@ -2,11 +2,12 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { formatDuration, parseDuration } from "../../protocol/duration.ts";
-import { quote, SdError } from "../../protocol/errors.ts";
+import { cutText, quote, SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import { MAX_JSON_DEPTH, MAX_LINE_BYTES, MAX_REF_CHARS } from "../../protocol/limits.ts";
 import { findRef, parseObject, readRef } from "../../protocol/message.ts";
 import { LineSplitter } from "../../protocol/ndjson.ts";
+import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
 import { leasedTaskLine, leaseOf, resultLine, resultOf } from "../../protocol/work_message.ts";
 
 const encoder = new TextEncoder();
@@ -195,4 +196,48 @@ Deno.test("the text of a line that is not UTF-8 can be had, for what can be read
   assertEquals(splitter.push(chunk), ["a", null, "b"]);
   assertEquals(splitter.takeSpoiled(), ['{"ref":1,"x":"\ufffd"}']);
   assertEquals(splitter.takeSpoiled(), []);
+});
+
+Deno.test("times that do not exist are none", () => {
+  const times: [string, number][] = [
+    ["2026-01-31T08:00:00Z", Date.UTC(2026, 0, 31, 8)],
+    ["2026-01-31t08:00:00.1239z", Date.UTC(2026, 0, 31, 8, 0, 0, 123)],
+    ["2024-02-29T23:59:59-01:30", Date.UTC(2024, 2, 1, 1, 29, 59)],
+    ["2026-06-01 00:00:00+05:45", Date.UTC(2026, 4, 31, 18, 15)],
+    ["0050-01-01T00:00:00Z", Date.parse("0050-01-01T00:00:00Z")],
+  ];
+  for (const [text, ms] of times) assertEquals(parseRfc3339(text), ms, text);
+  for (
+    const text of [
+      "2026-02-30T00:00:00Z",
+      "2026-02-29T00:00:00Z",
+      "2026-04-31T00:00:00Z",
+      "2026-00-10T00:00:00Z",
+      "2026-13-10T00:00:00Z",
+      "2026-01-00T00:00:00Z",
+      "2026-01-01T24:00:00Z",
+      "2026-01-01T25:00:00Z",
+      "2026-01-01T00:60:00Z",
+      "2026-12-31T23:59:60Z",
+      "2026-01-01T00:00:00+24:00",
+      "2026-01-01T00:00:00+01:60",
+      "2026-01-01T00:00:00",
+      "2026-01-01",
+      "26-01-01T00:00:00Z",
+    ]
+  ) assertEquals(parseRfc3339(text), NaN, text);
+});
+
+Deno.test("text is cut between characters, never within one", () => {
+  const faces = "😀".repeat(10);
+  for (let most = 3; most < 12; most++) {
+    const short = cutText(faces, most);
+    assert(short.length <= most && short.isWellFormed(), `${most}: ${short}`);
+  }
+  assertEquals(cutText("abc", 3), "abc");
+  assertEquals(cutText("abcd", 3), "ab…");
+  assertEquals(cutText("ae\u0301xx", 3), "a…");
+  assertEquals(cutText("a👍🏽xx", 4), "a…");
+  assertEquals(cutText("a👩\u200d🚀xx", 5), "a…");
+  assertEquals(quote("😀".repeat(50)).isWellFormed(), true);
 });

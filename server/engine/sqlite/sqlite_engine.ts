@@ -27,7 +27,7 @@ import {
   type Requeued,
   type TaskRecord,
 } from "../engine.ts";
-import { mayFollow, parentsOf, takeIn } from "../intake.ts";
+import { hinderingParent, mayFollow, parentsOf, takeIn } from "../intake.ts";
 import type { Keeper } from "../keeper.ts";
 import type { LiveTask } from "../live_task.ts";
 import { type Ended, LiveTasks } from "../live_tasks.ts";
@@ -371,7 +371,9 @@ class SqliteEngine implements Engine, Keeper {
     const { status } = task.state;
     if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
     const parents = parentsOf(task.task.after, known);
-    if (!mayFollow(parents)) return { outcome: "refused", status };
+    if (!mayFollow(parents)) {
+      return { outcome: "refused", status, parent: hinderingParent(task.task.after, known) };
+    }
     if (!this.#live.index.get(id)) this.#live.recall(task);
     const ended = this.#live.requeue(task, parents, now, this.#ends.left);
     if (ended) undone.set(task, ended);
