@@ -9,6 +9,8 @@ export type { ListFilter, ServerHello, TaskPage } from "./base_client.ts";
 export type { Submitted } from "./submitted.ts";
 
 const RECONNECT_MS = 60_000;
+/** A server that is gone is noticed after three of these, within a minute. */
+const PING_MS = 15_000;
 
 /** A client, with a method for each op: of its task file, and of those that every server has. */
 export type Client<Tasks extends object = AnyTasks> =
@@ -22,6 +24,11 @@ export interface ConnectOptions {
    * connection is the end of the client.
    */
   reconnectMs?: number | undefined;
+  /**
+   * How long the connection may be quiet before it is pinged, in ms; default 15000. When nothing at all has come
+   * for three times as long, it is lost.
+   */
+  pingMs?: number | undefined;
   /** Gives the first try up. */
   signal?: AbortSignal | undefined;
   /** Called at each loss that is not the end, with its reason. */
@@ -49,10 +56,17 @@ export async function connect<Tasks extends object = AnyTasks>(
   address: ServerAddress | string = {},
   options: ConnectOptions = {},
 ): Promise<Client<Tasks>> {
-  const { reconnectMs = RECONNECT_MS, signal, onLost, onBack } = options;
+  const { reconnectMs = RECONNECT_MS, pingMs = PING_MS, signal, onLost, onBack } = options;
   signal?.throwIfAborted();
   const target = typeof address === "string" ? parseTarget(address) : targetAt(address);
-  const connection = await SteadyConnection.open({ target, reconnectMs, signal, onLost, onBack });
+  const connection = await SteadyConnection.open({
+    target,
+    reconnectMs,
+    pingMs,
+    signal,
+    onLost,
+    onBack,
+  });
   return new BaseClient<Tasks>(connection) as Client<Tasks>;
 }
 

@@ -11,6 +11,7 @@ import { quote, SdError } from "../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../protocol/limits.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import { type Line, LineSplitter } from "../protocol/ndjson.ts";
+import { Pulse } from "./pulse.ts";
 import { refusalOf } from "./refusal.ts";
 import { cannotReach, connectionLost, speaksTls } from "./unreachable.ts";
 
@@ -47,6 +48,14 @@ export interface OpenOptions {
   ms?: number;
 }
 
+/** How a quiet connection is watched. */
+export interface KeepAlive {
+  /** How long it may be quiet before it is pinged, in ms. */
+  readonly pingMs: number;
+  /** What is sent as a ping, with its newline. */
+  readonly ping: string;
+}
+
 export class Connection {
   readonly #conn: Wire;
   readonly #target: string;
@@ -57,6 +66,7 @@ export class Connection {
   #outgoing: string[] = [];
   #outgoingChars = 0;
   #writing: Promise<void> | undefined;
+  #pulse: Pulse | undefined;
   #isOver = false;
   /** Why the connection is about to end: an error that belonged to no message, or a failed write. */
   #lastWords: unknown;
@@ -88,8 +98,13 @@ export class Connection {
   }
 
   /** From now on `user` is told. Once only. */
-  start(user: ConnectionUser): void {
+  start(user: ConnectionUser, { pingMs, ping }: KeepAlive): void {
     this.#user = user;
+    this.#pulse = new Pulse({
+      pingMs,
+      ping: () => this.write(ping),
+      lost: (ms) => this.#giveUp(new Error(`nothing has come for ${formatDuration(ms)}`)),
+    });
     this.#reading = this.#read();
   }
 
@@ -148,16 +163,21 @@ export class Connection {
       for (;;) {
         const count = await this.#conn.read(buffer);
         if (count === null) throw new Error("the server closed it");
+        this.#pulse?.heard();
         if (buffer[0] === TLS_ALERT) throw speaksTls(this.#target);
         for (const line of splitter.push(buffer.subarray(0, count))) this.#take(line);
         if (splitter.overflowed) throw tooLong(this.#target);
       }
     } catch (error) {
-      if (this.#isOver) return;
-      this.#end();
-      this.#tell(error);
-      this.#conn.close();
+      this.#giveUp(error);
     }
+  }
+
+  #giveUp(error: unknown): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#tell(error);
+    this.#conn.close();
   }
 
   #tell(error: unknown): void {
@@ -206,6 +226,7 @@ export class Connection {
 
   #end(): void {
     this.#isOver = true;
+    this.#pulse?.stop();
     this.#outgoing = [];
     this.#outgoingChars = 0;
   }

@@ -31,6 +31,8 @@ const HELLO_MS = 10_000;
 const GOOD_MS = 5_000;
 /** The `ref` of our own hello; messages count from 1. */
 const HELLO_REF = 0;
+/** The `ref` of pings, whose answers nobody waits for. */
+const PING_REF = -1;
 /** Text that waits for a connection; who has more to send waits until there is one. */
 const MAX_WAITING_CHARS = 4 * 1024 * 1024;
 
@@ -40,6 +42,8 @@ export interface SteadyOptions {
   readonly signal?: AbortSignal | undefined;
   /** How long to try after a loss; 0: not at all, the first loss is the end. */
   readonly reconnectMs: number;
+  /** How long the connection may be quiet before it is pinged, in ms. */
+  readonly pingMs: number;
   /** Called at each loss, before the first try. */
   readonly onLost?: ((error: Error) => void) | undefined;
   /** Called when all is on its way again. */
@@ -176,7 +180,7 @@ export class SteadyConnection {
         if (isGreeted) this.#lose(connection, { error, isFinal });
         else greeted.reject(error);
       },
-    });
+    }, { pingMs: this.#options.pingMs, ping: this.#ping() });
     if (greet) connection.write(`${withRef(helloText(this.#token), HELLO_REF)}\n`);
     const late = cannotReach(this.#name, new Error("it does not answer"));
     const timer = setTimeout(() => greeted.reject(late), ms);
@@ -192,6 +196,13 @@ export class SteadyConnection {
       clearTimeout(timer);
       signal.removeEventListener("abort", giveUp);
     }
+  }
+
+  /** One that is connected again wants its places given back when it is gone; any other may be stopped for hours. */
+  #ping(): string {
+    const { pingMs, reconnectMs } = this.#options;
+    const every = reconnectMs > 0 ? { every: Math.round(pingMs) } : {};
+    return `${JSON.stringify({ cmd: "ping", ...every, ref: PING_REF })}\n`;
   }
 
   #take(reply: JsonObject): void {

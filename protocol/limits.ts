@@ -94,6 +94,10 @@ export const MAX_STATS_ROWS = 100;
 /** Ops that are paused one by one; more are paused all together. */
 export const MAX_PAUSED_OPS = 1000;
 
+/** How often a client may say that it pings, in ms. */
+export const MIN_PING_EVERY_MS = 100;
+export const MAX_PING_EVERY_MS = 3_600_000;
+
 /** Watches of one connection. */
 export const MAX_WATCHES = 16;
 /** Events that wait in a client for whoever reads its watch. */

@@ -9,6 +9,7 @@ export class CuttingProxy implements AsyncDisposable {
   #listener: Deno.TcpListener;
   #accepting: Promise<void>;
   #isAway = false;
+  readonly #swallowed = new Set<readonly [Deno.TcpConn, Deno.TcpConn]>();
   /** Connections that were accepted so far. */
   accepted = 0;
 
@@ -31,6 +32,11 @@ export class CuttingProxy implements AsyncDisposable {
   /** Ends every connection, wherever in a line it is. */
   cut(): void {
     for (const pair of this.#pairs) for (const conn of pair) close(conn);
+  }
+
+  /** What is sent on the connections that there are now, by either side, comes to nobody; new ones work. */
+  swallow(): void {
+    for (const pair of this.#pairs) this.#swallowed.add(pair);
   }
 
   /** As a server that is killed: cuts, and refuses connections. */
@@ -79,21 +85,34 @@ export class CuttingProxy implements AsyncDisposable {
     const pair = [client, server] as const;
     if (this.#isAway || listener !== this.#listener) return pair.forEach(close);
     this.#pairs.add(pair);
-    await Promise.all([forward(client, server), forward(server, client)]);
+    const isSwallowed = () => this.#swallowed.has(pair);
+    await Promise.all([
+      forward(client, server, isSwallowed),
+      forward(server, client, isSwallowed),
+    ]);
+    pair.forEach(close);
     this.#pairs.delete(pair);
+    this.#swallowed.delete(pair);
   }
 }
 
 /** Until either end is closed; then closes both. */
-async function forward(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+async function forward(
+  from: Deno.TcpConn,
+  to: Deno.TcpConn,
+  isSwallowed: () => boolean,
+): Promise<void> {
   const buffer = new Uint8Array(16 * 1024);
   try {
     for (let n = await from.read(buffer); n !== null; n = await from.read(buffer)) {
+      if (isSwallowed()) continue;
       for (let at = 0; at < n;) at += await to.write(buffer.subarray(at, n));
     }
   } catch {
     // Cut: that is what it is for.
   }
+  // Nor does the other side learn of the end.
+  if (isSwallowed()) return;
   close(from);
   close(to);
 }

@@ -1,7 +1,13 @@
 /** Reads the arguments of commands: each is what it must be, or `bad_request` says what would be right. */
 
 import { quote, SdError } from "../../protocol/errors.ts";
-import { MAX_LIST, MAX_OP_CHARS, MAX_TASK_IDS } from "../../protocol/limits.ts";
+import {
+  MAX_LIST,
+  MAX_OP_CHARS,
+  MAX_PING_EVERY_MS,
+  MAX_TASK_IDS,
+  MIN_PING_EVERY_MS,
+} from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
 import { type Status, STATUSES } from "../../protocol/task.ts";
@@ -113,4 +119,17 @@ function readSince(since: unknown, now: number, aheadMs: number): number {
 export function readText(name: string, value: unknown): string {
   if (typeof value === "string") return value;
   throw new SdError("bad_request", `${name} is a string; this is ${quote(value)}`);
+}
+
+/** How often a client means to ping, in ms; nothing where it does not say. */
+export function readPingEvery({ every }: JsonObject): number | undefined {
+  const isSpan = Number.isInteger(every) && (every as number) >= MIN_PING_EVERY_MS &&
+    (every as number) <= MAX_PING_EVERY_MS;
+  if (every === undefined || isSpan) return every as number | undefined;
+  throw new SdError(
+    "bad_request",
+    `every is the time between two pings, ${MIN_PING_EVERY_MS} to ${MAX_PING_EVERY_MS} ms; this is ${
+      quote(every)
+    }`,
+  );
 }

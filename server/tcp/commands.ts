@@ -12,6 +12,7 @@ import {
   readExportRequest,
   readListRequest,
   readPauseRequest,
+  readPingEvery,
   readTaskId,
   readTaskIds,
   readText,
@@ -27,6 +28,8 @@ export interface CommandContext {
   readonly desk: Desk;
   /** Throws `unauthorized` for a token that is not of this server. */
   readonly judge: (token: unknown) => Promise<void>;
+  /** The client pings so often, and is gone when it does not. */
+  readonly expectPings: (everyMs: number) => void;
   /** Of the message. */
   readonly ref: Ref | undefined;
 }
@@ -37,7 +40,7 @@ type Answer = object | undefined;
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map<string, Command>([
   ["hello", hello],
-  ["ping", () => ({ pong: true })],
+  ["ping", ping],
   ["get", ({ api, caller }, message) => api.get(readTaskId(message), caller)],
   ["wait", ({ api, caller }, message) => api.wait(readTaskId(message), caller)],
   ["why", ({ api, caller }, message) => api.why(readTaskId(message), caller)],
@@ -84,6 +87,12 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
 async function hello({ version, judge }: CommandContext, { token }: JsonObject): Promise<object> {
   if (token !== undefined) await judge(token);
   return { hello: "sd", version, protocol: PROTOCOL_VERSION };
+}
+
+function ping({ expectPings }: CommandContext, message: JsonObject): object {
+  const everyMs = readPingEvery(message);
+  if (everyMs !== undefined) expectPings(everyMs);
+  return { pong: true };
 }
 
 function list({ api, caller }: CommandContext, message: JsonObject): Promise<object> {

@@ -23,6 +23,9 @@ const READ_BYTES = 64 * 1024;
 /** In so many bytes a worker process has told who it is. */
 const HEAD_BYTES = 1024;
 
+/** A client that has missed so many of its own pings is gone. */
+const MISSED_PINGS = 3;
+
 export interface ConnectionOptions {
   readonly conn: Wire;
   readonly outbox: Outbox;
@@ -59,6 +62,10 @@ export class Connection implements Swept {
   #onForged: (error: SealError) => void = () => {};
   /** Waits for bytes of the client: only then is time running against it. */
   #isReading = false;
+  /** When something last came. */
+  #heardAt: number;
+  /** How often the client means to ping; 0 where it has not said so, and may be silent for ever. */
+  #pingEveryMs = 0;
   /** When the line began that has not ended; 0 while there is none. */
   #partialSince = 0;
   /** When it was dismissed; 0 before. */
@@ -71,6 +78,7 @@ export class Connection implements Swept {
     this.#splitter = new LineSplitter(options.maxFirstLineBytes);
     this.#splitter.keepsSpoiled = true;
     this.#openedAt = options.clock.now;
+    this.#heardAt = options.clock.now;
   }
 
   get unread(): number {
@@ -129,6 +137,11 @@ export class Connection implements Swept {
     });
   }
 
+  /** The client pings so often: when some of them do not come, it is gone. */
+  expectPings(everyMs: number): void {
+    this.#pingEveryMs = everyMs;
+  }
+
   /** Ends it now. */
   cut(): void {
     this.#end();
@@ -144,6 +157,9 @@ export class Connection implements Swept {
     if (isOver(outbox.stalledSince, limits.writeStallMs)) return this.cut();
     if (isOver(this.#dismissedAt, limits.lingerMs)) return this.cut();
     if (this.#hungUp || !this.#isReading) return;
+    if (this.#pingEveryMs > 0 && now - this.#heardAt > MISSED_PINGS * this.#pingEveryMs) {
+      return this.cut();
+    }
     if (this.#isFirst && isOver(this.#openedAt, firstLineMs)) {
       onLate(`no message came within ${formatDuration(firstLineMs)}`);
     } else if (isOver(this.#partialSince, limits.partialLineMs)) {
@@ -164,6 +180,7 @@ export class Connection implements Swept {
       this.#isReading = true;
       const count = await conn.read(buffer);
       this.#isReading = false;
+      this.#heardAt = clock.now;
       if (this.#hungUp) return;
       // The bytes are copied where a line needs them longer than this.
       const lines = this.#cutLines(count === null ? null : buffer.subarray(0, count));

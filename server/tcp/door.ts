@@ -226,6 +226,7 @@ export class TcpDoor {
       maxInFlight: limits.maxInFlight,
       dismiss,
       judge: (token) => this.#admission.judgeAgain(token, address),
+      expectPings: (everyMs) => connection.expectPings(everyMs),
     });
     const mustSayHello = auth.isRequired && !ownWorkersOnly;
     const newcomer: Newcomer = {

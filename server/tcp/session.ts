@@ -40,6 +40,8 @@ export interface SessionOptions {
   readonly dismiss: () => void;
   /** Of a further `hello`. Throws `unauthorized` for a token that is not of this server. */
   readonly judge: (token: unknown) => Promise<void>;
+  /** The client pings so often, and is gone when it does not. */
+  readonly expectPings: (everyMs: number) => void;
 }
 
 export class Session implements LineHandler, BatchOwner, Caller {
@@ -206,14 +208,23 @@ export class Session implements LineHandler, BatchOwner, Caller {
     ref: Ref | undefined,
     before?: Promise<void>,
   ): Promise<void> {
-    const { crons, version, outbox, judge } = this.#options;
+    const { crons, version, outbox, judge, expectPings } = this.#options;
     const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
     this.owe(1);
     this.#commands++;
     try {
       if (before) await before;
       if (before && this.#closed) return;
-      const context = { api: this.api, crons, caller: this, version, desk, ref, judge };
+      const context = {
+        api: this.api,
+        crons,
+        caller: this,
+        version,
+        desk,
+        ref,
+        judge,
+        expectPings,
+      };
       const answer = message.cmd === undefined
         ? await crons.create(message, line)
         : await runCommand(context, message);
