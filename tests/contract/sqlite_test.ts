@@ -74,6 +74,30 @@ Deno.test("a file knows the latest time that it was given, and which of its time
   });
 });
 
+Deno.test("after a restart, from pages, no priority is overtaken by a lower one, and each is first in first out", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/sd.db`;
+  try {
+    const first = await openTestSqlite(path, TINY);
+    const tasks = Array.from({ length: 60 }, (_, n) =>
+      task({
+        op: n % 2 === 0 ? "square" : "echo",
+        n,
+        task: { priority: n * 7 % 5, wait: false },
+      }));
+    await submit(first, ...tasks);
+    await first.close();
+    const engine = await openTestSqlite(path, TINY);
+    const expected = tasks.toSorted((a, b) =>
+      b.rules.priority - a.rules.priority || a.serial - b.serial
+    );
+    assertEquals(await leaseIds(engine, 60), expected.map(({ id }) => id));
+    await engine.close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 Deno.test("a sqlite engine that is opened again has every task as it was, and none running", async () => {
   await reopened(async (engine) => {
     const ids = await submit(
