@@ -50,6 +50,8 @@ export interface ServerOptions {
 }
 
 const LEASE_MS = 30_000;
+/** How long a stopping server lets its workers begin what they were handed, in ms. */
+const STOP_BEGIN_MS = 5000;
 /** How often a stopping server looks whether its tasks have finished. */
 const STOP_LOOK_MS = 10;
 /** A line of the log names so many suspects at most. */
@@ -178,8 +180,10 @@ export function startServer(options: ServerOptions): Server {
     await door.stopAccepting();
     await scheduler.stop();
     await dispatcher.stop();
-    // It is told at once: if the signal was for its process too, that one would give tasks a grace of its own.
-    const poolStopped = pool?.stop(graceMs);
+    // What was handed out and has not begun would be given back by a pool that stops: it may begin first.
+    await untilIdle(dispatcher, clock, Math.min(deadline, clock.awake() + STOP_BEGIN_MS));
+    // If the signal was for its process too, that one would give tasks a grace of its own, of 10 s.
+    const poolStopped = pool?.stop(Math.max(0, deadline - clock.awake()));
     await untilIdle(dispatcher, clock, deadline);
     await poolStopped;
     await Promise.all([reclaimer.stop(), janitor.stop(), watchdog.stop()]);

@@ -161,7 +161,7 @@ Deno.test("a worker process that says what is none of an op is told which op and
     ],
     [{ op: "a", permissions: "net" }, "permissions is at most 64 strings"],
     [{ op: "a", permissions: [""] }, "permissions is at most 64 strings"],
-    [{ op: "a", isolate: false }, "isolate is true or absent"],
+    [{ op: "a", isolate: false }, 'isolate is true, "process" or absent'],
     [{ op: "" }, "ops is of objects with op"],
     ["a", "ops is of objects with op"],
     [null, "ops is of objects with op"],
