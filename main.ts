@@ -9,7 +9,7 @@ import { overview } from "./cli/help.ts";
 import { nearest } from "./cli/nearest.ts";
 import { reportOf, tellBug, tellError } from "./cli/report.ts";
 import { outliveTerminal } from "./cli/stop_signals.ts";
-import { print } from "./cli/talk.ts";
+import { flushTalk, print } from "./cli/talk.ts";
 import { VERSION } from "./cli/version.ts";
 
 /** All subcommands, in the order of the overview. */
@@ -191,5 +191,7 @@ async function giveUpTaskPermissions(argv: readonly string[]): Promise<void> {
 if (import.meta.main) {
   await giveUpTaskPermissions(Deno.args);
   if (!RUNNING_ON.includes(Deno.args[0] ?? "")) outliveTerminal();
-  Deno.exit(await main(Deno.args));
+  const code = await main(Deno.args);
+  await flushTalk();
+  Deno.exit(code);
 }

@@ -1,7 +1,8 @@
 /**
  * The one room that writes to stdout and stderr: data on stdout, talk on stderr. Writes are
  * synchronous, so that nothing is lost when the process ends right after, and a slow reader slows the
- * writer down instead of filling its memory.
+ * writer down instead of filling its memory. A program that runs on must wait for no reader: its talk is
+ * written beside its work (`talkBesideWork`).
  *
  * Talk that cannot be written is dropped: no work ends because its log has no room. Data that cannot
  * be written is an `OutputError`, and the command fails with it.
@@ -10,6 +11,7 @@
 import { ClientError } from "./client_error.ts";
 import { EXIT } from "./exit.ts";
 import { type Piece, stdoutPieces } from "./stdout_pieces.ts";
+import { TalkQueue } from "./talk_queue.ts";
 
 export type Stream = "stdout" | "stderr";
 
@@ -37,6 +39,19 @@ const talkState = {
   /** Its reader has not read for long: no further line waits for it. */
   isStuck: false,
 };
+
+/** Set in a program that runs on. */
+let queue: TalkQueue | undefined;
+
+/** From now on no write to stderr waits for its reader. `gap` is the line that says how many lines were dropped. */
+export function talkBesideWork(gap: (lines: number) => string): void {
+  queue = new TalkQueue({ write: (bytes) => Deno.stderr.write(bytes), gap });
+}
+
+/** Resolves once all talk is written, or cannot be for long. Call it before the process ends. */
+export async function flushTalk(): Promise<void> {
+  await queue?.flush(MAX_TALK_WAIT_MS);
+}
 
 /** A line of data. */
 export function print(text: string): void {
@@ -105,6 +120,10 @@ export function drainStdout(): boolean {
 }
 
 function writeTalk(bytes: Uint8Array): boolean {
+  if (queue) {
+    queue.add(bytes);
+    return true;
+  }
   let rest = talkState.isTorn ? encoder.encode(`\n${decoder.decode(bytes)}`) : bytes;
   const { length } = rest;
   const until = performance.now() + (talkState.isStuck ? 0 : MAX_TALK_WAIT_MS);

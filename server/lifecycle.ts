@@ -1,6 +1,7 @@
 /** When the server is told to stop: the first signal asks it to, the second does not ask. */
 
 import type { StopSignals } from "../cli/stop_signals.ts";
+import { flushTalk } from "../cli/talk.ts";
 
 /** What a shell says of a program that a signal ended: 128 and the signal's number. */
 const EXIT_CODES: Partial<Record<Deno.Signal, number>> = {
@@ -20,7 +21,7 @@ export function untilStopSignal(
     signals.listen((signal) => {
       if (stopping) {
         onSecond();
-        Deno.exit(EXIT_CODES[signal] ?? 1);
+        return void flushTalk().finally(() => Deno.exit(EXIT_CODES[signal] ?? 1));
       }
       stopping = true;
       resolve(signal);

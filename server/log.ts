@@ -28,31 +28,20 @@ export interface Log {
 export interface LogOptions {
   readonly format: LogFormat;
   readonly level: LogLevel;
-  /** Takes a line without its newline; false: it was not written. Default: stderr. */
-  readonly write?: (line: string) => boolean;
+  /** Takes a line without its newline. Default: stderr. */
+  readonly write?: (line: string) => void;
   readonly now?: () => number;
 }
 
 export function openLog({ format, level, write = say, now = Date.now }: LogOptions): Log {
   const least = LOG_LEVELS.indexOf(level);
-  /** Lines that stderr did not take, while its disk was full for one. */
-  let lost = 0;
-  const linesOf = (at: LogLevel, room: string, message: string) => {
-    if (format === "json") {
-      return [JSON.stringify({ time: new Date(now()).toISOString(), level: at, room, message })];
-    }
-    // A stack has lines of its own; a message of a client's making has none.
-    return (at === "error" ? message.split("\n") : [message]).map((line) =>
-      textLine(at, room, line)
-    );
-  };
   const tell = (at: LogLevel, room: string, message: string) => {
     if (LOG_LEVELS.indexOf(at) < least) return;
-    if (lost > 0) {
-      const gap = `${lost} ${lost === 1 ? "line" : "lines"} of this log could not be written`;
-      if (linesOf("warn", "server", gap).every(write)) lost = 0;
+    if (format === "json") return void write(jsonLine(at, { room, message, time: now() }));
+    // A stack has lines of its own; a message of a client's making has none.
+    for (const line of at === "error" ? message.split("\n") : [message]) {
+      write(textLine(at, room, line));
     }
-    for (const line of linesOf(at, room, message)) if (!write(line)) lost++;
   };
   return {
     info: (room, message) => tell("info", room, message),
@@ -60,6 +49,21 @@ export function openLog({ format, level, write = say, now = Date.now }: LogOptio
     error: (room, message) => tell("error", room, message),
     bug: (room, error) => tell("error", room, stackOf(error)),
   };
+}
+
+/** The line of the log that says how many lines stderr did not take. */
+export function gapLine(format: LogFormat, lines: number): string {
+  const message = `${lines} ${lines === 1 ? "line" : "lines"} of this log could not be written`;
+  return format === "json"
+    ? jsonLine("warn", { room: "server", message, time: Date.now() })
+    : textLine("warn", "server", message);
+}
+
+function jsonLine(
+  level: LogLevel,
+  { room, message, time }: { room: string; message: string; time: number },
+): string {
+  return JSON.stringify({ time: new Date(time).toISOString(), level, room, message });
 }
 
 function textLine(level: LogLevel, room: string, message: string): string {

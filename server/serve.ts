@@ -11,6 +11,7 @@ import { reportOf } from "../cli/report.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { stateDir, stateDirIfAny } from "../cli/state_dir.ts";
+import { talkBesideWork } from "../cli/talk.ts";
 import { VERSION } from "../cli/version.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
@@ -19,7 +20,7 @@ import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
 import { sqlitePath } from "./engine/sqlite/location.ts";
 import { untilStopSignal } from "./lifecycle.ts";
-import { type Log, openLog } from "./log.ts";
+import { gapLine, type Log, openLog } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
@@ -43,6 +44,7 @@ export const serve = defineCommand({
   ],
   async run({ flags, args }) {
     const signals = new StopSignals();
+    talkBesideWork((lines) => gapLine(flags.logFormat, lines));
     const isJson = flags.logFormat === "json";
     if (isJson) speak("en");
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });

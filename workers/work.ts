@@ -11,7 +11,7 @@ import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
-import { escapeControls, say } from "../cli/talk.ts";
+import { escapeControls, say, talkBesideWork } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../cli/target.ts";
 import { WatchedPool } from "../cli/watched_pool.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
@@ -53,6 +53,9 @@ export const work: Command = defineCommand({
   async run({ flags, args }) {
     if (flags.pool) return await (await import("./pool_process.ts")).runPoolProcess();
     const signals = new StopSignals();
+    talkBesideWork((lines) =>
+      `[worker] ${lines} ${lines === 1 ? "line" : "lines"} could not be written`
+    );
     const server = targetOf(flags);
     const secret = await readSecret(server, flags.secretFile);
     const workers = flags.workers ?? navigator.hardwareConcurrency;

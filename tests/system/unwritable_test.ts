@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
 import { selfCommand } from "../../cli/self_command.ts";
-import { connect } from "../../client/mod.ts";
+import { type Client, connect } from "../../client/mod.ts";
 import { ManyStage } from "../many_stage.ts";
 import { needing } from "../needs.ts";
 import { hasPython } from "../pty_process.ts";
@@ -162,31 +162,61 @@ Deno.test(onFull("a backup that finds no room leaves no file"), async () => {
   }
 });
 
+/** Runs `sd serve` in a shell after `before`, with `redirect`, and then `body` with a client; its exit code. */
+async function serveSilently(
+  { before = "", redirect = "", stderr }: {
+    before?: string;
+    redirect?: string;
+    stderr: "null" | "piped";
+  },
+  body: (client: Client, pid: number) => Promise<void>,
+): Promise<number> {
+  const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
+  // The number of the port is no news of a server that cannot talk.
+  const { port } = freePort();
+  const self = selfCommand(["serve", "--port", String(port), "--workers", "1"]);
+  const server = new Deno.Command("sh", {
+    args: ["-c", `${before} exec "$0" "$@" ${redirect}`, self.path, ...self.args],
+    env: { SD_DATA: folder, XDG_STATE_HOME: folder },
+    stdin: "null",
+    stdout: "null",
+    stderr,
+  }).spawn();
+  try {
+    await using client = await patiently(() => connect({ port }));
+    await body(client, server.pid);
+    server.kill("SIGTERM");
+    return (await deadline(server.status, PATIENCE_MS)).code;
+  } catch (error) {
+    server.kill("SIGKILL");
+    throw error;
+  } finally {
+    await server.status;
+    if (stderr === "piped") await server.stderr.cancel();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
 Deno.test(
   onFull("a server whose log has no room serves, loses a worker process, and stops with 0"),
   async () => {
-    const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
-    // The number of the port is no news of a server that cannot talk.
-    const { port } = freePort();
-    const self = selfCommand(["serve", "--port", String(port), "--workers", "1"]);
-    const server = new Deno.Command("sh", {
-      args: ["-c", `exec "$0" "$@" 2>${FULL}`, self.path, ...self.args],
-      env: { SD_DATA: folder, XDG_STATE_HOME: folder },
-      stdin: "null",
-      stdout: "null",
-    }).spawn();
-    try {
-      await using client = await patiently(() => connect({ port }));
-      assertEquals(await client.run("square", { n: 7 }), 49);
-      await new Deno.Command("pkill", { args: ["-9", "-P", String(server.pid)] }).output();
-      assertEquals(await client.run("square", { n: 8 }), 64);
-    } finally {
-      server.kill("SIGTERM");
-      assertEquals((await deadline(server.status, PATIENCE_MS)).code, 0);
-      await Deno.remove(folder, { recursive: true });
-    }
+    const code = await serveSilently({ redirect: `2>${FULL}`, stderr: "null" }, async (sd, pid) => {
+      assertEquals(await sd.run("square", { n: 7 }), 49);
+      await new Deno.Command("pkill", { args: ["-9", "-P", String(pid)] }).output();
+      assertEquals(await sd.run("square", { n: 8 }), 64);
+    });
+    assertEquals(code, 0);
   },
 );
+
+Deno.test(onFull("a server whose log nobody reads serves, and stops with 0"), async () => {
+  // Fills the pipe first: the first line of the log finds no room.
+  const before = "timeout 1 head -c 4000000 /dev/zero >&2;";
+  const code = await serveSilently({ before, stderr: "piped" }, async (sd) => {
+    assertEquals(await sd.run("square", { n: 7 }), 49);
+  });
+  assertEquals(code, 0);
+});
 
 function freePort(): { port: number } {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
