@@ -87,6 +87,11 @@ export class PoolChild {
     this.ended = this.#end();
   }
 
+  /** Whether it has been connected to the server. */
+  get wasReady(): boolean {
+    return this.#wasReady;
+  }
+
   get pid(): number {
     return this.#process.pid;
   }

@@ -17,8 +17,8 @@ import { TaskSnapshot } from "./task_snapshot.ts";
 const YOUNG_MS = 1000;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5000;
-/** So many deaths in a row that came too soon are more than bad luck. */
-const MANY_YOUNG_DEATHS = 3;
+/** Processes in a row that ended before they were connected: with as many, something is wrong with all of them. */
+const MANY_STILLBORN = 3;
 /** How often it is looked whether the executable was replaced, in ms. */
 const LOOK_MS = 1000;
 /** A process that retires ends by itself well within this. */
@@ -72,6 +72,8 @@ export class PoolKeeper {
   #stopped = false;
   /** Deaths in a row that came too soon. */
   #youngDeaths = 0;
+  /** Deaths in a row of processes that were never connected. */
+  #stillborn = 0;
   #restart: ReturnType<typeof setTimeout> | undefined;
   readonly #executable = new OwnExecutable();
   #looking: ReturnType<typeof setInterval> | undefined;
@@ -227,6 +229,7 @@ export class PoolKeeper {
 
   #promote(child: PoolChild): void {
     const reloaded = child === this.#candidate;
+    this.#stillborn = 0;
     this.#onEvent({ type: "ready", pid: child.pid, reloaded });
     if (!reloaded) return;
     this.#candidate = undefined;
@@ -262,6 +265,9 @@ export class PoolKeeper {
     this.#current = undefined;
     if (performance.now() - startedAt >= YOUNG_MS) this.#youngDeaths = 0;
     this.#spawnAgain();
+    if (!child.wasReady && ++this.#stillborn === MANY_STILLBORN) {
+      this.#onEvent({ type: "failing", reason: "each ends as soon as it is started" });
+    }
   }
 
   /** At once; after deaths in a row that came too soon, not so soon. */
@@ -269,10 +275,6 @@ export class PoolKeeper {
     // A candidate takes over as soon as it can.
     if (this.#stopped || this.#candidate) return;
     this.#delayNext("current");
-    const deaths = this.#youngDeaths;
-    if (deaths === MANY_YOUNG_DEATHS) {
-      this.#onEvent({ type: "failing", reason: "each ends as soon as it is started" });
-    }
   }
 
   #delayNext(as: "current" | "candidate"): void {

@@ -4,6 +4,8 @@
  * committed anyway, and now and then while tasks wait for their time.
  */
 
+import { SdError } from "../../../protocol/errors.ts";
+
 /** The name of the setting; its value is a number, ms since 1970. */
 const NAME = "clock";
 /** Longest time by which the mark is behind what is committed, in ms. */
@@ -17,21 +19,35 @@ const MAX_MARK_MS = 253_402_300_799_999;
 type Setting = readonly [name: string, value: string];
 
 export class ClockMark {
+  readonly #save: (name: string, value: string) => Promise<void>;
   #markedAt = 0;
+
+  /** `save` rejects if the mark could not be committed. */
+  constructor(save: (name: string, value: string) => Promise<void>) {
+    this.#save = save;
+  }
 
   /** What to commit along with what is to be committed at `now`. */
   along(now: number): Setting | undefined {
     return this.#after(BUSY_MS, now);
   }
 
-  /** What to commit while nothing else is to be. */
-  alone(now: number): Setting | undefined {
-    return this.#after(IDLE_MS, now);
+  /** Commits it while nothing else is to be committed. */
+  alone(now: number): void {
+    this.#keep(this.#after(IDLE_MS, now));
   }
 
-  /** What to commit at the end. */
-  last(now: number): Setting | undefined {
-    return this.#after(1, now);
+  /** Commits it at the end. */
+  last(now: number): void {
+    this.#keep(this.#after(1, now));
+  }
+
+  /** A mark that finds no room is not missed: a later one goes along with the next commit. */
+  #keep(mark: Setting | undefined): void {
+    if (!mark) return;
+    this.#save(...mark).catch((error) => {
+      if (!(error instanceof SdError)) throw error;
+    });
   }
 
   #after(ms: number, now: number): Setting | undefined {

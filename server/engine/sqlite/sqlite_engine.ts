@@ -102,7 +102,7 @@ class SqliteEngine implements Engine, Keeper {
   readonly #backup: FileBackup;
   readonly #ends: UntoldEnds;
   readonly #safety: Safety;
-  readonly #mark = new ClockMark();
+  readonly #mark: ClockMark;
   /** The time of the last submit, lease or result. */
   #now: number;
 
@@ -135,6 +135,7 @@ class SqliteEngine implements Engine, Keeper {
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
     const keep = (name: string, value: string | null) => this.#journal.setting(name, value);
+    this.#mark = new ClockMark(keep);
     const recheck = new Recheck(store, this.#pager, this.#live);
     this.recheck = (ops, now) => recheck.look(ops, this.#journal.isStuck, now);
     this.#rates = new RateKeeper(this.#live.gate, keep);
@@ -334,16 +335,14 @@ class SqliteEngine implements Engine, Keeper {
       this.#live.expireOne(task, now, this.#ends.left);
     }
     this.#rates.prune(now);
-    const mark = this.#live.counts.delayed > 0 ? this.#mark.alone(now) : undefined;
-    if (mark) this.#journal.setting(...mark);
+    if (this.#live.counts.delayed > 0) this.#mark.alone(now);
     const { removed, more } = await this.#sweeper.sweep(now);
     const told = await this.#ends.whenCommittable(this.#ends.take());
     return { removed, expired: told, nextAt: more ? now : Infinity };
   }
 
   async close(): Promise<void> {
-    const mark = this.#mark.last(this.#now);
-    if (mark) this.#journal.setting(...mark);
+    this.#mark.last(this.#now);
     await this.#safety.whenSafe();
     this.#pager.close();
     this.#journal.close();
