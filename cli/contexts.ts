@@ -14,6 +14,7 @@ import {
   MAX_CONTEXTS_FILE_BYTES,
 } from "../protocol/limits.ts";
 import { ClientError } from "./client_error.ts";
+import { writeWholeFile } from "./whole_file.ts";
 import { contextsFile, NO_HOME } from "./state_dir.ts";
 
 const VERSION = 1;
@@ -116,13 +117,8 @@ function write(path: string, { current, named }: Contexts): void {
     throw new ClientError("usage", `there are ${MAX_CONTEXTS} contexts already, which is the most`);
   }
   const content = { version: VERSION, current, contexts: Object.fromEntries(named) };
-  const part = `${path}.${Deno.pid}.part`;
   try {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`);
-    using file = Deno.openSync(part, { create: true, write: true, truncate: true, mode: 0o600 });
-    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-    file.syncSync();
-    Deno.renameSync(part, path);
+    writeWholeFile(path, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
   } catch (error) {
     throw unwritable(path, error);
   }

@@ -1,7 +1,15 @@
 /** Writes the starter files into a folder: all of them, or, where one is in the way, none. */
 
-import { ClientError } from "../cli/client_error.ts";
+import { type ClientCode, ClientError } from "../cli/client_error.ts";
+import { writeWholeFile } from "../cli/whole_file.ts";
 import { quote } from "../protocol/errors.ts";
+
+const PLACE_ERRORS = [
+  Deno.errors.NotADirectory,
+  Deno.errors.IsADirectory,
+  Deno.errors.PermissionDenied,
+  Deno.errors.NotFound,
+];
 
 export interface StarterFolder {
   /** Made where it is not there. */
@@ -25,7 +33,9 @@ export function writeStarter({ folder, files, force }: StarterFolder): string[] 
     );
   }
   attempt(folder, () => Deno.mkdirSync(folder, { recursive: true }));
-  for (const { path, text } of all) attempt(path, () => Deno.writeTextFileSync(path, text));
+  for (const { path, text } of all) {
+    attempt(path, () => writeWholeFile(path, text), "output_failed");
+  }
   return all.map(({ path }) => path);
 }
 
@@ -57,11 +67,15 @@ function isThere(path: string): boolean {
   }
 }
 
-function attempt<T>(path: string, work: () => T): T {
+/** `code` is that of a disk or device that fails; a place that is no place is `usage`. */
+function attempt<T>(path: string, work: () => T, code: ClientCode = "usage"): T {
   try {
     return work();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new ClientError("usage", `cannot write ${quote(path)}: ${reason}`, { cause: error });
+    const isPlace = PLACE_ERRORS.some((type) => error instanceof type);
+    throw new ClientError(isPlace ? "usage" : code, `cannot write ${quote(path)}: ${reason}`, {
+      cause: error,
+    });
   }
 }

@@ -4,7 +4,9 @@
  */
 
 import { dirname } from "node:path";
+import { SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
+import { writeWholeFile } from "../cli/whole_file.ts";
 import type { Log } from "./log.ts";
 
 /** Writes it; answers what removes it again. A server that cannot write it runs all the same. */
@@ -17,9 +19,13 @@ export function keepPoolSecret(
     Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     // A new file each time: the mode of one that is there already would stay as it is.
     removeIfThere(path);
-    Deno.writeTextFileSync(path, secret + "\n", { mode: 0o600, createNew: true });
+    writeWholeFile(path, secret + "\n", { mode: 0o600 });
   } catch (error) {
-    log.warn("server", `cannot write ${path}: ${reasonOf(error)}; sd work will need --secret-file`);
+    log.warn(
+      "server",
+      `cannot write ${path}: ${reasonOf(error)}; sd work on this machine finds no secret there: ` +
+        `start both with the same ${SECRET_VARIABLE}`,
+    );
     return () => {};
   }
   return () => {

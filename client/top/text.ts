@@ -1,7 +1,7 @@
 /** Text in the columns of a terminal. What stands in it may come from strangers, and is escaped. Pure. */
 
-import { eastAsianWidth } from "get-east-asian-width";
 import { escapeControls } from "../../cli/talk.ts";
+import { cut, widthOf } from "../table.ts";
 
 const GAP = "  ";
 
@@ -9,20 +9,6 @@ const GAP = "  ";
 export function fit(text: string, columns: number): string {
   const short = cut(text, columns);
   return short + " ".repeat(Math.max(0, columns - widthOf(short)));
-}
-
-/** `text` in `columns` at most. */
-export function cut(text: string, columns: number): string {
-  const safe = escapeControls(text);
-  if (widthOf(safe) <= columns) return safe;
-  let short = "";
-  let width = 0;
-  for (const char of safe) {
-    width += widthOf(char);
-    if (width > columns - 1) break;
-    short += char;
-  }
-  return columns > 0 ? `${short}…` : "";
 }
 
 export interface Column {
@@ -78,15 +64,4 @@ export function compact(count: number): string {
     return `${Math.floor(value * scale) / scale}${unit}`;
   }
   return String(count);
-}
-
-/** Columns that `text`, in which control characters are escaped, takes on a terminal. */
-function widthOf(text: string): number {
-  // Nearly all of it is ASCII.
-  if (/^[ -~]*$/.test(text)) return text.length;
-  let width = 0;
-  for (const char of text) {
-    if (!/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) width += eastAsianWidth(char.codePointAt(0) as number);
-  }
-  return width;
 }

@@ -2,6 +2,7 @@
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { JsonObject } from "../../protocol/message.ts";
+import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
 
 const RFC_3339_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
@@ -48,7 +49,7 @@ export class RecordFields {
   time(name: string, fallback: number): number {
     const value = this.raw(name);
     if (value === undefined) return fallback;
-    const ms = typeof value === "string" && RFC_3339_UTC.test(value) ? Date.parse(value) : NaN;
+    const ms = typeof value === "string" && RFC_3339_UTC.test(value) ? parseRfc3339(value) : NaN;
     if (ms > 0) return ms;
     throw wrong(name, 'a time like "2030-01-31T08:00:00.000Z"', value);
   }

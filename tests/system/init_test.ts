@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { TaskContext } from "../../workers/context.ts";
+import { selfCommand } from "../../cli/self_command.ts";
 import { STARTER_FILES } from "../../client/starter_files.ts";
 import { runSd, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
@@ -109,4 +110,19 @@ Deno.test("sd init makes its folder, and says where it cannot", async () => {
   assertStringIncludes(stderr, `cannot write ${JSON.stringify(folder.file("file/tasks.ts"))}`);
   Deno.symlinkSync(folder.file("nowhere"), folder.file("tasks.ts"));
   assertEquals((await runSd(["init", folder.path])).code, 2);
+});
+
+Deno.test("sd init on a full disk leaves what was there, and nothing beside it", async () => {
+  using folder = new TaskFolder({ "tasks.ts": "export const mine = () => 1;\n" });
+  // No file grows beyond 1 KiB, as if its disk were full.
+  const self = selfCommand(["init", "--force", folder.path]);
+  const { code, stderr } = await new Deno.Command("sh", {
+    args: ["-c", `trap "" XFSZ; ulimit -f 2; exec "$0" "$@"`, self.path, ...self.args],
+    env: { NO_COLOR: "1", LC_ALL: "C" },
+  }).output();
+  const said = new TextDecoder().decode(stderr);
+  assertEquals(code, 74, said);
+  assertStringIncludes(said, `cannot write ${JSON.stringify(folder.file("tasks.ts"))}`);
+  assertEquals([...Deno.readDirSync(folder.path)].map(({ name }) => name), ["tasks.ts"]);
+  assertEquals(Deno.readTextFileSync(folder.file("tasks.ts")), "export const mine = () => 1;\n");
 });

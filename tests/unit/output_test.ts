@@ -168,6 +168,19 @@ Deno.test("control characters of strangers never reach a terminal", () => {
   assertEquals(alignedTable([["a\nb", "c"]]), "a\\u000ab  c");
 });
 
+Deno.test("a table is cut between what people see as characters, and counts wide ones", () => {
+  const rows = [
+    ["a", "e\u0301e\u0301e\u0301"],
+    ["b", "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}xyz"],
+    ["c", "世界世界"],
+  ];
+  assertEquals(alignedTable(rows, [], 6).split("\n"), [
+    "a  e\u0301e\u0301e\u0301",
+    "b  …",
+    "c  世…",
+  ]);
+});
+
 Deno.test("a table is aligned, numbers to the right", () => {
   assertEquals(
     alignedTable([["OP", "N"], ["square", "12"], ["é", "3"]], [1]),

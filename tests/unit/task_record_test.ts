@@ -107,6 +107,8 @@ Deno.test("a record that is not one is refused, and says why", () => {
     [{ attempt: 101 }, "attempt is"],
     [{ deaths: 3 }, "deaths is"],
     [{ created_at: "yesterday" }, "created_at"],
+    [{ created_at: "2030-02-30T00:00:00.000Z" }, "created_at"],
+    [{ created_at: "2030-01-01T24:00:00.000Z" }, "created_at"],
     [{ created_at: undefined }, "created_at"],
     [{ rules: { retries: 1 } }, '"retries"'],
     [{ rules: { attempts: 0 } }, "attempts is"],

@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readKeys } from "../../client/top/keys.ts";
 import { screenLines, type Shown } from "../../client/top/screen.ts";
-import { compact, cut, fit, tableLines } from "../../client/top/text.ts";
+import { cut } from "../../client/table.ts";
+import { compact, fit, tableLines } from "../../client/top/text.ts";
 import { taskTable } from "../../client/task_table.ts";
 import type { ServerStats, TaskView } from "../../protocol/task.ts";
 
