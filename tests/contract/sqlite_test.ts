@@ -41,6 +41,7 @@ for (const [name, sizes] of [["in memory", {}], ["on disk", TINY]] as const) {
 async function reopened<T>(
   before: (engine: Engine) => Promise<T>,
   after: (engine: Engine, left: T) => Promise<void>,
+  sizes: Partial<PagerSizes> = {},
 ): Promise<void> {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/sd.db`;
@@ -48,7 +49,7 @@ async function reopened<T>(
     const first = await openTestSqlite(path);
     const left = await before(first);
     await first.close();
-    const second = await openTestSqlite(path);
+    const second = await openTestSqlite(path, sizes);
     await after(second, left);
     await second.close();
   } finally {
@@ -261,6 +262,59 @@ Deno.test("a task that is kept is told as it is kept, while its end cannot be", 
     assertEquals((await acking).map(({ id }) => id), ["mine"]);
     const [final] = await engine.enqueue([mine()], NOW);
     assertEquals([final?.outcome, final?.finished?.result], ["exists", "16"]);
+  } finally {
+    await engine.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a page that comes while the end of an expired task is committed is not missed", () =>
+  reopened(async (engine) => {
+    const expiring = task({ n: 1, task: { expires: 1000, wait: false } });
+    const [, second] = await submit(engine, expiring, task({ n: 2, task: { wait: false } }));
+    return second;
+  }, async (engine, second) => {
+    assertEquals(await leaseIds(engine, 1, NOW + 2000), [second]);
+  }, TINY));
+
+Deno.test("a mark of the time that finds no room on the disk ends nothing, and a later one is kept", async () => {
+  const folder = await Deno.makeTempDir();
+  const disk = new FullDisk();
+  const path = `${folder}/sd.db`;
+  const engine = await disk.open(path);
+  try {
+    await submit(engine, task({ task: { delay: 3_600_000 } }));
+    disk.fill().refuse();
+    await engine.prune(NOW + 40_000);
+    // A rejection that nothing handles would end the process, and this test.
+    while (disk.reports.length === 0) await nextTurn();
+    await engine.prune(NOW + 80_000);
+    disk.fill().refuse();
+  } finally {
+    await engine.close();
+  }
+  const again = await openTestSqlite(path);
+  assertEquals(again.lastAt, NOW + 80_000);
+  await again.close();
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("while too much cannot be written nothing is leased, and it is soon tried again", async () => {
+  const folder = await Deno.makeTempDir();
+  const disk = new FullDisk();
+  const engine = await disk.open(`${folder}/sd.db`);
+  try {
+    await submit(engine, ...Array.from({ length: 1200 }, (_, n) => task({ n })));
+    const running = await leaseMany(engine, 1100);
+    const full = disk.fill();
+    const acking = engine.ack(running.map(({ lease }) => ({ lease, result: "1" })), NOW);
+    full.refuse();
+    while (disk.reports.length === 0) await nextTurn();
+    const request = { ops: new Set(["square"]), limit: 1, leaseUntil: NOW + 60_000 };
+    const { tasks, nextDueAt } = await engine.lease(request, NOW);
+    assertEquals([tasks.length, nextDueAt < NOW + 1000], [0, true], `next look at ${nextDueAt}`);
+    await acking;
+    assertEquals((await engine.lease(request, NOW)).tasks.length, 1);
   } finally {
     await engine.close();
     await Deno.remove(folder, { recursive: true });

@@ -237,12 +237,15 @@ class SqliteEngine implements Engine, Keeper {
     this.#pager.fetch(now);
     this.#rates.started(tasks, request.rates);
     const nextDueAt = Math.min(this.#live.nextAt, this.#pager.nextAt);
+    // Before the wait below, in which a page may come: the dispatcher must hear of it.
+    const more = tasks.length < request.limit ? this.#pager.next : undefined;
     return {
       tasks,
       expired: await this.#ends.whenCommittable(expired),
-      nextDueAt: isStuck ? Math.max(nextDueAt, now + STUCK_MS) : nextDueAt,
+      // Nothing else kicks the dispatcher when the disk takes changes again.
+      nextDueAt: isStuck ? now + STUCK_MS : nextDueAt,
       suspectOps: request.suspects && !isStuck ? this.#live.suspectOps(request, now) : startable,
-      more: tasks.length < request.limit ? this.#pager.next : undefined,
+      more,
     };
   }
 
