@@ -153,12 +153,15 @@ export class Transfer {
     const tasks: NewTask[] = [];
     const taking = new Map<unknown, Promise<void>>();
     const breath = new Breath();
+    /** What ends the import: a full disk, or a bug. */
+    const faults: unknown[] = [];
     const refuse = (i: number, error: unknown) => {
-      if (!(error instanceof SdError) || error.code === "storage_full") throw error;
-      answer.bad.push({ record: i + 1, message: error.message });
+      if (!(error instanceof SdError) || error.code === "storage_full") faults.push(error);
+      else answer.bad.push({ record: i + 1, message: error.message });
     };
     for (const [i, item] of items.entries()) {
       await breath.takeIfLong();
+      if (faults.length > 0) break;
       try {
         const record = read(item);
         if (!record) continue;
@@ -177,9 +180,8 @@ export class Transfer {
         refuse(i, error);
       }
     }
-    const failed = (await Promise.allSettled(taking.values()))
-      .find((took) => took.status === "rejected");
-    if (failed) throw failed.reason;
+    await Promise.all(taking.values());
+    if (faults.length > 0) throw faults[0];
     answer.bad.sort((a, b) => a.record - b.record);
     for (let at = 0; at < tasks.length; at += MAX_ENTERED) {
       const some = tasks.slice(at, at + MAX_ENTERED);

@@ -1,6 +1,7 @@
 /** What grows with what is asked for, and not with all that there is: counted in calls and steps, never in time. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { SdError } from "../../protocol/errors.ts";
 import { MAX_CRONS } from "../../protocol/limits.ts";
 import { cronTakers } from "../../server/api/cron_transfer.ts";
 import { Transfer } from "../../server/api/transfer.ts";
@@ -190,6 +191,27 @@ Deno.test("imported settings are saved at one time, each once, and no more than 
   const bad = answer.bad.map(({ record }) => record);
   assertEquals(bad, [MAX_CRONS + 1, MAX_CRONS + 2, MAX_CRONS + 4]);
   assertEquals([book.list().length, most], [MAX_CRONS, MAX_CRONS]);
+});
+
+Deno.test("an import whose settings find no room on the disk is refused as a whole, and ends nothing else", async () => {
+  const full = new SdError("storage_full", "no room");
+  let begun = 0;
+  const taker = {
+    prefix: "n",
+    take() {
+      if (begun++ === 0) return Promise.reject(full);
+      // Long enough for the import to let others have their turn, in which a stray rejection would show.
+      for (const end = performance.now() + 20; performance.now() < end;);
+      return Promise.reject(full);
+    },
+  };
+  const engine = openMemoryEngine();
+  const clock = { aheadMs: 0 };
+  const transfer = new Transfer({ engine, entry: undefined as never, takers: [taker], clock });
+  const records = ["n1", "n2", "n3", "n2"].map((setting) => ({ sd: 1, setting, value: "1" }));
+  await assertRejects(() => transfer.importRecords(records), SdError, "no room");
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert(begun >= 2);
 });
 
 Deno.test("a sweep says which records must stay when that has changed, and again after one that failed", async () => {
