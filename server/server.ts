@@ -188,8 +188,13 @@ export function startServer(options: ServerOptions): Server {
     await poolStopped;
     await Promise.all([reclaimer.stop(), janitor.stop(), watchdog.stop()]);
     // What came in is committed, and told to the clients that wait for it.
+    const commitBy = clock.awake() + STOP_COMMIT_MS;
     const commit = () =>
-      inTime(clock, STOP_COMMIT_MS, Promise.all([settlement.settled(), entry.settled()]));
+      inTime(
+        clock,
+        commitBy - clock.awake(),
+        Promise.all([settlement.settled(), entry.settled()]),
+      );
     if (!await commit()) log.warn("server", NOT_COMMITTED);
     await door.close();
     await commit();
