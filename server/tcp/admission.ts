@@ -69,13 +69,17 @@ export class Admission {
 
   /**
    * Judges the token of a further `hello`, of a connection that was let in. Throws `unauthorized`, late, for one
-   * that is not of this server: that is the end of the connection, as with its first.
+   * that is not of this server: that is the end of the connection, as with its first. If too many wait, it is
+   * cut at once, without an answer.
    */
-  async judgeAgain(token: unknown, address: string): Promise<void> {
+  async judgeAgain(
+    token: unknown,
+    { address, cut }: Pick<Newcomer, "address" | "cut">,
+  ): Promise<void> {
     try {
       this.#options.auth.check(token);
     } catch (error) {
-      await this.#guesses.late(address);
+      if (!await this.#guesses.late(address)) cut();
       throw error;
     }
   }

@@ -225,7 +225,7 @@ export class TcpDoor {
       version,
       maxInFlight: limits.maxInFlight,
       dismiss,
-      judge: (token) => this.#admission.judgeAgain(token, address),
+      judge: (token) => this.#admission.judgeAgain(token, newcomer),
       expectPings: (everyMs) => connection.expectPings(everyMs),
     });
     const mustSayHello = auth.isRequired && !ownWorkersOnly;

@@ -68,6 +68,9 @@ Deno.test("wrong tokens are answered late, few of one address at a time, and loc
   assertEquals((await honest.ask({ op: "square", n: 4 })).status, "queued");
   assertEquals((await honest.object()).result, 16);
   assertEquals([answered, closed], [0, 44]);
+  // A wrong guess of a client that was let in finds no room either.
+  await honest.sendObjects({ cmd: "hello", token: "a-wrong-token-of-this-length" });
+  assertEquals(await honest.line(), null);
   await server.stop();
   await Promise.all(ends);
   assertEquals([answered, closed], [16, 44]);
