@@ -1,4 +1,4 @@
-/** Tells the loss of a connection, which is expected at any time, from errors of our own. */
+/** The end of a connection, which is expected at any time, told apart from errors of our own. */
 
 interface BugLog {
   bug(room: string, error: unknown): void;
@@ -19,6 +19,15 @@ const LOSSES = [
   // Over TLS: an alert of the other side, or bytes that are no TLS.
   Deno.errors.InvalidData,
 ];
+
+/** Closes a connection that may be closed already: two sides can end it, and either may be first. */
+export function closeQuietly(conn: { close(): void }): void {
+  try {
+    conn.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
 
 /** Logs `error` unless it says that a connection is of no use any more. */
 export function logUnlessLost(error: unknown, log: BugLog): void {

@@ -116,14 +116,18 @@ export class OwnExecutable {
   }
 }
 
-/** What tells one file from another; `undefined` if there is none. */
+/** What tells one file from another; `undefined` if there is none that can be reached. */
 function identityOf(path: string): string | undefined {
   try {
     const { dev, ino, size, mtime } = Deno.statSync(path);
     // No file has the number of another one that is held open.
     return [dev, ino ?? mtime?.getTime(), size].join();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    const { NotADirectory, NotFound, PermissionDenied } = Deno.errors;
+    if (
+      error instanceof NotFound || error instanceof NotADirectory ||
+      error instanceof PermissionDenied
+    ) return undefined;
     throw error;
   }
 }

@@ -6,6 +6,7 @@
 
 import { LineSplitter } from "../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
+import { AwakeClock } from "./awake_clock.ts";
 import { isLostConnection } from "./lost_connection.ts";
 import { environmentFor } from "./sandbox_flags.ts";
 import { chunksOf, LineBudget, readOutput } from "./process_output.ts";
@@ -19,9 +20,7 @@ const LAST_WORDS_MS = 1000;
 
 /** How often a process is asked whether it is alive, in ms. */
 const ASK_MS = 1000;
-/** Longest time of the parent's own between two asks that counts, in ms: for the rest, the parent was stopped. */
-const MAX_ASK_MS = 2 * ASK_MS;
-/** A process that has been connected and does not answer for so many ms is frozen. A server waits less long. */
+/** A process that has been connected and does not answer for as long is frozen, in ms. A server waits less long. */
 const FROZEN_MS = 15_000;
 /** The same of a process that was never connected: it loads task files, and starts all its workers. */
 const FROZEN_AT_START_MS = 60_000;
@@ -53,7 +52,8 @@ export class PoolChild {
   readonly #asking: ReturnType<typeof setInterval>;
   /** What is written to its streams, by whatever runs in it. */
   readonly #raw = new LineBudget((line) => this.#listener.said(line, true));
-  #askedAt = 0;
+  /** A stop of the parent's own is no silence of the process. */
+  readonly #awake = new AwakeClock({ stepMs: 2 * ASK_MS });
   /** For how long it has not answered, in ms; `undefined` while it has. */
   #unanswered: number | undefined;
   readonly #frozenMs: number;
@@ -82,7 +82,6 @@ export class PoolChild {
     this.#frozenMs = frozenMs;
     this.#stdin = this.#process.stdin.getWriter();
     this.#say({ ...start, nonce: this.#nonce });
-    this.#askedAt = performance.now();
     this.#asking = setInterval(() => this.#ask(), ASK_MS);
     this.ended = this.#end();
   }
@@ -112,9 +111,7 @@ export class PoolChild {
   }
 
   #ask(): void {
-    const now = performance.now();
-    const passed = Math.min(now - this.#askedAt, MAX_ASK_MS);
-    this.#askedAt = now;
+    const passed = this.#awake.passed();
     if (this.#unanswered === undefined) {
       this.#unanswered = 0;
       return this.#say({ ask: true });

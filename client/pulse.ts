@@ -5,27 +5,26 @@
  * counts, so that one that was stopped does not blame the server.
  */
 
+import { AwakeClock } from "../cli/awake_clock.ts";
+
 export interface PulseOptions {
   /** How long the connection may be quiet before it is pinged, in ms. */
   readonly pingMs: number;
   /** Sends a ping. */
   readonly ping: () => void;
-  /** Nothing has come for so many ms. */
+  /** Nothing has come for `ms`. */
   readonly lost: (ms: number) => void;
 }
 
 /** Looks in each `pingMs`; a ping is late by one at most. */
 const LOOKS = 3;
-/** In so many `pingMs` an answer would have come. */
+/** A server is given up after this many `pingMs` of silence: an answer would have come. */
 const PATIENCE = 3;
-/** Time counts as at most so many looks: the rest the process was asleep, or busy. */
-const MOST_LOOKS = 2;
 
 export class Pulse {
   readonly #options: PulseOptions;
-  readonly #lookMs: number;
+  readonly #awake: AwakeClock;
   readonly #timer: ReturnType<typeof setInterval>;
-  #lookedAt = performance.now();
   /** How long nothing has come. */
   #silentMs = 0;
   /** How long ago the last ping was. */
@@ -34,8 +33,9 @@ export class Pulse {
   /** The first ping is sent at the first look, and tells the server that others will come. */
   constructor(options: PulseOptions) {
     this.#options = options;
-    this.#lookMs = options.pingMs / LOOKS;
-    this.#timer = setInterval(() => this.#look(), this.#lookMs);
+    const lookMs = options.pingMs / LOOKS;
+    this.#awake = new AwakeClock({ stepMs: 2 * lookMs });
+    this.#timer = setInterval(() => this.#look(), lookMs);
   }
 
   /** Something has come. */
@@ -49,9 +49,7 @@ export class Pulse {
 
   #look(): void {
     const { pingMs, ping, lost } = this.#options;
-    const now = performance.now();
-    const awakeMs = Math.min(now - this.#lookedAt, MOST_LOOKS * this.#lookMs);
-    this.#lookedAt = now;
+    const awakeMs = this.#awake.passed();
     this.#silentMs += awakeMs;
     this.#pingedMs += awakeMs;
     if (this.#silentMs >= PATIENCE * pingMs) return lost(this.#silentMs);

@@ -58,7 +58,7 @@ export class SteadyClock implements Clock {
     this.#source = source;
     this.#now = source.wall();
     this.#seenAt = source.monotonic();
-    this.#awake = new AwakeClock(() => source.monotonic());
+    this.#awake = new AwakeClock({ monotonic: () => source.monotonic() });
   }
 
   now(): number {

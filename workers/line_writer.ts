@@ -4,15 +4,11 @@
  */
 
 import { setImmediate } from "node:timers";
+import type { RecordSealer } from "../protocol/link_seal.ts";
 
 const FIRST_BYTES = 64 * 1024;
 
 const encoder = new TextEncoder();
-
-/** Makes what is written one piece with what came before it: `RecordSealer`. */
-export interface ByteSealer {
-  seal(bytes: Uint8Array): Uint8Array;
-}
 
 /** Where the bytes go: a `Deno.Conn`. */
 export interface ByteSink {
@@ -29,7 +25,7 @@ export class LineWriter {
   #writing: Promise<void> | undefined;
   #broken = false;
   /** Seals what is written from then on. */
-  sealer: ByteSealer | undefined;
+  sealer: RecordSealer | undefined;
 
   /** `failed` is told once when the socket takes no more; what is written after that is dropped. */
   constructor(to: ByteSink, failed: (error: unknown) => void) {

@@ -4,6 +4,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
+import { AwakeClock } from "../cli/awake_clock.ts";
 import { dial, type Wire } from "../cli/dial.ts";
 import { isLostConnection } from "../cli/lost_connection.ts";
 import { formatDuration } from "../protocol/duration.ts";
@@ -42,7 +43,7 @@ export interface LinkOptions {
   readonly order: (order: ServerOrder) => void;
   /** The leases that are held now. */
   readonly leases: () => number[];
-  /** A server that shows life, and then sends nothing for so many ms, is given up; absent: never. */
+  /** How long a server that shows life may send nothing before it is given up, in ms; absent: for ever. */
   readonly silentServerMs?: number | undefined;
 }
 
@@ -182,14 +183,12 @@ export class Link {
 
   /** Both sides write as often; an older server does not ask for it. */
   #showLife(everyMs: number): void {
-    let last = performance.now();
+    // A stop of this process is no silence of the server.
+    const awake = new AwakeClock({ stepMs: 2 * everyMs });
     this.#life = setInterval(() => {
       // What the server has not read yet is sign enough.
       if (this.writer.waiting === 0) this.writer.line(ALIVE);
-      const now = performance.now();
-      // For the rest, this process was stopped itself.
-      this.#silentMs += Math.min(now - last, 2 * everyMs);
-      last = now;
+      this.#silentMs += awake.passed();
       const { silentServerMs = Infinity } = this.#options;
       if (this.#silentMs > silentServerMs) void this.#leaveSilent(silentServerMs);
     }, everyMs);
@@ -280,7 +279,7 @@ function parsed(line: string): unknown {
   }
 }
 
-/** By the third letter of its name alone: an order is a `cancel` or a `lost`. */
+/** By the third letter of the first member's name alone: that of `lease` is an `a`, and of no order. */
 function isLeasedTask(line: Line): line is string {
   return line !== null && line.charCodeAt(LETTER_AT) === LETTER_A;
 }

@@ -12,7 +12,7 @@ import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { LineHandler } from "./line_handler.ts";
-import { logUnlessLost } from "../../cli/lost_connection.ts";
+import { closeQuietly, logUnlessLost } from "../../cli/lost_connection.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Swept } from "./sweeper.ts";
 
@@ -62,8 +62,8 @@ export class Connection implements Swept {
   #onForged: (error: SealError) => void = () => {};
   /** Waits for bytes of the client: only then is time running against it. */
   #isReading = false;
-  /** When something last came. */
-  #heardAt: number;
+  /** When it began to wait for what comes next: before that, the client could not be heard. */
+  #readingSince: number;
   /** How often the client means to ping; 0 where it has not said so, and may be silent for ever. */
   #pingEveryMs = 0;
   /** When the line began that has not ended; 0 while there is none. */
@@ -78,7 +78,7 @@ export class Connection implements Swept {
     this.#splitter = new LineSplitter(options.maxFirstLineBytes);
     this.#splitter.keepsSpoiled = true;
     this.#openedAt = options.clock.now;
-    this.#heardAt = options.clock.now;
+    this.#readingSince = options.clock.now;
   }
 
   get unread(): number {
@@ -157,7 +157,7 @@ export class Connection implements Swept {
     if (isOver(outbox.stalledSince, limits.writeStallMs)) return this.cut();
     if (isOver(this.#dismissedAt, limits.lingerMs)) return this.cut();
     if (this.#hungUp || !this.#isReading) return;
-    if (this.#pingEveryMs > 0 && now - this.#heardAt > MISSED_PINGS * this.#pingEveryMs) {
+    if (this.#pingEveryMs > 0 && now - this.#readingSince > MISSED_PINGS * this.#pingEveryMs) {
       return this.cut();
     }
     if (this.#isFirst && isOver(this.#openedAt, firstLineMs)) {
@@ -178,9 +178,9 @@ export class Connection implements Swept {
     let buffer = new Uint8Array(FIRST_READ_BYTES);
     while (!this.#hungUp) {
       this.#isReading = true;
+      this.#readingSince = clock.now;
       const count = await conn.read(buffer);
       this.#isReading = false;
-      this.#heardAt = clock.now;
       if (this.#hungUp) return;
       // The bytes are copied where a line needs them longer than this.
       const lines = this.#cutLines(count === null ? null : buffer.subarray(0, count));
@@ -260,14 +260,5 @@ export class Connection implements Swept {
     const buffer = new Uint8Array(READ_BYTES);
     // Ended by the client, or by the sweeper.
     while (await conn.read(buffer) !== null);
-  }
-}
-
-function closeQuietly(conn: Wire): void {
-  try {
-    conn.close();
-  } catch (error) {
-    // Closed already, by the other of the two that may end it.
-    if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
 }

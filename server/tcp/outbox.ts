@@ -4,6 +4,7 @@
  */
 
 import type { Wire } from "../../cli/wire.ts";
+import type { RecordSealer } from "../../protocol/link_seal.ts";
 import type { Log } from "../log.ts";
 import type { Flushable, FlushTurns } from "./flush_turns.ts";
 import { logUnlessLost } from "../../cli/lost_connection.ts";
@@ -12,11 +13,6 @@ import { logUnlessLost } from "../../cli/lost_connection.ts";
 const HIGH_WATER_CHARS = 4 * 1024 * 1024;
 
 const encoder = new TextEncoder();
-
-/** Makes what is written one piece with what came before it: `RecordSealer`. */
-interface ByteSealer {
-  seal(bytes: Uint8Array): Uint8Array;
-}
 
 export interface OutboxOptions {
   readonly turns: FlushTurns;
@@ -46,7 +42,7 @@ export class Outbox implements Flushable {
   /** In which queue of the turns it stands. */
   #queued: "urgent" | "calm" | undefined;
   #closed = false;
-  #sealer: ByteSealer | undefined;
+  #sealer: RecordSealer | undefined;
 
   constructor(conn: Wire, { turns, onLost, maxUnreadBytes, clock, log }: OutboxOptions) {
     this.#conn = conn;
@@ -63,7 +59,7 @@ export class Outbox implements Flushable {
   }
 
   /** What is pushed from now on goes out under this seal, where there is one; what was pushed before does not. */
-  seal(sealer: ByteSealer | undefined): void {
+  seal(sealer: RecordSealer | undefined): void {
     this.flush();
     this.#sealer = sealer;
   }

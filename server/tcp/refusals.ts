@@ -7,7 +7,7 @@ import type { Wire } from "../../cli/wire.ts";
 import type { SdError } from "../../protocol/errors.ts";
 import { MAX_REFUSALS_AT_A_TIME } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { logUnlessLost } from "../../cli/lost_connection.ts";
+import { closeQuietly, logUnlessLost } from "../../cli/lost_connection.ts";
 import { errorLine } from "./replies.ts";
 
 /** What speaks to the client at the other end of a connection; nothing if it cannot be spoken to. */
@@ -61,14 +61,5 @@ export class Refusals {
       logUnlessLost(error, this.#log);
     }
     closeQuietly(wire ?? conn);
-  }
-}
-
-function closeQuietly(conn: { close(): void }): void {
-  try {
-    conn.close();
-  } catch (error) {
-    // Closed already, by whoever came first.
-    if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
 }

@@ -4,6 +4,7 @@
  * is never cut off for a pause of the server's own.
  */
 
+import { AwakeClock } from "../../cli/awake_clock.ts";
 import type { ServerLimits } from "../limits.ts";
 
 /** A connection as the sweeper sees it. */
@@ -16,20 +17,18 @@ export interface Swept {
   cut(): void;
 }
 
-/** Elapsed time counts as at most so many periods: the rest the process was asleep, or busy. */
-const MOST_PERIODS = 2;
-
 export class Sweeper {
   readonly #limits: ServerLimits;
   readonly #connections: Iterable<Swept>;
   /** Milliseconds; never 0, which stands for "not at all" with those who keep times of it. */
   #now = 1;
-  #last = 0;
+  readonly #awake: AwakeClock;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(connections: Iterable<Swept>, limits: ServerLimits) {
     this.#connections = connections;
     this.#limits = limits;
+    this.#awake = new AwakeClock({ stepMs: 2 * limits.sweepMs });
   }
 
   /** The coarse clock: right to within one period. */
@@ -39,7 +38,7 @@ export class Sweeper {
 
   start(): void {
     if (this.#timer !== undefined) return;
-    this.#last = performance.now();
+    this.#awake.passed();
     this.#timer = setInterval(() => this.#sweep(), this.#limits.sweepMs);
   }
 
@@ -49,10 +48,8 @@ export class Sweeper {
   }
 
   #sweep(): void {
-    const { sweepMs, maxUnreadInAllBytes } = this.#limits;
-    const time = performance.now();
-    this.#now += Math.min(time - this.#last, MOST_PERIODS * sweepMs);
-    this.#last = time;
+    const { maxUnreadInAllBytes } = this.#limits;
+    this.#now += this.#awake.passed();
     let unread = 0;
     for (const connection of this.#connections) {
       connection.sweep();

@@ -14,7 +14,7 @@ import type { Wire } from "../../cli/wire.ts";
 import type { TlsFiles } from "../config.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
-import { logUnlessLost } from "../../cli/lost_connection.ts";
+import { closeQuietly, logUnlessLost } from "../../cli/lost_connection.ts";
 import type { Swept } from "./sweeper.ts";
 
 const LOOPBACK = "127.0.0.1";
@@ -200,14 +200,5 @@ async function acceptOwn(listener: Deno.TlsListener, leg: Deno.TcpConn): Promise
     const inner = await listener.accept();
     if (inner.remoteAddr.port === leg.localAddr.port) return inner;
     inner.close();
-  }
-}
-
-function closeQuietly(conn: { close(): void }): void {
-  try {
-    conn.close();
-  } catch (error) {
-    // Closed already, by the other of the two that may end it.
-    if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
 }
