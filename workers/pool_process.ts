@@ -19,6 +19,7 @@ import {
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
+import { raiseDiskWall } from "./disk_wall.ts";
 import { isExpected, Link } from "./link.ts";
 import { LoadFault } from "./load_fault.ts";
 import { ParentPipe } from "./parent_pipe.ts";
@@ -28,6 +29,9 @@ import type { ResultSink } from "./result_intake.ts";
 
 const FORGED_OUT = "something in this process has written to its work link: that is task code";
 const FORGED_IN = "something in this process has read from its work link: that is task code";
+
+const NO_WALL =
+  "the executable cannot keep task code from importing JSON and JavaScript files of this machine";
 
 /** A link that has lasted so long was a good one: its server is looked for at once. */
 const GOOD_MS = 1000;
@@ -50,8 +54,10 @@ export async function runPoolProcess(): Promise<number> {
   const parent = new ParentPipe();
   const start = await parent.readStart();
   if (!start) return EXIT.usage;
+  const process = new PoolProcess(start, parent);
+  process.shutIn();
   await giveUpPermissions(start.permissions);
-  return await new PoolProcess(start, parent).run();
+  return await process.run();
 }
 
 class PoolProcess implements PoolListener, ResultSink {
@@ -86,6 +92,13 @@ class PoolProcess implements PoolListener, ResultSink {
       sink: this,
       listener: this,
     });
+  }
+
+  /** Takes from this process what its task code must not read; see `raiseDiskWall`. */
+  shutIn(): void {
+    const { permissions, single } = this.#start;
+    const missing = raiseDiskWall(this.#library.readable, permissions);
+    if (missing !== undefined && !single) this.strayed(`${NO_WALL}: ${missing}`);
   }
 
   async run(): Promise<number> {

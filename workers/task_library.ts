@@ -89,6 +89,11 @@ export class TaskLibrary {
     return tellable([...this.#specs.values()]);
   }
 
+  /** The files that task code is made of. */
+  get readable(): string[] {
+    return this.#sources.flatMap(({ readable }) => readable);
+  }
+
   /** The ops whose runs have a process each. */
   get single(): SingleOp[] {
     return [...this.#singles.values()];
@@ -115,7 +120,7 @@ export class TaskLibrary {
 
   /** A worker that has loaded nothing yet, and may do what `profile` says. Throws a `LoadFault`. */
   newWorker(profile: Profile): Worker {
-    const files = this.#sources.flatMap(({ readable }) => readable);
+    const files = this.readable;
     const hosts = this.#sources.flatMap(({ hosts }) => hosts);
     try {
       return new Worker(new URL("./worker.ts", import.meta.url), {

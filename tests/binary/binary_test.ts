@@ -153,6 +153,9 @@ const MODULES: Record<string, string> = {
     export const triple = ({ n }) => times(n, data.three);
     export const sum = ({ text }) => createHash("sha256").update(text).digest("hex").slice(0, 8);
     export const peek = () => Deno.readTextFileSync("/etc/hostname");
+    export const pull = async ({ path }) => (await import(path)).default;
+    export const pull_alone = (args) => pull(args);
+    pull_alone.options = { isolate: "process" };
   `,
   "lib/times.js": "export const times = (n, by) => n * by;",
   "data.json": '{"three":3}',
@@ -185,6 +188,18 @@ Deno.test({
       "ba7816bf\n",
     );
     assertMatch((await sd.run(["submit", '{"op":"peek"}'], env)).stderr, /Requires read access/);
+    // For an import of these the runtime asks no permission.
+    Deno.writeTextFileSync(`${sd.folder}/secret.json`, '{"secret":1}');
+    Deno.writeTextFileSync(`${sd.folder}/secret.js`, "export default 1;");
+    for (const op of Deno.build.os === "linux" ? ["pull", "pull_alone"] : []) {
+      const pull = (path: string) => sd.run(["submit", JSON.stringify({ op, path })], env);
+      assertEquals((await pull(`${sd.folder}/data.json`)).stdout, '{"three":3}\n');
+      for (const name of ["secret.json", "secret.js"]) {
+        const { code, stderr } = await pull(`${sd.folder}/${name}`);
+        assertEquals(code, 1, `${op} has read ${name}`);
+        assertMatch(stderr, /PermissionDenied|Permission denied/);
+      }
+    }
     child.kill("SIGTERM");
     assertEquals((await child.status).code, 0);
     await talk;
