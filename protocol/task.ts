@@ -235,6 +235,8 @@ export interface PoolView {
   held: number;
   /** Of which ops; those with most first, at most 100. */
   ops: { op: string; held: number }[];
+  /** It runs one task of an op with `isolate: "process"`, and ends with it: none of the server's workers. */
+  single?: true;
 }
 
 /** What `stats` answers. */

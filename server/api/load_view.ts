@@ -22,16 +22,24 @@ interface Pool {
   readonly pid: number;
   readonly workers: number;
   readonly held: number;
+  readonly isSingle: boolean;
   heldOps(): ReadonlyMap<string, number>;
 }
 
 export function poolViews(pools: readonly Pool[]): PoolView[] {
   // The dispatcher turns them round; whoever looks twice is to find each where it was.
-  const byPid = pools.toSorted((a, b) => a.pid - b.pid).slice(0, MAX_STATS_ROWS);
+  const shown = pools.filter(({ isSingle, held }) => !isSingle || held > 0);
+  const byPid = shown.toSorted((a, b) => a.pid - b.pid).slice(0, MAX_STATS_ROWS);
   return byPid.map((pool) => {
-    const { pid, workers, held } = pool;
+    const { pid, workers, held, isSingle } = pool;
     const ops = [...pool.heldOps()].map(([op, held]) => ({ op, held }));
     ops.sort((a, b) => b.held - a.held || (a.op < b.op ? -1 : 1));
-    return { pid, workers, held, ops: ops.slice(0, MAX_STATS_ROWS) };
+    return {
+      pid,
+      workers,
+      held,
+      ops: ops.slice(0, MAX_STATS_ROWS),
+      ...(isSingle && { single: true as const }),
+    };
   });
 }

@@ -42,6 +42,7 @@ export interface Dispatch {
     readonly ops: ReadonlySet<string>;
     readonly pid: number;
     readonly workers: number;
+    readonly isSingle: boolean;
     readonly held: number;
     heldOps(): ReadonlyMap<string, number>;
     readonly room: number;
@@ -244,6 +245,8 @@ export class TaskApi {
     const { engine, dispatch, metrics, clock, version, protocol, pauses } = this.#options;
     const { tasks, ops } = await engine.stats();
     const { runners } = dispatch;
+    // Processes for single runs come and go beside the workers, and one of them only waits.
+    const pools = runners.filter(({ isSingle }) => !isSingle);
     return {
       version,
       protocol,
@@ -255,8 +258,8 @@ export class TaskApi {
       totals: { submitted: metrics.submitted, finished: metrics.finished },
       paused: pauses.list,
       workers: {
-        pools: runners.length,
-        workers: runners.reduce((sum, runner) => sum + runner.workers, 0),
+        pools: pools.length,
+        workers: pools.reduce((sum, runner) => sum + runner.workers, 0),
         running: runners.reduce((sum, runner) => sum + runner.held, 0),
       },
       ops: opLoads(ops, clock.aheadMs),

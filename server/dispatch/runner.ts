@@ -22,6 +22,8 @@ export interface Runner {
   readonly pool: string | undefined;
   readonly pid: number;
   readonly workers: number;
+  /** It is a process for a single run, and no pool of workers. */
+  readonly isSingle: boolean;
   /** Whether tasks may be given to it at all: it is not about to end, and it answers. */
   readonly accepts: boolean;
   /** How many more tasks it will take now. */

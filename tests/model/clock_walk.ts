@@ -63,6 +63,7 @@ class WalkRunner implements Runner {
   readonly pool = undefined;
   readonly pid = 1;
   readonly workers = 4;
+  readonly isSingle = false;
   readonly tasks = new Map<number, { readonly id: string; readonly until: number }>();
   isFrozen = false;
 

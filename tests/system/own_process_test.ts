@@ -94,6 +94,29 @@ Deno.test("each run has a process of its own, and sees nothing of the one before
   assertEquals([who.isolate, who.workers], ["process", 2]);
 });
 
+Deno.test("a process for a single run is no worker of the server, neither while it waits nor while it runs", async () => {
+  using folder = new TaskFolder({ "tasks.js": TASKS });
+  await using server = await serve(folder);
+  using client = await RawClient.connect(server.address);
+  await client.ask({ op: "who" });
+  await client.object();
+  // Another one waits by now, or soon.
+  let idle = await client.ask({ cmd: "stats" });
+  // This client, the pool, and the one that waits.
+  for (; idle.connections < 3; idle = await client.ask({ cmd: "stats" })) await delay(20);
+  assertEquals(idle.workers, { pools: 1, workers: 2, running: 0 });
+  assertEquals(idle.pools.length, 1);
+  const { task_id } = await client.ask({ op: "pid_and_wait" });
+  const pid = await pidLogged(client, { task_id });
+  const busy = await client.ask({ cmd: "stats" });
+  assertEquals(busy.workers, { pools: 1, workers: 2, running: 1 });
+  const ops = [{ op: "pid_and_wait", held: 1 }];
+  assertEquals(busy.pools.filter(({ single }: { single?: true }) => single), [
+    { pid, workers: 1, held: 1, ops, single: true },
+  ]);
+  await client.ask({ cmd: "cancel", task_id });
+});
+
 Deno.test("such a run has its log, progress, attempts, permissions, checks and results of others", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder, "--allow-env=LANG");

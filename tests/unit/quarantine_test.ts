@@ -16,6 +16,7 @@ class StillRunner implements Runner {
   readonly pool = undefined;
   readonly pid = 1;
   readonly workers = 1;
+  readonly isSingle = false;
   room = 1;
   accepts = true;
 

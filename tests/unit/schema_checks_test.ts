@@ -17,6 +17,7 @@ class AskedRunner implements Runner {
   readonly pool = undefined;
   readonly pid = 1;
   readonly workers = 1;
+  readonly isSingle = false;
   readonly accepts = true;
   readonly room = 0;
   readonly held = 0;
