@@ -7,6 +7,7 @@ import { selfCommand } from "../../cli/self_command.ts";
 import { type Client, connect } from "../../client/mod.ts";
 import { ManyStage } from "../many_stage.ts";
 import { needing } from "../needs.ts";
+import { OwnCache } from "../own_cache.ts";
 import { hasPython } from "../pty_process.ts";
 import { SdServe } from "../sd_process.ts";
 import { TestServer } from "../test_server.ts";
@@ -23,11 +24,15 @@ interface Ended {
 }
 
 /** Runs `sd args` in a shell, with `redirect` behind it. */
-async function sh(args: readonly string[], redirect: string, before = ""): Promise<Ended> {
+async function sh(
+  args: readonly string[],
+  redirect: string,
+  { before = "", env = {} }: { before?: string; env?: Record<string, string> } = {},
+): Promise<Ended> {
   const self = selfCommand(args);
   const command = new Deno.Command("sh", {
     args: ["-c", `${before} exec "$0" "$@" ${redirect}`, self.path, ...self.args],
-    env: { NO_COLOR: "1", LC_ALL: "C", XDG_CONFIG_HOME: "/nowhere" },
+    env: { NO_COLOR: "1", LC_ALL: "C", XDG_CONFIG_HOME: "/nowhere", ...env },
     stdin: "null",
   });
   const { code, stdout, stderr } = await deadline(command.output(), PATIENCE_MS);
@@ -106,6 +111,7 @@ Deno.test("results that find no room are printed by --resume, each once, all lin
   const long = "x".repeat(200);
   const lines = Array.from({ length: 2000 }, (_, i) => `{"op":"echo","data":"${i}${long}"}`);
   await using stage = await ManyStage.open(server.address, { lines });
+  using cache = new OwnCache();
   // No file grows beyond 64 KiB, as if its disk were full.
   const self = selfCommand(["submit", "--server", stage.server, "--file", stage.file]);
   const limited = await new Deno.Command("sh", {
@@ -115,7 +121,7 @@ Deno.test("results that find no room are printed by --resume, each once, all lin
       self.path,
       ...self.args,
     ],
-    env: { NO_COLOR: "1", RESULTS: stage.results },
+    env: { ...cache.env, NO_COLOR: "1", RESULTS: stage.results },
     stdin: "null",
   }).output();
   const stderr = new TextDecoder().decode(limited.stderr);
@@ -153,7 +159,9 @@ Deno.test(onFull("a backup that finds no room leaves no file"), async () => {
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
   try {
     const args = ["backup", serverFlag(server), `${folder}/copy.db`];
-    const { code, stderr } = await sh(args, "", `trap "" XFSZ; ulimit -f 4;`);
+    using cache = new OwnCache();
+    const before = `trap "" XFSZ; ulimit -f 4;`;
+    const { code, stderr } = await sh(args, "", { before, env: cache.env });
     assertEquals(code, 74, stderr);
     assertStringIncludes(stderr, "cannot write");
     assertEquals([...Deno.readDirSync(folder)], []);

@@ -5,6 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { faultOf } from "../../server/engine/sqlite/sqlite_fault.ts";
 import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
 import type { StoredTask, SweepRequest, Swept } from "../../server/engine/sqlite/store_message.ts";
+import { OwnCache } from "../own_cache.ts";
 import {
   allOrds,
   completed,
@@ -201,8 +202,10 @@ Deno.test({
       // No file may grow beyond 2 MiB, until this process lifts that.
       const run = `trap '' XFSZ; ulimit -S -f 4096; exec "$0" run --quiet --config "$1" ` +
         `--allow-read --allow-write --allow-env --allow-run --no-prompt "$2" "$3"`;
+      using cache = new OwnCache();
       const { code, stdout, stderr } = await new Deno.Command("sh", {
         args: ["-c", run, Deno.execPath(), config, script, path],
+        env: cache.env,
       }).output();
       const text = new TextDecoder();
       assertEquals(code, 0, text.decode(stderr));
