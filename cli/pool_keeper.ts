@@ -46,7 +46,7 @@ export interface PoolKeeperOptions {
   readonly onEvent?: (event: PoolEvent) => void;
   /** A line for the operator; `isRaw`: whatever runs in the process has written it. */
   readonly onTalk?: (pid: number, line: string, isRaw: boolean) => void;
-  /** A process that has been connected, and does not answer for so many ms, is killed and replaced. */
+  /** How long a process that has been connected may leave an ask unanswered before it is replaced, in ms. */
   readonly frozenMs?: number | undefined;
 }
 

@@ -1,16 +1,15 @@
 /**
- * What another process writes, as lines that its reader can show: no control characters pass as they are (that is
- * for what shows them), no line is endless, and so many a second and no more. All of it is read, so that the
- * writer never waits.
+ * What another process writes, as lines: none is endless, and their number in a second is bounded. A line may hold
+ * any character, and its reader escapes what it shows. All of it is read, so that the writer never waits.
  */
 
 import { cutText } from "../protocol/errors.ts";
 
 /** Characters of a line; what is beyond is left out. */
 const MAX_LINE_CHARS = 1000;
-/** So many lines may come at once, */
+/** Lines that may come at once, */
 const BURST = 50;
-/** and so many a second. */
+/** and lines for each ms after that. */
 const PER_MS = 10 / 1000;
 
 /** What a stream brings, to its end or until its reader is cancelled. */
@@ -40,7 +39,7 @@ export async function readOutput(
   budget.close();
 }
 
-/** Hands on as many lines as may be, with how many were left out. */
+/** Hands on the lines that are within the bounds, and how many were left out. */
 export class LineBudget {
   readonly #tell: (line: string) => void;
   #lines = BURST;

@@ -1,6 +1,6 @@
 /**
  * Keeps processes for ops that ask for one of their own for each run: one that waits for a task, already connected, and
- * those that run one, up to so many as there are workers. Each takes one task and ends with it. The processes of the pool
+ * those that run one, up to one for each worker. Each takes one task and ends with it. The processes of the pool
  * cannot start them, since they give up that right before any task code is there; so it is done here, beside
  * `PoolKeeper`.
  */

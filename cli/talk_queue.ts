@@ -105,7 +105,7 @@ export class TalkQueue {
     return this.#waiting.splice(0, count);
   }
 
-  /** `undefined`: all of it; a number: the rest after so many bytes could not be written. */
+  /** `undefined`: all of it was written; a number: the bytes that were, and the rest could not be. */
   async #write(bytes: Uint8Array): Promise<number | undefined> {
     for (let at = 0; at < bytes.length;) {
       try {

@@ -15,7 +15,7 @@ const MAX_FILES = 10_000;
 /** Text beyond this is data: not looked into, and changed when its size or time is. */
 const MAX_SOURCE_BYTES = 32 * 1024 * 1024;
 const VERSION_CHARS = 12;
-/** A line of the log names so many files at most. */
+/** Most files that a line of the log names. */
 const MAX_TOLD = 10;
 
 export interface TaskSource {

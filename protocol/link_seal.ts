@@ -132,7 +132,7 @@ export class RecordOpener {
   readonly #number = new RecordNumber();
   #rest: Uint8Array[] = [];
   #restBytes = 0;
-  /** Bytes that the record at hand has, its head included; 0 while its head is not there. */
+  /** Bytes of the record that has begun, its head included; 0 while its head is not there. */
   #needed = 0;
   #broken: SealError | undefined;
 

@@ -74,7 +74,7 @@ export type ParentOrder =
 export type PoolNews =
   /** Connected: the server hands it tasks from now on. */
   | { nonce: string; ready: true; single: SingleOp[] }
-  /** It has been given its only task, which may run for so many ms. */
+  /** It has been given its only task; `taken` is its time limit in ms. */
   | { nonce: string; taken: number }
   /** This process ends soon, for the reason that is told; start another now. */
   | { nonce: string; retiring: string }

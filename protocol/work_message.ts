@@ -50,7 +50,7 @@ export interface WorkHello {
 export interface WorkWelcome {
   work: "ok";
   lease_ms: number;
-  /** Both sides write `alive` every so many ms, the worker process where this is there. */
+  /** Time between two `alive` of either side, in ms; absent: the worker process writes none. */
   alive_ms?: number;
 }
 

@@ -40,7 +40,7 @@ async function compile(output: string, target: readonly string[]): Promise<void>
       ...ENTRY_PERMISSIONS,
       ...TASK_PERMISSIONS,
       HEAP_FLAG,
-      // It would be read as code from the shared temporary folder, whoever has put it there.
+      // It would be read as code from the shared temporary folder, where any user can put it.
       "--no-code-cache",
       ...COMPILE_INCLUDES.flatMap((path) => ["--include", path]),
       ...target,

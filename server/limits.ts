@@ -33,11 +33,11 @@ export interface ServerLimits {
   readonly writeStallMs: number;
   /** For a client to take the reason, before a connection that it was refused is closed. */
   readonly lingerMs: number;
-  /** A worker process that has sent nothing for so long is given no more tasks. */
+  /** Silence of a worker process after which it is given no more tasks. */
   readonly quietLinkMs: number;
-  /** Its connection is cut, and its tasks run elsewhere. */
+  /** Silence after which its connection is cut, and its tasks run elsewhere. */
   readonly silentLinkMs: number;
-  /** How often the deadlines are looked at: each may be late by so much. Worker processes show life as often. */
+  /** Time between two looks at the deadlines, and how late each may be. Worker processes show life as often. */
   readonly sweepMs: number;
 }
 

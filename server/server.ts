@@ -54,7 +54,7 @@ const LEASE_MS = 30_000;
 const STOP_BEGIN_MS = 5000;
 /** How often a stopping server looks whether its tasks have finished. */
 const STOP_LOOK_MS = 10;
-/** A line of the log names so many suspects at most. */
+/** Most suspects that a line of the log names. */
 const MAX_SUSPECTS = 10;
 /** Longest wait for the last commits of a server that stops, in ms. A full disk may stay full for hours. */
 const STOP_COMMIT_MS = 3000;

@@ -37,7 +37,10 @@ export function logText(values: readonly unknown[], from = 0): string {
   return cutText(text);
 }
 
-/** `text` as long as an entry may be, or `most`. What is cut ends in `…`, and never within a pair of surrogates. */
+/**
+ * `text` as long as an entry may be, or `most`. What is cut ends in `…`, and never within a pair of surrogates. Not
+ * `cutText` of `protocol/errors.ts`: task code may have changed what that calls.
+ */
 export function cutText(text: string, most = MAX_LOG_ENTRY_CHARS): string {
   if (text.length <= most) return text;
   const next = charCodeAt(text, most - 1);

@@ -35,7 +35,7 @@ const NO_WALL =
 
 /** A link that has lasted so long was a good one: its server is looked for at once. */
 const GOOD_MS = 1000;
-/** A server that sends nothing for so many ms is given up: a firewall that forgot, a machine that is gone. */
+/** Silence of a server after which it is given up, in ms: a firewall that forgot, a machine that is gone. */
 const SILENT_SERVER_MS = 45_000;
 /** When one task must be killed, the others have so long to finish. */
 const RETIRE_DRAIN_MS = 500;

@@ -1,15 +1,15 @@
 /**
  * What task code prints while no task runs: when its file is loaded, or from something that a task has left. It
- * belongs to nobody's log, and goes to the stderr of the process, so much of it and no more.
+ * belongs to no task's log, and goes to the parent of the process, within bounds.
  */
 
 import { cutText } from "./log_text.ts";
 import { min, now } from "./primordials.ts";
 
 const MAX_CHARS = 1000;
-/** A worker may print so many at once, */
+/** Texts that a worker may print at once, */
 const BURST = 20;
-/** and so many a second. */
+/** and texts for each ms after that. */
 const PER_MS = 10 / 1000;
 
 /** A printer that hands on to `report` as much as may be, and how much it left out. */

@@ -107,7 +107,7 @@ export class Journal {
       syncStdout();
     } catch (error) {
       // Which results are on disk is not known: another run prints all of them.
-      this.#write({ at: Date.now(), untold: true });
+      this.#write({ at: Date.now(), unsure: true });
       this.#file.close();
       throw error;
     }

@@ -6,7 +6,7 @@
  *     {"at":1763990000000,"sent":512}                 lines up to 512 may be sent from here on
  *     {"at":…,"told":"1-200,203","failed":1,"out":{…}}  their results are about to be printed
  *     {"at":…,"settled":true}                         all that was told has been printed
- *     {"at":…,"untold":true}                          none of what was told is sure to be on disk
+ *     {"at":…,"unsure":true}                          none of what was told is sure to be on disk
  *
  * What follows a line shows that it was acted on: only the last `told` of a journal is uncertain. A change
  * of what stands here needs another `version`; an unknown one is refused.
@@ -52,7 +52,7 @@ export interface Told {
 /** A line behind the head. `of`: from here on it is a run of this, since somebody said so. */
 export type Entry =
   & { at: number }
-  & (Told | { sent: number } | { settled: true } | { untold: true } | { of: RunOf });
+  & (Told | { sent: number } | { settled: true } | { unsure: true } | { of: RunOf });
 
 export interface Past {
   head: Head;
@@ -112,7 +112,7 @@ function take(past: Past, text: string): boolean {
     finish(past);
     if (told && "told" in entry) past.uncertain = entry;
     else if ("sent" in entry) past.sent = entry.sent;
-    else if ("untold" in entry) Object.assign(past, { finished: new LineSet(), failed: 0 });
+    else if ("unsure" in entry) Object.assign(past, { finished: new LineSet(), failed: 0 });
     else if ("of" in entry) Object.assign(past.head, entry.of);
     past.lastAt = entry.at;
     return true;

@@ -20,9 +20,9 @@ export interface KnownOp {
 
 /** How long an op is known after its last pool has left, in ms. */
 const KEPT_MS = 3_600_000;
-/** So many ops without a pool are kept as long; of more, those that have been without one the longest go sooner. */
+/** Ops without a pool that are kept for all of `KEPT_MS`; of more, those without one the longest go sooner, */
 export const MAX_LEFT_OPS = 1000;
-/** But not before so many ms: the workers may only be restarting. */
+/** but not before this, in ms: the workers may only be restarting. */
 const RESTART_MS = 60_000;
 /** Between two looks at what can be forgotten, in ms. */
 const LOOK_MS = 10_000;

@@ -1,4 +1,4 @@
-/** Pages of the tasks at hand: the same for every engine. */
+/** Pages of the tasks in memory: the same for every engine. */
 
 import type { Listed, ListRequest } from "./engine.ts";
 import { readCursor } from "./list_cursor.ts";

@@ -117,7 +117,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.state.status === "queued" && !this.isElsewhere && !this.isParked;
   }
 
-  /** It waits on disk, or does not exist any more: whatever lies of it in a queue here means nothing. */
+  /** It waits on disk, or does not exist any more: its entries in queues here are passed over. */
   get isElsewhere(): boolean {
     return this.isSpilled || this.isGone;
   }

@@ -19,9 +19,9 @@ const NO_ROOM: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "E
 const NO_ROOM_TEXT = /os error (?:12|23|24|55|105)\b/;
 /** Without room: long enough for a file descriptor to come free. */
 const ACCEPT_RETRY_MS = 50;
-/** So many failures without a pause, whatever they are, are not those of connections. */
+/** Failures in a row, of any kind, after which there is a pause: they are hardly those of connections. */
 const MOST_AT_ONCE = 1000;
-/** A failure with a pause is logged at first, and then once in so many, every half minute. */
+/** Pauses in a row of which the first alone is logged: half a minute. */
 const FAILURES_A_WARNING = 600;
 
 export class Acceptor {

@@ -53,7 +53,7 @@ export interface PauseRequest {
   readonly cronId?: string;
 }
 
-/** `now` is the time that a `since` of so many ms counts back from, `aheadMs` how far it is ahead of the wall clock. */
+/** A `since` in ms counts back from `now`, which is `aheadMs` ahead of the wall clock. */
 export function readListRequest(
   message: JsonObject,
   { now, aheadMs }: { readonly now: number; readonly aheadMs: number },

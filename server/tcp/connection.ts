@@ -20,10 +20,10 @@ const NEWLINE = 10;
 /** Until a client has once sent as much at a time: most never do, and there may be thousands. */
 const FIRST_READ_BYTES = 4 * 1024;
 const READ_BYTES = 64 * 1024;
-/** In so many bytes a worker process has told who it is. */
+/** Bytes of a first line in which a worker process has named itself. */
 const HEAD_BYTES = 1024;
 
-/** A client that has missed so many of its own pings is gone. */
+/** A client that has missed this many of its own pings is gone. */
 const MISSED_PINGS = 3;
 
 export interface ConnectionOptions {

@@ -30,7 +30,7 @@ import { Sweeper, type Swept } from "./sweeper.ts";
 import { TlsFront } from "./tls_front.ts";
 import type { LinkListener, WorkLink } from "./work_link.ts";
 
-/** A TLS connection that could not be taken is logged at first, and then once in so many. */
+/** TLS connections that could not be taken, of which the first alone is logged. */
 const FAILURES_A_WARNING = 600;
 
 export interface TcpDoorOptions {

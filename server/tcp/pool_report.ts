@@ -1,7 +1,7 @@
 /**
- * Reads what a worker process reports, every line but results, and what that means for a task. A line that is no report of this release is a
- * fault of the process, or of something between: `bad_request` with what was wrong. A message with other
- * members is one of a later release, and is passed over.
+ * Reads what a worker process reports, every line but results, and says what that means for a task. A line that is no
+ * report is a fault of the process, or of something between: `bad_request` with what was wrong. An object with other
+ * members is a report of a later release, and is passed over.
  */
 
 import { FAILURE_CODES, SdError } from "../../protocol/errors.ts";

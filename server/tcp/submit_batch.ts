@@ -121,7 +121,7 @@ export class SubmitBatch implements Waiter {
     let text = "";
     let settled = 0;
     let isDelayed = false;
-    const untold = new Untold();
+    const withheld = new Withheld();
     for (let i = 0; i < enqueued.length; i++) {
       const kept = enqueued[i]!;
       const task = this.#tasks[i]!;
@@ -137,13 +137,13 @@ export class SubmitBatch implements Waiter {
         // It ended before or with this submit, is another task or none: no news will come for it.
         // Unless it did in between, by a retry: then its news are not those of this submit.
         const wait = this.#waits[i];
-        if (!wait || !this.#owner.api.events.unwaitForNew(task, wait)) untold.add(task.id, ref);
+        if (!wait || !this.#owner.api.events.unwaitForNew(task, wait)) withheld.add(task.id, ref);
         if (kept.finished) text += finalLine(kept.finished, ref);
         settled++;
       }
     }
     this.#acknowledged = true;
-    const early = untold.size === 0 ? this.#early : untold.without(this.#early);
+    const early = withheld.size === 0 ? this.#early : withheld.without(this.#early);
     this.#early = [];
     if (early.length === 0 && settled === 0 && !isDelayed) this.#owner.replyCalm(text);
     else this.#owner.reply(text + early.map(({ line }) => line).join(""));
@@ -157,8 +157,8 @@ export class SubmitBatch implements Waiter {
   }
 }
 
-/** News that came early and are not to be told: of each submit one at most. */
-class Untold {
+/** Ends that came early and are not sent: of each submit one at most. */
+class Withheld {
   readonly #counts = new Map<string, number>();
 
   get size(): number {

@@ -62,7 +62,7 @@ async function serve(folder: TaskFolder, ...flags: string[]): Promise<SdServe> {
   return await SdServe.start([folder.file("tasks.js"), "--workers", "2", ...flags]);
 }
 
-/** What the task said first in the run that came after so many. */
+/** What the task said first in its run with this number. */
 async function pidLogged(
   client: RawClient,
   { task_id, attempt = 0 }: { task_id: string; attempt?: number },

@@ -29,7 +29,7 @@ class SdWork implements AsyncDisposable {
     this.#talk = this.#listen();
   }
 
-  /** Once so many lines have `text` in them. */
+  /** Resolves once `times` lines have `text` in them. */
   async says(text: string, times = 1): Promise<void> {
     while (this.lines.filter((line) => line.includes(text)).length < times) {
       await new Promise<void>((heard) => this.#heard.add(heard));

@@ -1,4 +1,4 @@
-/** Processes that are stopped and go on (a paused machine, a debugger, swap): nothing has died, and nothing begins anew. */
+/** Processes that are stopped and go on (a paused machine, a debugger, swap): nothing has died, and nothing begins again. */
 
 import { deadline } from "@std/async/deadline";
 import { assertEquals } from "@std/assert";

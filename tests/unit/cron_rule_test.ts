@@ -194,7 +194,7 @@ Deno.test("a wrong expression, zone or policy is refused with what would be righ
   }
 });
 
-/** The days of a field of crontab(5), read anew: `*`, numbers, ranges, steps, lists. */
+/** The days of a field of crontab(5), read without the product's code: `*`, numbers, ranges, steps, lists. */
 function daysOf(field: string, least: number, most: number): Set<number> {
   const days = new Set<number>();
   for (const part of field.split(",")) {

@@ -1,7 +1,7 @@
 /**
  * Keeps when the tasks of keys and ops with a rate have started, so that a restart does not let twice as
  * many through. Written along with whatever is committed next, not waited for. The starts of a name lie in pieces, each a
- * setting: a start writes the last piece anew, never the whole window.
+ * setting: a start writes the last piece again, never the whole window.
  */
 
 import type { Rate } from "../../../protocol/rate.ts";

@@ -297,7 +297,7 @@ export class TaskFile {
 
   /**
    * The connection goes on after that: its next commit begins where the log ends. A new connection would read the log
-   * anew, and find a failed commit that was not cut off.
+   * again, and find a failed commit that was not cut off.
    */
   #rollBack(db: DatabaseSync, cause: unknown): void {
     try {
