@@ -83,7 +83,7 @@ export class OwnExecutable {
 
   async #copy(file: Deno.FsFile, parent: string | undefined): Promise<Startable> {
     if (parent !== undefined) await Deno.mkdir(parent, { recursive: true });
-    // Nobody else can put anything into it.
+    // No other user can put anything into it.
     const folder = await Deno.makeTempDir({
       prefix: "sd-executable-",
       ...(parent === undefined ? {} : { dir: parent }),
@@ -109,7 +109,7 @@ export class OwnExecutable {
     try {
       Deno.removeSync(folder, { recursive: true });
     } catch (error) {
-      // Removed by somebody else; on Windows, a program that runs cannot be.
+      // Removed already; on Windows, a program that runs cannot be.
       const { NotFound, PermissionDenied } = Deno.errors;
       if (!(error instanceof NotFound || error instanceof PermissionDenied)) throw error;
     }

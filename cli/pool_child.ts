@@ -186,7 +186,7 @@ function throwUnlessEnded(error: unknown): void {
   if (!(error instanceof TypeError) && !isLostConnection(error)) throw error;
 }
 
-/** Something else may have written into the line. */
+/** The news in a line of the process; `undefined`: other code of the process has written into it. */
 function parseNews(line: string): PoolNews | undefined {
   try {
     return JSON.parse(line) as PoolNews;

@@ -6,7 +6,7 @@
  */
 
 import { MAX_TIMEOUT_MS } from "../protocol/limits.ts";
-import type { PoolNews, PoolStart, PoolWork } from "../protocol/pool_start.ts";
+import type { PoolNews, PoolStart, PoolWork, TaskFileRef } from "../protocol/pool_start.ts";
 import { EXIT } from "./exit.ts";
 import { OwnExecutable, type Startable } from "./own_executable.ts";
 import { PoolChild } from "./pool_child.ts";
@@ -90,7 +90,7 @@ export class PoolKeeper {
     this.#singles = new SingleKeeper(this.#executable, {
       started: (pid) => onEvent({ type: "started", pid }),
       fault: (message) => {
-        const kept = this.#lastGood?.files();
+        const kept = this.#keptFiles();
         onEvent({ type: "fault", pid: 0, message, kept: kept !== undefined });
         return kept;
       },
@@ -158,6 +158,17 @@ export class PoolKeeper {
       this.#ended(child, { ...status, startedAt });
     });
     return child;
+  }
+
+  /** Copies of the files as they loaded last; nothing if there are none, or the disk takes none. */
+  #keptFiles(): TaskFileRef[] | undefined {
+    try {
+      return this.#lastGood?.files();
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      this.#onEvent({ type: "failing", reason: error.message });
+      return undefined;
+    }
   }
 
   /** The files as they are, or, once, as they were. */

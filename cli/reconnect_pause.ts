@@ -5,7 +5,7 @@ const MAX_MS = 1000;
 
 /**
  * Before try `tries` (counted from 0): none before the first, then 50 ms, doubling up to 1 s. Up to a
- * half of it is left away at random, so that those who have lost a server do not all come back at once.
+ * half of it is left away at random, so that all that have lost one server do not come back together.
  */
 export function reconnectPauseMs(tries: number, random = Math.random): number {
   if (tries === 0) return 0;

@@ -57,7 +57,7 @@ function hasTerminal(): boolean {
   return isTyped || stdout.isTerminal() || stderr.isTerminal();
 }
 
-/** A child ignores what its parent ignored; the runtime lets nobody read that of itself. */
+/** A child ignores what its parent ignored; of its own process the runtime does not say it. */
 async function ignoredNow(): Promise<number | undefined> {
   if (Deno.build.os !== "linux") return undefined;
   try {

@@ -31,7 +31,7 @@ const HELLO_MS = 10_000;
 const GOOD_MS = 5_000;
 /** The `ref` of our own hello; messages count from 1. */
 const HELLO_REF = 0;
-/** The `ref` of pings, whose answers nobody waits for. */
+/** The `ref` of pings, whose answers are dropped. */
 const PING_REF = -1;
 /** Text that waits for a connection; who has more to send waits until there is one. */
 const MAX_WAITING_CHARS = 4 * 1024 * 1024;
@@ -215,7 +215,7 @@ export class SteadyConnection {
     if (entry.exchange.take(reply)) this.#entries.delete(ref);
   }
 
-  /** One of the messages that nothing was said of: where there are several, nobody can know which, and all end. */
+  /** One of the messages without a reply so far was refused. If there are several, it is not known which: all end. */
   #refuseOne(error: SdError): void {
     const unread = [...this.#entries].filter(([, entry]) => !entry.isRead);
     const [one] = unread;

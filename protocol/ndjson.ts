@@ -13,7 +13,7 @@ export type Line = string | null;
 export class LineSplitter {
   /** True from the first line over the limit on: nothing after it is ever read as a line. */
   overflowed = false;
-  /** Whether somebody takes the texts of lines that are not UTF-8. */
+  /** Whether `takeSpoiled` is called: otherwise the texts of lines that are not UTF-8 are not kept. */
   keepsSpoiled = false;
 
   #maxBytes: number;

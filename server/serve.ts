@@ -51,7 +51,7 @@ export const serve = defineCommand({
     try {
       return await run(flags, { args, log, signals });
     } catch (error) {
-      // A log for programs holds nothing else, and what ended the server least of all.
+      // All lines of a log for programs are JSON, and so is the one that says what ended the server.
       if (!isJson) throw error;
       const report = reportOf(error);
       if (report) log.error("server", `${report.message}${report.hint ? `; ${report.hint}` : ""}`);

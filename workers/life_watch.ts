@@ -8,7 +8,7 @@ import type { Thread } from "./thread.ts";
 
 /** One that has not answered after so long never will. */
 const SIGN_MS = 5000;
-/** A look that is later than this comes after a stop of the whole process, in ms: nobody could answer. */
+/** A look that is later than this comes after a stop of the whole process, in ms: no worker could answer. */
 const LATE_MS = 1000;
 
 export class LifeWatch {

@@ -9,7 +9,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 interface NamedFile {
   readonly url: string;
   readonly name: string;
-  /** What it imports and nobody may read, and why: a worker cannot look itself. */
+  /** What it imports and may not be read, and why: a worker cannot look itself. */
   readonly unreadable?: readonly (readonly [path: string, why: string])[];
 }
 

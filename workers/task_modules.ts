@@ -20,7 +20,7 @@ export interface TaskModule {
   /** `file://…` */
   readonly url: string;
   readonly name: string;
-  /** What it imports and nobody may read, and why; see `LoadFault`. */
+  /** What it imports and may not be read, and why; see `LoadFault`. */
   readonly unreadable?: readonly (readonly [path: string, why: string])[];
 }
 

@@ -6,8 +6,8 @@
  *
  * Invariants: only a runner that has the op of a suspect, and accepts tasks, is spared for it. At most one
  * runner is spared for an op, and one runner for all ops that it has. A runner that does not empty within its
- * window takes other tasks again for as long; the next window of the op is twice as long, so that it ends
- * some day behind the longest task, and other tasks wait for at most half of the time.
+ * window takes other tasks again for as long. The next window of the op is twice as long: in the end it is longer
+ * than the longest task, and other tasks wait for at most half of the time.
  */
 
 import type { Runner } from "./runner.ts";

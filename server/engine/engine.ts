@@ -169,7 +169,7 @@ export interface Standing {
   readonly ahead?: number;
 }
 
-/** Nobody wants to know more exactly how hopeless it is, and counting takes time from others. */
+/** Most tasks that are counted before another: more is of no use, and counting takes time from other requests. */
 export const MAX_AHEAD = 100_000;
 
 /** Everything an engine knows of a task. Times are ms since 1970; 0 where a thing has not happened. */

@@ -1,5 +1,5 @@
 /**
- * Whose turn it is to read. What clients ask of an engine is read in slices of some milliseconds, few at
+ * Turns of the clients that read. What clients ask of an engine is read in slices of some milliseconds, few at
  * a time, each client in turn: so a write waits for those few slices at most, and a client that asks
  * for a thousand things delays another one by one of them. What a client that has left asked for is
  * not read any more. Reads without an asker are the engine's own, and do not wait here.

@@ -15,7 +15,7 @@ export interface Listeners {
 /** Throws what the system says: the address is in use, the certificate is none. */
 export function openListeners(config: ServeConfig): Listeners {
   const { hostname, port, tls, workers } = config;
-  // Only to see, before anybody comes, that the certificate and the key are good for it.
+  // Only to see, before a client comes, that the certificate and the key are good for it.
   if (tls) Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...tls }).close();
   const open = Deno.listen({ hostname, port });
   if (workers === 0) return { open, own: undefined };

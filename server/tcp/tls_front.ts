@@ -98,7 +98,7 @@ export class TlsFront implements Wire, Swept {
     const inner = this.#secured;
     this.#phase = "closing";
     if (this.#hasSentAll) return this.cut();
-    // Closed alone, on Deno 2.6 it says no farewell while somebody reads it.
+    // Closed alone, on Deno 2.6 it says no farewell while a read is under way.
     void inner.closeWrite().catch((error: unknown) => {
       logUnlessLost(error, this.#options.log);
       this.cut();
@@ -194,7 +194,7 @@ export class TlsFront implements Wire, Swept {
   }
 }
 
-/** The other end of `leg`; any other connection is of a stranger who found the port. */
+/** The other end of `leg`; any other connection is one of a stranger that found the port. */
 async function acceptOwn(listener: Deno.TlsListener, leg: Deno.TcpConn): Promise<Deno.TlsConn> {
   for (;;) {
     const inner = await listener.accept();

@@ -1,6 +1,6 @@
 /**
  * The answers to wrong tokens and secrets: each comes late, so that trying one after the other is slow. A
- * right one is let in at once, whatever others do: nobody can be locked out. Few answers wait for one
+ * right one is let in at once, so a flood of wrong ones locks out no client. Few answers wait for one
  * address, and few in all; beyond that a wrong guess ends its connection without an answer, so that a
  * flood of them takes up neither memory nor connections.
  */
@@ -24,7 +24,7 @@ export class WrongGuesses {
     this.#delayMs = delayMs;
   }
 
-  /** Resolves with true when the answer may be given, with false at once where there is to be none. */
+  /** Resolves with true when the answer may be given; with false at once if there will be none. */
   async late(address: string): Promise<boolean> {
     const count = this.#byAddress.get(address) ?? 0;
     if (count >= MAX_WAITING || this.#waiting.size >= MAX_WAITING_IN_ALL) return false;
