@@ -18,13 +18,16 @@ const VERSION_CHARS = 12;
 /** Most files that a line of the log names. */
 const MAX_TOLD = 10;
 
+/** Why an import gives no right to read; "no file": a device, a pipe or the like. */
+type Unreadable = "not there" | "a folder" | "no file";
+
 export interface TaskSource {
   /** Absolute paths, the task file's own first; also of what is not there yet. */
   readonly files: readonly string[];
   /** Those that are there, as regular files. */
   readonly readable: readonly string[];
   /** The others, without the slash that a folder may end with, and why. */
-  readonly unreadable: readonly (readonly [path: string, why: "not there" | "no file"])[];
+  readonly unreadable: readonly (readonly [path: string, why: Unreadable])[];
   /** Hosts from which it imports. */
   readonly hosts: readonly string[];
   /** From these, or packages. */
@@ -37,7 +40,7 @@ export interface TaskSource {
 export function readTaskSource(path: string): TaskSource {
   const found = new Set([path]);
   const readable: string[] = [];
-  const unreadable: [string, "not there" | "no file"][] = [];
+  const unreadable: [string, Unreadable][] = [];
   const hosts = new Set<string>();
   let importsFromElsewhere = false;
   const hash = createHash("sha256");
@@ -45,7 +48,8 @@ export function readTaskSource(path: string): TaskSource {
   for (const file of found) {
     const info = statOf(file);
     if (!info?.isFile) {
-      unreadable.push([file.replace(/[/\\]+$/, ""), info ? "no file" : "not there"]);
+      const why = !info ? "not there" : info.isDirectory ? "a folder" : "no file";
+      unreadable.push([file.replace(/[/\\]+$/, ""), why]);
       if (info) found.delete(file);
       continue;
     }

@@ -46,7 +46,7 @@ export class LoadFault extends Error {
   /** What `error` means, which was thrown when `file` was imported. */
   static of(error: unknown, file: NamedFile): LoadFault {
     try {
-      const missing = error instanceof Error ? missingIn(error.message) : undefined;
+      const missing = error instanceof Error ? missingIn(error.message, file) : undefined;
       return new LoadFault(tell(error, file), missing);
     } catch {
       return new LoadFault(`${file.name}: its top level threw something that cannot be read`);
@@ -115,7 +115,8 @@ function placeOfQuoted(message: string, file: NamedFile): string {
 function deniedText([, kind, what = ""]: RegExpExecArray, file: NamedFile): string {
   if (kind === "import") return `it imports from ${what}, from where nothing may be imported`;
   const name = nameOf(pathToFileURL(what).href, file);
-  const why = file.unreadable?.find(([path]) => path === what)?.[1];
+  const why = whyUnreadable(what, file);
+  if (why === "a folder") return `it imports ${name}/, which is a folder`;
   if (why !== undefined) return `it imports ${name}, which is ${why}`;
   return `it may not import ${name}: only relative paths that stand in its text can be imported`;
 }
@@ -126,8 +127,14 @@ function unfetchedText(what: string): string {
     : "which could not be fetched when sd started, or whose name is computed";
 }
 
-function missingIn(message: string): string | undefined {
+function missingIn(message: string, file: NamedFile): string | undefined {
+  const [, , path = ""] = DENIED.exec(message) ?? [];
+  if (whyUnreadable(path, file) !== undefined) return pathToFileURL(path).href;
   return (NOT_FOUND.exec(message) ?? FOLDER.exec(message))?.[1];
+}
+
+function whyUnreadable(path: string, file: NamedFile): string | undefined {
+  return file.unreadable?.find(([other]) => other === path)?.[1];
 }
 
 /** What lies there under nearly that name: extensions are written out, and those of TypeScript are its own. */

@@ -68,5 +68,5 @@ Deno.test("an import of a folder does not load, and gives nothing below it", asy
   const { code, lines } = await SdServe.start([folder.file("tasks.js"), "--workers", "1"])
     .then(() => ({ code: 0, lines: [] }), (error) => error);
   assertEquals(code, 2);
-  assertStringIncludes(lines.join("\n"), "lib, which is no file");
+  assertStringIncludes(lines.join("\n"), "lib/, which is a folder");
 });
