@@ -6,6 +6,7 @@
  * copy lies there only until the process that was started from it is up.
  */
 
+import { makeOwnFolder } from "./own_folders.ts";
 import { stateDirIfAny } from "./state_dir.ts";
 
 const COPY_CHUNK_BYTES = 1024 * 1024;
@@ -84,10 +85,7 @@ export class OwnExecutable {
   async #copy(file: Deno.FsFile, parent: string | undefined): Promise<Startable> {
     if (parent !== undefined) await Deno.mkdir(parent, { recursive: true });
     // No other user can put anything into it.
-    const folder = await Deno.makeTempDir({
-      prefix: "sd-executable-",
-      ...(parent === undefined ? {} : { dir: parent }),
-    });
+    const folder = makeOwnFolder("sd-executable", parent);
     this.#copies.add(folder);
     const path = `${folder}/${FILE_NAME}`;
     try {

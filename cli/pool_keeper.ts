@@ -9,8 +9,10 @@ import { MAX_TIMEOUT_MS } from "../protocol/limits.ts";
 import type { PoolNews, PoolStart, PoolWork, TaskFileRef } from "../protocol/pool_start.ts";
 import { EXIT } from "./exit.ts";
 import { OwnExecutable, type Startable } from "./own_executable.ts";
+import { removeLeftFolders } from "./own_folders.ts";
 import { PoolChild } from "./pool_child.ts";
 import { SingleKeeper } from "./single_keeper.ts";
+import { stateDirIfAny } from "./state_dir.ts";
 import { TaskSnapshot } from "./task_snapshot.ts";
 
 /** One that ends sooner has died young: if that goes on, its successors wait. */
@@ -77,6 +79,7 @@ export class PoolKeeper {
   #restart: ReturnType<typeof setTimeout> | undefined;
   readonly #executable = new OwnExecutable();
   #looking: ReturnType<typeof setInterval> | undefined;
+  #sweep: ReturnType<typeof setTimeout> | undefined;
   /** Counts what was to be started: of two that wait for a copy of the executable, the later one counts. */
   #turn = 0;
 
@@ -105,6 +108,8 @@ export class PoolKeeper {
     this.#started = true;
     this.#current = this.#spawn(this.#executable.original);
     this.#looking = setInterval(() => void this.#look(), LOOK_MS);
+    // What was killed has left copies; that is no work for the moment in which the workers start.
+    this.#sweep = setTimeout(() => removeLeftFolders(stateDirIfAny()), LOOK_MS);
   }
 
   /**
@@ -124,6 +129,7 @@ export class PoolKeeper {
     this.#stopped = true;
     clearTimeout(this.#restart);
     clearInterval(this.#looking);
+    clearTimeout(this.#sweep);
     await Promise.all([
       this.#singles.stop(graceMs),
       ...[...this.#children].map((child) => child.stop(graceMs)),

@@ -6,6 +6,7 @@
 
 import { dirname, join } from "node:path";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
+import { makeOwnFolder } from "./own_folders.ts";
 import { readTaskSource } from "./task_source.ts";
 
 /** Files of more text together are not kept. */
@@ -51,7 +52,7 @@ export class TaskSnapshot {
   }
 
   #write(): string {
-    const folder = Deno.makeTempDirSync({ prefix: "sd-tasks-" });
+    const folder = makeOwnFolder("sd-tasks");
     for (const [path, text] of this.#texts) {
       const place = placeIn(folder, path);
       Deno.mkdirSync(dirname(place), { recursive: true });
