@@ -20,6 +20,8 @@ export async function openTestSqlite(
 export class FullDisk {
   readonly reports: string[] = [];
   #hasRoom = Promise.resolve(true);
+  /** Whether no commit finds any room. */
+  isFull = false;
 
   /** The next commit waits for `refuse`, and then does not find any room. */
   fill(): { refuse(): void } {
@@ -34,7 +36,9 @@ export class FullDisk {
         if (call === "write") {
           const hasRoom = this.#hasRoom;
           this.#hasRoom = Promise.resolve(true);
-          if (!await hasRoom) throw new StoreError("full", "database or disk is full");
+          if (!await hasRoom || this.isFull) {
+            throw new StoreError("full", "database or disk is full");
+          }
         }
         return await store.call(call, ask);
       },

@@ -1,7 +1,9 @@
 /** The sqlite engine keeps the contract of engines, also when next to nothing of it fits in memory. */
 
 import { setImmediate } from "node:timers";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { SdError } from "../../protocol/errors.ts";
 import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
@@ -315,6 +317,26 @@ Deno.test("while too much cannot be written nothing is leased, and it is soon tr
     assertEquals([tasks.length, nextDueAt < NOW + 1000], [0, true], `next look at ${nextDueAt}`);
     await acking;
     assertEquals((await engine.lease(request, NOW)).tasks.length, 1);
+  } finally {
+    await engine.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a disk that has room again is noticed, though nothing is left to write", async () => {
+  const folder = await Deno.makeTempDir();
+  const disk = new FullDisk();
+  const engine = await disk.open(`${folder}/sd.db`);
+  try {
+    await submit(engine, task({ task: { id: "kept" } }));
+    disk.isFull = true;
+    const [refused] = await engine.enqueue([task()], NOW);
+    assertEquals(refused?.outcome, "unsafe");
+    await assertRejects(() => engine.cancel(["kept"], NOW), SdError, "no room");
+    disk.isFull = false;
+    while (disk.reports.length < 2) await delay(20);
+    const [cancelled] = await engine.cancel(["kept"], NOW);
+    assertEquals(cancelled?.outcome, "cancelled");
   } finally {
     await engine.close();
     await Deno.remove(folder, { recursive: true });

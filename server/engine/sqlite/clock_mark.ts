@@ -28,8 +28,8 @@ export class ClockMark {
   }
 
   /** What to commit along with what is to be committed at `now`. */
-  along(now: number): Setting | undefined {
-    return this.#after(BUSY_MS, now);
+  along(now: number, needed = false): Setting | undefined {
+    return this.#after(needed ? -Infinity : BUSY_MS, now);
   }
 
   /** Commits it while nothing else is to be committed. */

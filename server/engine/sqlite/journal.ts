@@ -18,8 +18,8 @@ export interface JournalOptions {
   readonly write: (write: Write) => Promise<unknown>;
   /** Whether a new task may well be final in a moment. */
   readonly isPromising: (task: LiveTask) => boolean;
-  /** A setting to write along with whatever is written. */
-  readonly along: () => readonly [name: string, value: string] | undefined;
+  /** A setting to write along with whatever is written; there is always one if it is `needed`. */
+  readonly along: (needed: boolean) => readonly [name: string, value: string] | undefined;
   /** A new task could not be stored. */
   readonly giveUp: (task: LiveTask) => void;
   /** A task is on disk as it is here, and nothing of it is needed here any more. */
@@ -44,6 +44,8 @@ const LINGER_MS = 1;
 const MAX_UNWRITTEN = 1000;
 /** After a commit that failed, when nobody asks for one sooner. */
 const RETRY_MS = 200;
+/** The same when nothing is left to write: only a commit shows that the disk takes something again. */
+const PROBE_MS = 1000;
 
 export class Journal {
   readonly #options: JournalOptions;
@@ -164,7 +166,8 @@ export class Journal {
 
   #flush(): void {
     if (this.#underWay) return;
-    if (isEmpty(this.#next) && this.#stale.size === 0) return this.#linger();
+    const isProbe = this.#trouble && this.#fresh.size === 0 && !this.#isClosed;
+    if (isEmpty(this.#next) && this.#stale.size === 0 && !isProbe) return this.#linger();
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#lingerTimer);
     this.#lingerTimer = undefined;
@@ -172,7 +175,8 @@ export class Journal {
     this.#stale = this.#fresh;
     this.#fresh = new Set();
     const batch = this.#next;
-    const along = this.#options.along();
+    // One that a failed commit had along is lost: so each has it, until one succeeds.
+    const along = this.#options.along(this.#trouble !== undefined);
     if (along) batch.settings.set(...along);
     this.#next = newBatch();
     this.#underWay = batch;
@@ -232,7 +236,10 @@ export class Journal {
       this.#next.done.resolve(undefined);
       this.#next = newBatch();
     }
-    if (!this.#isClosed) this.#retryTimer = setTimeout(() => this.#flush(), RETRY_MS);
+    if (this.#isClosed) return;
+    const isProbe = isEmpty(this.#next) && this.#fresh.size + this.#stale.size === 0;
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#flush(), isProbe ? PROBE_MS : RETRY_MS);
   }
 
   /** Gives up new tasks, and new ones that came after them: where they had ended by then, nothing else would stop these. */

@@ -118,7 +118,7 @@ class SqliteEngine implements Engine, Keeper {
       isPromising: ({ state, task, isSpilled }) =>
         state.status === "queued" && !isSpilled && task.wait &&
         this.#live.counts.queued <= MAX_PROMISING,
-      along: () => this.#mark.along(this.#now),
+      along: (needed) => this.#mark.along(this.#now, needed),
       giveUp: (task) => this.#giveUp(task),
       release: (task) => this.#release(task),
       onTrouble: (error) => {
