@@ -32,7 +32,7 @@ import type { Keeper } from "./keeper.ts";
 import { listPage } from "./list_filter.ts";
 import type { LiveTask } from "./live_task.ts";
 import { LiveTasks } from "./live_tasks.ts";
-import { ReadTurns } from "./read_turns.ts";
+import { ReadTurns, SERVER } from "./read_turns.ts";
 import { KeptSettings } from "./settings.ts";
 import { isAhead, repairQueue, standingOf, waitsInLine } from "./standing.ts";
 
@@ -112,12 +112,11 @@ class MemoryEngine implements Engine, Keeper {
     });
   }
 
-  readonly recheck = (ops: ReadonlySet<string>, now: number): Promise<Rechecked> =>
-    settle(() => {
-      const { queued, delayed } = this.#live.counts;
-      const knew = `${queued} queued, ${delayed} delayed`;
-      return { ...repairQueue(this.#live, ops, now), knew };
-    });
+  readonly recheck = async (ops: ReadonlySet<string>, now: number): Promise<Rechecked> => {
+    const { queued, delayed } = this.#live.counts;
+    const knew = `${queued} queued, ${delayed} delayed`;
+    return { ...await this.#turns.run(SERVER, repairQueue(this.#live, ops, now)), knew };
+  };
 
   renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
     return settle(() => this.#live.renew(leases, leaseUntil));

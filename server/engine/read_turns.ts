@@ -14,6 +14,9 @@ const SLICE_MS = 2;
 /** Steps between two looks at the clock. */
 const STEPS_A_LOOK = 128;
 
+/** The server itself, if what it scans may be as much as what a client asks for. */
+export const SERVER: Asker = { closed: false };
+
 export class ReadTurns {
   /** In the order of their turns; each with what it waits for, oldest first. */
   readonly #waiting = new Map<Asker, Deque<() => void>>();

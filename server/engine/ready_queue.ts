@@ -145,12 +145,13 @@ export class ReadyQueue<Entry extends ReadyEntry> {
 
   /**
    * Puts right what no event would: a key that is parked though `isHeld` holds none of its heads, a lane with
-   * entries that has no turn. Returns how many heads that were.
+   * entries that has no turn. Returns how many heads that were. Looks at one key at a step.
    */
-  repair(isHeld: (entry: Entry) => boolean): number {
+  *repair(isHeld: (entry: Entry) => boolean): Generator<void, number> {
     let found = 0;
     for (const { groups } of this.#levels) {
       for (const group of groups.values()) {
+        yield;
         const lanes = [...group.lanes.values()].filter(({ entries }) =>
           entries.peekFront()?.isReady
         );

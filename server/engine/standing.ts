@@ -31,13 +31,18 @@ const MAX_HEADS = 10_000;
 
 /**
  * Puts right what stands in the queue and what no event would start: `found` heads of lanes. Of the heads of `ops`,
- * `startable` are held back by nothing.
+ * `startable` are held back by nothing. There may be very many keys: it looks at one of them at a step.
  */
-export function repairQueue(live: LiveTasks, ops: ReadonlySet<string>, now: number) {
+export function* repairQueue(
+  live: LiveTasks,
+  ops: ReadonlySet<string>,
+  now: number,
+): Generator<void, { found: number; startable: number }> {
   live.wake(now);
-  const found = live.ready.repair((task) => live.gate.look(task, now) !== undefined);
+  const found = yield* live.ready.repair((task) => live.gate.look(task, now) !== undefined);
   let startable = 0;
   for (const task of live.ready.heads(MAX_HEADS)) {
+    yield;
     if (ops.has(task.op) && !live.gate.look(task, now)) startable++;
   }
   return { found, startable };

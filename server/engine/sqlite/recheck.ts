@@ -7,6 +7,7 @@
 
 import type { Rechecked } from "../engine.ts";
 import type { LiveTasks } from "../live_tasks.ts";
+import { type ReadTurns, SERVER } from "../read_turns.ts";
 import { repairQueue } from "../standing.ts";
 import type { Pager } from "./pager.ts";
 import { codeOf } from "./rows.ts";
@@ -33,6 +34,7 @@ export class Recheck {
     readonly store: Pick<Store, "call">,
     readonly pager: Pick<Pager, "isLost" | "bring" | "state">,
     readonly live: LiveTasks,
+    readonly turns: ReadTurns,
   ) {}
 
   /** Also puts right the queue in memory, as it is for `ops`; if the engine `isStuck`, it leases nothing. */
@@ -40,7 +42,7 @@ export class Recheck {
     const { pager, live } = this;
     const knew = pager.state;
     const lost = await this.#lookOnDisk();
-    const { found, startable } = repairQueue(live, ops, now);
+    const { found, startable } = await this.turns.run(SERVER, repairQueue(live, ops, now));
     return { found: lost + found, startable: isStuck ? 0 : startable, knew };
   }
 

@@ -136,7 +136,7 @@ class SqliteEngine implements Engine, Keeper {
     });
     const keep = (name: string, value: string | null) => this.#journal.setting(name, value);
     this.#mark = new ClockMark(keep);
-    const recheck = new Recheck(store, this.#pager, this.#live);
+    const recheck = new Recheck(store, this.#pager, this.#live, this.#turns);
     this.recheck = (ops, now) => recheck.look(ops, this.#journal.isStuck, now);
     this.#rates = new RateKeeper(this.#live.gate, keep);
     this.#finder = new TaskFinder(store, this.#live, this.#turns);
