@@ -5,8 +5,10 @@
 
 import { cutText } from "../protocol/errors.ts";
 
-/** Characters of a line; what is beyond is left out. */
+/** Characters of a line, the `…` of one that is cut aside. */
 const MAX_LINE_CHARS = 1000;
+/** What is kept of a line until it ends: enough to see that it is to be cut. */
+const MAX_KEPT_CHARS = MAX_LINE_CHARS + 2;
 /** Lines that may come at once, */
 const BURST = 50;
 /** and lines for each ms after that. */
@@ -29,10 +31,10 @@ export async function readOutput(
   for await (const chunk of chunksOf(reader)) {
     const lines = decoder.decode(chunk, { stream: true }).split("\n");
     // What is not shown of a line is not kept either.
-    if (partial.length <= MAX_LINE_CHARS) partial += lines[0]!.slice(0, MAX_LINE_CHARS + 1);
+    if (partial.length < MAX_KEPT_CHARS) partial += lines[0]!.slice(0, MAX_KEPT_CHARS);
     for (let i = 1; i < lines.length; i++) {
       budget.take(partial);
-      partial = lines[i]!.slice(0, MAX_LINE_CHARS + 1);
+      partial = lines[i]!.slice(0, MAX_KEPT_CHARS);
     }
   }
   budget.take(partial);
