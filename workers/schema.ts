@@ -4,6 +4,7 @@
  * what the schema made of them.
  */
 
+import { cutText } from "./log_text.ts";
 import {
   MAX_FAULT_MESSAGE_CHARS,
   MAX_FAULT_PATH_CHARS,
@@ -73,8 +74,8 @@ function checkedOf({ issues, value }: StandardResult): Checked {
 /** No longer than it may travel. */
 export function faultOf(path: string, message: string): SchemaFault {
   return {
-    path: path.slice(0, MAX_FAULT_PATH_CHARS),
-    message: message.slice(0, MAX_FAULT_MESSAGE_CHARS),
+    path: cutText(path, MAX_FAULT_PATH_CHARS),
+    message: cutText(message, MAX_FAULT_MESSAGE_CHARS),
   };
 }
 

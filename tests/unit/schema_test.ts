@@ -1,7 +1,8 @@
 /** What a Standard Schema makes of arguments, and what is told of it. */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { type Checked, readSchema } from "../../workers/schema.ts";
+import { MAX_FAULT_MESSAGE_CHARS, MAX_FAULT_PATH_CHARS } from "../../protocol/limits.ts";
+import { type Checked, faultOf, readSchema } from "../../workers/schema.ts";
 
 /** A schema whose `validate` answers `result`. */
 function answering(result: unknown, more: Record<string, unknown> = {}) {
@@ -94,4 +95,13 @@ Deno.test("its vendor is told, and the arguments in JSON Schema where it can tel
   assertEquals(readSchema("f", answering({}, { jsonSchema: cannot })).spec, { vendor: "test" });
   const vendor = readSchema("f", answering({}, { vendor: "v".repeat(1000) })).spec.vendor;
   assertEquals(vendor.length < 1000, true);
+});
+
+Deno.test("a fault is cut to what may travel, and never within a character", () => {
+  const { path, message } = faultOf(
+    "a".repeat(MAX_FAULT_PATH_CHARS - 2) + "😀😀",
+    "b".repeat(MAX_FAULT_MESSAGE_CHARS - 2) + "😀😀",
+  );
+  assertEquals(path, `${"a".repeat(MAX_FAULT_PATH_CHARS - 2)}…`);
+  assertEquals(message, `${"b".repeat(MAX_FAULT_MESSAGE_CHARS - 2)}…`);
 });
