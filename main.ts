@@ -142,7 +142,7 @@ const HIDDEN: ReadonlyMap<string, CommandEntry> = new Map([["complete", {
 /** Runs the command line `argv` and returns the exit code. Never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = argv;
-  const json = rest.includes("--json");
+  const json = argv.includes("--json");
   try {
     if (name === "--version" || name === "-V") return tellVersion();
     if (name === "--help" || name === "-h") return tellOverview();

@@ -5,7 +5,7 @@
 
 import { bold } from "@std/fmt/colors";
 import { ClientError } from "./client_error.ts";
-import { EXIT } from "./exit.ts";
+import { EXIT, type ExitCode } from "./exit.ts";
 import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { parseFlags } from "./flags.ts";
 import { type CommandFace, commandHelp, type HelpStyle } from "./help.ts";
@@ -42,6 +42,8 @@ export interface CommandSpec<F extends FlagSpecs> extends CommandFace {
   maxArgs?: number;
   /** Does it and returns the exit code. An `SdError` or `ClientError` is told and has its own. */
   run(input: CommandInput<F>): Promise<number>;
+  /** Tells what ended it, also an error in its flags, in a way of its own; `undefined`: it is told as ever. */
+  fail?(error: unknown, argv: readonly string[]): ExitCode | undefined;
 }
 
 export interface Command extends CommandFace {
@@ -79,7 +81,7 @@ export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): 
         checkArgs(spec, input.args);
         return await spec.run(input as unknown as CommandInput<F>);
       } catch (error) {
-        return tell(error, { json, name: spec.name });
+        return spec.fail?.(error, argv) ?? tell(error, { json, name: spec.name });
       }
     },
   };

@@ -22,6 +22,20 @@ export const POOL_FLAGS = {
 /** As usage shows the arguments. */
 export const TASK_FILE_ARGS = "[TASKS.ts …]";
 
+/** What is said about flags that change nothing here. */
+export function idlePoolFlags(
+  args: readonly string[],
+  flags: FlagValues<typeof POOL_FLAGS> & { workers?: number | undefined },
+): string[] {
+  const isNamed = args.length > 0;
+  if (flags.workers === 0 && (isNamed || flags.watch)) {
+    return ["with --workers 0 no task file is loaded here: name it to sd work"];
+  }
+  return flags.watch && !isNamed
+    ? ["--watch has nothing to watch: name a task file, as in: --watch tasks.ts"]
+    : [];
+}
+
 /** The work of a pool that was told `args` and `flags`. Throws `usage`. */
 export function poolWork(args: readonly string[], flags: FlagValues<typeof POOL_FLAGS>): PoolWork {
   return {

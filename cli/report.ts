@@ -1,5 +1,5 @@
 /**
- * How a command tells what came out: for people on stderr, for programs (`--json`) in the one
+ * How a command tells what came out: for people on stderr, with the cure of an error on a line of its own, for programs (`--json`) in the one
  * envelope on stdout, which is stable: members may be added to it, none changes or goes.
  *
  *     {"ok":true,"data":{…}}
@@ -43,8 +43,9 @@ export function tellError(report: ErrorReport, options: Telling): ExitCode {
     tellEnvelope(JSON.stringify({ ok: false, error: report, exit, data: options.data }), report);
     return exit;
   }
-  const text = report.hint ? `${report.message}; ${report.hint}` : report.message;
-  say(`${paint("stderr", red, options.who ?? "sd:")} ${escapeControls(text)}`);
+  say(`${paint("stderr", red, options.who ?? "sd:")} ${escapeControls(report.message)}`);
+  // The cure, on a line of its own: what is to be pasted is its end.
+  if (report.hint) say(`    ${escapeControls(report.hint)}`);
   return exit;
 }
 

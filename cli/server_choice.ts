@@ -126,17 +126,26 @@ function tokenOf(
   { flags, variable }: Lookup,
 ): { text: string; from: string; file?: string } | undefined {
   const file = flags.tokenFile;
+  if (file !== undefined && flags.token !== undefined) {
+    throw new ClientError("usage", "--token-file and --token both give a token", {
+      hint: "give one of them",
+    });
+  }
   if (file !== undefined) return { text: tokenIn(file), from: "--token-file", file };
-  if (flags.token !== undefined) return { text: flags.token.trim(), from: "--token" };
+  if (flags.token !== undefined) {
+    return { text: tokenFrom(flags.token, "--token"), from: "--token" };
+  }
   const given = variable("SD_TOKEN");
-  if (given !== undefined) return { text: given.trim(), from: "SD_TOKEN" };
+  if (given !== undefined) return { text: tokenFrom(given, "SD_TOKEN"), from: "SD_TOKEN" };
   const from = `context ${quote(name)}`;
   if (context?.token_file !== undefined) {
     return { text: tokenIn(context.token_file), from, file: context.token_file };
   }
   if (context?.token_env === undefined) return undefined;
   const held = variable(context.token_env);
-  if (held !== undefined) return { text: held.trim(), from: `${from}, ${context.token_env}` };
+  if (held !== undefined) {
+    return { text: tokenFrom(held, context.token_env), from: `${from}, ${context.token_env}` };
+  }
   throw new ClientError(
     "usage",
     `${from} has its token in ${context.token_env}, which is not set`,
@@ -144,6 +153,12 @@ function tokenOf(
       hint: `set it: export ${context.token_env}=…`,
     },
   );
+}
+
+function tokenFrom(text: string, from: string): string {
+  const token = text.trim();
+  if (token === "") throw new ClientError("usage", `${from} holds no token, but spaces alone`);
+  return token;
 }
 
 /** The first line that is no comment. */

@@ -10,13 +10,19 @@ const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ["d", 86_400_000],
 ]);
 
-/** Milliseconds of `text` (`"1.5s"` → 1500); a bare number counts milliseconds. */
+/** Milliseconds of `text` (`"1.5s"` → 1500). Throws `bad_request`, also for a number without a unit other than 0. */
 export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text.trim());
   if (!match) {
     throw new SdError(
       "bad_request",
       `not a duration: ${quote(text)}; write it like 500ms, 30s, 5m`,
+    );
+  }
+  if (match[2] === undefined && Number(match[1]) !== 0) {
+    throw new SdError(
+      "bad_request",
+      `a duration without a unit: ${quote(text)}; write it like ${match[1]}ms or ${match[1]}s`,
     );
   }
   return Math.round(Number(match[1]) * (UNIT_MS.get(match[2] ?? "ms") ?? 1));

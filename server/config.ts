@@ -52,6 +52,11 @@ export function readTokens(
     ? [variable ?? ""]
     : readText(file, "--token-file").split("\n").filter((line) => !/^\s*#/.test(line));
   const tokens = lines.map((line) => line.trim()).filter((line) => line !== "");
+  if (file === undefined && variable && tokens.length === 0) {
+    throw new ClientError("usage", "SD_TOKEN holds no token, but spaces alone", {
+      hint: "set it to a token, or serve without one: unset SD_TOKEN",
+    });
+  }
   if (file !== undefined && tokens.length === 0) {
     throw new ClientError("usage", `${file} holds no token: write one on a line of its own`);
   }

@@ -5,7 +5,7 @@ import { ClientError } from "../cli/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT, exitCodeOf } from "../cli/exit.ts";
 import { inLanguage, speak } from "../cli/language.ts";
-import { poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
+import { idlePoolFlags, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { reportOf } from "../cli/report.ts";
 import { mayRead } from "../cli/sandbox_flags.ts";
@@ -48,16 +48,16 @@ export const serve = defineCommand({
     const isJson = flags.logFormat === "json";
     if (isJson) speak("en");
     const log = openLog({ format: flags.logFormat, level: flags.logLevel });
-    try {
-      return await run(flags, { args, log, signals });
-    } catch (error) {
-      // All lines of a log for programs are JSON, and so is the one that says what ended the server.
-      if (!isJson) throw error;
-      const report = reportOf(error);
-      if (report) log.error("server", `${report.message}${report.hint ? `; ${report.hint}` : ""}`);
-      else log.bug("server", error);
-      return report ? exitCodeOf(report.code) : EXIT.internal;
-    }
+    return await run(flags, { args, log, signals });
+  },
+  /** All lines of a log for programs are JSON, and so is the one that says what ended the server, or its flags. */
+  fail(error, argv) {
+    if (!/(^| )--log-format[= ]json( |$)/.test(argv.join(" "))) return undefined;
+    const log = openLog({ format: "json", level: "error" });
+    const report = reportOf(error);
+    if (report) log.error("server", `${report.message}${report.hint ? `; ${report.hint}` : ""}`);
+    else log.bug("server", error);
+    return report ? exitCodeOf(report.code) : EXIT.internal;
   },
 });
 
@@ -68,6 +68,7 @@ async function run(
   const messages = inLanguage(MESSAGES);
   const config = configOf(flags, args);
   warnOfOwnFiles(config.work.permissions, flags, log);
+  for (const idle of idleFlags(args, flags)) log.warn("server", idle);
   const given = Deno.env.get(SECRET_VARIABLE);
   const secret = given ? readPoolSecret(given, SECRET_VARIABLE) : newPoolSecret();
   const server = listen({
@@ -144,6 +145,18 @@ function engineOf(flags: ServeFlags, log: Log): Promise<Engine> {
     maxFileBytes: flags.maxFileMib * MIB,
     report: (message) => log.warn("engine", message),
   });
+}
+
+function idleFlags(args: readonly string[], flags: ServeFlags): string[] {
+  // A variable may be set for all that runs here; a flag is typed for this one server.
+  const isTyped = flags.data !== undefined && flags.data !== Deno.env.get("SD_DATA");
+  const isUsed = flags.engine === "sqlite:";
+  return [
+    ...idlePoolFlags(args, flags),
+    ...(isTyped && !isUsed
+      ? [`--data is for --engine sqlite: alone, and this is ${flags.engine}`]
+      : []),
+  ];
 }
 
 /** A folder called `~` in the working directory is never meant. */

@@ -6,7 +6,7 @@
 import { ClientError } from "../cli/client_error.ts";
 import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
-import { POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
+import { idlePoolFlags, POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
@@ -61,6 +61,7 @@ export const work: Command = defineCommand({
     const workers = flags.workers ?? navigator.hardwareConcurrency;
     const work = poolWork(args, flags);
     const watch = flags.watch ? args : undefined;
+    for (const idle of idlePoolFlags(args, flags)) say(`[worker] ${idle}`);
     return await supervise({ server, secret, workers, work, watch, signals, graceMs: flags.grace });
   },
 });

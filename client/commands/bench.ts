@@ -11,6 +11,8 @@ import { BENCH_OPS, benchOp } from "../bench_op.ts";
 import { alignedTable, withCommas } from "../table.ts";
 import { withClient } from "../with_client.ts";
 
+const DEFAULT_MS = 1;
+const DEFAULT_ROUNDS = 1000;
 const DEFAULT_COUNT = 200_000;
 /** An hour: the refs of the tasks fit 31 bits. */
 const MAX_DURATION_MS = 3_600_000;
@@ -62,16 +64,14 @@ export const bench = defineCommand({
       value: "N",
       min: 0,
       max: 60_000,
-      default: 1,
-      help: "for sleep: milliseconds",
+      help: `for sleep: milliseconds; ${DEFAULT_MS} if not given`,
     },
     rounds: {
       type: "integer",
       value: "N",
       min: 1,
       max: 10_000_000,
-      default: 1000,
-      help: "for hash: rounds of SHA-256",
+      help: `for hash: rounds of SHA-256; ${DEFAULT_ROUNDS} if not given`,
     },
   },
   examples: [
@@ -87,9 +87,14 @@ export const bench = defineCommand({
     if (flags.count !== undefined && flags.duration !== undefined) {
       throw new ClientError("usage", "--count or --duration ends the bench, not both");
     }
+    for (const [flag, op] of [["ms", "sleep"], ["rounds", "hash"]] as const) {
+      if (flags[flag] === undefined || flags.op === op) continue;
+      throw new ClientError("usage", `--${flag} is for --op ${op}, and this is ${flags.op}`);
+    }
+    const { ms = DEFAULT_MS, rounds = DEFAULT_ROUNDS } = flags;
     const plan: BenchPlan = {
       target: targetOf(flags),
-      op: await benchOp(flags.op, flags),
+      op: await benchOp(flags.op, { ms, rounds }),
       connections: flags.connections,
       depth: flags.depth,
       count: flags.duration === undefined ? flags.count ?? DEFAULT_COUNT : Infinity,

@@ -13,6 +13,7 @@ import {
   readContexts,
 } from "../../cli/contexts.ts";
 import { EXIT, type ExitCode } from "../../cli/exit.ts";
+import { kebab } from "../../cli/flags.ts";
 import { nearest } from "../../cli/nearest.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
@@ -76,6 +77,13 @@ export const context = defineCommand({
   ],
   run({ flags, args: [word = "ls", name] }) {
     const action = ACTIONS.get(word);
+    const stray = Object.keys(FLAGS).find((flag) => flags[flag as keyof typeof FLAGS]);
+    if (action && word !== "add" && stray !== undefined) {
+      throw new ClientError(
+        "usage",
+        `--${kebab(stray)} is for sd context add, and this is ${word}`,
+      );
+    }
     if (action) return Promise.resolve(action(flags, name));
     const meant = nearest(word, [...ACTIONS.keys()]);
     throw new ClientError("usage", `sd context cannot ${quote(word)}`, {

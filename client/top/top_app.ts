@@ -100,11 +100,28 @@ export class TopApp implements TerminalUser {
     for (;;) {
       const begun = performance.now();
       const choice = this.#choice;
-      const snapshot = await takeSnapshot(client, { choice, before: this.#snapshot });
+      const snapshot = await this.#look(client, choice);
+      if (!snapshot) {
+        await this.#pause(this.#intervalMs);
+        continue;
+      }
       // Asked before the person chose others: what comes next is of those.
       if (choice === this.#choice) this.#take(snapshot);
       const tookMs = performance.now() - begun;
       await this.#pause(Math.max(this.#intervalMs, PAUSE_FACTOR * tookMs));
+    }
+  }
+
+  /** `undefined` if the server has not answered, which it may do again: it is frozen, or what is between is. */
+  async #look(client: Client, choice: TaskChoice | undefined): Promise<Snapshot | undefined> {
+    try {
+      const snapshot = await takeSnapshot(client, { choice, before: this.#snapshot });
+      this.#lost = undefined;
+      return snapshot;
+    } catch (error) {
+      if (!(error instanceof ClientError) || error.code !== "unreachable") throw error;
+      this.connection(error);
+      return undefined;
     }
   }
 

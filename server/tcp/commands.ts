@@ -76,7 +76,7 @@ export async function runCommand(context: CommandContext, message: JsonObject): 
   const names = [...COMMANDS.keys()];
   // Looking for the nearest name takes time with the length of the text.
   const isShort = typeof cmd === "string" && cmd.length <= MAX_OP_CHARS;
-  const hint = isShort ? `; did you mean ${quote(closestString(cmd, names))}?` : "";
+  const hint = isShort ? `; did you mean ${quote(closestString(cmd, names))}?` : ".";
   throw new SdError(
     "unknown_cmd",
     `no command is called ${quote(cmd)}${hint} The commands are ${names.join(", ")}`,

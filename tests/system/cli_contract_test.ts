@@ -1,10 +1,11 @@
 /** What every command promises to programs: one envelope, one exit code for each way in which it can end. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { AnyCode } from "../../cli/client_error.ts";
 import { exitCodeOf, isKnownCode } from "../../cli/exit.ts";
 import { GROUPS, main } from "../../main.ts";
 import { captureOutput } from "../captured_output.ts";
+import { runSd, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 import { TestServer } from "../test_server.ts";
 
@@ -32,7 +33,8 @@ async function run(argv: readonly string[], outcome: Outcome): Promise<void> {
   const plain = await captureOutput(() => main(argv));
   assertEquals(plain.value, exit, `${line}: ${plain.stderr}`);
   if (outcome !== "ok") {
-    const last = plain.stderr.trimEnd().split("\n").at(-1) ?? "";
+    // A cure stands on a line of its own.
+    const last = plain.stderr.trimEnd().replace(/\n {4}\S.*$/, "").split("\n").at(-1) ?? "";
     assert(/^(sd:|\[client\]) ./.test(last), `${line} says: ${last}`);
   }
   const json = await captureOutput(() => main([...argv, "--json"]));
@@ -73,6 +75,41 @@ const CALLS: Record<string, string[]> = {
 
 Deno.test("a wrong flag ends every command with 2, and a hint", async () => {
   for (const name of COMMANDS.keys()) await run([name, "--no-such-flag"], "usage");
+});
+
+Deno.test("flags that clash or change nothing are refused, or said to", async () => {
+  const clashes = [
+    ["status", "--token", "a", "--token-file", "b"],
+    ["status", "--token", " "],
+    ["bench", "--op", "square", "--ms", "5"],
+    ["bench", "--rounds", "5"],
+    ["context", "ls", "--tls"],
+    ["context", "use", "default", "--server", "h:1"],
+    ["submit", "--timeout", "5", "hello"],
+  ];
+  for (const args of clashes) await run(args, "usage");
+  const blank = await runSd(["serve", "--port", "0"], { SD_TOKEN: " " });
+  assertEquals(blank.code, 2);
+  assertStringIncludes(blank.stderr, "SD_TOKEN holds no token");
+  await using idle = await SdServe.start(["--watch", "--engine", "memory:", "--data", "/nowhere"]);
+  await using without = await SdServe.start(["--watch", "--workers", "0"]);
+  const talk = [...idle.lines, ...without.lines].join("\n");
+  for (const said of ["--watch has nothing to watch", "--data is for", "with --workers 0"]) {
+    assertStringIncludes(talk, said);
+  }
+});
+
+Deno.test("an error in the flags is told as programs asked for it", async () => {
+  for (const flags of [["--log-format", "json"], ["--log-format=json"]]) {
+    for (const wrong of [["--bogus"], ["--port", "99999"], ["--grace", "5"]]) {
+      const { code, stdout, stderr } = await runSd(["serve", ...wrong, ...flags]);
+      assertEquals([code, stdout], [2, ""]);
+      const { level, message } = JSON.parse(stderr);
+      assertEquals([level, message.includes("--")], ["error", true]);
+    }
+  }
+  const { value, stdout } = await captureOutput(() => main(["--json"]));
+  assertEquals([value, JSON.parse(stdout).error.code], [2, "usage"]);
 });
 
 Deno.test("too many arguments end every command that counts them with 2", async () => {

@@ -154,7 +154,10 @@ Deno.test("sd submit --cron and sd cron: made, listed, paused, resumed, removed"
   assertEquals((await sd("cron", "resume", "nightly")).stdout, "nightly scheduled\n");
   const gone = await sd("cron", "rm", "other", "nightly");
   assertEquals([gone.code, gone.stdout], [5, "nightly removed\n"]);
-  assertStringIncludes(gone.stderr, 'there is no recurring task "other"; see which there are with');
+  assertStringIncludes(
+    gone.stderr,
+    'there is no recurring task "other"\n    see which there are with: sd cron',
+  );
   const { ok, data } = JSON.parse((await sd("cron", "--json")).stdout);
   assertEquals([ok, data.crons.length, data.crons[0].paused], [true, 1, true]);
   const json = JSON.parse((await sd("cron", "rm", "x", "b", "--json")).stdout);

@@ -87,7 +87,7 @@ Deno.test("people get a line for each check, the cure below it, and the count at
     /^problem {2}reach {4}cannot reach .*\n {18}→ start a server with: sd serve$/m.test(stdout),
     stdout,
   );
-  assertEquals(stderr, "sd: 1 problem; start a server with: sd serve\n");
+  assertEquals(stderr, "sd: 1 problem\n    start a server with: sd serve\n");
 });
 
 Deno.test("the files that doctor asks for are those that a server needs", () => {

@@ -115,7 +115,7 @@ Deno.test("a task file that is not there, or is none, is told before anything st
       ["none", "holds no task file"],
       [
         "old.cjs",
-        "is no task file: its name ends in .ts or .js; it is CommonJS; write it as an ES",
+        "is no task file: its name ends in .ts or .js\n    it is CommonJS; write it as an ES",
       ],
       ["tasks", 'tasks.ts": write the whole name, with its end'],
     ] as const

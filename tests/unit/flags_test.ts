@@ -134,14 +134,21 @@ Deno.test("an integer is refused one past its limits, and where it is none", () 
 });
 
 Deno.test("a duration is refused one past its limits, and where it is none", () => {
-  for (const [text, ms] of [["1", 1], ["60s", 60_000], ["1m", 60_000]] as const) {
+  for (const [text, ms] of [["1ms", 1], ["60s", 60_000], ["1m", 60_000]] as const) {
     assertEquals(parse(["--run-timeout", text]).flags.runTimeout, ms);
   }
   assertEquals(refusal(["--run-timeout=0"]), '--run-timeout is at least 1ms; this is "0"');
-  assertEquals(refusal(["--run-timeout=60001"]), '--run-timeout is at most 1m; this is "60001"');
+  assertEquals(
+    refusal(["--run-timeout=60001ms"]),
+    '--run-timeout is at most 1m; this is "60001ms"',
+  );
   assertEquals(
     refusal(["--run-timeout=5x"]),
     '--run-timeout is not a duration: "5x"; write it like 500ms, 30s, 5m',
+  );
+  assertEquals(
+    refusal(["--run-timeout=5"]),
+    '--run-timeout is a duration without a unit: "5"; write it like 5ms or 5s',
   );
 });
 

@@ -134,10 +134,10 @@ Deno.test("a mistyped command is refused with the nearest one", async () => {
     assertEquals(value, 2);
     return stdout + stderr;
   };
-  assertEquals(await told("sumbit"), "sd: unknown command sumbit; did you mean sd submit?\n");
+  assertEquals(await told("sumbit"), "sd: unknown command sumbit\n    did you mean sd submit?\n");
   assertEquals(
     await told("frobnicate"),
-    "sd: unknown command frobnicate; see all commands with: sd --help\n",
+    "sd: unknown command frobnicate\n    see all commands with: sd --help\n",
   );
   assertEquals(JSON.parse(await told("sumbit", "--json")).error.code, "usage");
   await told("constructor");

@@ -47,7 +47,10 @@ Deno.test("a result is the only thing on stdout: a string raw, anything else com
 Deno.test("a task that failed is told on stderr, with what to do next", async () => {
   const { value, stdout, stderr } = await captureOutput(() => tellEnd(FAILED, { json: false }));
   assertEquals([value, stdout], [EXIT.failed, ""]);
-  assertEquals(stderr, "[client] task failed: timeout: stopped; run it again with: sd retry a-1\n");
+  assertEquals(
+    stderr,
+    "[client] task failed: timeout: stopped\n    run it again with: sd retry a-1\n",
+  );
 });
 
 Deno.test("cancelled and expired tasks have an exit code of their own", async () => {
@@ -85,11 +88,11 @@ Deno.test("an expected error ends a command with its own exit code and a hint", 
     [
       new ClientError("unreachable", "cannot reach h:1: connection refused"),
       3,
-      "sd: cannot reach h:1: connection refused; start a server with: sd serve\n",
+      "sd: cannot reach h:1: connection refused\n    start a server with: sd serve\n",
     ],
     [new SdError("conflict", "it exists"), 7, "sd: it exists\n"],
-    [new ClientError("usage", "what?"), 2, "sd: what?; see: sd demo --help\n"],
-    [new ClientError("usage", "what?", { hint: "that!" }), 2, "sd: what?; that!\n"],
+    [new ClientError("usage", "what?"), 2, "sd: what?\n    see: sd demo --help\n"],
+    [new ClientError("usage", "what?", { hint: "that!" }), 2, "sd: what?\n    that!\n"],
     [new ClientError("interrupted", "interrupted"), 130, ""],
   ];
   for (const [error, exit, text] of cases) {
@@ -114,7 +117,9 @@ Deno.test("with --json an error is told on stdout, also where the flags are wron
 Deno.test("an error that should not be possible is told as a fault of sd, and not as a task's", async () => {
   const { value, stderr } = await captureOutput(() => failing(new TypeError("x")).main([]));
   assertEquals(value, EXIT.internal);
-  assert(stderr.startsWith("sd: sd met an error of its own: x; please report it\nTypeError: x"));
+  assert(
+    stderr.startsWith("sd: sd met an error of its own: x\n    please report it\nTypeError: x"),
+  );
 });
 
 Deno.test("an argument too few or too many is refused with the usage", async () => {

@@ -129,7 +129,8 @@ Deno.test("durations read as people write them", () => {
     "2d": 172_800_000,
   };
   for (const [text, ms] of Object.entries(known)) assertEquals(parseDuration(text), ms);
-  assertEquals(parseDuration("250"), 250);
+  assertEquals(parseDuration("0"), 0);
+  assertThrows(() => parseDuration("250"), SdError, "without a unit");
   for (const text of ["", "s", "-1s", "5 m", "1w", "1e3"]) {
     assertThrows(() => parseDuration(text), SdError, "not a duration");
   }

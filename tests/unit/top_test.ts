@@ -3,7 +3,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readKeys } from "../../client/top/keys.ts";
 import { screenLines, type Shown } from "../../client/top/screen.ts";
+import { ClientError } from "../../cli/client_error.ts";
+import type { Client } from "../../client/client.ts";
 import { cut } from "../../client/table.ts";
+import { TopApp } from "../../client/top/top_app.ts";
 import { compact, fit, tableLines } from "../../client/top/text.ts";
 import { taskTable } from "../../client/task_table.ts";
 import type { ServerStats, TaskView } from "../../protocol/task.ts";
@@ -220,4 +223,24 @@ Deno.test("numbers are short", () => {
     "1M",
     "2.5G",
   ]);
+});
+
+Deno.test("sd top goes on when a server answers again that was silent", async () => {
+  const seen: string[] = [];
+  const app = new TopApp(1);
+  let looks = 0;
+  const client = {
+    target: "h:1",
+    list: () => Promise.resolve({ tasks: [] }),
+    stats: () => {
+      if (++looks > 1) {
+        app.ended("hangup");
+        return new Promise(() => {});
+      }
+      return Promise.reject(new ClientError("unreachable", "h:1 has not answered for 30s"));
+    },
+  } as unknown as Client;
+  const draw = (lines: readonly unknown[]) => void seen.push(JSON.stringify(lines));
+  assertEquals(await app.run(client, { size: { columns: 80, rows: 24 }, draw }), 0);
+  assertEquals([looks, seen.some((text) => text.includes("has not answered"))], [2, true]);
 });
