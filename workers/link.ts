@@ -4,6 +4,7 @@
  */
 
 import { deadline } from "@std/async/deadline";
+import { delay } from "@std/async/delay";
 import { AwakeClock } from "../cli/awake_clock.ts";
 import { dial, type Wire } from "../cli/dial.ts";
 import { isLostConnection } from "../cli/lost_connection.ts";
@@ -76,6 +77,8 @@ export class Link {
   #life: ReturnType<typeof setInterval> | undefined;
   /** For how long the server has sent nothing while this process was awake, in ms. */
   #silentMs = 0;
+  #isJudging = false;
+  readonly #closing = new AbortController();
   #closed = false;
 
   private constructor(conn: Wire, options: LinkOptions) {
@@ -138,6 +141,7 @@ export class Link {
     this.#closed = true;
     clearInterval(this.#renewal);
     clearInterval(this.#life);
+    this.#closing.abort(new LinkError("the link was closed"));
     this.#conn.close();
     this.#broken.reject(new LinkError("the link was closed"));
   }
@@ -190,12 +194,29 @@ export class Link {
       if (this.writer.waiting === 0) this.writer.line(ALIVE);
       this.#silentMs += awake.passed();
       const { silentServerMs = Infinity } = this.#options;
-      if (this.#silentMs > silentServerMs) void this.#leaveSilent(silentServerMs);
+      if (this.#silentMs > silentServerMs && !this.#isJudging) {
+        void this.#judge(silentServerMs, everyMs);
+      }
     }, everyMs);
+  }
+
+  /** Waits for a silent server while its process stands still, and otherwise gives it up. */
+  async #judge(silentServerMs: number, everyMs: number): Promise<void> {
+    this.#isJudging = true;
+    const { signal } = this.#closing;
+    const isSilent = () => !this.#closed && this.#silentMs > silentServerMs;
+    while (isSilent()) {
+      if (await standsStill(this.#options.server, signal)) continue;
+      // It may have gone on just now, and say so on this link as well.
+      for (let i = 0; i < 3 && isSilent(); i++) await delay(everyMs);
+      if (isSilent()) await this.#leaveSilent(silentServerMs);
+    }
+    this.#isJudging = false;
   }
 
   async #leaveSilent(ms: number): Promise<void> {
     clearInterval(this.#life);
+    this.#silentMs = 0;
     // Should the server wake up, it learns that this process has not died with its tasks.
     this.writer.line(JSON.stringify({ retire: [] } satisfies PoolReport));
     await this.#flushed(LAST_LINE_MS);
@@ -284,13 +305,40 @@ function isLeasedTask(line: Line): line is string {
   return line !== null && line.charCodeAt(LETTER_AT) === LETTER_A;
 }
 
+/** Whether the system of the server takes connections, and its process answers on none for some seconds. */
+async function standsStill(server: PoolStart["server"], signal: AbortSignal): Promise<boolean> {
+  let wire: Wire | undefined;
+  let isTaken = false;
+  try {
+    // Without TLS: shaking hands is for the process.
+    (await connect({ hostname: server.hostname, port: server.port }, signal)).close();
+    isTaken = true;
+    wire = await connect(server, signal);
+    await wire.write(new TextEncoder().encode(`${newSealOffer()}\n`));
+    await deadline(wire.read(new Uint8Array(READ_BYTES)), CONNECT_MS, { signal });
+    return false;
+  } catch (error) {
+    if (!isExpected(error)) throw error;
+    // What else fails is an answer, of the process or of a system that has none any more.
+    return isTaken && isLate(error);
+  } finally {
+    wire?.close();
+  }
+}
+
+function isLate(error: unknown): boolean {
+  return error instanceof LinkError ||
+    error instanceof DOMException && error.name === "TimeoutError";
+}
+
 /** Connects within `CONNECT_MS`. */
-async function connect(server: PoolStart["server"]): Promise<Wire> {
+async function connect(server: PoolStart["server"], signal?: AbortSignal): Promise<Wire> {
   const aborter = new AbortController();
   const late = new LinkError(`no answer for ${formatDuration(CONNECT_MS)}`);
   const timer = setTimeout(() => aborter.abort(late), CONNECT_MS);
   try {
-    return await dial({ ...server, isSealed: true }, aborter.signal);
+    const signals = signal ? [aborter.signal, signal] : [aborter.signal];
+    return await dial({ ...server, isSealed: true }, AbortSignal.any(signals));
   } finally {
     clearTimeout(timer);
   }

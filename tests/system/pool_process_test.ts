@@ -7,7 +7,7 @@ import { selfCommand } from "../../cli/self_command.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { Link } from "../../workers/link.ts";
-import { FakeServer, type Report } from "../fake_server.ts";
+import { type FakeLink, FakeServer, type Report } from "../fake_server.ts";
 
 const GRACE_MS = 5000;
 const ENDLESS_HASH = { op: "hash", data: "x", rounds: Number.MAX_SAFE_INTEGER };
@@ -130,8 +130,8 @@ Deno.test("a process shows life to a server that asks for it, and to no older on
   await next.until(isLife);
 });
 
-Deno.test("a server that shows life and falls silent is given up, and told that no process has died", async () => {
-  using server = new FakeServer("s3cret");
+/** A link to `server`, which it gives up after a second of silence. */
+async function linkWithPatience(server: FakeServer): Promise<{ link: Link; end: FakeLink }> {
   const opening = Link.open({
     server: server.address,
     secret: "s3cret",
@@ -150,7 +150,12 @@ Deno.test("a server that shows life and falls silent is given up, and told that 
   });
   const end = await server.accept();
   await end.welcome(30_000, 50);
-  const link = await opening;
+  return { link: await opening, end };
+}
+
+Deno.test("a server that shows life and falls silent is given up if it answers others, and told that no process has died", async () => {
+  using server = new FakeServer("s3cret");
+  const { link, end } = await linkWithPatience(server);
   const running = link.run();
   let isOver = false;
   const failed = assertRejects(() => running, Error, "the server has sent nothing for").finally(
@@ -161,9 +166,29 @@ Deno.test("a server that shows life and falls silent is given up, and told that 
     await delay(50);
   }
   assertEquals(isOver, false, "as long as it shows life it stays");
+  // The first only looks whether anything takes connections.
+  (await server.accept()).cut();
+  (await server.accept()).cut();
   await failed;
   await end.untilEnded();
   assertEquals(end.reports.at(-1), { retire: [] });
+});
+
+Deno.test("a silent server that answers nobody stands still: its link and its tasks are kept until it goes on", async () => {
+  using server = new FakeServer("s3cret");
+  const { link, end } = await linkWithPatience(server);
+  let isOver = false;
+  const running = link.run().finally(() => isOver = true);
+  // Its system takes the connections that ask for an answer.
+  await delay(2500);
+  assertEquals(isOver, false, "a server that stands still is not given up");
+  await end.say({ alive: true });
+  await server.accept();
+  await server.accept();
+  await delay(500);
+  assertEquals(isOver, false, "and not when it goes on either");
+  link.close();
+  await running;
 });
 
 Deno.test("for a task that never yields the process ends, and only that task fails", async () => {
