@@ -195,9 +195,10 @@ export function startServer(options: ServerOptions): Server {
         commitBy - clock.awake(),
         Promise.all([settlement.settled(), entry.settled()]),
       );
-    if (!await commit()) log.warn("server", NOT_COMMITTED);
+    const isCommitted = await commit();
+    if (!isCommitted) log.warn("server", NOT_COMMITTED);
     await door.close();
-    await commit();
+    if (isCommitted) await commit();
     await engine.close();
   };
   return {
