@@ -182,10 +182,11 @@ export function startServer(options: ServerOptions): Server {
     await dispatcher.stop();
     // What was handed out and has not begun would be given back by a pool that stops: it may begin first.
     await untilIdle(dispatcher, clock, Math.min(deadline, clock.awake() + STOP_BEGIN_MS));
-    // If the signal was for its process too, that one would give tasks a grace of its own, of 10 s.
-    const poolStopped = pool?.stop(Math.max(0, deadline - clock.awake()));
-    await untilIdle(dispatcher, clock, deadline);
-    await poolStopped;
+    await Promise.all([
+      // If the signal was for its process too, that one would give tasks a grace of its own, of 10 s.
+      pool?.stop(Math.max(0, deadline - clock.awake())),
+      untilIdle(dispatcher, clock, deadline),
+    ]);
     await Promise.all([reclaimer.stop(), janitor.stop(), watchdog.stop()]);
     // What came in is committed, and told to the clients that wait for it.
     const commitBy = clock.awake() + STOP_COMMIT_MS;
