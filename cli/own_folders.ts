@@ -1,7 +1,7 @@
 /**
- * Temporary folders of this process, which others of it can be told from: a process that is killed leaves them behind, and the next
- * `sd` of the same user on the same machine removes them. A folder's name says which process made it, and where that runs: a
- * number of a process means nothing to another machine or container that shares the folder.
+ * Temporary folders of this process. A process that is killed leaves them behind, and the next `sd` of the same user on
+ * the same machine removes them. A folder's name says which process made it, and where that runs: another machine or
+ * container that shares the folder has processes with the same numbers.
  */
 
 import { createHash } from "node:crypto";
@@ -25,7 +25,7 @@ export function makeOwnFolder(kind: OwnFolderKind, parent?: string): string {
   });
 }
 
-/** Removes folders of processes that have ended, from `parents` and the system's temporary folder. */
+/** Removes folders of processes that have ended, from `parents` and the system's temporary folder, as far as they can be. */
 export function removeLeftFolders(...parents: (string | undefined)[]): void {
   for (const parent of new Set([tmpdir(), ...parents])) {
     if (parent === undefined) continue;
@@ -49,11 +49,11 @@ function namesIn(folder: string): string[] {
 
 function removeOf(uid: number | undefined, path: string): void {
   try {
-    // Anybody can make a folder of this name.
+    // Any user can make a folder of this name.
     if (Deno.lstatSync(path).uid === uid) Deno.removeSync(path, { recursive: true });
   } catch (error) {
-    const { NotFound, PermissionDenied } = Deno.errors;
-    if (!(error instanceof NotFound || error instanceof PermissionDenied)) throw error;
+    // Another sd may remove it at this moment, or the system does not let it go: it is left to the next one.
+    if (!(error instanceof Error)) throw error;
   }
 }
 
