@@ -5,7 +5,7 @@
  */
 
 import { LineSplitter } from "../protocol/ndjson.ts";
-import type { ParentOrder, PoolNews, PoolStart } from "../protocol/pool_start.ts";
+import type { ParentOrder, PoolNews, PoolStart, TaskFileRef } from "../protocol/pool_start.ts";
 import { AwakeClock } from "./awake_clock.ts";
 import { isLostConnection } from "./lost_connection.ts";
 import { environmentFor } from "./sandbox_flags.ts";
@@ -24,6 +24,9 @@ const ASK_MS = 1000;
 const FROZEN_MS = 15_000;
 /** The same of a process that was never connected: it loads task files, and starts all its workers. */
 const FROZEN_AT_START_MS = 60_000;
+
+/** From outside: by a person, a supervisor, or the system for want of memory. */
+const KILLS: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
 
 const encoder = new TextEncoder();
 
@@ -194,4 +197,16 @@ function parseNews(line: string): PoolNews | undefined {
     // Then it is lost: the next one begins with a line of its own.
     return undefined;
   }
+}
+
+/** How a process of its own doing ended, and not because it was killed; `undefined`: otherwise. */
+export function crashOf(signal: string | null): string | undefined {
+  return signal === null || KILLS.has(signal) ? undefined : signal;
+}
+
+/** What to tell of a process that crashed while it loaded `files`. */
+export function tellCrash(files: readonly TaskFileRef[], crash: string): string {
+  const [first, ...more] = files.map(({ name }) => name);
+  const names = more.length === 0 ? first : `${first} or another task file`;
+  return `${names}: as it is loaded, its process ends by ${crash}`;
 }

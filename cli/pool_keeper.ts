@@ -10,7 +10,7 @@ import type { PoolNews, PoolStart, PoolWork, TaskFileRef } from "../protocol/poo
 import { EXIT } from "./exit.ts";
 import { OwnExecutable, type Startable } from "./own_executable.ts";
 import { removeLeftFolders } from "./own_folders.ts";
-import { PoolChild } from "./pool_child.ts";
+import { crashOf, PoolChild, tellCrash } from "./pool_child.ts";
 import { SingleKeeper } from "./single_keeper.ts";
 import { stateDirIfAny } from "./state_dir.ts";
 import { TaskSnapshot } from "./task_snapshot.ts";
@@ -119,7 +119,9 @@ export class PoolKeeper {
   reload(work: PoolWork): void {
     if (!this.#started || this.#stopped) return;
     this.#start = { ...this.#start, ...work };
-    void this.#candidate?.killAfter(0);
+    const before = this.#candidate;
+    this.#candidate = undefined;
+    void before?.killAfter(0);
     clearTimeout(this.#restart);
     void this.#startNext("candidate");
   }
@@ -270,10 +272,14 @@ export class PoolKeeper {
     child: PoolChild,
     { code, signal, startedAt }: { code: number; signal: string | null; startedAt: number },
   ): void {
+    const crash = this.#loads.get(child)?.text && !child.wasReady && crashOf(signal);
     this.#children.delete(child);
     this.#loads.delete(child);
     const wasCandidate = this.#candidate === child;
     if (wasCandidate) this.#candidate = undefined;
+    if (wasCandidate && crash && !this.#stopped) {
+      this.#crashed(child, { crash, kept: this.#current !== undefined });
+    }
     const unexpected = this.#current === child && !this.#stopped;
     this.#onEvent({ type: "exited", pid: child.pid, code, signal, unexpected });
     if (wasCandidate && !this.#current) this.#spawnAgain();
@@ -282,9 +288,20 @@ export class PoolKeeper {
     this.#current = undefined;
     if (performance.now() - startedAt >= YOUNG_MS) this.#youngDeaths = 0;
     this.#spawnAgain();
-    if (!child.wasReady && ++this.#stillborn === MANY_STILLBORN) {
+    if (child.wasReady || ++this.#stillborn < MANY_STILLBORN) return;
+    if (crash) {
+      this.#stillborn = 0;
+      this.#fallsBack = this.#lastGood !== undefined;
+      this.#crashed(child, { crash, kept: this.#fallsBack });
+    } else if (this.#stillborn === MANY_STILLBORN) {
       this.#onEvent({ type: "failing", reason: "each ends as soon as it is started" });
     }
+  }
+
+  /** Its process was not able to say what is wrong with the task files. */
+  #crashed(child: PoolChild, { crash, kept }: { crash: string; kept: boolean }): void {
+    const message = tellCrash(this.#start.taskFiles, crash);
+    this.#onEvent({ type: "fault", pid: child.pid, message, kept });
   }
 
   /** At once; after deaths in a row that came too soon, not so soon. */

@@ -8,13 +8,15 @@
 import { MAX_TIMEOUT_MS } from "../protocol/limits.ts";
 import type { PoolNews, PoolStart, SingleOp, TaskFileRef } from "../protocol/pool_start.ts";
 import type { OwnExecutable, Startable } from "./own_executable.ts";
-import { PoolChild } from "./pool_child.ts";
+import { crashOf, PoolChild, tellCrash } from "./pool_child.ts";
 
 /** One that has not stopped its task by itself so long after its time limit is killed from outside. */
 const OVERTIME_MS = 10_000;
 /** The next attempt after one that could not even take a task. */
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 5000;
+/** So many that crash in a row before they are connected are the doing of their task files. */
+const MANY_FAILURES = 3;
 
 export interface SingleKeeperListener {
   started(pid: number): void;
@@ -104,9 +106,9 @@ export class SingleKeeper {
     }, { path });
     this.#waiting = child;
     this.#listener.started(child.pid);
-    void child.ended.then(() => {
+    void child.ended.then(({ signal }) => {
       release();
-      this.#ended(child);
+      this.#ended(child, crashOf(signal));
     });
   }
 
@@ -120,17 +122,24 @@ export class SingleKeeper {
       this.#busy.add(child);
       this.#fill();
     } else if ("fault" in news) {
-      const taskFiles = this.#listener.fault(news.fault);
-      if (this.#start && taskFiles) this.#start = { ...this.#start, taskFiles };
+      this.#fault(news.fault);
     }
   }
 
-  #ended(child: PoolChild): void {
+  #ended(child: PoolChild, crash: string | undefined): void {
     this.#busy.delete(child);
     this.#leaving.delete(child);
     if (this.#waiting !== child) return this.#fill();
     this.#waiting = undefined;
     this.#failed();
+    if (crash && !child.wasReady && this.#failures >= MANY_FAILURES && this.#start) {
+      this.#fault(tellCrash(this.#start.taskFiles, crash));
+    }
+  }
+
+  #fault(message: string): void {
+    const taskFiles = this.#listener.fault(message);
+    if (this.#start && taskFiles) this.#start = { ...this.#start, taskFiles };
   }
 
   /** Tries again, later with each failure in a row. */

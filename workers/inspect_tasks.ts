@@ -18,20 +18,22 @@ export async function inspectTasks(
     const faults = await Promise.all(submits.map(([op, line]) => check(ops.get(op), line)));
     report({ checked: number, faults });
   });
+  let at = 0;
   try {
-    ops = await loadTaskModules(inspect, (index) => report({ loading: index }));
+    ops = await loadTaskModules(inspect, (index) => report({ loading: at = index }));
+    report({
+      ops: [...ops.values()].map(({ spec, place, permissions }) => ({
+        spec,
+        place,
+        ...(permissions && { permissions }),
+      })),
+    });
   } catch (error) {
-    if (!(error instanceof LoadFault)) throw error;
-    const { message, missing } = error;
-    return report({ fault: message, ...(missing !== undefined && { missing }) });
+    // The files may have changed what all code is made of, ours as well.
+    const file = inspect[at] ?? { url: "", name: "a task file" };
+    const { message, missing } = error instanceof LoadFault ? error : LoadFault.of(error, file);
+    report({ fault: message, ...(missing !== undefined && { missing }) });
   }
-  report({
-    ops: [...ops.values()].map(({ spec, place, permissions }) => ({
-      spec,
-      place,
-      ...(permissions && { permissions }),
-    })),
-  });
 }
 
 /** What is wrong with the arguments in `line`; an op that is not known here is checked when it runs. */

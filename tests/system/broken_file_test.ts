@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
+import { notStarted, SdServe } from "../sd_process.ts";
 import { TaskFolder } from "../task_folder.ts";
 
 const GOOD = `
@@ -74,5 +74,50 @@ for (const flags of [[], ["--watch"]]) {
       serve.lines.join("\n"),
     );
     assertMatch(serve.lines.join("\n"), /tasks\.js:1/);
+  });
+}
+
+/** Ends the process at once, without a word. */
+const CRASHES = `import { abort } from "node:process"; abort(); ${GOOD}`;
+
+Deno.test("a file that crashes the process which loads it is told, and the server does not start", async () => {
+  using folder = new TaskFolder({ "tasks.js": CRASHES, "lib/one.js": "export const one = 1;" });
+  const { code, lines } = await notStarted([folder.file("tasks.js")]);
+  assertEquals(code, 2);
+  assertMatch(lines.join("\n"), /tasks\.js: as it is loaded, its process ends by SIG/);
+});
+
+for (const flags of [[], ["--watch"]]) {
+  Deno.test(`a version that runs goes on when its file crashes what loads it: ${flags.join(" ") || "without --watch"}`, async () => {
+    using folder = new TaskFolder({ "tasks.js": GOOD, "lib/one.js": "export const one = 1;" });
+    await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "2", ...flags]);
+    using client = await RawClient.connect(serve.address);
+    assertEquals(await resultOf(client, "apart"), 1);
+    folder.write("tasks.js", CRASHES);
+    if (flags.length > 0) await said(serve, /ends by SIG\w+; the version before it goes on/);
+    for (let pid = await poolOf(client);; pid = await poolOf(client), await delay(20)) {
+      if (pid === 0) continue;
+      Deno.kill(pid, "SIGKILL");
+      break;
+    }
+    assertEquals(await resultOf(client, "value"), 1);
+    await said(serve, /tasks\.js: as it is loaded, .*; the version before it goes on/);
+    for (let i = 0; i < 3; i++) assertEquals(await resultOf(client, "apart"), 1);
+  });
+}
+
+/** What makes code of ours throw while it looks at the file. */
+const TRAPS = [
+  'export const f = new Proxy(() => 1, { get() { throw new Error("caught") } });',
+  "Array.prototype[Symbol.iterator] = null; export const f = () => 1;",
+];
+
+for (const text of TRAPS) {
+  Deno.test(`a file that cannot be looked at is told at once: ${text.slice(0, 40)}`, async () => {
+    using folder = new TaskFolder({ "tasks.js": text });
+    const { code, lines } = await notStarted([folder.file("tasks.js")]);
+    assertEquals(code, 2);
+    assertMatch(lines.join("\n"), /tasks\.js/);
+    assert(!/did not end within/.test(lines.join("\n")), lines.join("\n"));
   });
 }
