@@ -6,7 +6,7 @@
  * copy lies there only until the process that was started from it is up.
  */
 
-import { makeOwnFolder } from "./own_folders.ts";
+import { makeOwnFolder, removeOwnFolder } from "./own_folders.ts";
 import { stateDirIfAny } from "./state_dir.ts";
 
 const COPY_CHUNK_BYTES = 1024 * 1024;
@@ -103,14 +103,7 @@ export class OwnExecutable {
   }
 
   #remove(folder: string): void {
-    if (!this.#copies.delete(folder)) return;
-    try {
-      Deno.removeSync(folder, { recursive: true });
-    } catch (error) {
-      // Removed already; on Windows, a program that runs cannot be.
-      const { NotFound, PermissionDenied } = Deno.errors;
-      if (!(error instanceof NotFound || error instanceof PermissionDenied)) throw error;
-    }
+    if (this.#copies.delete(folder)) removeOwnFolder(folder);
   }
 }
 

@@ -32,7 +32,9 @@ export function removeLeftFolders(...parents: (string | undefined)[]): void {
     for (const name of namesIn(parent)) {
       const [, key, pid] = NAME.exec(name) ?? [];
       if (key === undefined || key !== place()?.key || isAlive(Number(pid))) continue;
-      removeOf(place()?.uid, join(parent, name));
+      const path = join(parent, name);
+      // Any user can make a folder of this name.
+      if (ownerOf(path) === place()?.uid) removeOwnFolder(path);
     }
   }
 }
@@ -47,13 +49,22 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function removeOf(uid: number | undefined, path: string): void {
+/** Removes a folder with all that is in it. What the system does not let go is left to the next `sd`. */
+export function removeOwnFolder(path: string): void {
   try {
-    // Any user can make a folder of this name.
-    if (Deno.lstatSync(path).uid === uid) Deno.removeSync(path, { recursive: true });
+    Deno.removeSync(path, { recursive: true });
   } catch (error) {
-    // Another sd may remove it at this moment, or the system does not let it go: it is left to the next one.
+    // Another sd may remove it at this moment; on Windows, a program that runs cannot be.
     if (!(error instanceof Error)) throw error;
+  }
+}
+
+function ownerOf(path: string): number | null | undefined {
+  try {
+    return Deno.lstatSync(path).uid;
+  } catch {
+    // Gone meanwhile.
+    return null;
   }
 }
 

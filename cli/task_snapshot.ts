@@ -6,7 +6,7 @@
 
 import { dirname, join } from "node:path";
 import type { TaskFileRef } from "../protocol/pool_start.ts";
-import { makeOwnFolder } from "./own_folders.ts";
+import { makeOwnFolder, removeOwnFolder } from "./own_folders.ts";
 import { readTaskSource } from "./task_source.ts";
 
 /** Files of more text together are not kept. */
@@ -42,12 +42,7 @@ export class TaskSnapshot {
   /** Removes the copies. */
   remove(): void {
     if (this.#folder === undefined) return;
-    try {
-      Deno.removeSync(this.#folder, { recursive: true });
-    } catch (error) {
-      // The system's own sweep may have been quicker.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    removeOwnFolder(this.#folder);
     this.#folder = undefined;
   }
 
