@@ -91,7 +91,7 @@ Deno.test("sd work ends with 2 where its task file does not load", async () => {
   await using serve = await SdServe.start(["--workers", "0"], { env: { SD_POOL_SECRET: SECRET } });
   await using work = new SdWork(serve.server, [folder.file("tasks.js"), "--workers=1"]);
   assertEquals(await work.ended(), 2);
-  assertStringIncludes(work.lines.at(-1) ?? "", "tasks.js:2: SyntaxError");
+  assertStringIncludes(work.lines.join("\n"), "tasks.js:2: SyntaxError");
 });
 
 Deno.test("a process of sd work that was frozen and cut off comes back by itself, and runs tasks again", async () => {
