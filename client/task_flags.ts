@@ -9,6 +9,7 @@ import {
   MAX_PRIORITY,
   MAX_TIMEOUT_MS,
 } from "../protocol/limits.ts";
+import { SdError } from "../protocol/errors.ts";
 import { CATCH_UPS, type TaskOptions } from "../protocol/task.ts";
 
 export const TASK_FLAGS = {
@@ -99,6 +100,22 @@ export const TASK_FLAGS = {
     help: "times of --cron that passed while no server ran; once if not given",
   },
 } as const satisfies FlagSpecs;
+
+/**
+ * `error` in the words of the command line if it is about an option that was given as a flag: the server speaks of
+ * `task.limit`, and what was typed is `--limit`.
+ */
+export function inFlagWords(error: unknown, options: TaskOptions): unknown {
+  if (!(error instanceof SdError) || error.code !== "bad_request") return error;
+  const [, first = ""] = /\btask\.([a-z_]+)/.exec(error.message) ?? [];
+  if (!Object.hasOwn(options, first)) return error;
+  const message = error.message.replace(/\btask\.([a-z_]+)/g, (_all, name: string) => flagOf(name));
+  return new SdError(error.code, message, { cause: error });
+}
+
+function flagOf(option: string): string {
+  return option === "timeout" ? "--run-timeout" : `--${option.replaceAll("_", "-")}`;
+}
 
 /** The options that were given, as they travel. */
 export function taskOptions(

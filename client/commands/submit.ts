@@ -11,7 +11,7 @@ import { MESSAGES } from "../messages.ts";
 import { readArguments, readPayload } from "../payload.ts";
 import { scheduleOne } from "../schedule_one.ts";
 import { submitOne } from "../submit_one.ts";
-import { TASK_FLAGS, taskOptions } from "../task_flags.ts";
+import { inFlagWords, TASK_FLAGS, taskOptions } from "../task_flags.ts";
 import { taskLines } from "../task_lines.ts";
 
 const DEFAULT_WAIT_MS = 30_000;
@@ -61,14 +61,18 @@ export const submit = defineCommand({
     const options = taskOptions(flags);
     const payload = await onePayload(flags.file, args);
     if (payload !== undefined) {
-      const { op, arg } = oneReadingOf(flags);
-      const task = op === undefined
-        ? readPayload(payload, { options })
-        : readArguments(payload, { options, op, arg });
-      if (flags.dryRun) return (await import("../many/dry_run.ts")).planOne(task, flags);
-      const waitMs = (flags.timeout ?? DEFAULT_WAIT_MS) || Infinity;
-      if (task.cron) return await scheduleOne(flags, task);
-      return await submitOne({ flags, payload: task, waitMs });
+      try {
+        const { op, arg } = oneReadingOf(flags);
+        const task = op === undefined
+          ? readPayload(payload, { options })
+          : readArguments(payload, { options, op, arg });
+        if (flags.dryRun) return (await import("../many/dry_run.ts")).planOne(task, flags);
+        const waitMs = (flags.timeout ?? DEFAULT_WAIT_MS) || Infinity;
+        if (task.cron) return await scheduleOne(flags, task);
+        return await submitOne({ flags, payload: task, waitMs });
+      } catch (error) {
+        throw inFlagWords(error, options);
+      }
     }
     if (flags.id !== undefined) {
       throw new ClientError("usage", "--id names one task, and there may be many lines", {

@@ -221,3 +221,22 @@ async function withConfigFolder(use: () => Promise<void>): Promise<void> {
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+Deno.test("an option that was given as a flag is refused by the name of the flag", async () => {
+  await using server = await TestServer.start({ workers: 1 });
+  const at = `--server=${server.address.hostname}:${server.address.port}`;
+  for (
+    const [args, said] of [
+      [["--limit", "2"], "give --key as well"],
+      [["--at", "2027-02-30T00:00:00Z"], "sd: --at is a time"],
+      [["--catch-up", "all"], "sd: --catch-up is for recurring tasks"],
+    ] as const
+  ) {
+    const { value, stderr } = await captureOutput(() => main(["submit", at, ...args, "hello"]));
+    assertEquals(value, 2);
+    assertStringIncludes(stderr, said);
+  }
+  const typed = `{"op":"echo","task":{"limit":2}}`;
+  const { stderr } = await captureOutput(() => main(["submit", at, typed]));
+  assertStringIncludes(stderr, "give task.key as well");
+});
