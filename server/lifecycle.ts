@@ -1,4 +1,4 @@
-/** When the server is told to stop: the first signal asks it to, the second does not ask. */
+/** What ends the server and what does not: the first signal asks it to, the second does not ask, a stray fault does neither. */
 
 import type { StopSignals } from "../cli/stop_signals.ts";
 import { flushTalk } from "../cli/talk.ts";
@@ -27,4 +27,17 @@ export function untilStopSignal(
       resolve(signal);
     });
   });
+}
+
+/**
+ * A rejection that nothing awaits is a bug of sd, in the service of one client or one task. By default the runtime would
+ * end the process for it, and all others with it: it is reported instead, to be logged. Until what is returned is disposed of.
+ */
+export function surviveStrayRejections(report: (reason: unknown) => void): Disposable {
+  const survive = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    report(event.reason);
+  };
+  addEventListener("unhandledrejection", survive);
+  return { [Symbol.dispose]: () => removeEventListener("unhandledrejection", survive) };
 }

@@ -19,7 +19,7 @@ import { checkAddress, readTlsFiles, readTokens, type ServeConfig } from "./conf
 import type { Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
 import { sqlitePath } from "./engine/sqlite/location.ts";
-import { untilStopSignal } from "./lifecycle.ts";
+import { surviveStrayRejections, untilStopSignal } from "./lifecycle.ts";
 import { gapLine, type Log, openLog } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
 import { keepPoolSecret } from "./pool_secret_file.ts";
@@ -80,6 +80,7 @@ async function run(
     log,
     version: VERSION,
   });
+  using _strays = surviveStrayRejections((reason) => log.bug("server", reason));
   const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
   try {
     const signal = await untilStopped(server, {
