@@ -124,7 +124,8 @@ export class OpDirectory {
     }
     if (runner.pool !== undefined) this.#forgetOthers(runner.pool, runner.specs);
     this.#bounds = undefined;
-    this.#markReady();
+    // Another pool may be quicker after a restart, and does not have the ops of the server's own workers.
+    if (runner.pool !== undefined) this.#markReady();
   }
 
   remove(runner: Runner): void {
@@ -149,6 +150,8 @@ export class OpDirectory {
 
   /** Forgets pools that have left long ago, and the ops that no other pool has; not those that `isOpen`. */
   forget(isOpen: (op: string) => boolean): void {
+    // Own workers that are still not there must not hold up what others can do.
+    if (this.#ops.size > 0) this.#markReady();
     const now = this.#now();
     this.#lookAt = now + LOOK_MS;
     const left: [name: string, op: Op][] = [];

@@ -125,3 +125,17 @@ Deno.test("the janitor has ops forgotten, but for those of tasks and of recurrin
   await janitor.stop();
   assertEquals([...ops.names()].toSorted(), ["always", "nightly", "queued"]);
 });
+
+Deno.test("the ops of the server's own workers are waited for though others are quicker, but not for long", async () => {
+  for (const comes of [true, false]) {
+    const ops = new OpDirectory(true, () => 0);
+    ops.forget(NOTHING_OPEN);
+    ops.add(runnerOf(undefined, { op: "elsewhere" }));
+    const { ready } = ops;
+    assertEquals(ready !== undefined, true, "nothing is said to be unknown yet");
+    if (comes) ops.add(runnerOf("local", { op: "here" }));
+    else ops.forget(NOTHING_OPEN);
+    await ready;
+    assertEquals([ops.ready, ops.get("here") !== undefined], [undefined, comes]);
+  }
+});
