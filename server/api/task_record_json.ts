@@ -70,6 +70,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
     ...(record.deaths > 0 && { deaths: record.deaths }),
     created_at: time(record.createdAt),
     run_at: time(record.runAt),
+    ...(record.isCalendar && { calendar: true }),
     ...(record.expiresAt !== Infinity && { expires_at: time(record.expiresAt) }),
     ...(record.startedAt > 0 && { started_at: time(record.startedAt) }),
     ...(record.finishedAt > 0 && { finished_at: time(record.finishedAt) }),
@@ -92,6 +93,7 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   if (op === undefined || op === "") throw wrong("op", "the name of what is run", op);
   const createdAt = fields.time("created_at", 0);
   if (createdAt === 0) throw wrong("created_at", "a time", undefined);
+  const isCalendar = readCalendar(fields.raw("calendar"));
   const task: NewTask = {
     id,
     serial: newSerial(),
@@ -101,8 +103,8 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
     payload: readPayload(fields, op),
     rules: readRules(fields),
     createdAt: createdAt + aheadMs,
-    runAt: fields.time("run_at", createdAt) + aheadMs,
-    isCalendar: false,
+    runAt: fields.time("run_at", createdAt) + (isCalendar ? 0 : aheadMs),
+    isCalendar,
     expiresAt: fields.time("expires_at", Infinity) + aheadMs,
     // Nobody has been told of its end here.
     wait: false,
@@ -112,6 +114,12 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   };
   fields.checkAll();
   return task;
+}
+
+/** Whether `run_at` is a time that the client named: the wall clock's, wherever that goes. */
+function readCalendar(value: unknown): boolean {
+  if (value === undefined || value === true) return value === true;
+  throw wrong("calendar", "true, or not there", value);
 }
 
 /** Throws unless `version` is one that can be read here. */

@@ -37,6 +37,7 @@ Deno.test("a record comes in as it went out", () => {
         '"priority":-3,"timeout":7,"attempts":9,"backoff":0,"expires":90000,"keep":0}}',
       { attempt: 2, deaths: 1, error: { code: "timeout", message: "ü" } },
     ),
+    recordOf('{"op":"x","task":{"id":"at","at":"2031-01-01T00:00:00Z"}}'),
     recordOf('{"op":"x","task":{"id":"d"}}', {
       status: "cancelled",
       finishedAt: NOW,
@@ -54,6 +55,15 @@ Deno.test("a record comes in as it went out", () => {
     // What a client may not name again is named from here on.
     assertEquals(carried(record), { ...record, idGiven: true });
   }
+});
+
+Deno.test("a time that a client named is the wall clock's also after an import", () => {
+  const [at, span] = ['"at":"2031-01-01T00:00:00Z"', '"delay":5000'].map((when) =>
+    recordToJson(recordOf(`{"op":"x","task":{"id":"a",${when}}}`))
+  );
+  const HOUR = 3_600_000;
+  assertEquals(recordFromJson(at!, HOUR).runAt, Date.UTC(2031, 0, 1));
+  assertEquals(recordFromJson(span!, HOUR).runAt, NOW + 5000 + HOUR);
 });
 
 Deno.test("payload and result keep their exact text, however odd", () => {
@@ -110,6 +120,7 @@ Deno.test("a record that is not one is refused, and says why", () => {
     [{ created_at: "2030-02-30T00:00:00.000Z" }, "created_at"],
     [{ created_at: "2030-01-01T24:00:00.000Z" }, "created_at"],
     [{ created_at: undefined }, "created_at"],
+    [{ calendar: 1 }, "calendar is"],
     [{ rules: { retries: 1 } }, '"retries"'],
     [{ rules: { attempts: 0 } }, "attempts is"],
     [{ limit: 2 }, "key is"],
