@@ -10,6 +10,8 @@ const LOOK_MS = 200;
 /** As many without a thread more or less are three seconds. */
 const QUIET_LOOKS = 15;
 const PATIENCE_MS = 60_000;
+/** Threads in which the runtime reads files: up to thirty after a worker has loaded its modules, each for ten seconds. */
+const POOLED = "^tokio-runtime";
 
 export interface Footprint {
   readonly rssMib: number;
@@ -36,7 +38,7 @@ export async function settledFootprintOf(pid: number): Promise<Footprint> {
 async function footprintOf(pid: number): Promise<Footprint> {
   const text = await shell(
     `awk '/VmRSS/ {print $2 / 1024}' /proc/${pid}/status; ` +
-      `ls /proc/${pid}/fd | wc -l; ls /proc/${pid}/task | wc -l`,
+      `ls /proc/${pid}/fd | wc -l; cat /proc/${pid}/task/*/comm | grep -vc "${POOLED}"`,
   );
   const [rssMib = NaN, files = NaN, threads = NaN] = text.split("\n").map(Number);
   return { rssMib: Math.round(rssMib), files, threads };
