@@ -128,7 +128,10 @@ Deno.test("an interrupted file is neither begun again nor gone on with unawares"
   await using stage = await interruptedStage(server, { lines: squares(5), entries });
   const again = await stage.submit();
   assertEquals(again.code, 2);
-  assertStringIncludes(again.stderr, "was interrupted after 2 results; go on with it by --resume");
+  assertStringIncludes(
+    again.stderr,
+    "was interrupted after 2 results\n    go on with it by --resume",
+  );
   const other = await stage.submit("--resume", "--op", "echo");
   assertEquals(other.code, 2);
   assertStringIncludes(other.stderr, "lines are read JSON for echo(data), and then JSON");

@@ -94,8 +94,8 @@ Deno.test("sd serve ends with 2 and says which line of which task file is wrong"
     await t.step(files, async () => {
       const args = files.split(" ").map((name) => folder.file(name));
       const ended = await notStarted([...args, "--workers", "1"]);
-      const last = ended.lines.at(-1)?.replaceAll(`${folder.path}/`, "") ?? "";
-      assertStringIncludes(last, `sd: ${says}`);
+      const said = ended.lines.join("\n").replaceAll(`${folder.path}/`, "");
+      assertStringIncludes(said, `sd: ${says}`);
       assertEquals(ended.code, 2);
     });
   }
@@ -110,7 +110,7 @@ Deno.test("a task file that is not there, or is none, is told before anything st
   });
   for (
     const [name, says] of [
-      ["gone.ts", "is not there; sd init makes a tasks.ts to start from"],
+      ["gone.ts", "is not there\n    sd init makes a tasks.ts to start from"],
       ["notes.md", "is no task file: its name ends in .ts or .js"],
       ["none", "holds no task file"],
       [
