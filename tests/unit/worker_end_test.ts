@@ -13,15 +13,16 @@ const BEAT_MS = 50;
 class LastMinuteWorker {
   onerror: unknown = null;
   hasBegun = false;
-  #port: MessagePort | undefined;
+  #ports: MessagePort[] = [];
   #heart: ReturnType<typeof setInterval> | undefined;
 
-  postMessage({ share }: ThreadStart, [port]: [MessagePort]): void {
+  postMessage({ share }: ThreadStart, ports: [MessagePort, ...MessagePort[]]): void {
+    const [port] = ports;
     const { row, resultArea } = new TaskShare(share);
     const results = new ResultWriter(resultArea, row);
     let task = { seq: 0, lease: 0 };
     this.#heart = setInterval(() => row.beat(), BEAT_MS);
-    this.#port = port;
+    this.#ports = ports;
     port.onmessage = ({ data }: MessageEvent<ThreadOrder>) => {
       if ("lines" in data) {
         task = { seq: data.seq, lease: leaseOf(data.lines) };
@@ -40,7 +41,7 @@ class LastMinuteWorker {
 
   terminate(): void {
     clearInterval(this.#heart);
-    this.#port?.close();
+    for (const port of this.#ports) port.close();
   }
 }
 
