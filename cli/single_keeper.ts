@@ -15,7 +15,7 @@ const OVERTIME_MS = 10_000;
 /** The next attempt after one that could not even take a task. */
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 5000;
-/** So many that crash in a row before they are connected are the doing of their task files. */
+/** Crashes in a row, each before its process was connected, after which the task files are at fault. */
 const MANY_FAILURES = 3;
 
 export interface SingleKeeperListener {
