@@ -77,6 +77,8 @@ export class PoolKeeper {
   /** Deaths in a row of processes that were never connected. */
   #stillborn = 0;
   #restart: ReturnType<typeof setTimeout> | undefined;
+  /** A process for changed task files is to be started, and is not yet `#candidate`. */
+  #reloading = false;
   readonly #executable = new OwnExecutable();
   #looking: ReturnType<typeof setInterval> | undefined;
   #sweep: ReturnType<typeof setTimeout> | undefined;
@@ -106,7 +108,7 @@ export class PoolKeeper {
   start(): void {
     if (this.#started || this.#stopped) return;
     this.#started = true;
-    this.#current = this.#spawn(this.#executable.original);
+    this.#current = this.#spawn(this.#executable.original, "current");
     this.#looking = setInterval(() => void this.#look(), LOOK_MS);
     // What was killed has left copies; that is no work for the moment in which the workers start.
     this.#sweep = setTimeout(() => removeLeftFolders(stateDirIfAny()), LOOK_MS);
@@ -123,6 +125,7 @@ export class PoolKeeper {
     this.#candidate = undefined;
     void before?.killAfter(0);
     clearTimeout(this.#restart);
+    this.#reloading = true;
     void this.#startNext("candidate");
   }
 
@@ -146,9 +149,9 @@ export class PoolKeeper {
     for (const child of this.#children) if (child.pid === pid) void child.killAfter(0);
   }
 
-  #spawn({ path, release }: Startable): PoolChild {
+  #spawn({ path, release }: Startable, as: "current" | "candidate"): PoolChild {
     const startedAt = performance.now();
-    const load = this.#nextLoad();
+    const load = this.#nextLoad(as);
     const child: PoolChild = new PoolChild(load.start, {
       hear: (news) => {
         // It has read all that it needs.
@@ -179,12 +182,13 @@ export class PoolKeeper {
     }
   }
 
-  /** The files as they are, or, once, as they were. */
-  #nextLoad(): { start: Omit<PoolStart, "nonce">; text?: TaskSnapshot } {
+  /** The files as they are; as they loaded last, once, if a replacement of `#current` found that they do not load. */
+  #nextLoad(as: "current" | "candidate"): { start: Omit<PoolStart, "nonce">; text?: TaskSnapshot } {
     const start = this.#start;
     if (start.taskFiles.length === 0) return { start };
-    if (this.#fallsBack && this.#lastGood) {
-      this.#fallsBack = false;
+    const fallsBack = this.#fallsBack && as === "current";
+    this.#fallsBack = false;
+    if (fallsBack && this.#lastGood) {
       return { start: { ...start, taskFiles: this.#lastGood.files() } };
     }
     return { start, text: new TaskSnapshot(start.taskFiles) };
@@ -197,7 +201,8 @@ export class PoolKeeper {
     try {
       program = await this.#executable.startable();
       if (this.#stopped || turn !== this.#turn) return program.release();
-      const child = this.#spawn(program);
+      const child = this.#spawn(program, as);
+      this.#reloading = false;
       if (as === "candidate") this.#candidate = child;
       else this.#current = child;
     } catch (error) {
@@ -307,7 +312,7 @@ export class PoolKeeper {
   /** At once; after deaths in a row that came too soon, not so soon. */
   #spawnAgain(): void {
     // A candidate takes over as soon as it can.
-    if (this.#stopped || this.#candidate) return;
+    if (this.#stopped || this.#candidate || this.#reloading) return;
     this.#delayNext("current");
   }
 

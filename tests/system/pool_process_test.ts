@@ -8,6 +8,7 @@ import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { Link } from "../../workers/link.ts";
 import { type FakeLink, FakeServer, type Report } from "../fake_server.ts";
+import { TaskFolder } from "../task_folder.ts";
 
 const GRACE_MS = 5000;
 const ENDLESS_HASH = { op: "hash", data: "x", rounds: Number.MAX_SAFE_INTEGER };
@@ -340,4 +341,34 @@ Deno.test("a keeper may be stopped before it was started, and twice", async () =
   keeper.start();
   await keeper.stop(0);
   assertEquals(events, []);
+});
+
+Deno.test("a reload loads the files as they are, also when a replacement has just failed to", async () => {
+  using server = new FakeServer("s3cret");
+  using folder = new TaskFolder({ "tasks.js": "export const version = () => 1;" });
+  const work = {
+    ...BUILTIN_WORK,
+    taskFiles: [{ path: folder.file("tasks.js"), name: "tasks.js" }],
+  };
+  const keeper: PoolKeeper = new PoolKeeper({
+    start: { server: server.address, secret: "s3cret", workers: 1, ...work, reconnect: false },
+    onEvent(event) {
+      if (event.type !== "fault") return;
+      folder.write("tasks.js", "export const version = () => 3;");
+      keeper.reload(work);
+    },
+  });
+  keeper.start();
+  try {
+    const first = await server.accept();
+    await first.welcome();
+    folder.write("tasks.js", "export const version = (");
+    first.cut();
+    const second = await server.accept();
+    await second.welcome();
+    await second.lease(1, { op: "version" });
+    assertEquals((await second.endOf(1)).result, 3);
+  } finally {
+    await keeper.stop(0);
+  }
 });
