@@ -6,7 +6,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { print } from "../cli/talk.ts";
-import type { BenchReport } from "../client/bench_loop.ts";
+import type { BenchReport } from "../client/commands/bench/bench_loop.ts";
 import {
   benchEcho,
   benchTasks,

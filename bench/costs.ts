@@ -7,14 +7,14 @@
 import { delay } from "@std/async/delay";
 import { print } from "../cli/talk.ts";
 import { MAX_CRONS } from "../protocol/limits.ts";
-import { Transfer } from "../server/api/transfer.ts";
+import { Transfer } from "../server/api/export_import.ts";
 import type { Engine, Leased } from "../server/engine/engine.ts";
-import { openMemoryEngine } from "../server/engine/memory.ts";
+import { openMemoryEngine } from "../server/engine/memory/memory.ts";
 import { openEngine } from "../server/engine/open.ts";
 import type { TaskLog } from "../server/task/task_log.ts";
 import { newTask } from "../server/task/new_task.ts";
 import { Wait, WaitsById, WaitTable } from "../server/task/wait_table.ts";
-import { CronStage } from "../tests/cron_stage.ts";
+import { CronStage } from "../tests/kit/cron_stage.ts";
 import { median } from "./running.ts";
 
 const ROUNDS = 5;

@@ -1,8 +1,8 @@
 /** Starting what the benchmarks measure, and asking `sd bench` for its report. */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../cli/self_command.ts";
-import type { BenchReport } from "../client/bench_loop.ts";
+import { selfCommand } from "../cli/pool/self_command.ts";
+import type { BenchReport } from "../client/commands/bench/bench_loop.ts";
 
 export interface Running extends AsyncDisposable {
   readonly port: number;

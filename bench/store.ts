@@ -7,8 +7,13 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { print } from "../cli/talk.ts";
 import { Store } from "../server/engine/sqlite/store.ts";
-import type { Durability, Write } from "../server/engine/sqlite/store_message.ts";
-import { completed, inserts, task, updates } from "../tests/unit/store_rows.ts";
+import type { Durability, Write } from "../server/engine/sqlite/file/store_message.ts";
+import {
+  completed,
+  inserts,
+  task,
+  updates,
+} from "../tests/unit/server/engine/sqlite/store_rows.ts";
 import { median } from "./running.ts";
 
 const SECONDS = 2;

@@ -4,7 +4,7 @@
  */
 
 import { bold } from "@std/fmt/colors";
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { EXIT, type ExitCode } from "./exit.ts";
 import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { parseFlags } from "./flags.ts";

@@ -13,7 +13,7 @@ import {
   MAX_CONTEXTS,
   MAX_CONTEXTS_FILE_BYTES,
 } from "../protocol/limits.ts";
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { writeWholeFile } from "./whole_file.ts";
 import { contextsFile, NO_HOME } from "./state_dir.ts";
 

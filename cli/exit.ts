@@ -3,7 +3,7 @@
  * it. The table is closed: a code added to either list of errors does not compile until it is here.
  */
 
-import type { AnyCode } from "./client_error.ts";
+import type { AnyCode } from "../net/client_error.ts";
 import { inLanguage } from "./language.ts";
 import { MESSAGES } from "./messages.ts";
 

@@ -3,7 +3,7 @@
 import { formatByteSize, parseByteSize } from "../protocol/byte_size.ts";
 import { formatDuration, parseDuration } from "../protocol/duration.ts";
 import { quote, SdError } from "../protocol/errors.ts";
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import type { FlagSpec } from "./flag_spec.ts";
 import { nearest } from "./nearest.ts";
 

@@ -6,7 +6,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { quote } from "../protocol/errors.ts";
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { readFlagValue } from "./flag_value.ts";
 import { nearest } from "./nearest.ts";

@@ -1,6 +1,6 @@
 /** What every command may say, in each language: what to do next about an error. */
 
-import type { AnyCode } from "./client_error.ts";
+import type { AnyCode } from "../net/client_error.ts";
 import type { Language } from "./language.ts";
 
 interface Messages {

@@ -1,6 +1,6 @@
 /** The secret between a server and its worker processes, as a person gives it: in a variable or a file. */
 
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 
 export const SECRET_VARIABLE = "SD_POOL_SECRET";
 /** A shorter one could be guessed by trying. */

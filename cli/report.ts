@@ -10,7 +10,7 @@
 
 import { red } from "@std/fmt/colors";
 import { SdError } from "../protocol/errors.ts";
-import { type AnyCode, ClientError } from "./client_error.ts";
+import { type AnyCode, ClientError } from "../net/client_error.ts";
 import { EXIT, type ExitCode, exitCodeOf, hintFor } from "./exit.ts";
 import { escapeControls, OutputError, paint, print, say } from "./talk.ts";
 

@@ -9,7 +9,7 @@
  */
 
 import { quote } from "../protocol/errors.ts";
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import {
   type Context,
   contextNamed,
@@ -17,7 +17,7 @@ import {
   DEFAULT_CONTEXT,
   readContexts,
 } from "./contexts.ts";
-import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "./target.ts";
+import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "../net/target.ts";
 
 /** The flags that a command was given; one that takes no token has no `token` in it at all. */
 export interface ServerFlagValues {

@@ -2,7 +2,7 @@
 
 import type { FlagSpecs } from "./flag_spec.ts";
 import { chooseServer, type ServerFlagValues } from "./server_choice.ts";
-import { DEFAULT_HOST, DEFAULT_PORT, type Target } from "./target.ts";
+import { DEFAULT_HOST, DEFAULT_PORT, type Target } from "../net/target.ts";
 
 export type { ServerFlagValues } from "./server_choice.ts";
 

@@ -5,7 +5,7 @@
  * empty one, and then the home of the user in the system's own list is taken.
  */
 
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
 const SEPARATOR = IS_WINDOWS ? "\\" : "/";

@@ -8,7 +8,7 @@
  * be written is an `OutputError`, and the command fails with it.
  */
 
-import { ClientError } from "./client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { EXIT } from "./exit.ts";
 import { type Piece, stdoutPieces } from "./stdout_pieces.ts";
 import { TalkQueue } from "./talk_queue.ts";

@@ -1,9 +1,9 @@
 /** A backup from a server, piece by piece. */
 
 import { Buffer } from "node:buffer";
-import { ClientError } from "../cli/client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import type { BackupBegin } from "../protocol/transfer.ts";
-import type { Commander } from "./commander.ts";
+import type { Commander } from "./connection/commander.ts";
 
 /** Called once, before the first `write`: throw in it to leave the backup. */
 export type BeginBackup = (begin: Pick<BackupBegin, "bytes" | "files">) => void;

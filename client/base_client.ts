@@ -1,6 +1,6 @@
 /** What every client of a server can do: submit tasks, get their results, ask and tell the server the rest. */
 
-import { ClientError } from "../cli/client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { SdError } from "../protocol/errors.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type {
@@ -14,20 +14,20 @@ import type {
   TaskView,
   Why,
 } from "../protocol/task.ts";
-import { abortable } from "./abortable.ts";
-import { Asker, type AskOptions } from "./asker.ts";
-import type { Abortable, CallOptions } from "./call_options.ts";
+import { abortable } from "./connection/abortable.ts";
+import { Asker, type AskOptions } from "./connection/asker.ts";
+import type { Abortable, CallOptions } from "./connection/call_options.ts";
 import { EventStream } from "./event_stream.ts";
-import { type ManyEnd, type ManyOptions, type ManyTask, submitMany } from "./many_tasks.ts";
+import { type ManyEnd, type ManyOptions, type ManyTask, submitMany } from "./submit_many.ts";
 import { callOpsByName } from "./op_calls.ts";
-import { ReplyStream } from "./reply_stream.ts";
-import type { SteadyConnection } from "./steady_connection.ts";
-import { Submission } from "./submission.ts";
-import { type Submitted, SubmittedTask } from "./submitted.ts";
-import { endOf, type TaskEnd } from "./task_end.ts";
-import { type SubmittedLine, TaskExchange, type TaskListener } from "./task_exchange.ts";
-import { newTaskId } from "./task_id.ts";
-import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task_ops.ts";
+import { ReplyStream } from "./connection/reply_stream.ts";
+import type { SteadyConnection } from "./connection/steady_connection.ts";
+import { Submission } from "./task/submission.ts";
+import { type Submitted, SubmittedTask } from "./task/submitted.ts";
+import { endOf, type TaskEnd } from "./task/task_end.ts";
+import { type SubmittedLine, TaskExchange, type TaskListener } from "./task/task_exchange.ts";
+import { newTaskId } from "./task/task_id.ts";
+import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task/task_ops.ts";
 import type { WatchFilter } from "./watching.ts";
 
 const RESERVED = ["op", "cmd", "ref", "task"];

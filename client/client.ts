@@ -1,12 +1,12 @@
 /** A client of one server: how it is had, and what it is when the ops of a task file are known. */
 
-import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "../cli/target.ts";
+import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "../net/target.ts";
 import { BaseClient } from "./base_client.ts";
-import { SteadyConnection } from "./steady_connection.ts";
-import type { AnyTasks, OpCalls } from "./task_ops.ts";
+import { SteadyConnection } from "./connection/steady_connection.ts";
+import type { AnyTasks, OpCalls } from "./task/task_ops.ts";
 
 export type { ListFilter, ServerHello, TaskPage } from "./base_client.ts";
-export type { Submitted } from "./submitted.ts";
+export type { Submitted } from "./task/submitted.ts";
 
 const RECONNECT_MS = 60_000;
 /** A server that is gone is noticed after three of these, within a minute. */

@@ -2,9 +2,9 @@
 
 import { MAX_UNREAD_EVENTS } from "../protocol/limits.ts";
 import type { WatchEvent } from "../protocol/task.ts";
-import type { Abortable } from "./call_options.ts";
-import type { Commander } from "./commander.ts";
-import { deferred } from "./deferred.ts";
+import type { Abortable } from "./connection/call_options.ts";
+import type { Commander } from "./connection/commander.ts";
+import { deferred } from "./connection/deferred.ts";
 import { watch, type WatchFilter, type Watching } from "./watching.ts";
 
 /** Watches from when it is made until it is left: by `break`, `return`, its signal, or the end of its client. */

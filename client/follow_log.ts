@@ -3,7 +3,7 @@
  * once. What a watch misses, because it was too slow or its connection was lost, is read from what is kept.
  */
 
-import { ClientError } from "../cli/client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { SdError } from "../protocol/errors.ts";
 import type { LogLine, WatchEvent } from "../protocol/task.ts";
 import type { Client } from "./client.ts";

@@ -30,17 +30,17 @@ export {
   type Submitted,
   type TaskPage,
 } from "./client.ts";
-export type { Abortable, CallOptions } from "./call_options.ts";
-export type { ManyEnd, ManyOptions, ManyTask } from "./many_tasks.ts";
-export type { AnyTasks, ArgsOf, BuiltinTasks, OpName, ResultOf } from "./task_ops.ts";
-export type { AsJson } from "./as_json.ts";
+export type { Abortable, CallOptions } from "./connection/call_options.ts";
+export type { ManyEnd, ManyOptions, ManyTask } from "./submit_many.ts";
+export type { AnyTasks, ArgsOf, BuiltinTasks, OpName, ResultOf } from "./task/task_ops.ts";
+export type { AsJson } from "./task/as_json.ts";
 export { backup } from "./backup.ts";
-export { type ExportFilter, exportRecords, importText, type SdRecord } from "./transfer.ts";
+export { type ExportFilter, exportRecords, importText, type SdRecord } from "./export_import.ts";
 export { followLog } from "./follow_log.ts";
 export { watch, type WatchFilter, type Watching } from "./watching.ts";
-export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task_end.ts";
-export { type ClientCode, ClientError } from "../cli/client_error.ts";
-export type { Target } from "../cli/target.ts";
+export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task/task_end.ts";
+export { type ClientCode, ClientError } from "../net/client_error.ts";
+export type { Target } from "../net/target.ts";
 export {
   type ErrorBody,
   type ErrorCode,

@@ -1,8 +1,8 @@
 /** Watching a server: every turn in the life of its tasks, as it happens. */
 
 import type { WatchEvent } from "../protocol/task.ts";
-import type { Commander } from "./commander.ts";
-import { deferred, handled } from "./deferred.ts";
+import type { Commander } from "./connection/commander.ts";
+import { deferred, handled } from "./connection/deferred.ts";
 
 /** Which tasks to be told of; all, where nothing is named. */
 export interface WatchFilter {

@@ -6,7 +6,7 @@
 
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { type Client, connect } from "../client/mod.ts";
-import { selfCommand } from "../cli/self_command.ts";
+import { selfCommand } from "../cli/pool/self_command.ts";
 import { print } from "../cli/talk.ts";
 
 const BATCH = 1000;

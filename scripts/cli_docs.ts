@@ -6,7 +6,7 @@
 
 import { defineCommand } from "../cli/command.ts";
 import { commandHelp } from "../cli/help.ts";
-import { selfCommand } from "../cli/self_command.ts";
+import { selfCommand } from "../cli/pool/self_command.ts";
 import { CLIENT_FLAGS } from "../cli/server_flags.ts";
 import { GROUPS } from "../main.ts";
 import { FILES, type Scene, SCENES } from "./cli_scenes.ts";

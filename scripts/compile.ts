@@ -10,7 +10,7 @@ import {
   ENTRY_PERMISSIONS,
   HEAP_FLAG,
   TASK_PERMISSIONS,
-} from "../cli/self_command.ts";
+} from "../cli/pool/self_command.ts";
 
 const TARGETS = [
   "x86_64-unknown-linux-gnu",

@@ -94,7 +94,7 @@ function manifest(): Record<string, unknown> {
     types: `./${ENTRY}.d.ts`,
     sideEffects: false,
     engines: { node: ">=20", bun: ">=1.1", deno: ">=2" },
-    files: ["client", "cli", "protocol", "std"],
+    files: ["client", "net", "protocol", "std"],
   };
 }
 

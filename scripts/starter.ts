@@ -1,13 +1,13 @@
 /**
- * `deno task starter`: puts the text of the files in `examples/starter` into `client/starter_files.ts`, so
+ * `deno task starter`: puts the text of the files in `examples/starter` into `client/commands/starter/starter_files.ts`, so
  * that `sd init` has them wherever it runs. A test holds the two equal.
  */
 
 const ROOT = new URL("../", import.meta.url);
 const SOURCE = new URL("examples/starter/", ROOT);
-const MODULE = new URL("client/starter_files.ts", ROOT);
+const MODULE = new URL("client/commands/starter/starter_files.ts", ROOT);
 
-/** What `client/starter_files.ts` should be, by the files as they are now. */
+/** What `client/commands/starter/starter_files.ts` should be, by the files as they are now. */
 export function starterModule(): string {
   const names = [...Deno.readDirSync(SOURCE)].map(({ name }) => name).sort();
   const members = names.map((name) => {

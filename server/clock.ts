@@ -11,7 +11,7 @@
  *   stopped counts none of it, so the first look after it finds no lease run out that was not before.
  */
 
-import { AwakeClock } from "../cli/awake_clock.ts";
+import { AwakeClock } from "../net/awake_clock.ts";
 
 export interface Clock {
   /** Server time in ms since 1970, a whole number. */

@@ -1,6 +1,6 @@
 /** What `sd serve` is told, checked: addresses, tokens, certificates. */
 
-import { ClientError } from "../cli/client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { quote, SdError } from "../protocol/errors.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
 

@@ -1,14 +1,14 @@
 /** `sd serve`: the server that the flags ask for, and its life until a signal ends it. */
 
 import { dirname, resolve } from "node:path";
-import { ClientError } from "../cli/client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT, exitCodeOf } from "../cli/exit.ts";
 import { inLanguage, speak } from "../cli/language.ts";
-import { idlePoolFlags, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
+import { idlePoolFlags, poolWork, TASK_FILE_ARGS } from "../cli/pool/pool_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { reportOf } from "../cli/report.ts";
-import { mayRead } from "../cli/sandbox_flags.ts";
+import { mayRead } from "../cli/pool/sandbox_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { stateDir, stateDirIfAny } from "../cli/state_dir.ts";
 import { talkBesideWork } from "../cli/talk.ts";
@@ -22,7 +22,7 @@ import { sqlitePath } from "./engine/sqlite/location.ts";
 import { surviveStrayRejections, untilStopSignal } from "./lifecycle.ts";
 import { gapLine, type Log, openLog } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
-import { keepPoolSecret } from "./pool_secret_file.ts";
+import { keepPoolSecret } from "./pool_secret.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, type ServerOptions, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";

@@ -1,10 +1,10 @@
 /** The flags of `sd serve`. */
 
 import type { FlagSpecs, FlagValues } from "../cli/flag_spec.ts";
-import { POOL_FLAGS } from "../cli/pool_flags.ts";
-import { DEFAULT_HOST, DEFAULT_PORT } from "../cli/target.ts";
+import { POOL_FLAGS } from "../cli/pool/pool_flags.ts";
+import { DEFAULT_HOST, DEFAULT_PORT } from "../net/target.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
-import { DURABILITIES } from "./engine/engine_options.ts";
+import { DURABILITIES } from "./engine/options.ts";
 import { ENGINE_URLS } from "./engine/open.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";

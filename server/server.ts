@@ -12,7 +12,7 @@ import { Pausing } from "./api/pausing.ts";
 import { SubmitCheck } from "./api/submit_check.ts";
 import { TaskApi } from "./api/task_api.ts";
 import { TaskEntry } from "./api/task_entry.ts";
-import { Transfer } from "./api/transfer.ts";
+import { Transfer } from "./api/export_import.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
@@ -24,7 +24,7 @@ import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
 import { createWatchdog } from "./dispatch/watchdog.ts";
-import { Settlement } from "./dispatch/settlement.ts";
+import { Settlement } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
 import type { Engine, LeasedTask } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -34,8 +34,8 @@ import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
 import { logLine } from "./task/task_log.ts";
 import { TcpDoor, type TcpDoorOptions } from "./tcp/door.ts";
-import { openListeners } from "./tcp/listeners.ts";
-import type { WorkLink } from "./tcp/work_link.ts";
+import { openListeners } from "./tcp/socket/listeners.ts";
+import type { WorkLink } from "./tcp/link/work_link.ts";
 
 export interface ServerOptions {
   readonly config: ServeConfig;

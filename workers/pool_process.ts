@@ -6,8 +6,8 @@
 
 import { delay } from "@std/async/delay";
 import { EXIT } from "../cli/exit.ts";
-import { reconnectPauseMs } from "../cli/reconnect_pause.ts";
-import { formatTarget } from "../cli/target.ts";
+import { reconnectPauseMs } from "../net/reconnect_pause.ts";
+import { formatTarget } from "../net/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import { SealError } from "../protocol/link_seal.ts";
 import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
@@ -19,13 +19,13 @@ import {
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
-import { raiseDiskWall } from "./disk_wall.ts";
-import { isExpected, Link } from "./link.ts";
-import { LoadFault } from "./load_fault.ts";
-import { ParentPipe } from "./parent_pipe.ts";
-import { Pool, type PoolListener } from "./pool.ts";
-import { TaskLibrary } from "./task_library.ts";
-import type { ResultSink } from "./result_intake.ts";
+import { raiseDiskWall } from "./pool/disk_wall.ts";
+import { isExpected, Link } from "./pool/link.ts";
+import { LoadFault } from "./ops/load_fault.ts";
+import { ParentPipe } from "./pool/parent_pipe.ts";
+import { Pool, type PoolListener } from "./pool/pool.ts";
+import { TaskLibrary } from "./pool/task_library.ts";
+import type { ResultSink } from "./pool/result_intake.ts";
 
 const FORGED_OUT = "something in this process has written to its work link: that is task code";
 const FORGED_IN = "something in this process has read from its work link: that is task code";

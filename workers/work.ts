@@ -3,17 +3,17 @@
  * process that does; that process is the same command with `--pool`.
  */
 
-import { ClientError } from "../cli/client_error.ts";
+import { ClientError } from "../net/client_error.ts";
 import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
-import { idlePoolFlags, POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool_flags.ts";
+import { idlePoolFlags, POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { escapeControls, say, talkBesideWork } from "../cli/talk.ts";
-import { formatTarget, type Target } from "../cli/target.ts";
-import { WatchedPool } from "../cli/watched_pool.ts";
+import { formatTarget, type Target } from "../net/target.ts";
+import { WatchedPool } from "../cli/pool/watched_pool.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
 

@@ -1,6 +1,6 @@
 /** `sd backup`: a copy of everything that the server keeps, in a file, while it runs. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
@@ -8,10 +8,10 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { stdoutIsTerminal, writeBytes } from "../../cli/talk.ts";
 import { quote } from "../../protocol/errors.ts";
 import { backup } from "../backup.ts";
-import { openBackupFile } from "../backup_file.ts";
-import { talk } from "../output.ts";
-import { withCommas } from "../table.ts";
-import { withClient } from "../with_client.ts";
+import { openBackupFile } from "./backup_file.ts";
+import { talk } from "./base/output.ts";
+import { withCommas } from "./base/table.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const backupCommand = defineCommand({
   name: "backup",

@@ -1,15 +1,15 @@
 /** `sd bench`: measures how many tasks a second a server gets through, and how long one takes. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS, targetOf } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData, tellError } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
-import { type BenchPlan, type BenchReport, runBench } from "../bench_loop.ts";
-import { BENCH_OPS, benchOp } from "../bench_op.ts";
-import { alignedTable, withCommas } from "../table.ts";
-import { withClient } from "../with_client.ts";
+import { type BenchPlan, type BenchReport, runBench } from "./bench/bench_loop.ts";
+import { BENCH_OPS, benchOp } from "./bench/bench_op.ts";
+import { alignedTable, withCommas } from "./base/table.ts";
+import { withClient } from "./base/with_client.ts";
 
 const DEFAULT_MS = 1;
 const DEFAULT_ROUNDS = 1000;

@@ -3,10 +3,10 @@
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import type { Status } from "../../protocol/task.ts";
-import { bulk, BULK_FLAGS, isByFilter } from "../bulk.ts";
-import { forEachTask, showStatus } from "../each_task.ts";
-import { filterOf } from "../task_filter.ts";
-import { withClient } from "../with_client.ts";
+import { bulk, BULK_FLAGS, isByFilter } from "./bulk/bulk.ts";
+import { forEachTask, showStatus } from "./bulk/each_task.ts";
+import { filterOf } from "./bulk/task_filter.ts";
+import { withClient } from "./base/with_client.ts";
 
 /** In the order in which a task goes through them: one that moves on meanwhile is found there. */
 const OPEN = ["delayed", "queued", "running"] as const satisfies readonly Status[];

@@ -4,16 +4,21 @@
  */
 
 import { type Command, type CommandEntry, defineCommand } from "../../cli/command.ts";
-import { type Candidate, type Completion, completionsOf, readTyped } from "../../cli/completion.ts";
-import { isShell, type Shell } from "../../cli/completion_scripts.ts";
+import {
+  type Candidate,
+  type Completion,
+  completionsOf,
+  readTyped,
+} from "../../cli/completion/completion.ts";
+import { isShell, type Shell } from "../../cli/completion/completion_scripts.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { tokensOf } from "../../cli/flags.ts";
 import { CLIENT_FLAGS, targetOf } from "../../cli/server_flags.ts";
-import { shellWords } from "../../cli/shell_words.ts";
+import { shellWords } from "../../cli/completion/shell_words.ts";
 import { escapeControls, print } from "../../cli/talk.ts";
-import type { Target } from "../../cli/target.ts";
-import { valuesOf } from "../completion_source.ts";
-import { within } from "../within.ts";
+import type { Target } from "../../net/target.ts";
+import { valuesOf } from "./completion_source.ts";
+import { within } from "./base/within.ts";
 
 const PATIENCE_MS = 1000;
 

@@ -1,8 +1,8 @@
 /** `sd completions`: prints the script by which a shell completes commands, flags, ops and ids. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
-import { COMPLETION_SCRIPTS, isShell, SHELLS } from "../../cli/completion_scripts.ts";
+import { COMPLETION_SCRIPTS, isShell, SHELLS } from "../../cli/completion/completion_scripts.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";

@@ -1,7 +1,7 @@
 /** `sd context`: named servers, kept for this user; one of them may be in use. */
 
 import { resolve } from "node:path";
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import {
   changeContexts,
@@ -17,10 +17,10 @@ import { kebab } from "../../cli/flags.ts";
 import { nearest } from "../../cli/nearest.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
-import { DEFAULT_HOST, DEFAULT_PORT, formatTarget, parseTarget } from "../../cli/target.ts";
+import { DEFAULT_HOST, DEFAULT_PORT, formatTarget, parseTarget } from "../../net/target.ts";
 import { quote } from "../../protocol/errors.ts";
-import { talk } from "../output.ts";
-import { alignedTable } from "../table.ts";
+import { talk } from "./base/output.ts";
+import { alignedTable } from "./base/table.ts";
 
 const HEADINGS = ["", "CONTEXT", "SERVER", "TLS", "TOKEN"];
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;

@@ -1,6 +1,6 @@
 /** `sd cron`: the recurring tasks of a server, and what can be done to them by id. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "../../cli/exit.ts";
 import { type ErrorReport, printData, reportOf, tellError } from "../../cli/report.ts";
@@ -10,9 +10,9 @@ import { escapeControls, print } from "../../cli/talk.ts";
 import { quote } from "../../protocol/errors.ts";
 import type { CronAnswer, CronView } from "../../protocol/task.ts";
 import type { Client } from "../client.ts";
-import { talk } from "../output.ts";
-import { alignedTable } from "../table.ts";
-import { withClient } from "../with_client.ts";
+import { talk } from "./base/output.ts";
+import { alignedTable } from "./base/table.ts";
+import { withClient } from "./base/with_client.ts";
 
 const HEADINGS = ["ID", "OP", "CRON", "TZ", "CATCH-UP", "NEXT", "LAST"];
 

@@ -4,11 +4,11 @@ import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { STATUSES } from "../../protocol/task.ts";
-import { LinePrinter } from "../line_printer.ts";
-import { talk } from "../output.ts";
-import { withCommas } from "../table.ts";
-import { type ExportFilter, exportRecords } from "../transfer.ts";
-import { withClient } from "../with_client.ts";
+import { LinePrinter } from "./base/line_printer.ts";
+import { talk } from "./base/output.ts";
+import { withCommas } from "./base/table.ts";
+import { type ExportFilter, exportRecords } from "../export_import.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const exportCommand = defineCommand({
   name: "export",

@@ -5,11 +5,11 @@ import { EXIT, type ExitCode } from "../../cli/exit.ts";
 import { type ErrorReport, printData, tellError } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
-import { importAll, type ImportTotals } from "../import_all.ts";
-import { talk } from "../output.ts";
-import { withCommas } from "../table.ts";
-import { openLines } from "../task_lines.ts";
-import { withClient } from "../with_client.ts";
+import { importAll, type ImportTotals } from "./import_all.ts";
+import { talk } from "./base/output.ts";
+import { withCommas } from "./base/table.ts";
+import { openLines } from "./input/task_lines.ts";
+import { withClient } from "./base/with_client.ts";
 
 /** Problems told one by one; of more only their number is told. */
 const MAX_TOLD = 20;

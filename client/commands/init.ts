@@ -3,10 +3,10 @@
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
-import { shellQuote } from "../../cli/shell_words.ts";
+import { shellQuote } from "../../cli/completion/shell_words.ts";
 import { escapeControls, print, say } from "../../cli/talk.ts";
-import { STARTER_FILES } from "../starter_files.ts";
-import { writeStarter } from "../starter_folder.ts";
+import { STARTER_FILES } from "./starter/starter_files.ts";
+import { writeStarter } from "./starter/starter_folder.ts";
 
 /** The first Deno whose executables take TypeScript from outside. */
 const TRANSPILING_DENO = [2, 8, 2];

@@ -6,11 +6,11 @@ import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { followLog } from "../follow_log.ts";
-import { LinePrinter } from "../line_printer.ts";
-import { LogLines } from "../log_lines.ts";
-import { talk } from "../output.ts";
+import { LinePrinter } from "./base/line_printer.ts";
+import { LogLines } from "./base/log_lines.ts";
+import { talk } from "./base/output.ts";
 import type { LogLine } from "../../protocol/task.ts";
-import { withClient } from "../with_client.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const logs = defineCommand({
   name: "logs",

@@ -1,19 +1,19 @@
 /** `sd ls`: the tasks that the server holds. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { print, stdoutColumns } from "../../cli/talk.ts";
 import { STATUSES, type TaskView } from "../../protocol/task.ts";
 import type { TaskPage } from "../client.ts";
-import { LinePrinter } from "../line_printer.ts";
-import { talk } from "../output.ts";
-import { withCommas } from "../table.ts";
-import { FILTER_FLAGS, filterOf } from "../task_filter.ts";
-import { taskPages } from "../task_pages.ts";
-import { taskTable } from "../task_table.ts";
-import { withClient } from "../with_client.ts";
+import { LinePrinter } from "./base/line_printer.ts";
+import { talk } from "./base/output.ts";
+import { withCommas } from "./base/table.ts";
+import { FILTER_FLAGS, filterOf } from "./bulk/task_filter.ts";
+import { taskPages } from "./bulk/task_pages.ts";
+import { taskTable } from "./base/task_table.ts";
+import { withClient } from "./base/with_client.ts";
 
 const DEFAULT_SHOWN = 50;
 /** A table is held in memory, since its columns are as wide as its widest row; lines of JSON are not. */

@@ -8,8 +8,8 @@ import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { OpView } from "../../protocol/task.ts";
-import { opDetails, opTable } from "../op_text.ts";
-import { withClient } from "../with_client.ts";
+import { opDetails, opTable } from "./base/op_text.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const ops = defineCommand({
   name: "ops",

@@ -1,11 +1,11 @@
 /** `sd result`: prints the result of a task that is final, without waiting for it. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
-import { tellEnd } from "../output.ts";
-import { endOf } from "../task_end.ts";
-import { withClient } from "../with_client.ts";
+import { tellEnd } from "./base/output.ts";
+import { endOf } from "../task/task_end.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const result = defineCommand({
   name: "result",

@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
-import { ALL_FLAG, setPaused } from "../set_paused.ts";
+import { ALL_FLAG, setPaused } from "./bulk/set_paused.ts";
 
 export const resume = defineCommand({
   name: "resume",

@@ -2,10 +2,10 @@
 
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
-import { bulk, BULK_FLAGS, isByFilter } from "../bulk.ts";
-import { forEachTask, showStatus } from "../each_task.ts";
-import { filterOf } from "../task_filter.ts";
-import { withClient } from "../with_client.ts";
+import { bulk, BULK_FLAGS, isByFilter } from "./bulk/bulk.ts";
+import { forEachTask, showStatus } from "./bulk/each_task.ts";
+import { filterOf } from "./bulk/task_filter.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const retry = defineCommand({
   name: "retry",

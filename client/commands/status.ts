@@ -7,8 +7,8 @@ import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
 import { formatDuration } from "../../protocol/duration.ts";
 import { type ServerStats, STATUSES } from "../../protocol/task.ts";
-import { alignedTable, withCommas } from "../table.ts";
-import { withClient } from "../with_client.ts";
+import { alignedTable, withCommas } from "./base/table.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const status = defineCommand({
   name: "status",

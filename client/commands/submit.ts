@@ -1,18 +1,18 @@
 /** `sd submit`: sends one task, or one a line, and prints what comes back. */
 
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { inLanguage } from "../../cli/language.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { write } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
-import { MANY_FLAGS, oneReadingOf, OP_FLAGS, readingOf, sendingOf } from "../many/many_flags.ts";
-import { MESSAGES } from "../messages.ts";
-import { readArguments, readPayload } from "../payload.ts";
-import { scheduleOne } from "../schedule_one.ts";
-import { submitOne } from "../submit_one.ts";
-import { inFlagWords, TASK_FLAGS, taskOptions } from "../task_flags.ts";
-import { taskLines } from "../task_lines.ts";
+import { MANY_FLAGS, oneReadingOf, OP_FLAGS, readingOf, sendingOf } from "./batch/many_flags.ts";
+import { MESSAGES } from "./base/messages.ts";
+import { readArguments, readPayload } from "./input/payload.ts";
+import { scheduleOne } from "./schedule_one.ts";
+import { submitOne } from "./submit_one.ts";
+import { inFlagWords, TASK_FLAGS, taskOptions } from "./input/task_flags.ts";
+import { taskLines } from "./input/task_lines.ts";
 
 const DEFAULT_WAIT_MS = 30_000;
 
@@ -66,7 +66,7 @@ export const submit = defineCommand({
         const task = op === undefined
           ? readPayload(payload, { options })
           : readArguments(payload, { options, op, arg });
-        if (flags.dryRun) return (await import("../many/dry_run.ts")).planOne(task, flags);
+        if (flags.dryRun) return (await import("./batch/dry_run.ts")).planOne(task, flags);
         const waitMs = (flags.timeout ?? DEFAULT_WAIT_MS) || Infinity;
         if (task.cron) return await scheduleOne(flags, task);
         return await submitOne({ flags, payload: task, waitMs });
@@ -82,10 +82,10 @@ export const submit = defineCommand({
     const file = flags.file ?? "-";
     const reading = readingOf(flags);
     if (flags.dryRun) {
-      const { planFile } = await import("../many/dry_run.ts");
+      const { planFile } = await import("./batch/dry_run.ts");
       return await planFile(file, { flags, reading, options });
     }
-    const { submitMany } = await import("../many/submit_many.ts");
+    const { submitMany } = await import("./batch/submit_many.ts");
     const waitMs = flags.timeout || Infinity;
     return await submitMany({ flags, file, reading, options, waitMs, ...sendingOf(flags) });
   },

@@ -7,11 +7,11 @@ import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS, type ServerFlagValues, targetOf } from "../../cli/server_flags.ts";
 import { print, stdoutColumns, stdoutIsTerminal } from "../../cli/talk.ts";
 import { type Client, connect } from "../client.ts";
-import { snapshotText } from "../top/once.ts";
-import { takeSnapshot } from "../top/snapshot.ts";
-import { Terminal } from "../top/terminal.ts";
-import { TopApp } from "../top/top_app.ts";
-import { withClient } from "../with_client.ts";
+import { snapshotText } from "./top/once.ts";
+import { takeSnapshot } from "./top/snapshot.ts";
+import { Terminal } from "./top/terminal.ts";
+import { TopApp } from "./top/top_app.ts";
+import { withClient } from "./base/with_client.ts";
 
 /** Between the two looks that rates are told from. */
 const RATE_MS = 500;

@@ -5,13 +5,13 @@ import { EXIT } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
-import { forEachTask, type Outcome } from "../each_task.ts";
-import { outOfTime, withHint } from "../lost_tasks.ts";
-import { goesOn, reportOfEnd, talk, tellEnd } from "../output.ts";
-import { withProgress } from "../progress_line.ts";
-import type { TaskEnd } from "../task_end.ts";
-import { withClient } from "../with_client.ts";
-import { within } from "../within.ts";
+import { forEachTask, type Outcome } from "./bulk/each_task.ts";
+import { outOfTime, withHint } from "./base/lost_tasks.ts";
+import { goesOn, reportOfEnd, talk, tellEnd } from "./base/output.ts";
+import { withProgress } from "./base/progress_line.ts";
+import type { TaskEnd } from "../task/task_end.ts";
+import { withClient } from "./base/with_client.ts";
+import { within } from "./base/within.ts";
 
 export const wait = defineCommand({
   name: "wait",

@@ -6,10 +6,10 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls } from "../../cli/talk.ts";
 import { FINAL_STATUSES, type FinalStatus, type WatchEvent } from "../../protocol/task.ts";
 import type { Client } from "../client.ts";
-import { LinePrinter } from "../line_printer.ts";
-import { withCommas } from "../table.ts";
+import { LinePrinter } from "./base/line_printer.ts";
+import { withCommas } from "./base/table.ts";
 import { watch } from "../watching.ts";
-import { withClient } from "../with_client.ts";
+import { withClient } from "./base/with_client.ts";
 
 /** As wide as the longest name of an event. */
 const NAME_COLUMNS = "completed".length;

@@ -6,8 +6,8 @@ import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls, print } from "../../cli/talk.ts";
 import type { Why } from "../../protocol/task.ts";
-import { talk } from "../output.ts";
-import { withClient } from "../with_client.ts";
+import { talk } from "./base/output.ts";
+import { withClient } from "./base/with_client.ts";
 
 export const why = defineCommand({
   name: "why",

@@ -15,7 +15,7 @@ import {
   isSameCron,
   newCronTask,
 } from "../task/cron_task.ts";
-import type { SettingTaker } from "./transfer.ts";
+import type { SettingTaker } from "./export_import.ts";
 
 export interface CronTransferOptions {
   readonly settings: Settings;

@@ -21,13 +21,13 @@ import type { TaskEvents } from "../task/task_events.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { Caller } from "./caller.ts";
 import { opLoads, poolViews } from "./load_view.ts";
-import { ManyTasks, notFound, type TaskStatus } from "./many_tasks.ts";
+import { ManyTasks, notFound, type TaskStatus } from "./bulk.ts";
 import type { Pausing } from "./pausing.ts";
 import type { KnownOps, SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
 import { readTaskLog } from "./task_log_view.ts";
 import { atWall, taskSummary, taskView } from "./task_view.ts";
-import type { Transfer } from "./transfer.ts";
+import type { Transfer } from "./export_import.ts";
 import { whyOf } from "./why.ts";
 
 export type { Caller } from "./caller.ts";

@@ -13,7 +13,7 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 import { countOf, type LoggedEntry, logLine, type TaskLog } from "../task/task_log.ts";
-import type { Trail } from "../task/trail.ts";
+import type { Trail } from "../task/run_history.ts";
 import { RecordFields, wrong } from "./record_fields.ts";
 
 const VERSION = /^[0-9a-f]{12}$/;

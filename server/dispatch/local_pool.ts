@@ -3,7 +3,7 @@
  * `WatchedPool`. It connects back over TCP like any other; its name tells it from the others.
  */
 
-import { WatchedPool } from "../../cli/watched_pool.ts";
+import { WatchedPool } from "../../cli/pool/watched_pool.ts";
 import type { PoolStart, PoolWork } from "../../protocol/pool_start.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";

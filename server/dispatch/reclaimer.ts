@@ -4,7 +4,7 @@
  * wait in the sockets are read first.
  */
 
-import { AWAKE_STEP_MS } from "../../cli/awake_clock.ts";
+import { AWAKE_STEP_MS } from "../../net/awake_clock.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";

@@ -11,7 +11,7 @@ import type { FinishedTask } from "../task/finished_task.ts";
 import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
 import type { Rate } from "../../protocol/rate.ts";
 import type { TaskLog } from "../task/task_log.ts";
-import type { Trail } from "../task/trail.ts";
+import type { Trail } from "../task/run_history.ts";
 
 /** In what engines differ, for those who must know. */
 export interface EngineTraits {

@@ -2,7 +2,7 @@
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { Engine } from "./engine.ts";
-import type { EngineOptions } from "./engine_options.ts";
+import type { EngineOptions } from "./options.ts";
 
 /** The URLs that `openEngine` understands, for help and messages. */
 export const ENGINE_URLS = ["sqlite:", "sqlite:PATH", "memory:"] as const;
@@ -10,7 +10,7 @@ export const ENGINE_URLS = ["sqlite:", "sqlite:PATH", "memory:"] as const;
 /** Throws `bad_request` for a URL that names no engine, `ClientError` where it cannot be opened. */
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   if (url === "memory:") {
-    const { openMemoryEngine } = await import("./memory.ts");
+    const { openMemoryEngine } = await import("./memory/memory.ts");
     const { maxQueued = Infinity, maxQueuedBytes = Infinity } = options;
     return openMemoryEngine({ maxQueued, maxOpenChars: maxQueuedBytes });
   }

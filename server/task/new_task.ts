@@ -23,7 +23,7 @@ import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
 import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";
-import type { Trail } from "./trail.ts";
+import type { Trail } from "./run_history.ts";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */
 export interface TaskRules {

@@ -12,12 +12,12 @@ import type { WorkWelcome } from "../../protocol/work_message.ts";
 import { type Auth, isSameSecret } from "../api/auth.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
-import type { LineHandler } from "./line_handler.ts";
-import type { Outbox } from "./outbox.ts";
-import { errorLine } from "./replies.ts";
+import type { LineHandler } from "./socket/line_handler.ts";
+import type { Outbox } from "./socket/outbox.ts";
+import { errorLine } from "./socket/replies.ts";
 import { WrongGuesses } from "./wrong_guesses.ts";
-import { checkWorkVersion, readWorkHello } from "./work_hello.ts";
-import { type LinkListener, WorkLink } from "./work_link.ts";
+import { checkWorkVersion, readWorkHello } from "./link/work_hello.ts";
+import { type LinkListener, WorkLink } from "./link/work_link.ts";
 
 export interface AdmissionOptions {
   readonly auth: Auth;

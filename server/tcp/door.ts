@@ -3,7 +3,7 @@
  * first line be judged, and knows them all until they are closed.
  */
 
-import type { Wire } from "../../cli/wire.ts";
+import type { Wire } from "../../net/wire.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { Auth } from "../api/auth.ts";
@@ -18,17 +18,17 @@ import {
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { Acceptor } from "./acceptor.ts";
+import { Acceptor } from "./socket/acceptor.ts";
 import { Admission, type Newcomer } from "./admission.ts";
-import { Connection } from "./connection.ts";
-import { FlushTurns } from "./flush_turns.ts";
-import type { Listeners } from "./listeners.ts";
-import { Outbox } from "./outbox.ts";
-import { Refusals } from "./refusals.ts";
-import { Session } from "./session.ts";
-import { Sweeper, type Swept } from "./sweeper.ts";
-import { TlsFront } from "./tls_front.ts";
-import type { LinkListener, WorkLink } from "./work_link.ts";
+import { Connection } from "./socket/connection.ts";
+import { FlushTurns } from "./socket/flush_turns.ts";
+import type { Listeners } from "./socket/listeners.ts";
+import { Outbox } from "./socket/outbox.ts";
+import { Refusals } from "./socket/refusals.ts";
+import { Session } from "./client/session.ts";
+import { Sweeper, type Swept } from "./socket/sweeper.ts";
+import { TlsFront } from "./socket/tls_front.ts";
+import type { LinkListener, WorkLink } from "./link/work_link.ts";
 
 /** TLS connections that could not be taken, of which the first alone is logged. */
 const FAILURES_A_WARNING = 600;

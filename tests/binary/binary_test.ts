@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { VERSION } from "../../cli/version.ts";
-import { isInstalled, needing } from "../needs.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
 
 const BINARY = Deno.env.get("SD_BINARY");
 const withBinary = needing("SD_BINARY", BINARY !== undefined);

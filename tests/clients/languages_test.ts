@@ -1,8 +1,8 @@
 /** The clients of docs/clients.md in other languages: each that can run here does what the document says. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { isInstalled, needing } from "../needs.ts";
-import { TestServer } from "../test_server.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const FOLDER = new URL("../../examples/clients/", import.meta.url);
 const MAX_LINES = 40;

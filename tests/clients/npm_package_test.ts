@@ -2,11 +2,11 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import ts from "typescript";
-import { selfCommand } from "../../cli/self_command.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 import { packageFiles, writePackage } from "../../scripts/npm_package.ts";
-import { Certificate, HAS_OPENSSL } from "../certificate.ts";
-import { isInstalled, needing } from "../needs.ts";
-import { shell } from "../sd_process.ts";
+import { Certificate, HAS_OPENSSL } from "../kit/certificate.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
+import { shell } from "../kit/sd_process.ts";
 
 const HERE = new URL("./", import.meta.url);
 const OLDEST_NODE = 20;

@@ -1,7 +1,7 @@
 /** The memory engine keeps the contract of engines, and its own promise of bounded memory. */
 
 import { assertEquals } from "@std/assert";
-import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { newTask } from "../../server/task/new_task.ts";
 import { testEngine } from "./engine_contract.ts";

@@ -1,8 +1,8 @@
 /** Opens a sqlite engine for a test: no jitter, and whatever it has to report is an error. */
 
 import type { Engine } from "../../server/engine/engine.ts";
-import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
-import { openSqliteEngine } from "../../server/engine/sqlite/sqlite_engine.ts";
+import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
+import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine.ts";
 import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
 import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";

@@ -4,7 +4,7 @@ import { setImmediate } from "node:timers";
 import { assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { SdError } from "../../protocol/errors.ts";
-import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
+import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";

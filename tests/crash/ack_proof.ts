@@ -3,7 +3,7 @@
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { delay } from "@std/async/delay";
 import { Random } from "../fuzz/random.ts";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import { AckTrace, type AckVerdict } from "./ack_trace.ts";
 import { Victim } from "./victim.ts";
 

@@ -1,7 +1,7 @@
 /** That nothing is acknowledged before it is synced, shown by the system calls of a real server. */
 
 import { assert, assertEquals } from "@std/assert";
-import { needing } from "../needs.ts";
+import { needing } from "../kit/needs.ts";
 import { ackProof, canTrace } from "./ack_proof.ts";
 import { AckTrace } from "./ack_trace.ts";
 

@@ -2,8 +2,8 @@
 
 import { delay } from "@std/async/delay";
 import type { ServerStats } from "../../protocol/task.ts";
-import { RawClient } from "../raw_client.ts";
-import { residentMib } from "../sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { residentMib } from "../kit/sd_process.ts";
 import { Victim } from "./victim.ts";
 
 /** Lines that leave in one write. */

@@ -6,8 +6,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { isFinal } from "../../protocol/task.ts";
 import { Random } from "../fuzz/random.ts";
-import { RawClient } from "../raw_client.ts";
-import { NotStarted } from "../sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { NotStarted } from "../kit/sd_process.ts";
 import { type Damage, damage } from "./damage.ts";
 import { type End, faultOfRun, sha256 } from "./ending.ts";
 import { Faults } from "./faults.ts";

@@ -2,7 +2,7 @@
 
 import { delay } from "@std/async/delay";
 import { Random } from "../fuzz/random.ts";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import { Book } from "./book.ts";
 import { LoadClient } from "./load_client.ts";
 import { judge } from "./oracle.ts";

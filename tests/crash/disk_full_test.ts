@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { say } from "../../cli/talk.ts";
-import { needing } from "../needs.ts";
+import { needing } from "../kit/needs.ts";
 import { DiskFullRun } from "./disk_full_run.ts";
 import { SmallDisk } from "./small_disk.ts";
 

@@ -1,6 +1,6 @@
 /** A disk that fails as a test says: system calls of a server are caught on their way, by a library that is built here. */
 
-import { isInstalled } from "../needs.ts";
+import { isInstalled } from "../kit/needs.ts";
 
 const EIO = 5;
 const ENOSPC = 28;

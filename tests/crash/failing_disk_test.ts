@@ -5,9 +5,9 @@
 
 import { assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { needing } from "../needs.ts";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
+import { needing } from "../kit/needs.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
 import { type DiskFault, FailingDisk, hasFailingDisk } from "./failing_disk.ts";
 
 const onFailingDisk = needing("gcc, on Linux", hasFailingDisk);

@@ -5,7 +5,7 @@
 
 import { delay } from "@std/async/delay";
 import { FINAL_STATUSES, type FinalStatus } from "../../protocol/task.ts";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import type { Account } from "./account.ts";
 import type { Book } from "./book.ts";
 import type { End } from "./ending.ts";

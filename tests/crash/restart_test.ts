@@ -1,7 +1,7 @@
 /** What a restart after a kill must not do to the order of things: found by crash runs, each with its story. */
 
 import { assertEquals } from "@std/assert";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import { Victim } from "./victim.ts";
 import { drained } from "./wire_reader.ts";
 

@@ -2,8 +2,8 @@
 
 import { delay } from "@std/async/delay";
 import { deadline } from "@std/async/deadline";
-import { selfCommand } from "../../cli/self_command.ts";
-import { SdServe, shell } from "../sd_process.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { SdServe, shell } from "../kit/sd_process.ts";
 
 const PATIENCE_MS = 60_000;
 

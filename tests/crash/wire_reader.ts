@@ -2,7 +2,7 @@
 
 import { delay } from "@std/async/delay";
 import type { ServerStats, TaskView } from "../../protocol/task.ts";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 
 /** Questions on their way at a time. */
 const DEPTH = 500;

@@ -1,7 +1,7 @@
 /** A decent client beside the fuzzer: its tasks must get the right results, whatever the others send. */
 
 import { delay } from "@std/async/delay";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 import { Fault } from "./fuzz_connection.ts";
 
 const PAUSE_MS = 20;

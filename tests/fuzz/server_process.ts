@@ -2,7 +2,7 @@
 
 import { deadline } from "@std/async/deadline";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/self_command.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 
 const START_MS = 30_000;
 const STOP_MS = 30_000;

@@ -5,8 +5,8 @@
  */
 
 import { delay } from "@std/async/delay";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
 
 /** What may become of each: a code of an error, or `completed`. */
 const ENDS: Record<string, readonly string[]> = {

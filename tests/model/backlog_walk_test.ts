@@ -2,8 +2,8 @@
 
 import { assert } from "@std/assert";
 import { deadline } from "@std/async/deadline";
-import type { PagerSizes } from "../../server/engine/sqlite/pager.ts";
-import { openSqliteEngine } from "../../server/engine/sqlite/sqlite_engine.ts";
+import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
+import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { NOW } from "../contract/contract_steps.ts";

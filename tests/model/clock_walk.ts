@@ -11,7 +11,7 @@ import { createJanitor } from "../../server/dispatch/janitor.ts";
 import { createReclaimer } from "../../server/dispatch/reclaimer.ts";
 import type { Runner } from "../../server/dispatch/runner.ts";
 import { Scheduler } from "../../server/dispatch/scheduler.ts";
-import { Settlement } from "../../server/dispatch/settlement.ts";
+import { Settlement } from "../../server/dispatch/results.ts";
 import { CronBook } from "../../server/engine/cron_book.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { Metrics } from "../../server/metrics.ts";
@@ -19,7 +19,7 @@ import { newCronTask } from "../../server/task/cron_task.ts";
 import { DEFAULTS, newTask } from "../../server/task/new_task.ts";
 import { TaskEvents } from "../../server/task/task_events.ts";
 import type { Random } from "../fuzz/random.ts";
-import { HandClock } from "../hand_clock.ts";
+import { HandClock } from "../kit/hand_clock.ts";
 
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const START = Date.parse("2026-11-24T00:30:00.250Z");

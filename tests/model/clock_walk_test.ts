@@ -1,6 +1,6 @@
 /** The loops of a server bear whatever a clock does. */
 
-import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openTestSqlite } from "../contract/sqlite_files.ts";
 import { Random } from "../fuzz/random.ts";
 import { ClockWalk } from "./clock_walk.ts";

@@ -1,6 +1,6 @@
 /** Engines and the model of them go the same way, whatever happens to them. */
 
-import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openTestSqlite } from "../contract/sqlite_files.ts";
 import { Random } from "../fuzz/random.ts";
 import { EngineWalk, NO_JITTER } from "./engine_walk.ts";

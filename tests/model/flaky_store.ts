@@ -7,7 +7,7 @@
 import { setImmediate } from "node:timers";
 import { delay } from "@std/async/delay";
 import { type Store, StoreError } from "../../server/engine/sqlite/store.ts";
-import type { StoreCall, StoreCalls } from "../../server/engine/sqlite/store_message.ts";
+import type { StoreCall, StoreCalls } from "../../server/engine/sqlite/file/store_message.ts";
 import type { Random } from "../fuzz/random.ts";
 
 export interface FlakyOptions {

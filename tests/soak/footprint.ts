@@ -1,7 +1,7 @@
 /** What a process costs the system, and whether that grows. */
 
 import { delay } from "@std/async/delay";
-import { shell } from "../sd_process.ts";
+import { shell } from "../kit/sd_process.ts";
 
 /** Footprints are taken after each fifth of what is repeated; by the first one all is warm. */
 export const PARTS = 5;

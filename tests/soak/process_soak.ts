@@ -1,8 +1,8 @@
 /** Worker processes that have to be replaced, over and over: killed, or ended for a task that never yields. */
 
 import { delay } from "@std/async/delay";
-import { RawClient } from "../raw_client.ts";
-import { SdServe, shell } from "../sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe, shell } from "../kit/sd_process.ts";
 import { type Footprint, PARTS, settledFootprintOf } from "./footprint.ts";
 
 /** A process that has lived so long is replaced at once when it dies. */

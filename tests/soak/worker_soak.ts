@@ -1,6 +1,6 @@
 /** Workers of one pool that have to be replaced, over and over, for every reason that there is. */
 
-import { TestPool } from "../test_pool.ts";
+import { TestPool } from "../kit/test_pool.ts";
 import { type Footprint, PARTS, settledFootprintOf } from "./footprint.ts";
 
 const MIB = 1024 * 1024;

@@ -3,8 +3,8 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { connect, SdError } from "../../client/mod.ts";
 import { MAX_LINE_BYTES_BEFORE_HELLO } from "../../server/limits.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const TOKEN = "a-token-of-32-characters-exactly";
 const OTHER = "another-token-of-the-same-server";

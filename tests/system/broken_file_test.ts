@@ -2,9 +2,9 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { RawClient } from "../raw_client.ts";
-import { notStarted, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { notStarted, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const GOOD = `
 import { one } from "./lib/one.js";

@@ -2,12 +2,12 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/self_command.ts";
-import { needing } from "../needs.ts";
-import { hasPython, PtyProcess } from "../pty_process.ts";
-import type { RawClient } from "../raw_client.ts";
-import { runSd } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { needing } from "../kit/needs.ts";
+import { hasPython, PtyProcess } from "../kit/pty_process.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { runSd } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 function envOf({ address }: TestServer): Record<string, string> {
   return { SD_SERVER: `${address.hostname}:${address.port}` };

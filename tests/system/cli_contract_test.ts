@@ -1,13 +1,13 @@
 /** What every command promises to programs: one envelope, one exit code for each way in which it can end. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { AnyCode } from "../../cli/client_error.ts";
+import type { AnyCode } from "../../net/client_error.ts";
 import { exitCodeOf, isKnownCode } from "../../cli/exit.ts";
 import { GROUPS, main } from "../../main.ts";
-import { captureOutput } from "../captured_output.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import { captureOutput } from "../kit/captured_output.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const COMMANDS = new Map(GROUPS.flatMap(([, entries]) => Object.entries(entries)));
 /** These run until they are stopped, and have nothing to tell at the end. */

@@ -10,7 +10,7 @@ import {
   TaskFailedError,
 } from "../../client/mod.ts";
 import type { BuiltinTasks, Client, ManyTask, WatchEvent } from "../../client/mod.ts";
-import { TestServer } from "../test_server.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 async function withClient(
   use: (client: Client, server: TestServer) => Promise<void>,

@@ -1,9 +1,9 @@
 /** The wall clock under a running server is set ahead, set back, and behind after a restart; by libfaketime. */
 
 import { assert, assertEquals } from "@std/assert";
-import { needing } from "../needs.ts";
-import { RawClient } from "../raw_client.ts";
-import { SdServe, shell } from "../sd_process.ts";
+import { needing } from "../kit/needs.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe, shell } from "../kit/sd_process.ts";
 
 const HOUR = 3_600_000;
 const LIBRARY = await shell("ls /usr/lib/*/faketime/libfaketimeMT.so.1 | head -n 1");

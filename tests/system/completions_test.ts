@@ -1,11 +1,11 @@
 /** Real shells complete real lines: commands, flags, files, and the ids and ops of a real server. */
 
 import { assertEquals } from "@std/assert";
-import { selfCommand } from "../../cli/self_command.ts";
-import { isInstalled, needing } from "../needs.ts";
-import { runSd } from "../sd_process.ts";
-import { onTerminal } from "../terminal.ts";
-import { TestServer } from "../test_server.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
+import { runSd } from "../kit/sd_process.ts";
+import { onTerminal } from "../kit/terminal.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const BEGINNING_OF_LINE = "\x01";
 const END_OF_LINE = "\x05";

@@ -4,9 +4,9 @@ import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { connect, SdError } from "../../client/mod.ts";
-import { RawClient } from "../raw_client.ts";
-import { runSd, SdServe, shell } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { runSd, SdServe, shell } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const PATIENCE_MS = 60_000;
 const MIB = 1024 * 1024;

@@ -1,11 +1,11 @@
 /** `sd context`, and the commands that go where it says; what they say in Spanish, and how wide. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { isInstalled, needing } from "../needs.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { onTerminal } from "../terminal.ts";
-import { selfCommand } from "../../cli/self_command.ts";
-import { TestServer } from "../test_server.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { onTerminal } from "../kit/terminal.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const TOKEN = "a-token-of-more-than-16";
 

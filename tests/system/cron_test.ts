@@ -2,11 +2,11 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { type Client, connect } from "../../client/client.ts";
-import { openMemoryEngine } from "../../server/engine/memory.ts";
-import { TestServer } from "../test_server.ts";
-import { type Finished, runSd } from "../sd_process.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
+import { TestServer } from "../kit/test_server.ts";
+import { type Finished, runSd } from "../kit/sd_process.ts";
 
 const PATIENCE_MS = 60_000;
 const NEVER_SOON = "0 0 1 1 *";

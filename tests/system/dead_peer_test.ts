@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ClientError, connect } from "../../client/mod.ts";
-import { CuttingProxy } from "../cutting_proxy.ts";
-import { TestServer } from "../test_server.ts";
+import { CuttingProxy } from "../kit/cutting_proxy.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const PATIENCE_MS = 60_000;
 const LIMITS = { sweepMs: 50 };

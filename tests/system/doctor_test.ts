@@ -1,10 +1,10 @@
 /** `sd doctor` finds what is wrong, says how to mend it, and ends by it; and what is well is well. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { USUAL_CONNECTIONS } from "../../client/doctor_machine.ts";
+import { USUAL_CONNECTIONS } from "../../client/commands/doctor/doctor_machine.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
-import { runSd } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { runSd } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const TOKEN = "a-token-of-more-than-16";
 

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { decodePng, encodePng } from "../../examples/thumbnails/png.ts";
-import { ReadmeSession } from "../readme_session.ts";
+import { ReadmeSession } from "../kit/readme_session.ts";
 
 const EXAMPLES = new URL("../../examples/", import.meta.url);
 

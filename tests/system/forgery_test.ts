@@ -1,9 +1,9 @@
 /** No code of a task file gets hold of what its worker tells the pool by; and the pool believes no worker blindly. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { FORGERIES } from "../forging_worker.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestPool } from "../test_pool.ts";
+import { FORGERIES } from "../kit/forging_worker.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 /** Loads before all tasks, and puts a spy in the place of everything that lets itself be replaced. */
 const SPY = `

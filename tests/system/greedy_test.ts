@@ -5,10 +5,10 @@ import { SdError } from "../../protocol/errors.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { ToldEvent, type Watcher, Watchers } from "../../server/task/watchers.ts";
-import { Watches } from "../../server/tcp/watches.ts";
+import { Watches } from "../../server/tcp/client/watches.ts";
 import { systemClock } from "../../server/clock.ts";
-import type { RawClient } from "../raw_client.ts";
-import { TestServer } from "../test_server.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const RECORDS = 20_000;
 /** What a greedy client asks for again and again, and what each takes: thousands of looks at tasks. */

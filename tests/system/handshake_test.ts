@@ -5,10 +5,10 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { connect, SdError } from "../../client/mod.ts";
-import { Certificate, HAS_OPENSSL } from "../certificate.ts";
-import { isInstalled, needing } from "../needs.ts";
-import { shell } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { Certificate, HAS_OPENSSL } from "../kit/certificate.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
+import { shell } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const PATIENCE_MS = 60_000;
 const encoder = new TextEncoder();

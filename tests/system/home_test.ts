@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { configDir, stateDirIfAny } from "../../cli/state_dir.ts";
-import { needing } from "../needs.ts";
-import { runSd, shell } from "../sd_process.ts";
+import { needing } from "../kit/needs.ts";
+import { runSd, shell } from "../kit/sd_process.ts";
 
 const onUnix = needing("a system with homes", Deno.build.os === "linux");
 

@@ -6,8 +6,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { assert, assertEquals } from "@std/assert";
 import { MAX_LINE_BYTES, MAX_RESULT_BYTES } from "../../protocol/limits.ts";
-import { RawClient } from "../raw_client.ts";
-import { TestServer } from "../test_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 /** A reply as it must be: `code` of an error, `ack` and `end` of a task, else members that it has. */
 type Expected =

@@ -1,8 +1,8 @@
 /** Whatever a handler returns or throws ends its task with the right code, and the next task runs right. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { TaskFolder } from "../task_folder.ts";
-import { TestPool } from "../test_pool.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 const TASKS = `
 const bomb = () => { throw new Error("bomb"); };

@@ -1,11 +1,11 @@
 /** `sd init`: what it writes is served as it stands, passes every check, and harms no file that is there. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { TaskContext } from "../../workers/context.ts";
-import { selfCommand } from "../../cli/self_command.ts";
-import { STARTER_FILES } from "../../client/starter_files.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { TaskContext } from "../../workers/ops/context.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { STARTER_FILES } from "../../client/commands/starter/starter_files.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 /** What each op of the starter is given, and gives. */
 const CASES: [task: Record<string, unknown>, result: unknown][] = [

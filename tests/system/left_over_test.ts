@@ -1,10 +1,10 @@
 /** What a task leaves behind ends with it, or goes on as nobody's; it fails no other task. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestPool } from "../test_pool.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 const TASKS = `
 import { setInterval as nodeInterval, setImmediate as nodeImmediate, setTimeout as nodeTimeout } from "node:timers";

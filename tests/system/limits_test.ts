@@ -1,7 +1,7 @@
 /** Every limit of the server on those who connect, at the limit and one past it, each set small. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { TestServer } from "../test_server.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 Deno.test("as many connections as allowed are served, the next is told and closed", async () => {
   await using server = await TestServer.start({ workers: 1, limits: { maxConnections: 3 } });

@@ -3,17 +3,17 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/self_command.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 import { connect } from "../../client/client.ts";
 import { followLog } from "../../client/follow_log.ts";
-import { progressText } from "../../client/progress_line.ts";
+import { progressText } from "../../client/commands/base/progress_line.ts";
 import { SdError } from "../../protocol/errors.ts";
 import type { LogLine } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
-import { CuttingProxy } from "../cutting_proxy.ts";
-import { LogLink } from "../log_link.ts";
-import { type Finished, runSd } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { CuttingProxy } from "../kit/cutting_proxy.ts";
+import { LogLink } from "../kit/log_link.ts";
+import { type Finished, runSd } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const AT = Date.UTC(2030, 0, 1, 8, 5, 9, 7);
 const OP = { op: "x" };

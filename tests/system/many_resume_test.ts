@@ -4,9 +4,9 @@ import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/ass
 import { delay } from "@std/async/delay";
 import { connect } from "../../client/mod.ts";
 import { Random } from "../fuzz/random.ts";
-import { type ManyProcess, ManyStage, squares } from "../many_stage.ts";
-import { residentMib, SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { type ManyProcess, ManyStage, squares } from "../kit/many_stage.ts";
+import { residentMib, SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 /** With `SD_LONG=1` as many as the promise names. */
 const TASKS = Deno.env.get("SD_LONG") ? 1_000_000 : 20_000;

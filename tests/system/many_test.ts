@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { connect } from "../../client/mod.ts";
-import { ManyStage, squares } from "../many_stage.ts";
-import { runSd } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { ManyStage, squares } from "../kit/many_stage.ts";
+import { runSd } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 async function statsOf({ address }: TestServer) {
   await using client = await connect(address);

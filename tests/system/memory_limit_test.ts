@@ -1,10 +1,10 @@
 /** `--max-memory` from end to end: task files that take too much, in real worker processes of a real server. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { RawClient } from "../raw_client.ts";
-import { residentMib } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { residentMib } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const MIB = 1024 * 1024;
 const TASKS = `

@@ -1,7 +1,7 @@
 /** A worker's share of memory, with real Web Workers that take more, in every way and at every speed. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { TestPool } from "../test_pool.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 const MIB = 1024 * 1024;
 const SHARE_MIB = 96;

@@ -2,8 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import type { RawClient } from "../raw_client.ts";
-import { TestServer } from "../test_server.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const HELLO = {
   cmd: "work",

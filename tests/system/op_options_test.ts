@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { MAX_OPS, MAX_SCHEMA_CHARS, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
 import { type OpSpec, tellable } from "../../protocol/op_spec.ts";
-import { openMemoryEngine } from "../../server/engine/memory.ts";
-import { FakeWorker, helloOf } from "../fake_worker.ts";
-import { TestServer } from "../test_server.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
+import { FakeWorker, helloOf } from "../kit/fake_worker.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const RESIZE: OpSpec = {
   op: "resize",

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { runSd, SdServe } from "../sd_process.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
 
 Deno.test("a server is operated from the command line", async () => {
   const folder = await Deno.makeTempDir();

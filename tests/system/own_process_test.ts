@@ -2,9 +2,9 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const TASKS = `
 const own = (handler, more) => Object.assign(handler, { options: { isolate: "process", ...more } });

@@ -2,13 +2,13 @@
 
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
-import { selfCommand } from "../../cli/self_command.ts";
+import { type PoolEvent, PoolKeeper } from "../../cli/pool/pool_keeper.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { Link } from "../../workers/link.ts";
-import { type FakeLink, FakeServer, type Report } from "../fake_server.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { Link } from "../../workers/pool/link.ts";
+import { type FakeLink, FakeServer, type Report } from "../kit/fake_server.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const GRACE_MS = 5000;
 const ENDLESS_HASH = { op: "hash", data: "x", rounds: Number.MAX_SAFE_INTEGER };

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { MAX_RESULT_BYTES } from "../../protocol/limits.ts";
-import { TestPool } from "../test_pool.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 Deno.test("results come back under their leases, whatever the size of the batch", async () => {
   using test = new TestPool(2);

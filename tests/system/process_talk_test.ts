@@ -5,12 +5,12 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
+import { type PoolEvent, PoolKeeper } from "../../cli/pool/pool_keeper.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
-import { FakeServer } from "../fake_server.ts";
-import { RawClient } from "../raw_client.ts";
-import { NotStarted, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { FakeServer } from "../kit/fake_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { NotStarted, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const PATIENCE_MS = 60_000;
 

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
-import type { RawClient } from "../raw_client.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const TASKS = `
 let runs = 0;

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { TestServer } from "../test_server.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 Deno.test("an op with a rate is handed out no faster, and why tells when the next may start", async () => {
   await using server = await TestServer.start({ workers: 0 });

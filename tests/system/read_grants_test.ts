@@ -1,10 +1,10 @@
 /** What the text of a task file lets task code read: what it imports by name, and nothing that only looks so. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { SdServe } from "../sd_process.ts";
-import { RawClient } from "../raw_client.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const PEEK = "export const peek = ({ path }) => Deno.readTextFileSync(path);\n";
 /** Text in which a pattern would find imports. */

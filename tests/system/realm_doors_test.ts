@@ -5,8 +5,8 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { TaskFolder } from "../task_folder.ts";
-import { TestPool } from "../test_pool.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 const TASKS = `
 import * as fs from "node:fs";
@@ -199,7 +199,7 @@ Deno.test("there are no drivers of the machine in a worker", async () => {
   assertEquals((await test.result({ op: "gpu" })).result, true);
 });
 
-const KNOWN_FILE = new URL("../runtime_names.txt", import.meta.url);
+const KNOWN_FILE = new URL("../kit/runtime_names.txt", import.meta.url);
 const NAMES_TASK = `
 import { builtinModules } from "node:module";
 const found = {
@@ -227,6 +227,6 @@ Deno.test("the runtime has no name that nobody has looked at", async () => {
   const unknown = Object.entries(result as Record<string, string[]>).flatMap(([owner, names]) =>
     names.filter((name) => !known.get(owner)?.has(name)).map((name) => `${owner}.${name}`)
   );
-  // Try what each does in a worker without permissions; refuse it in workers/realm_doors.ts, or add it to the file.
+  // Try what each does in a worker without permissions; refuse it in workers/realm/realm_doors.ts, or add it to the file.
   assertEquals(unknown, []);
 });

@@ -1,10 +1,10 @@
 /** What a task cannot do: end its worker or its process, read the pool's orders, reach another worker. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { SdServe } from "../sd_process.ts";
-import { RawClient } from "../raw_client.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestPool } from "../test_pool.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 const TASKS = `
 import nodeProcess, { chdir, exit, kill, stdout as namedStdout } from "node:process";

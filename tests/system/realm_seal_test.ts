@@ -1,8 +1,8 @@
 /** No task leaves the language or the platform changed to the next; and all that works elsewhere works in a task. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { TaskFolder } from "../task_folder.ts";
-import { TestPool } from "../test_pool.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestPool } from "../kit/test_pool.ts";
 
 const TASKS = `
 const evil = () => { throw new Error("spoilt"); };

@@ -3,13 +3,13 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/self_command.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 import { connect, SdError } from "../../client/mod.ts";
-import { CuttingProxy } from "../cutting_proxy.ts";
+import { CuttingProxy } from "../kit/cutting_proxy.ts";
 import { Random } from "../fuzz/random.ts";
-import { type Message, ScriptedServer } from "../scripted_server.ts";
-import { SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { type Message, ScriptedServer } from "../kit/scripted_server.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 /** Cuts what goes through `proxy` at random until `done`; now and then it stays away for a moment. */
 async function cutAtRandom(proxy: CuttingProxy, random: Random, done: Promise<unknown>) {

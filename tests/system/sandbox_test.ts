@@ -2,10 +2,10 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
-import type { RawClient } from "../raw_client.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 /** Each does one thing that takes a permission. */
 const PROBES = `

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { MAX_CHECKED_TOGETHER, MAX_FAULT_MESSAGE_CHARS } from "../../protocol/limits.ts";
-import { openMemoryEngine } from "../../server/engine/memory.ts";
-import { FakeWorker } from "../fake_worker.ts";
-import { TestServer } from "../test_server.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
+import { FakeWorker } from "../kit/fake_worker.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const OPS = [{ op: "resize", schema: { vendor: "zod" } }, { op: "plain" }];
 const WIDE = { path: "width", message: 'expected number, got "wide"' };

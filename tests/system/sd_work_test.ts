@@ -2,11 +2,11 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/self_command.ts";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const SECRET = "the-pool-secret-of-this-test";
 

@@ -5,11 +5,11 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { type PoolEvent, PoolKeeper } from "../../cli/pool_keeper.ts";
+import { type PoolEvent, PoolKeeper } from "../../cli/pool/pool_keeper.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { RawClient } from "../raw_client.ts";
-import { TestServer } from "../test_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const PATIENCE_MS = 60_000;
 const FORGED = new TextEncoder().encode(

@@ -3,10 +3,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
-import { selfCommand } from "../../cli/self_command.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 import { connect } from "../../client/mod.ts";
-import { isInstalled, needing } from "../needs.ts";
-import { SdServe, shell } from "../sd_process.ts";
+import { isInstalled, needing } from "../kit/needs.ts";
+import { SdServe, shell } from "../kit/sd_process.ts";
 
 const PATIENCE_MS = 60_000;
 const onLinux = needing(

@@ -1,8 +1,8 @@
 /** Many who are slow do not hurt one who is not; and what they took is given back. */
 
 import { assert, assertEquals } from "@std/assert";
-import { RawClient } from "../raw_client.ts";
-import { openFiles, residentMib, SdServe } from "../sd_process.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { openFiles, residentMib, SdServe } from "../kit/sd_process.ts";
 
 const HALF_OPEN = 1000;
 const MAX_GROWTH_MIB = 500;

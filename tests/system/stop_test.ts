@@ -5,9 +5,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { RawClient } from "../raw_client.ts";
-import { openFiles, SdServe, shell } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { openFiles, SdServe, shell } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const IS_LONG = Deno.env.get("SD_LONG") === "1";
 

@@ -3,10 +3,10 @@
 import { deadline } from "@std/async/deadline";
 import { assertEquals } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/self_command.ts";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const LEASE_MS = 1000;
 /** Longer than a lease. */
@@ -33,7 +33,7 @@ class LeaseServer implements AsyncDisposable {
 
   static async start(): Promise<LeaseServer> {
     const { path, args } = selfCommand([String(LEASE_MS)]);
-    const script = new URL("../lease_server.ts", import.meta.url).href;
+    const script = new URL("../kit/lease_server.ts", import.meta.url).href;
     const child = new Deno.Command(path, {
       args: args.map((arg) => arg.endsWith("main.ts") ? script : arg),
       stdin: "piped",

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import { FakeWorker, type FakeWorkerOptions } from "../fake_worker.ts";
-import type { RawClient } from "../raw_client.ts";
-import { TestServer } from "../test_server.ts";
+import { FakeWorker, type FakeWorkerOptions } from "../kit/fake_worker.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const A = [{ op: "a" }], B = [{ op: "b" }];
 

@@ -1,10 +1,10 @@
 /** Task files: what is exported is an op, with the options that it names; over a real server. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { RawClient } from "../raw_client.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
-import { TestServer } from "../test_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const TASKS = `
 import { times } from "./lib/times.ts";

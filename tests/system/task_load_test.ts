@@ -1,11 +1,11 @@
 /** What a task file can have wrong: told with its file and line, by a server that does not start. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { Inspector } from "../../workers/inspector.ts";
-import { LoadFault } from "../../workers/load_fault.ts";
-import { RawClient } from "../raw_client.ts";
-import { notStarted, runSd, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { Inspector } from "../../workers/pool/inspector.ts";
+import { LoadFault } from "../../workers/ops/load_fault.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { notStarted, runSd, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const FILES = {
   "syntax.ts": "export function f() {\n  return 1 +;\n}\n",

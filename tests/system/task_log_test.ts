@@ -2,14 +2,14 @@
 
 import { assertEquals } from "@std/assert";
 import { connect } from "../../client/client.ts";
-import { exportRecords, importText } from "../../client/transfer.ts";
+import { exportRecords, importText } from "../../client/export_import.ts";
 import { MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
 import type { TaskLogView } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
 import { openEngine } from "../../server/engine/open.ts";
-import { LogLink } from "../log_link.ts";
-import { SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { LogLink } from "../kit/log_link.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const AT = Date.UTC(2030, 0, 1);
 const OP = { op: "x", file: "tasks.ts", version: "0123456789ab" };

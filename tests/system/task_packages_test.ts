@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { connect } from "../../client/mod.ts";
-import { PackageRegistry } from "../package_registry.ts";
-import { notStarted, SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { PackageRegistry } from "../kit/package_registry.ts";
+import { notStarted, SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 /** A task file whose op `number` answers what a package exports. */
 const importing = (name: string) => `import n from "${name}";\nexport const number = () => n;\n`;

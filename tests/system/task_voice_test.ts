@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
-import { type Report, TestPool } from "../test_pool.ts";
+import { type Report, TestPool } from "../kit/test_pool.ts";
 
 class TalkingPool extends TestPool {
   constructor(workers: number) {

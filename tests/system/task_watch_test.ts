@@ -2,10 +2,10 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { TaskWatch } from "../../cli/task_watch.ts";
-import { RawClient } from "../raw_client.ts";
-import { SdServe } from "../sd_process.ts";
-import { TaskFolder } from "../task_folder.ts";
+import { TaskWatch } from "../../cli/pool/task_watch.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TaskFolder } from "../kit/task_folder.ts";
 
 const PATIENCE_MS = 60_000;
 

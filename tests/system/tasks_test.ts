@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { RawClient } from "../raw_client.ts";
-import { TestServer } from "../test_server.ts";
+import { RawClient } from "../kit/raw_client.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 /** A small generator of random numbers whose seed a failing test can be run with again. */
 function randomFrom(seed: number): () => number {

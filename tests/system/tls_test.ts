@@ -2,12 +2,12 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ClientError, connect } from "../../client/mod.ts";
-import { dialDeno } from "../../cli/deno_dial.ts";
-import { selfCommand } from "../../cli/self_command.ts";
-import { Certificate, HAS_OPENSSL } from "../certificate.ts";
-import { needing } from "../needs.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { dialDeno } from "../../net/deno_dial.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { Certificate, HAS_OPENSSL } from "../kit/certificate.ts";
+import { needing } from "../kit/needs.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const withOpenssl = needing("openssl", HAS_OPENSSL);
 

@@ -1,11 +1,11 @@
 /** `sd top` on a terminal of its own: what it shows, what its keys do, and how it leaves the terminal. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { selfCommand } from "../../cli/self_command.ts";
-import { needing } from "../needs.ts";
-import { hasPython, PtyProcess } from "../pty_process.ts";
-import { runSd, SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
+import { needing } from "../kit/needs.ts";
+import { hasPython, PtyProcess } from "../kit/pty_process.ts";
+import { runSd, SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const UP = "\x1b[A";
 

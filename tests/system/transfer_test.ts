@@ -3,14 +3,14 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { backup } from "../../client/backup.ts";
 import { type Client, connect } from "../../client/client.ts";
-import { exportRecords, importText, type SdRecord } from "../../client/transfer.ts";
+import { exportRecords, importText, type SdRecord } from "../../client/export_import.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
 import type { Engine } from "../../server/engine/engine.ts";
-import { openMemoryEngine } from "../../server/engine/memory.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openEngine } from "../../server/engine/open.ts";
-import { ImportParts } from "../../server/tcp/import_parts.ts";
-import { TestServer } from "../test_server.ts";
+import { ImportParts } from "../../server/tcp/client/import_parts.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();

@@ -3,14 +3,14 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { delay } from "@std/async/delay";
-import { selfCommand } from "../../cli/self_command.ts";
+import { selfCommand } from "../../cli/pool/self_command.ts";
 import { type Client, connect } from "../../client/mod.ts";
-import { ManyStage } from "../many_stage.ts";
-import { needing } from "../needs.ts";
-import { OwnCache } from "../own_cache.ts";
-import { hasPython } from "../pty_process.ts";
-import { SdServe } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { ManyStage } from "../kit/many_stage.ts";
+import { needing } from "../kit/needs.ts";
+import { OwnCache } from "../kit/own_cache.ts";
+import { hasPython } from "../kit/pty_process.ts";
+import { SdServe } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 const PATIENCE_MS = 60_000;
 const FULL = "/dev/full";

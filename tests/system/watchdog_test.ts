@@ -2,10 +2,10 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { openSqliteEngine } from "../../server/engine/sqlite/sqlite_engine.ts";
+import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
-import { TestServer } from "../test_server.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 /** Nearly everything lies on disk. */
 const TINY = { lane: 6, page: 4, all: 50, few: 2, chars: 100_000, delayed: 4 };

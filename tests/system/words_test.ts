@@ -3,8 +3,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { connect } from "../../client/mod.ts";
 import { SdError } from "../../protocol/errors.ts";
-import { runSd } from "../sd_process.ts";
-import { TestServer } from "../test_server.ts";
+import { runSd } from "../kit/sd_process.ts";
+import { TestServer } from "../kit/test_server.ts";
 
 Deno.test("a retry that a task before it prevents names that task, and what to do first", async () => {
   await using server = await TestServer.start({ workers: 0 });

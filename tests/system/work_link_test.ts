@@ -2,9 +2,9 @@
 
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import { FakeWorker, type FakeWorkerOptions } from "../fake_worker.ts";
-import type { RawClient } from "../raw_client.ts";
-import { TestServer, type TestServerOptions } from "../test_server.ts";
+import { FakeWorker, type FakeWorkerOptions } from "../kit/fake_worker.ts";
+import type { RawClient } from "../kit/raw_client.ts";
+import { TestServer, type TestServerOptions } from "../kit/test_server.ts";
 
 const OPS = [{ op: "a" }];
 /** Quick, and yet slower than a slow machine. */

@@ -14,7 +14,7 @@
  */
 
 import { assertEquals } from "@std/assert";
-import { RawClient } from "../raw_client.ts";
+import { RawClient } from "../kit/raw_client.ts";
 
 const SPEAKER = /^(S?)([A-C])([:-]) ?(.*)$/;
 

@@ -1,7 +1,7 @@
 /** Every transcript of this folder is what a real server says over a real socket. */
 
 import { assert, assertRejects } from "@std/assert";
-import { TestServer } from "../test_server.ts";
+import { TestServer } from "../kit/test_server.ts";
 import { readTurns, replay } from "./transcript.ts";
 
 const FOLDER = new URL(".", import.meta.url);

@@ -1,10 +1,10 @@
 /** docs/cli.md shows what the program says, and every line of it that a person would type can be typed. */
 
 import { assert, assertEquals } from "@std/assert";
-import { ClientError } from "../../cli/client_error.ts";
+import { ClientError } from "../../net/client_error.ts";
 import { checkArgs } from "../../cli/command.ts";
 import { parseFlags } from "../../cli/flags.ts";
-import { shellWords } from "../../cli/shell_words.ts";
+import { shellWords } from "../../cli/completion/shell_words.ts";
 import { GROUPS } from "../../main.ts";
 import { partOf, readDocument, reference } from "../../scripts/cli_docs.ts";
 import { SCENES } from "../../scripts/cli_scenes.ts";

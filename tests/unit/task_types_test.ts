@@ -4,10 +4,10 @@
 import { assertEquals } from "@std/assert";
 import { readStarterModule, starterModule } from "../../scripts/starter.ts";
 import type { TaskPermissions as RealPermissions } from "../../protocol/pool_start.ts";
-import { TaskContext as RealContext } from "../../workers/context.ts";
-import { readOpOptions } from "../../workers/op_options.ts";
-import { readSchema } from "../../workers/schema.ts";
-import { TaskError as RealError } from "../../workers/task_error.ts";
+import { TaskContext as RealContext } from "../../workers/ops/context.ts";
+import { readOpOptions } from "../../workers/ops/op_options.ts";
+import { readSchema } from "../../workers/ops/schema.ts";
+import { TaskError as RealError } from "../../workers/ops/task_error.ts";
 
 /** Compiles where `From` may stand for `To`. */
 function fits<From extends To, To>(): void {}

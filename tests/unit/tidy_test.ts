@@ -2,34 +2,66 @@
 
 import { assertEquals } from "@std/assert";
 import { VERSION } from "../../cli/version.ts";
-import { ENTRY_PERMISSIONS } from "../../cli/self_command.ts";
+import { ENTRY_PERMISSIONS } from "../../cli/pool/self_command.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const SOURCES = ["protocol", "cli", "workers", "client", "server"];
+const SOURCES = ["protocol", "net", "cli", "workers", "client", "server"];
 
-/** Rungs of the ladder: a file imports from its own rung's room and from rungs below. */
+/**
+ * Rungs of the ladder. A file may import files of its own room, and rooms on lower rungs. The room of a path is the longest
+ * entry that it starts with.
+ */
 const LADDER: readonly (readonly string[])[] = [
   ["protocol"],
+  ["net"],
   ["cli"],
-  ["workers", "client", "server"],
-];
-const SERVER_LADDER: readonly (readonly string[])[] = [
+  ["cli/completion", "cli/pool", "client/connection"],
+  ["client/task"],
+  ["client", "workers/primordials.ts"],
   [
-    "breath.ts",
-    "clock.ts",
-    "log.ts",
-    "metrics.ts",
-    "lifecycle.ts",
-    "config.ts",
-    "limits.ts",
-    "messages.ts",
+    "client/commands/base",
+    "workers/bridge/log_text.ts",
+    "workers/bridge/task_table.ts",
+    "workers/realm",
   ],
-  ["task"],
-  ["engine"],
-  ["dispatch", "api"],
-  ["tcp"],
-  ["server.ts", "serve_flags.ts", "pool_secret_file.ts"],
-  ["serve.ts"],
+  ["client/commands/input", "client/commands/bench", "client/commands/doctor"],
+  [
+    "client/commands/bulk",
+    "client/commands/batch",
+    "client/commands/top",
+    "client/commands/starter",
+  ],
+  ["client/commands", "workers/ops"],
+  ["workers/bridge"],
+  ["workers/worker"],
+  ["workers/worker.ts"],
+  ["workers/pool"],
+  ["workers"],
+  [
+    "server/breath.ts",
+    "server/clock.ts",
+    "server/log.ts",
+    "server/metrics.ts",
+    "server/lifecycle.ts",
+    "server/config.ts",
+    "server/limits.ts",
+    "server/messages.ts",
+  ],
+  ["server/task"],
+  ["server/engine"],
+  ["server/engine/live"],
+  ["server/engine/sqlite/file", "server/engine/memory"],
+  ["server/engine/sqlite/store.ts"],
+  ["server/engine/sqlite/file_backup.ts", "server/engine/sqlite/file_sweeper.ts"],
+  ["server/engine/journaled"],
+  ["server/engine/sqlite"],
+  ["server/engine/open.ts"],
+  ["server/dispatch", "server/api"],
+  ["server/tcp/socket"],
+  ["server/tcp/client", "server/tcp/link"],
+  ["server/tcp"],
+  ["server"],
+  ["main.ts"],
 ];
 const MAX_FILE_LINES = 400;
 const FORBIDDEN_NAMES = ["utils", "helpers", "types", "common", "index"];
@@ -63,28 +95,55 @@ const FILES = [...SOURCES.flatMap((folder) => [...walk(folder)]), "main.ts"].map
 const TESTS = ["tests", "bench", "examples", "scripts"].flatMap((folder) => [...walk(folder)])
   .map(read);
 
-function rungOf(ladder: readonly (readonly string[])[], room: string): number {
-  return ladder.findIndex((rooms) => rooms.includes(room));
+const RUNG_OF_ROOM = new Map(LADDER.flatMap((rooms, rung) => rooms.map((room) => [room, rung])));
+
+/** The room of `path`: itself, or the nearest folder above it that stands on the ladder. */
+function roomOf(path: string): string {
+  for (let room = path; room !== ""; room = room.slice(0, Math.max(0, room.lastIndexOf("/")))) {
+    if (RUNG_OF_ROOM.has(room)) return room;
+  }
+  return "";
 }
 
 Deno.test("every import points down the ladder of rooms", () => {
-  const wrong = FILES.filter(({ path }) => path !== "main.ts").flatMap(({ path, imports }) =>
-    imports.filter((target) => {
-      const [from = "", to = ""] = [path.split("/")[0], target.split("/")[0]];
-      if (from !== to) return !(rungOf(LADDER, to) < rungOf(LADDER, from));
-      if (from !== "server") return false;
-      const [a = "", b = ""] = [path.split("/")[1], target.split("/")[1]];
-      return a !== b && !(rungOf(SERVER_LADDER, b) < rungOf(SERVER_LADDER, a));
-    }).map((target) => `${path} imports ${target}`)
+  const wrong = FILES.flatMap(({ path, imports }) => {
+    const from = roomOf(path);
+    return imports.filter((target) => {
+      const to = roomOf(target);
+      return from !== to && !(RUNG_OF_ROOM.get(to)! < RUNG_OF_ROOM.get(from)!);
+    }).map((target) => `${path} imports ${target}`);
+  });
+  assertEquals(wrong, []);
+});
+
+Deno.test("the library, the commands, the workers and the server do not import each other", () => {
+  const sideOf = (path: string) => /^(client|workers|server)\//.exec(path)?.[1];
+  const wrong = FILES.flatMap(({ path, imports }) =>
+    imports.filter((target) => sideOf(path) && sideOf(target) && sideOf(path) !== sideOf(target))
+      .map((target) => `${path} imports ${target}`)
   );
   assertEquals(wrong, []);
 });
 
-Deno.test("every room of the server stands on the ladder", () => {
-  const rooms = new Set(
-    FILES.filter(({ path }) => path.startsWith("server/")).map(({ path }) => path.split("/")[1]!),
+Deno.test("the library is client/ without its commands, over net/ and protocol/", () => {
+  const byPath = new Map(FILES.map((file) => [file.path, file]));
+  const reached = new Set<string>();
+  const visit = (path: string) => {
+    if (reached.has(path)) return;
+    reached.add(path);
+    byPath.get(path)?.imports.forEach(visit);
+  };
+  visit("client/mod.ts");
+  const isLibrary = (path: string) => /^client\/(?!commands\/)/.test(path);
+  assertEquals(
+    [...reached].filter((path) => !isLibrary(path) && !/^(net|protocol)\//.test(path)),
+    [],
   );
-  assertEquals([...rooms].filter((room) => rungOf(SERVER_LADDER, room) < 0), []);
+  assertEquals(FILES.map(({ path }) => path).filter((p) => isLibrary(p) && !reached.has(p)), []);
+});
+
+Deno.test("every folder stands on the ladder", () => {
+  assertEquals(FILES.filter(({ path }) => roomOf(path) === "").map(({ path }) => path), []);
 });
 
 Deno.test("no circle of imports", () => {
@@ -108,7 +167,7 @@ Deno.test("every source file is imported by another, or is an entry", () => {
     "main.ts",
     "client/mod.ts",
     "protocol/std.d.ts",
-    "client/many/cli_progress.d.ts",
+    "client/commands/batch/cli_progress.d.ts",
   ];
   assertEquals(
     FILES.map(({ path }) => path).filter((path) => !imported.has(path) && !entries.includes(path)),

@@ -3,7 +3,7 @@
  * came after others returns what they returned, by their ids.
  */
 
-import type { TaskContext } from "../context.ts";
+import type { TaskContext } from "./context.ts";
 
 export function echo({ data }: Record<string, unknown>, ctx: TaskContext): unknown {
   if (data !== undefined) return data;

@@ -2,7 +2,7 @@
 
 import { quote } from "../../protocol/errors.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
-import type { TaskContext } from "../context.ts";
+import type { TaskContext } from "./context.ts";
 
 export function sleep({ ms }: Record<string, unknown>, ctx: TaskContext): Promise<number> {
   if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT_MS)) {

@@ -1,9 +1,9 @@
 /** Drops records of final tasks from the file, keeps the counts in step with it, and knows when nothing can go. */
 
 import { DEFAULT_RULES } from "../../task/new_task.ts";
-import type { LiveTasks } from "../live_tasks.ts";
+import type { LiveTasks } from "../live/live_tasks.ts";
 import { type Store, StoreError } from "./store.ts";
-import { STORED_STATUSES, type Swept } from "./store_message.ts";
+import { STORED_STATUSES, type Swept } from "./file/store_message.ts";
 
 export interface FileSweeperOptions {
   readonly store: Store;

@@ -3,9 +3,9 @@
 import { stateDir } from "../../../cli/state_dir.ts";
 import type { Engine } from "../engine.ts";
 import { startSerialsAt } from "../../task/task_id.ts";
-import type { EngineOptions } from "../engine_options.ts";
+import type { EngineOptions } from "../options.ts";
 import { sqlitePath } from "./location.ts";
-import { openSqliteEngine } from "./sqlite_engine.ts";
+import { openSqliteEngine } from "../journaled/journaled_engine.ts";
 import { Store } from "./store.ts";
 
 const GIB = 1024 ** 3;

@@ -4,7 +4,7 @@
  */
 
 import { delay } from "@std/async/delay";
-import { ClientError } from "../../../cli/client_error.ts";
+import { ClientError } from "../../../net/client_error.ts";
 import type {
   DamagedRow,
   Opened,
@@ -15,7 +15,7 @@ import type {
   StoreStart,
   StoreStarted,
   Write,
-} from "./store_message.ts";
+} from "./file/store_message.ts";
 
 /** A request that failed; nothing of it is in the file, unless `isUncut`. */
 export class StoreError extends Error {
@@ -95,7 +95,9 @@ export class Store {
   /** Rejects with a `ClientError` where a person must do something first. */
   static async open(options: StoreOptions): Promise<{ store: Store; opened: Opened }> {
     const { path, durability, now } = options;
-    const worker = new Worker(new URL("./store_thread.ts", import.meta.url), { type: "module" });
+    const worker = new Worker(new URL("./file/store_thread.ts", import.meta.url), {
+      type: "module",
+    });
     try {
       const started = await new Promise<StoreStarted>((resolve, reject) => {
         worker.onmessage = ({ data }: MessageEvent<StoreStarted>) => resolve(data);

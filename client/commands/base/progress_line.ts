@@ -1,0 +1,52 @@
+/** How far a task says it is, for a person who waits for it: one line of the terminal, which goes with the wait. */
+
+import { cutText } from "../../../protocol/errors.ts";
+import { escapeControls, write } from "../../../cli/talk.ts";
+import type { Progress } from "../../../protocol/task.ts";
+import type { Client } from "../../client.ts";
+import { watch } from "../../watching.ts";
+
+/** To the beginning of the line, and nothing behind it. */
+const CLEAR_LINE = "\r\x1b[K";
+const NARROW_COLUMNS = 80;
+
+/** Waits by `wait`, and shows the progress of task `id` meanwhile, where a person looks. */
+export async function withProgress<T>(
+  { client, id, json }: { client: Client; id: string; json: boolean },
+  wait: () => Promise<T>,
+): Promise<T> {
+  if (json || !Deno.stderr.isTerminal()) return await wait();
+  let isShown = false;
+  let isOver = false;
+  const show = (progress: Progress | undefined) => {
+    if (!progress || isOver) return;
+    isShown = true;
+    write("stderr", CLEAR_LINE + progressText(progress, columns()));
+  };
+  const watching = watch(client, { taskId: id }, ({ progress }) => show(progress));
+  // It is a courtesy: who waits is told by `wait` what goes wrong.
+  watching.then(() => client.get(id)).then(({ progress }) => show(progress), () => undefined);
+  try {
+    return await wait();
+  } finally {
+    isOver = true;
+    if (isShown) write("stderr", CLEAR_LINE);
+    watching.then((it) => it.stop()).catch(() => undefined);
+  }
+}
+
+/** In less than `width` columns, so that the line stays one. */
+export function progressText({ fraction, note = "" }: Progress, width: number): string {
+  const percent = `[client] ${String(Math.floor(fraction * 100)).padStart(3)} %`;
+  const text = note === "" ? percent : `${percent} ${escapeControls(note)}`;
+  return cutText(text, width - 1);
+}
+
+function columns(): number {
+  try {
+    return Deno.consoleSize().columns || NARROW_COLUMNS;
+  } catch {
+    // A terminal on stderr alone: it does not say.
+    return NARROW_COLUMNS;
+  }
+}

@@ -1,0 +1,107 @@
+/** `sd submit --dry-run`: reads everything, sends nothing, and says what would be sent. */
+
+import { EXIT, type ExitCode } from "../../../cli/exit.ts";
+import { printData, reportOf, tellError } from "../../../cli/report.ts";
+import { print } from "../../../cli/talk.ts";
+import { MAX_COUNTED_OPS } from "../../../protocol/limits.ts";
+import type { TaskOptions } from "../../../protocol/task.ts";
+import { talk } from "../base/output.ts";
+import type { Payload } from "../input/payload.ts";
+import { alignedTable, withCommas } from "../base/table.ts";
+import { lineBatches, type NumberedLine, openLines } from "../input/task_lines.ts";
+import { journalPath, type Past, readPast } from "./journal_reader.ts";
+import { lineFormat } from "./line_format.ts";
+import type { LineFormat, Reading } from "./reading.ts";
+
+/** Bad lines told one by one; of more only their number is told. */
+const MAX_TOLD = 20;
+const OTHER_OPS = "(others)";
+
+/** What would be sent. */
+class Plan {
+  tasks = 0;
+  bad = 0;
+  readonly #ops = new Map<string, number>();
+  readonly #faults: string[] = [];
+
+  add({ op }: Payload): void {
+    this.tasks++;
+    const isCounted = this.#ops.has(op) || this.#ops.size < MAX_COUNTED_OPS;
+    const name = isCounted ? op : OTHER_OPS;
+    this.#ops.set(name, (this.#ops.get(name) ?? 0) + 1);
+  }
+
+  addBad(line: number, why: string): void {
+    this.bad++;
+    if (this.bad <= MAX_TOLD) this.#faults.push(`line ${line}: ${why}`);
+  }
+
+  /** Prints the plan, and returns the exit code: whether all of it could be sent. */
+  tell({ json }: { json: boolean }): ExitCode {
+    const ops = [...this.#ops].sort(([, a], [, b]) => b - a);
+    const data = { tasks: this.tasks, ops: Object.fromEntries(ops), bad: this.bad };
+    if (!json) {
+      print(alignedTable([
+        ["OP", "TASKS"],
+        ...ops.map(([op, count]) => [op, withCommas(count)]),
+        ["in all", withCommas(this.tasks)],
+      ], [1]));
+      for (const fault of this.#faults) talk(fault);
+    }
+    if (this.bad > 0) {
+      const what = this.bad === 1
+        ? "1 line is no task"
+        : `${withCommas(this.bad)} lines are no tasks`;
+      return tellError({ code: "usage", message: what }, { json, data });
+    }
+    if (json) printData(data);
+    return EXIT.ok;
+  }
+}
+
+/** Prints what one payload would send. */
+export function planOne(task: Payload, flags: { json: boolean }): ExitCode {
+  const plan = new Plan();
+  plan.add(task);
+  return plan.tell(flags);
+}
+
+/** Prints what the lines of a file would send; with `resume`, those that are left of it. */
+export async function planFile(
+  file: string,
+  { flags, reading, options }: {
+    flags: { json: boolean; resume: boolean };
+    reading: Reading;
+    options: TaskOptions;
+  },
+): Promise<ExitCode> {
+  const plan = new Plan();
+  const format = lineFormat(reading);
+  const past = flags.resume ? await pastOf(file) : undefined;
+  for await (const { lines } of format.gather(lineBatches(await openLines(file)))) {
+    for (const line of lines) {
+      if (!past?.finished.has(line.number)) planLine(plan, { line, format, options });
+    }
+  }
+  return plan.tell(flags);
+}
+
+function planLine(
+  plan: Plan,
+  { line, format, options }: { line: NumberedLine; format: LineFormat; options: TaskOptions },
+): void {
+  const { number, text, fault = "is not valid UTF-8" } = line;
+  if (text === null) return plan.addBad(number, `it ${fault}`);
+  try {
+    plan.add(format.read(text, { options, id: "-" }));
+  } catch (error) {
+    const report = reportOf(error);
+    if (!report) throw error;
+    plan.addBad(number, report.message);
+  }
+}
+
+async function pastOf(file: string): Promise<Past | undefined> {
+  const path = journalPath(file);
+  return await readPast(path, await openLines(path));
+}

@@ -1,0 +1,189 @@
+/** `sd submit` with many lines: the run, and all around it: its journal, its progress, its end. */
+
+import { ClientError } from "../../../net/client_error.ts";
+import type { ExitCode } from "../../../cli/exit.ts";
+import { type ServerFlagValues, targetOf } from "../../../cli/server_flags.ts";
+import { shellQuote } from "../../../cli/completion/shell_words.ts";
+import { formatTarget } from "../../../net/target.ts";
+import type { TaskOptions } from "../../../protocol/task.ts";
+import type { Client } from "../../client.ts";
+import { outOfTime, withHint } from "../base/lost_tasks.ts";
+import { talk } from "../base/output.ts";
+import { withCommas } from "../base/table.ts";
+import { cannotRead, openLines } from "../input/task_lines.ts";
+import { interrupted, withClient } from "../base/with_client.ts";
+import { within } from "../base/within.ts";
+import type { Journal } from "./journal.ts";
+import { lineFormat } from "./line_format.ts";
+import { ManyRun } from "./many_run.ts";
+import { openJournal } from "./open_journal.ts";
+import { describeReading, type Reading } from "./reading.ts";
+import { type Earlier, endedOf, failedOf, summary, tellTally } from "./tally.ts";
+
+/** Why no more lines are sent after the first Ctrl-C. */
+const DRAINED = new ClientError("interrupted", "interrupted");
+
+export interface ManyTasks {
+  flags: ServerFlagValues & { json: boolean };
+  /** The file they are in; `-` is stdin. */
+  file: string;
+  reading: Reading;
+  options: TaskOptions;
+  inFlight: number;
+  ordered: boolean;
+  strict: boolean;
+  resume: boolean;
+  force: boolean;
+  /** How long to wait for all of them. */
+  waitMs: number;
+}
+
+export async function submitMany(many: ManyTasks): Promise<ExitCode> {
+  const size = await fileSize(many);
+  // Before the journal is: of a file that cannot be read there is to be none.
+  const source = await openLines(many.file);
+  const journal = size === undefined ? undefined : await openJournal({
+    tasks: many.file,
+    of: { ...size, server: formatTarget(targetOf(many.flags)), reading: readingOf(many) },
+    resume: many.resume,
+    force: many.force,
+  });
+  const earlier = journal?.past && {
+    lines: journal.past.finished.count,
+    failed: journal.past.failed,
+  };
+  if (earlier) talk(`going on: ${withCommas(earlier.lines)} lines are done`);
+  const run = new ManyRun({ ...many, format: lineFormat(many.reading), journal });
+  const startedAt = performance.now();
+  let isDone = false;
+  try {
+    using _progress = await showProgress({ run, earlier, bytes: size?.file.bytes });
+    await runWith(run, { many, source, journal });
+    isDone = true;
+  } finally {
+    endOf(run, { journal, isDone });
+    talk(summary(run.tally, { tookMs: performance.now() - startedAt, earlier }));
+  }
+  return tellTally(run.tally, { json: many.flags.json, earlier });
+}
+
+/** Prints the last results, and leaves the rest to another run. */
+function endOf(
+  run: ManyRun,
+  { journal, isDone }: { journal: Journal | undefined; isDone: boolean },
+): void {
+  if (isDone) {
+    try {
+      return journal?.finish();
+    } catch (error) {
+      throw withHint(error, resumeHint());
+    }
+  }
+  try {
+    run.flush();
+  } finally {
+    journal?.close();
+  }
+}
+
+/** The command that goes on: the one that was typed, without a token. */
+function resumeHint(): string {
+  const words = Deno.args.filter((word, i) =>
+    word !== "--resume" && word !== "--force" && !/^--token(=|$)/.test(word) &&
+    Deno.args[i - 1] !== "--token"
+  );
+  return `go on with: sd ${[...words, "--resume"].map(shellQuote).join(" ")}`;
+}
+
+async function runWith(
+  run: ManyRun,
+  { many, source, journal }: {
+    many: ManyTasks;
+    source: ReadableStream<Uint8Array>;
+    journal: Journal | undefined;
+  },
+): Promise<void> {
+  const goOn = () => journal?.isBegun ? resumeHint() : undefined;
+  const unfinished = () => [goesOn(run.running), goOn()].filter(Boolean).join("; ") || undefined;
+  const frame = {
+    flags: many.flags,
+    unfinished,
+    reconnects: true,
+    drain: () => {
+      if (run.running > 0) {
+        talk(`no more lines are sent; waiting for ${count(run.running)} (Ctrl-C leaves them)`);
+      }
+      run.stop(DRAINED);
+      return true;
+    },
+  };
+  const { waitMs } = many;
+  const all = (client: Client) =>
+    run.all(client, source).catch((error) => {
+      throw withHint(error, goOn() ?? run.whatIsLost());
+    });
+  try {
+    await withClient(frame, (client) =>
+      within(all(client), {
+        ms: waitMs,
+        late: () => outOfTime(client, { waitMs, what: "not all results", hint: unfinished() }),
+      }));
+  } catch (error) {
+    if (error !== DRAINED) throw error;
+    throw interrupted({ flags: many.flags, unfinished: goOn });
+  }
+}
+
+/** What a run of this file is a run of; `undefined` where it is no file that could be gone on with. */
+async function fileSize(
+  { file, resume }: ManyTasks,
+): Promise<{ file: { bytes: number; modified: string | null } } | undefined> {
+  try {
+    const stat = file === "-" ? undefined : await Deno.stat(file);
+    if (stat?.isFile) {
+      return { file: { bytes: stat.size, modified: stat.mtime?.toISOString() ?? null } };
+    }
+  } catch (error) {
+    throw cannotRead(file, error);
+  }
+  if (!resume) return undefined;
+  throw new ClientError("usage", "only a file can be gone on with: --resume goes with --file FILE");
+}
+
+/** What decides which task a line is. */
+function readingOf({ reading, options }: ManyTasks): string {
+  const given = Object.keys(options).length > 0 ? ` with ${JSON.stringify(options)}` : "";
+  return describeReading(reading) + given;
+}
+
+async function showProgress(
+  { run, earlier, bytes }: {
+    run: ManyRun;
+    earlier: Earlier | undefined;
+    bytes: number | undefined;
+  },
+): Promise<Disposable | undefined> {
+  if (!Deno.stderr.isTerminal() || Deno.env.get("TERM") === "dumb") return undefined;
+  // Loaded here, since most commands draw nothing.
+  const { Progress } = await import("./progress.ts");
+  return new Progress(() => {
+    const { progress: read, tally } = run;
+    return {
+      done: endedOf(tally) + (earlier?.lines ?? 0),
+      failed: failedOf(tally) + (earlier?.failed ?? 0),
+      // The lines to come are taken to be as long as those before.
+      total: bytes === undefined
+        ? undefined
+        : Math.round(read.lines * bytes / Math.max(read.bytes, 1)),
+    };
+  });
+}
+
+function goesOn(running: number): string | undefined {
+  if (running === 0) return undefined;
+  return `${count(running)} ${running === 1 ? "goes" : "go"} on; see: sd ls`;
+}
+
+function count(tasks: number): string {
+  return `${withCommas(tasks)} ${tasks === 1 ? "task" : "tasks"}`;
+}

@@ -1,0 +1,113 @@
+/** The checks of `sd doctor` that concern this machine: the executable, and what `sd serve` needs here. */
+
+import { NO_HOME, NO_HOME_CURE, stateDirIfAny } from "../../../cli/state_dir.ts";
+import { VERSION } from "../../../cli/version.ts";
+import { type Check, ok, problem, warning } from "./doctor_check.ts";
+import { withCommas } from "../base/table.ts";
+
+/** The oldest that the tests run on. */
+const OLDEST_DENO = [2, 6] as const;
+/** As many connections as `sd serve` bears where it is not told otherwise; each is an open file. */
+export const USUAL_CONNECTIONS = 10_000;
+const MIB = 1024 * 1024;
+const LITTLE_ROOM_MIB = 1024;
+const NO_ROOM_MIB = 64;
+
+export function checkExecutable(): Check {
+  const { deno } = Deno.version;
+  const [major = 0, minor = 0] = deno.split(".").map(Number);
+  const how = Deno.build.standalone ? "compiled" : "from source";
+  const text = `sd ${VERSION}, ${how}, on Deno ${deno}, ${Deno.build.target}`;
+  const [oldMajor, oldMinor] = OLDEST_DENO;
+  if (major > oldMajor || (major === oldMajor && minor >= oldMinor)) return ok("sd", text);
+  return warning("sd", {
+    message: `${text}; it is tested on Deno ${OLDEST_DENO.join(".")} and later`,
+    cure: "run it on a newer Deno",
+  });
+}
+
+/** What `sd serve` of this user would meet. */
+export async function checkMachine(): Promise<Check[]> {
+  const folder = Deno.env.get("SD_DATA") || stateDirIfAny();
+  const checks: (Check | undefined)[] = folder === undefined
+    ? [
+      problem("state", {
+        code: "usage",
+        message: `there is no state directory: ${NO_HOME}`,
+        cure: NO_HOME_CURE,
+      }),
+    ]
+    : [checkFolder(folder), await checkDisk(folder)];
+  checks.push(await checkFiles());
+  return checks.filter((check) => check !== undefined);
+}
+
+/** Whether a file can be made in `folder`, by making one. */
+function checkFolder(folder: string): Check {
+  const there = existingFolder(folder);
+  try {
+    Deno.removeSync(Deno.makeTempFileSync({ dir: there, prefix: ".sd-doctor-" }));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return problem("state", {
+      code: "usage",
+      message: `cannot write in ${there}, where sd serve keeps its tasks: ${reason}`,
+      cure: "make it yours, or name another folder with --data or SD_DATA",
+    });
+  }
+  return ok("state", there === folder ? folder : `${folder}, which is made when it is needed`);
+}
+
+/** `folder` or the nearest one above that is there. */
+function existingFolder(folder: string): string {
+  let path = folder;
+  for (;;) {
+    try {
+      if (Deno.statSync(path).isDirectory) return path;
+    } catch (error) {
+      // It is told of where a file is to be made in it.
+      if (!(error instanceof Deno.errors.NotFound)) return path;
+    }
+    const above = path.replace(/[/\\]+[^/\\]*[/\\]*$/, "");
+    if (above === path || above === "") return path.startsWith("/") ? "/" : ".";
+    path = above;
+  }
+}
+
+/** Nothing where the system does not tell. */
+async function checkDisk(folder: string): Promise<Check | undefined> {
+  const path = existingFolder(folder);
+  const lines = (await outputOf("df", ["-Pk", path]))?.trim().split("\n") ?? [];
+  const kib = Number(/\s(\d+)\s+\d+%\s/.exec(lines.at(-1) ?? "")?.[1]);
+  if (Number.isNaN(kib)) return undefined;
+  const mib = Math.floor(kib * 1024 / MIB);
+  const text = `${withCommas(mib)} MiB are free at ${path}`;
+  const cure = "make room, or name a folder on another disk with --data or SD_DATA";
+  if (mib < NO_ROOM_MIB) return problem("disk", { code: "storage_full", message: text, cure });
+  return mib < LITTLE_ROOM_MIB ? warning("disk", { message: text, cure }) : ok("disk", text);
+}
+
+/** How many files a process of ours may open; the runtime has raised the limit as far as it may. */
+async function checkFiles(): Promise<Check | undefined> {
+  const text = (await outputOf("sh", ["-c", "ulimit -n"]))?.trim();
+  if (text === undefined || text === "") return undefined;
+  const count = text === "unlimited" ? Infinity : Number(text);
+  const shown = count === Infinity ? "any number of files" : `${withCommas(count)} files`;
+  if (count > USUAL_CONNECTIONS) return ok("files", `a server may have ${shown} open`);
+  return warning("files", {
+    message: `a server may have ${shown} open, and ${withCommas(USUAL_CONNECTIONS)} connections`,
+    cure: `raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd), or lower --max-connections`,
+  });
+}
+
+/** What a program prints; nothing where there is none or it fails. */
+async function outputOf(program: string, args: string[]): Promise<string | undefined> {
+  try {
+    const command = new Deno.Command(program, { args, stderr: "null", env: { LC_ALL: "C" } });
+    const { success, stdout } = await command.output();
+    return success ? new TextDecoder().decode(stdout) : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

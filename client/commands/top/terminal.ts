@@ -1,0 +1,165 @@
+/**
+ * The terminal as a screen of its own: keys in, lines out, and everything as it was before when it is
+ * closed, whatever ends the process short of SIGKILL. Only lines that have changed are written.
+ */
+
+import { OutputError, write } from "../../../cli/talk.ts";
+import { type Key, readKeys } from "./keys.ts";
+import { fit } from "./text.ts";
+
+export interface Size {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Whom the terminal tells; nobody is told anything once it is closed. */
+export interface TerminalUser {
+  key(key: Key): void;
+  resized(): void;
+  /** Nobody will type any more; `by` a signal, or because the terminal is gone. */
+  ended(by: "signal" | "hangup"): void;
+}
+
+export type Look = "plain" | "bold" | "dim" | "red" | "yellow" | "selected";
+
+/** A line of the screen. */
+export interface Line {
+  readonly text: string;
+  readonly look?: Look;
+}
+
+const SGR: Record<Look, string> = {
+  plain: "",
+  bold: "\x1b[1m",
+  dim: "\x1b[2m",
+  red: "\x1b[31m",
+  yellow: "\x1b[33m",
+  selected: "\x1b[7m",
+};
+/** A screen beside the one with what was there; no cursor; what is too long for a line is cut off. */
+const ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
+const LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+/** What is between them appears at once, on terminals that know how. */
+const [BEGIN, END] = ["\x1b[?2026h", "\x1b[?2026l"];
+
+const DEFAULT_SIZE: Size = { rows: 24, columns: 80 };
+
+export class Terminal implements Disposable {
+  readonly #user: TerminalUser;
+  readonly #undo: (() => void)[] = [];
+  #drawn: string[] = [];
+  #size: Size = { rows: 0, columns: 0 };
+
+  /** Takes the terminal over; both stdin and stdout must be one. */
+  constructor(user: TerminalUser) {
+    this.#user = user;
+    try {
+      this.#open();
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get size(): Size {
+    try {
+      const { rows, columns } = Deno.consoleSize();
+      // A terminal that was told no size has 0.
+      return { rows: rows || DEFAULT_SIZE.rows, columns: columns || DEFAULT_SIZE.columns };
+    } catch {
+      return DEFAULT_SIZE;
+    }
+  }
+
+  /** Shows `lines` from the top; what is beyond the size is not shown. */
+  draw(lines: readonly Line[]): void {
+    if (this.#undo.length === 0) return;
+    const { rows, columns } = this.size;
+    let text = "";
+    if (rows !== this.#size.rows || columns !== this.#size.columns) {
+      this.#size = { rows, columns };
+      this.#drawn = [];
+      text += "\x1b[2J";
+    }
+    for (let row = 0; row < rows; row++) {
+      const { text: plain, look = "plain" } = lines[row] ?? { text: "" };
+      const sgr = Deno.noColor && look !== "selected" ? "" : SGR[look];
+      // Filled up with spaces: to erase what is left of a line would take its last character along.
+      const line = `${sgr}${fit(plain, columns)}${sgr === "" ? "" : "\x1b[0m"}`;
+      if (line === this.#drawn[row]) continue;
+      this.#drawn[row] = line;
+      text += `\x1b[${row + 1};1H${line}`;
+    }
+    if (text !== "") this.#put(`${BEGIN}${text}${END}`);
+  }
+
+  /** Gives the terminal back as it was. Twice is once. */
+  [Symbol.dispose](): void {
+    for (const undo of this.#undo.splice(0).reverse()) undo();
+  }
+
+  #open(): void {
+    const restore = () => this[Symbol.dispose]();
+    for (const event of ["error", "unhandledrejection", "unload"]) {
+      this.#during(
+        () => globalThis.addEventListener(event, restore),
+        () => globalThis.removeEventListener(event, restore),
+      );
+    }
+    this.#onSignals(["SIGINT", "SIGTERM", "SIGHUP"], () => this.#user.ended("signal"));
+    this.#onSignals(["SIGWINCH"], () => this.#user.resized());
+    this.#during(() => Deno.stdin.setRaw(true), leaveRawMode);
+    this.#during(() => this.#put(ENTER), () => this.#put(LEAVE));
+    void this.#read();
+  }
+
+  #onSignals(signals: readonly Deno.Signal[], listener: () => void): void {
+    for (const signal of signals) {
+      // Windows has no others; there the size is looked at with each draw.
+      if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
+      this.#during(
+        () => Deno.addSignalListener(signal, listener),
+        () => Deno.removeSignalListener(signal, listener),
+      );
+    }
+  }
+
+  #during(begin: () => void, undo: () => void): void {
+    begin();
+    this.#undo.push(undo);
+  }
+
+  #put(text: string): void {
+    try {
+      write("stdout", text);
+    } catch (error) {
+      if (!(error instanceof OutputError)) throw error;
+      this.#user.ended("hangup");
+    }
+  }
+
+  async #read(): Promise<void> {
+    const decoder = new TextDecoder();
+    const buffer = new Uint8Array(1024);
+    try {
+      for (;;) {
+        const count = await Deno.stdin.read(buffer);
+        if (this.#undo.length === 0) return;
+        if (count === null) break;
+        const text = decoder.decode(buffer.subarray(0, count), { stream: true });
+        for (const key of readKeys(text)) this.#user.key(key);
+      }
+    } catch {
+      // A terminal that was closed cannot be read.
+    }
+    this.#user.ended("hangup");
+  }
+}
+
+function leaveRawMode(): void {
+  try {
+    Deno.stdin.setRaw(false);
+  } catch {
+    // A terminal that is gone has no mode.
+  }
+}

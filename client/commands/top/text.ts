@@ -1,0 +1,67 @@
+/** Text in the columns of a terminal. What stands in it may come from strangers, and is escaped. Pure. */
+
+import { escapeControls } from "../../../cli/talk.ts";
+import { cut, widthOf } from "../base/table.ts";
+
+const GAP = "  ";
+
+/** `text` in exactly `columns`: filled up with spaces, or cut. */
+export function fit(text: string, columns: number): string {
+  const short = cut(text, columns);
+  return short + " ".repeat(Math.max(0, columns - widthOf(short)));
+}
+
+export interface Column {
+  readonly heading: string;
+  /** Numbers stand to the right. */
+  readonly right?: boolean;
+  /** Gives way where there is too little room, the last that may first, down to so many columns. */
+  readonly least?: number;
+}
+
+/** A table in `columns`, its headings first; what is too long is cut at the end. */
+export function tableLines(
+  columns: readonly Column[],
+  { rows, width }: { rows: readonly (readonly string[])[]; width: number },
+): string[] {
+  const all = [
+    columns.map(({ heading }) => heading),
+    ...rows.map((row) => row.map((cell) => escapeControls(cell))),
+  ];
+  const widths = columns.map((_column, i) => Math.max(...all.map((row) => widthOf(row[i] ?? ""))));
+  let over = widths.reduce((sum, one) => sum + one + GAP.length, -GAP.length) - width;
+  for (let i = columns.length - 1; i >= 0; i--) {
+    const own = widths[i] as number;
+    const least = columns[i]?.least ?? own;
+    if (over <= 0 || own <= least) continue;
+    const width = Math.max(least, own - over);
+    widths[i] = width;
+    over -= own - width;
+  }
+  return all.map((row) =>
+    cut(
+      columns.map(({ right }, i) => {
+        const cell = fit(row[i] ?? "", widths[i] as number);
+        return right ? cell.trimEnd().padStart(cell.length) : cell;
+      }).join(GAP).trimEnd(),
+      width,
+    )
+  );
+}
+
+/** `1 worker`, `2 workers`. */
+export function counted(count: number, noun: string): string {
+  return `${compact(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** `1,234`, from 10,000 on `12.3k`, `1.23M`: three digits, rounded down. */
+export function compact(count: number): string {
+  if (count < 10_000) return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+  for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]] as const) {
+    if (count < size) continue;
+    const value = count / size;
+    const scale = value >= 100 ? 1 : value >= 10 ? 10 : 100;
+    return `${Math.floor(value * scale) / scale}${unit}`;
+  }
+  return String(count);
+}

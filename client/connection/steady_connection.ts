@@ -1,0 +1,364 @@
+/**
+ * A connection that is made again when it is lost. It holds every message whose last reply has not
+ * come; on a new connection each is sent again, in the order in which they were first sent.
+ *
+ *     ready ──lost──▶ away ──hello answered──▶ resuming ──all sent again──▶ ready
+ *                      ▲ │                        │
+ *                      │ └─▶ given up             │      given up: who waits is told, and the next
+ *                      └───────────lost───────────┘      message makes it try anew
+ *     any ──closed, unauthorized, no sd server──▶ over
+ */
+
+import { delay } from "@std/async/delay";
+import { ClientError } from "../../net/client_error.ts";
+import { formatTarget, type Target } from "../../net/target.ts";
+import { SdError } from "../../protocol/errors.ts";
+import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
+import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
+import type { JsonObject } from "../../protocol/message.ts";
+import { abortable } from "./abortable.ts";
+import { Connection } from "./connection.ts";
+import { deferred } from "./deferred.ts";
+import type { Exchange } from "./exchange.ts";
+import { reconnectPauseMs } from "../../net/reconnect_pause.ts";
+import { refusalOf } from "./refusal.ts";
+import { cannotReach, stayedAway } from "./unreachable.ts";
+import { LATE_MS } from "./question.ts";
+
+/** A server that is there says hello sooner. */
+const HELLO_MS = 10_000;
+/** A connection that lived so long was a good one: after it the pauses begin anew. */
+const GOOD_MS = 5_000;
+/** The `ref` of our own hello; messages count from 1. */
+const HELLO_REF = 0;
+/** The `ref` of pings, whose answers are dropped. */
+const PING_REF = -1;
+/** Text that waits for a connection; who has more to send waits until there is one. */
+const MAX_WAITING_CHARS = 4 * 1024 * 1024;
+
+export interface SteadyOptions {
+  readonly target: Target;
+  /** Gives the first try up. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long to try after a loss; 0: not at all, the first loss is the end. */
+  readonly reconnectMs: number;
+  /** How long the connection may be quiet before it is pinged, in ms. */
+  readonly pingMs: number;
+  /** Called at each loss, before the first try. */
+  readonly onLost?: ((error: Error) => void) | undefined;
+  /** Called when all is on its way again. */
+  readonly onBack?: (() => void) | undefined;
+}
+
+interface Entry {
+  readonly exchange: Exchange;
+  /** What to send when there is a connection; `undefined`: ask the exchange. */
+  json: string | undefined;
+  /** Something was said of it: it was read. */
+  isRead: boolean;
+}
+
+export class SteadyConnection {
+  readonly #options: SteadyOptions;
+  readonly #name: string;
+  readonly #entries = new Map<number, Entry>();
+  readonly #closing = new AbortController();
+  #token: string | undefined;
+  #lastRef = 0;
+  #connection: Connection | undefined;
+  /** Every message held was sent on this connection: new ones may be. */
+  #isReady = false;
+  #readyAt = 0;
+  #lostBy: Error | undefined;
+  #over: Error | undefined;
+  #isReconnecting = false;
+  #reconnecting: Promise<void> | undefined;
+  /** Tries to connect since the last connection that was of use. */
+  #tries = 0;
+  #waitingChars = 0;
+
+  private constructor(options: SteadyOptions) {
+    this.#options = options;
+    this.#name = formatTarget(options.target);
+    this.#token = options.target.token;
+  }
+
+  /** Connects for the first time: one try. Throws `unreachable`, or `unauthorized`. */
+  static async open(options: SteadyOptions): Promise<SteadyConnection> {
+    const { target, signal } = options;
+    const steady = new SteadyConnection(options);
+    const opening = steady.#open({ greet: target.token !== undefined, ms: HELLO_MS });
+    await abortable(opening, signal, () => void steady.close());
+    steady.#markReady();
+    return steady;
+  }
+
+  /** Where it leads, as `host:port`. */
+  get target(): string {
+    return this.#name;
+  }
+
+  /** Why there is no connection just now; `undefined` where there is one. */
+  get lostBy(): Error | undefined {
+    return this.#over ?? (this.#isReady ? undefined : this.#lostBy);
+  }
+
+  /** The token to say hello with on later connections. */
+  set token(token: string) {
+    this.#token = token;
+  }
+
+  /** Sends `json`, the text of an object with at least one member, on one line. Answers its `ref`. */
+  send(json: string, exchange: Exchange): number {
+    const ref = ++this.#lastRef;
+    const refused = this.#over ?? checkLine(json, ref);
+    if (refused) {
+      exchange.fail(refused);
+      return ref;
+    }
+    const entry: Entry = { exchange, json, isRead: false };
+    this.#entries.set(ref, entry);
+    if (this.#isReady && this.#connection) write(this.#connection, { ref, entry, json });
+    else {
+      this.#waitingChars += json.length;
+      this.#startReconnecting();
+    }
+    return ref;
+  }
+
+  /** Takes back a message that has not left yet; false where it has. */
+  withdraw(ref: number): boolean {
+    const hasLeft = this.#entries.get(ref)?.json === undefined;
+    return !hasLeft && this.#entries.delete(ref);
+  }
+
+  /** Nobody wants its replies any more. */
+  forget(ref: number): void {
+    this.#entries.delete(ref);
+  }
+
+  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
+  get room(): Promise<void> | undefined {
+    if (this.#isReady) return this.#connection?.room;
+    return this.#waitingChars > MAX_WAITING_CHARS ? this.#reconnecting : undefined;
+  }
+
+  /** Closes it; everyone who still waits is told. May be called twice. */
+  async close(): Promise<void> {
+    const connection = this.#connection;
+    this.#end(new ClientError("unreachable", `the connection to ${this.#name} was closed`));
+    this.#closing.abort();
+    await connection?.close();
+    await this.#reconnecting;
+  }
+
+  /** A new connection, on which hello was answered where `greet` asks for that. */
+  async #open({ greet, ms }: { greet: boolean; ms: number }): Promise<void> {
+    const { signal } = this.#closing;
+    const connection = await Connection.open(this.#options.target, { signal, ms });
+    const greeted = deferred<void>();
+    // It may be lost when nobody waits any more.
+    greeted.promise.catch(() => undefined);
+    let isGreeted = false;
+    const enter = () => {
+      isGreeted = true;
+      this.#connection = connection;
+      greeted.resolve();
+    };
+    if (!greet) enter();
+    connection.start({
+      take: (reply) => {
+        if (this.#connection === connection) this.#take(reply);
+        else if (reply.ref !== HELLO_REF || this.#over) return;
+        else if (reply.error === undefined) enter();
+        else greeted.reject(refusalOf(reply));
+      },
+      refusedOne: (error) => {
+        if (this.#connection === connection) this.#refuseOne(error);
+      },
+      lost: (error, isFinal) => {
+        if (isGreeted) this.#lose(connection, { error, isFinal });
+        else greeted.reject(error);
+      },
+    }, { pingMs: this.#options.pingMs, ping: this.#ping() });
+    if (greet) connection.write(`${withRef(helloText(this.#token), HELLO_REF)}\n`);
+    const late = cannotReach(this.#name, new Error("it does not answer"));
+    const timer = setTimeout(() => greeted.reject(late), ms);
+    const giveUp = () => greeted.reject(signal.reason);
+    signal.addEventListener("abort", giveUp);
+    try {
+      signal.throwIfAborted();
+      await greeted.promise;
+    } catch (error) {
+      await connection.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", giveUp);
+    }
+  }
+
+  /** One that is connected again wants its places given back when it is gone; any other may be stopped for hours. */
+  #ping(): string {
+    const { pingMs, reconnectMs } = this.#options;
+    const every = reconnectMs > 0 ? { every: Math.round(pingMs) } : {};
+    return `${JSON.stringify({ cmd: "ping", ...every, ref: PING_REF })}\n`;
+  }
+
+  #take(reply: JsonObject): void {
+    const ref = reply.ref as number;
+    const entry = this.#entries.get(ref);
+    // A server that is about to go has not taken it; the next one will be asked.
+    if (!entry || (this.#options.reconnectMs > 0 && isFarewell(reply))) return;
+    this.#tries = 0;
+    entry.isRead = true;
+    if (entry.exchange.take(reply)) this.#entries.delete(ref);
+  }
+
+  /** One of the messages without a reply so far was refused. If there are several, it is not known which: all end. */
+  #refuseOne(error: SdError): void {
+    const unread = [...this.#entries].filter(([, entry]) => !entry.isRead);
+    const [one] = unread;
+    if (!one || unread.length > 1) {
+      const connection = this.#connection;
+      this.#end(error);
+      void connection?.close();
+      return;
+    }
+    const [ref, entry] = one;
+    this.#entries.delete(ref);
+    entry.exchange.fail(error);
+  }
+
+  #lose(connection: Connection, { error, isFinal }: { error: Error; isFinal: boolean }): void {
+    if (this.#connection !== connection || this.#over) return;
+    this.#connection = undefined;
+    if (isFinal || this.#options.reconnectMs === 0) return this.#end(error);
+    if (this.#isReady && performance.now() - this.#readyAt > GOOD_MS) this.#tries = 0;
+    this.#isReady = false;
+    this.#lostBy = error;
+    this.#options.onLost?.(error);
+    this.#startReconnecting();
+  }
+
+  #startReconnecting(): void {
+    if (this.#isReconnecting || this.#over) return;
+    this.#isReconnecting = true;
+    this.#reconnecting = this.#reconnect();
+  }
+
+  async #reconnect(): Promise<void> {
+    let awaySince = performance.now();
+    while (!this.#isReady && !this.#over) {
+      const leftMs = awaySince + this.#options.reconnectMs - performance.now();
+      if (leftMs <= 0) {
+        this.#giveUp();
+        break;
+      }
+      try {
+        const pauseMs = Math.min(reconnectPauseMs(this.#tries++), leftMs);
+        const pausedAt = performance.now();
+        await delay(pauseMs, { signal: this.#closing.signal });
+        // A process that was stopped has not tried in that time.
+        const lateMs = performance.now() - pausedAt - pauseMs;
+        if (lateMs > LATE_MS) awaySince += lateMs;
+        await this.#open({ greet: true, ms: Math.min(HELLO_MS, Math.max(leftMs - pauseMs, 1)) });
+      } catch (error) {
+        this.#lostBy = error as Error;
+        if (error instanceof SdError && error.code === "unauthorized") this.#end(error);
+        continue;
+      }
+      await this.#resume();
+      awaySince = performance.now();
+    }
+    // In the same turn as the look at the state, so that no loss falls between the two.
+    this.#isReconnecting = false;
+  }
+
+  /** Sends again all that is held; what is added meanwhile comes after it, in this same walk. */
+  async #resume(): Promise<void> {
+    const connection = this.#connection;
+    for (const [ref, entry] of this.#entries) {
+      if (!connection || this.#connection !== connection) return;
+      const json = entry.json ?? entry.exchange.again?.();
+      if (json === undefined) {
+        this.#entries.delete(ref);
+        entry.exchange.fail(this.#lostBy ?? stayedAway(this.#name, { cause: undefined }));
+        continue;
+      }
+      write(connection, { ref, entry, json });
+      while (connection.room) await connection.room;
+    }
+    if (!connection || this.#connection !== connection) return;
+    this.#markReady();
+    this.#options.onBack?.();
+  }
+
+  #markReady(): void {
+    // The first connection may be lost before its user has it.
+    if (!this.#connection) return;
+    this.#isReady = true;
+    this.#readyAt = performance.now();
+    this.#waitingChars = 0;
+  }
+
+  #giveUp(): void {
+    const { reconnectMs: ms } = this.#options;
+    this.#tries = 0;
+    this.#failAll(stayedAway(this.#name, { ms, cause: this.#lostBy }));
+  }
+
+  #end(error: Error): void {
+    if (this.#over) return;
+    this.#over = error;
+    this.#connection = undefined;
+    this.#isReady = false;
+    this.#failAll(error);
+  }
+
+  #failAll(error: Error): void {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    this.#waitingChars = 0;
+    for (const { exchange } of entries) exchange.fail(error);
+  }
+}
+
+function write(
+  connection: Connection,
+  { ref, entry, json }: { ref: number; entry: Entry; json: string },
+): void {
+  connection.write(`${withRef(json, ref)}\n`);
+  // From here on an exchange that knows what to say next keeps what it needs for that itself.
+  entry.json = entry.exchange.again ? undefined : json;
+}
+
+/** The last `ref` of an object counts: one that the text brought along gives way to ours. */
+function withRef(json: string, ref: number): string {
+  return `${json.slice(0, -1)},"ref":${ref}}`;
+}
+
+function helloText(token: string | undefined): string {
+  return JSON.stringify(token === undefined ? { cmd: "hello" } : { cmd: "hello", token });
+}
+
+/** The server refused because it is stopping. */
+function isFarewell({ task_id, error }: JsonObject): boolean {
+  return task_id === undefined && (error as JsonObject | undefined)?.code === "shutting_down";
+}
+
+/** Why the server would refuse `json`, without saying to which message that belongs or with the end of the connection. */
+function checkLine(json: string, ref: number): SdError | undefined {
+  try {
+    checkDepth(json);
+    checkNumbers(json);
+  } catch (error) {
+    if (error instanceof SdError) return error;
+    throw error;
+  }
+  if (json.length * 3 + 32 <= MAX_LINE_BYTES) return undefined;
+  const bytes = new TextEncoder().encode(withRef(json, ref)).length;
+  if (bytes <= MAX_LINE_BYTES) return undefined;
+  const message = `the message takes ${bytes} bytes, a line holds at most ${MAX_LINE_BYTES}`;
+  return new SdError("line_too_long", message);
+}

@@ -1,0 +1,63 @@
+/** The errors of a connection: it cannot be had, or it is lost. Each names the server and the reason. */
+
+import { ClientError } from "../../net/client_error.ts";
+import { formatDuration } from "../../protocol/duration.ts";
+
+/** What to do about the ways in which a TLS handshake fails, as Deno and as Node tell them. */
+const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /UnknownIssuer|self-signed|unable to (?:get|verify)/,
+    "name the certificate to trust with: --tls-ca FILE",
+  ],
+  [
+    /not valid for name|NotValidForName|altnames/i,
+    "use the server by a name that its certificate is for",
+  ],
+  [
+    /CaUsedAsEndEntity/,
+    "its certificate is made for an authority; make one with basicConstraints=CA:FALSE",
+  ],
+  [/InvalidContentType/, "it does not speak TLS; leave --tls away"],
+];
+
+/** No connection to `target`, because of `cause`. */
+export function cannotReach(target: string, cause: unknown): ClientError {
+  const reason = reasonOf(cause);
+  const [, hint] = TLS_HINTS.find(([pattern]) => pattern.test(reason)) ?? [];
+  return new ClientError("unreachable", `cannot reach ${target}: ${reason}`, { cause, hint });
+}
+
+/** What answers at `target` speaks TLS, and was spoken to plainly. */
+export function speaksTls(target: string): ClientError {
+  return new ClientError("unreachable", `the server at ${target} speaks TLS`, {
+    hint: "speak it too: --tls, or --tls-ca FILE with its certificate",
+  });
+}
+
+/** The connection to `target` ended before everything was answered. */
+export function connectionLost(target: string, cause: unknown): ClientError {
+  return new ClientError("unreachable", `connection to ${target} lost: ${reasonOf(cause)}`, {
+    cause,
+    hint: "see whether the server runs with: sd status",
+  });
+}
+
+/** The connection to `target` was lost and could not be made again, for `ms`, because of `cause`. */
+export function stayedAway(
+  target: string,
+  { ms, cause }: { ms?: number; cause: unknown },
+): ClientError {
+  const reason = cause === undefined ? "" : `: ${reasonOf(cause)}`;
+  const howLong = ms === undefined ? "" : ` and not back for ${formatDuration(ms)}`;
+  return new ClientError("unreachable", `connection to ${target} lost${howLong}${reason}`, {
+    cause,
+    hint: "see whether the server runs with: sd status",
+  });
+}
+
+/** The system's reason in few words: `Connection refused (os error 111)` → `connection refused`. */
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  const bare = text.replace(/ \(os error \d+\)/, "");
+  return /^[A-Z][a-z]/.test(bare) ? bare[0]?.toLowerCase() + bare.slice(1) : bare;
+}

@@ -1,0 +1,400 @@
+/**
+ * The engine that keeps tasks in a file of SQLite. It decides everything in memory, with the same live
+ * tasks as the memory engine, and answers once the store thread has committed what it decided. A run is
+ * not written down, only its end: a task that is running when the server dies is queued in the file.
+ */
+
+import { isFinal } from "../../../protocol/task.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
+import type { NewTask } from "../../task/new_task.ts";
+import type { TaskLog } from "../../task/task_log.ts";
+import {
+  type Ack,
+  type Asker,
+  type Backup,
+  type Cancelled,
+  type Engine,
+  type EngineStats,
+  type Enqueued,
+  type GetOptions,
+  type Leased,
+  type LeaseRequest,
+  type Listed,
+  type ListRequest,
+  type Nack,
+  NOT_FOUND,
+  type Pruned,
+  type Requeued,
+  type TaskRecord,
+} from "../engine.ts";
+import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
+import type { Keeper } from "../live/storage_hooks.ts";
+import type { LiveTask } from "../live/live_task.ts";
+import { type Ended, LiveTasks } from "../live/live_tasks.ts";
+import { ReadTurns } from "../live/read_turns.ts";
+import type { Lane } from "../live/ready_queue.ts";
+import { KeptSettings } from "../settings.ts";
+import { ClockMark, markIn } from "./clock_mark.ts";
+import { FileBackup } from "../sqlite/file_backup.ts";
+import { FileSweeper } from "../sqlite/file_sweeper.ts";
+import { FirstWrite } from "./first_write.ts";
+import { Journal } from "./journal.ts";
+import { listTasks } from "./listing.ts";
+import { Pager, type PagerSizes } from "./pager.ts";
+import { RateKeeper } from "./rate_keeper.ts";
+import { Recheck } from "./recheck.ts";
+import { codeOf, readRow } from "./rows.ts";
+import { notKept, Safety } from "./safety.ts";
+import { commit, type Store } from "../sqlite/store.ts";
+import { type Opened, STORED_STATUSES } from "../sqlite/file/store_message.ts";
+import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
+import { UntoldEnds } from "./untold_ends.ts";
+import { openChildren } from "./waiting.ts";
+
+export interface SqliteOptions {
+  readonly store: Store;
+  readonly opened: Opened;
+  readonly now: number;
+  /** What an operator has to know: the disk is full, the file is damaged. */
+  readonly report: (message: string) => void;
+  /** 0…1, for the jitter of a backoff. */
+  readonly random?: () => number;
+  /** New tasks are refused while so many are queued or delayed. */
+  readonly maxQueued?: number;
+  /** Records of final tasks; the oldest go first. */
+  readonly maxKept: number;
+  /** Bytes of the file in use, above which final tasks go, the oldest first. */
+  readonly maxBytes: number;
+  readonly sizes?: Partial<PagerSizes>;
+}
+
+/** Tasks that are found too late at a time. */
+const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
+/** With more in the queue, a new task is not final in a moment. */
+const MAX_PROMISING = 2048;
+/** How soon to look again whether the disk takes something, in ms. */
+const STUCK_MS = 200;
+const NO_OPS: ReadonlySet<string> = new Set();
+
+/** The engine on a store that was opened; resolves when it has at hand what it needs. */
+export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
+  const engine = new SqliteEngine(options);
+  await engine.start(options.opened, options.now);
+  return engine;
+}
+
+class SqliteEngine implements Engine, Keeper {
+  readonly name = "sqlite";
+  readonly traits = { durable: true, priorities: true, shared: false };
+  readonly settings: KeptSettings;
+  readonly recheck: NonNullable<Engine["recheck"]>;
+  readonly lastAt: number;
+
+  readonly #options: SqliteOptions;
+  readonly #store: Store;
+  readonly #live: LiveTasks;
+  readonly #journal: Journal;
+  readonly #pager: Pager;
+  readonly #rates: RateKeeper;
+  readonly #turns = new ReadTurns(4);
+  readonly #finder: TaskFinder;
+  readonly #sweeper: FileSweeper;
+  readonly #backup: FileBackup;
+  readonly #ends: UntoldEnds;
+  readonly #safety: Safety;
+  readonly #mark: ClockMark;
+  /** The time of the last submit, lease or result. */
+  #now: number;
+
+  constructor(options: SqliteOptions) {
+    const { store, opened, report } = options;
+    this.#options = options;
+    this.#store = store;
+    this.lastAt = markIn(opened.settings);
+    this.#now = Math.max(options.now, this.lastAt);
+    this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
+    this.#journal = new Journal({
+      write: (write) => commit(store, write),
+      isPromising: ({ state, task, isSpilled }) =>
+        state.status === "queued" && !isSpilled && task.wait &&
+        this.#live.counts.queued <= MAX_PROMISING,
+      along: (needed) => this.#mark.along(this.#now, needed),
+      giveUp: (task) => this.#giveUp(task),
+      release: (task) => this.#release(task),
+      onTrouble: (error) => {
+        report(error ? error.message : "what was waiting is written");
+        if (!error) this.#ends.troubleIsOver();
+      },
+    });
+    this.#ends = new UntoldEnds(this.#journal);
+    this.#safety = new Safety(this.#journal, this.#live);
+    this.#pager = new Pager({
+      live: this.#live,
+      call: (call, ask) => store.call(call, ask),
+      onFault: (error) => report(error instanceof Error ? error.message : String(error)),
+      ...(options.sizes ? { sizes: options.sizes } : {}),
+    });
+    const keep = (name: string, value: string | null) => this.#journal.setting(name, value);
+    this.#mark = new ClockMark(keep);
+    const recheck = new Recheck(store, this.#pager, this.#live, this.#turns);
+    this.recheck = (ops, now) => recheck.look(ops, this.#journal.isStuck, now);
+    this.#rates = new RateKeeper(this.#live.gate, keep);
+    this.#finder = new TaskFinder(store, this.#live, this.#turns);
+    this.#sweeper = new FileSweeper({ ...options, live: this.#live });
+    this.#backup = new FileBackup(store);
+    const settings = this.#rates.restore(opened.settings, this.#now);
+    this.settings = new KeptSettings(settings, (name, value) => keep(name, value ?? null));
+  }
+
+  async start({ counts, lanes, queuedOps }: Opened, wall: number): Promise<void> {
+    const live = this.#live;
+    const now = this.#now;
+    live.delayed.aheadMs = now - wall;
+    STORED_STATUSES.forEach((status, code) => {
+      live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
+    });
+    for (const [op, count] of queuedOps) live.census.queuedOf(op, count);
+    await openChildren({ store: this.#store, live, now, finished: this.#ends.left });
+    this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
+  }
+
+  readonly backup = (): Promise<Backup> => this.#backup.begin();
+
+  changed(task: LiveTask): void {
+    this.#journal.changed(task);
+  }
+
+  ended(): void {}
+
+  said(task: LiveTask, log: TaskLog): void {
+    this.#journal.said(task, log);
+  }
+
+  takesOver(task: LiveTask): boolean {
+    const takes = this.#pager.takesOver(task);
+    // It leaves memory once it is written, also where nothing of it has changed.
+    if (takes) this.#journal.changed(task);
+    return takes;
+  }
+
+  takesBack(task: LiveTask): void {
+    this.#pager.takesBack(task);
+  }
+
+  taken(lane: Lane<LiveTask>): void {
+    this.#pager.taken(lane);
+  }
+
+  async enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
+    this.#now = now;
+    const ids: string[] = [];
+    for (const task of tasks) {
+      if (task.idGiven) ids.push(task.id);
+      for (const id of task.after) ids.push(id);
+    }
+    if (this.#finder.has(ids)) return await this.#takeIn(tasks, NO_TASKS, now);
+    const found = this.#finder.find(ids);
+    return await this.#safety.entering(found.then((rows) => this.#takeIn(tasks, rows, now)));
+  }
+
+  /** `rows`: of the ids that are given or come after, those that are on disk. */
+  async #takeIn(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
+    const intake = {
+      live: this.#live,
+      known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
+      maxQueued: this.#sweeper.isFull ? 0 : this.#options.maxQueued ?? Infinity,
+      maxOpenChars: Infinity,
+    };
+    const writing = new FirstWrite();
+    const finished: FinishedTask[] = [];
+    /** By place, what may be told of tasks that were there already. */
+    const known = new Map<number, Promise<Enqueued>>();
+    const taken = tasks.map((task, i) => {
+      const { enqueued, kept, known: other } = takeIn(intake, task, now, finished);
+      if (kept) {
+        writing.add(kept);
+        this.#journal.changed(kept);
+      }
+      if (other) known.set(i, this.#safety.ofKnown(other, enqueued));
+      return { enqueued, kept };
+    });
+    await writing.done;
+    const enqueued = taken.map(({ enqueued, kept }) => {
+      const error = writing.reasonOf(kept);
+      return error ? notKept(enqueued, error) : enqueued;
+    });
+    for (const [i, told] of known) enqueued[i] = await told;
+    return enqueued;
+  }
+
+  async lease(request: LeaseRequest, now: number): Promise<Leased> {
+    this.#now = now;
+    const expired: FinishedTask[] = [];
+    const { isStuck } = this.#journal;
+    // Before the lease: what it takes may be the last that a limit leaves to a suspect.
+    const startable = isStuck ? NO_OPS : this.#live.suspectOps(request, now);
+    const tasks = isStuck ? [] : this.#live.lease(request, now, expired);
+    this.#pager.fetch(now);
+    this.#rates.started(tasks, request.rates);
+    const nextDueAt = Math.min(this.#live.nextAt, this.#pager.nextAt);
+    // Before the wait below, in which a page may come: the dispatcher must hear of it.
+    const more = tasks.length < request.limit ? this.#pager.next : undefined;
+    return {
+      tasks,
+      expired: await this.#ends.whenCommittable(expired),
+      // Nothing else kicks the dispatcher when the disk takes changes again.
+      nextDueAt: isStuck ? now + STUCK_MS : nextDueAt,
+      suspectOps: request.suspects && !isStuck ? this.#live.suspectOps(request, now) : startable,
+      more,
+    };
+  }
+
+  renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
+    return Promise.resolve(this.#live.renew(leases, leaseUntil));
+  }
+
+  ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
+    this.#now = now;
+    return this.#ends.whenCommitted(this.#live.ack(acks, now));
+  }
+
+  nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]> {
+    return this.#ends.whenCommitted(this.#live.nack(nacks, now));
+  }
+
+  async reclaim(
+    leaseTime: number,
+    now: number,
+    logOf?: (lease: number) => TaskLog | undefined,
+  ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
+    const { lost, finished } = this.#live.reclaim(leaseTime, now, logOf);
+    return { lost, finished: await this.#ends.whenCommitted(finished) };
+  }
+
+  async cancel(ids: readonly string[], now: number, asker?: Asker): Promise<Cancelled[]> {
+    const rows = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids, asker);
+    const { trouble } = this.#journal;
+    // A cancel that cannot be written now is refused before it changes anything.
+    if (trouble && ids.some((id) => this.#endsByCancel(id, rows))) throw trouble;
+    const tasks = ids.map((id) => this.#atHand(id, rows));
+    const cancelled = tasks.map((task) => task ? this.#live.cancel(task, now) : NOT_FOUND);
+    // Also a task that had ended before may not be committed yet. A cancel whose commit fails is in effect all the
+    // same, since it is tried again: so its answer waits for that.
+    if (!cancelled.some(({ status }) => status && isFinal(status))) return cancelled;
+    await this.#journal.committed();
+    return cancelled.map((one, i) =>
+      tasks[i]?.isGivenUp ? NOT_FOUND : { ...one, others: this.#ends.kept(one.others) }
+    );
+  }
+
+  async requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]> {
+    const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids, asker);
+    const parents = ids.flatMap((id) => {
+      return (this.#live.index.get(id) ?? first.get(id))?.task.after ?? [];
+    });
+    // The tasks themselves again: what was read before may have changed since.
+    const both = [...ids, ...parents];
+    const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both, asker);
+    const undone = new Map<LiveTask, Ended>();
+    const requeued = ids.map((id) => this.#requeue(id, { rows: all, now, undone }));
+    if (undone.size === 0) return requeued;
+    try {
+      await this.#journal.committedNow();
+      for (const task of undone.keys()) this.#live.settleRequeue(task);
+    } catch (error) {
+      for (const [task, ended] of undone) this.#live.settleRequeue(task, ended);
+      throw error;
+    }
+    return requeued;
+  }
+
+  async get(
+    ids: readonly string[],
+    options: GetOptions = {},
+  ): Promise<(TaskRecord | undefined)[]> {
+    await this.#safety.whenSafe();
+    return await this.#finder.records(ids, options);
+  }
+
+  async list(request: ListRequest): Promise<Listed> {
+    await this.#safety.whenSafe();
+    return await listTasks({ store: this.#store, live: this.#live, turns: this.#turns }, request);
+  }
+
+  stats(): Promise<EngineStats> {
+    return Promise.resolve(this.#live.census.stats(this.#live.ready));
+  }
+
+  async prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
+    this.#live.delayed.aheadMs = aheadMs;
+    this.#now = now;
+    // Kept there until nothing can fail any more that would lose them.
+    this.#live.expire(now, this.#ends.left);
+    const late = await this.#store.call("expired", { now, ...EXPIRED_PAGE });
+    for (const row of late) {
+      if (this.#live.index.get(row.id)) continue;
+      const task = readRow(row);
+      this.#pager.bringToEnd(task);
+      this.#live.expireOne(task, now, this.#ends.left);
+    }
+    this.#rates.prune(now);
+    if (this.#live.counts.delayed > 0) this.#mark.alone(now);
+    const { removed, more } = await this.#sweeper.sweep(now);
+    const told = await this.#ends.whenCommittable(this.#ends.take());
+    return { removed, expired: told, nextAt: more ? now : Infinity };
+  }
+
+  async close(): Promise<void> {
+    this.#mark.last(this.#now);
+    await this.#safety.whenSafe();
+    this.#pager.close();
+    this.#journal.close();
+    await this.#store.close();
+  }
+
+  #giveUp(task: LiveTask): void {
+    this.#ends.giveUp(task);
+    this.#live.disown(task, this.#now, this.#ends.left);
+  }
+
+  /** The task is on disk as it is here, and not needed here. */
+  #release(task: LiveTask): void {
+    if (task.isSpilled) this.#pager.written(task);
+    this.#live.remove(task);
+  }
+
+  #requeue(
+    id: string,
+    { rows, now, undone }: { rows: FoundTasks; now: number; undone: Map<LiveTask, Ended> },
+  ): Requeued {
+    const known = (other: string) => this.#live.index.get(other) ?? rows.get(other);
+    const task = known(id);
+    if (!task) return { outcome: "not_found", status: undefined };
+    const { status } = task.state;
+    if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
+    const parents = parentsOf(task.task.after, known);
+    if (!mayFollow(parents)) {
+      return { outcome: "refused", status, parent: hinderingParent(task.task.after, known) };
+    }
+    if (!this.#live.index.get(id)) this.#live.recall(task);
+    const ended = this.#live.requeue(task, parents, now, this.#ends.left);
+    if (ended) undone.set(task, ended);
+    return { outcome: "queued", status: task.state.status };
+  }
+
+  /** Whether a cancel would end the task, or its end is not on disk yet. */
+  #endsByCancel(id: string, rows: FoundTasks): boolean {
+    const status = (this.#live.index.get(id) ?? rows.get(id))?.state.status;
+    if (status === undefined || status === "running") return false;
+    return !isFinal(status) || this.#live.index.get(id) !== undefined;
+  }
+
+  /** The task, brought to hand from disk where it waits there: for its end. */
+  #atHand(id: string, rows: FoundTasks): LiveTask | undefined {
+    const here = this.#live.index.get(id);
+    if (here) return here;
+    const task = rows.get(id);
+    if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
+    return task;
+  }
+}

@@ -1,0 +1,391 @@
+/**
+ * Keeps the head of every queue in memory and the rest on disk.
+ *
+ * Where a waiting task is. A queued task is in exactly one of three places:
+ * - *here*: in the entries of its lane (op, key, priority);
+ * - *leaving*: in `leaving` of its lane, in memory until its write is answered;
+ * - *away*: on disk alone.
+ *
+ * The invariant: while any task of a lane is leaving or away, the lane `isSpilled`, and each of these tasks has
+ * a `seq` above the lane's cursor, `lastSeq`. A page asks for what comes after the cursor, so every one of them
+ * is found. Four rules keep it:
+ * 1. A task that begins to leave takes a new `seq` if its own is not above the cursor.
+ * 2. Only the answer to a page moves the cursor, and never past a task that stays behind: tasks that are
+ *    leaving and that the page passes over come back here with it. The page cannot hold them: their write may
+ *    have been asked for after it, or have failed.
+ * 3. A page without rows means that nothing is away. All that are leaving come back, and the lane is not spilled
+ *    any more.
+ * 4. A leaving task is away once its write is answered. Writes and pages are answered in the order in which
+ *    they were asked for, so a task that is away when a page is answered was on disk when that page was read.
+ *
+ * The same holds for delayed tasks, with the horizon (`runAt`, then `ord`) as their one cursor; at `Infinity`,
+ * none is leaving or away. The horizon also moves back, to where the next delayed task begins to leave.
+ *
+ * Tasks that come after others, suspects, and those that run, are never away. Rows of tasks that are in memory are
+ * passed over: a page may read them again.
+ */
+
+import { delay } from "@std/async/delay";
+import { newSerial } from "../../task/task_id.ts";
+import type { LiveTask } from "../live/live_task.ts";
+import type { LiveTasks } from "../live/live_tasks.ts";
+import type { Lane } from "../live/ready_queue.ts";
+import { codeOf, readRow } from "./rows.ts";
+import type {
+  Lane as StoredLane,
+  StoreCall,
+  StoreCalls,
+  StoredTask,
+} from "../sqlite/file/store_message.ts";
+
+export interface PagerOptions {
+  readonly live: LiveTasks;
+  readonly call: <Call extends StoreCall>(
+    call: Call,
+    ask: StoreCalls[Call]["ask"],
+  ) => Promise<StoreCalls[Call]["answer"]>;
+  /** A page could not be fetched; it is asked for again. */
+  readonly onFault: (error: unknown) => void;
+  readonly sizes?: Partial<PagerSizes>;
+}
+
+export interface PagerSizes {
+  /** Tasks of one lane that are here at most. */
+  readonly lane: number;
+  /** With fewer of a lane here, more are fetched; also what is fetched at a time. */
+  readonly page: number;
+  /** Queued tasks that are here at most, each lane's first few aside. */
+  readonly all: number;
+  /** The first few. */
+  readonly few: number;
+  /** Characters of payloads here, each lane's first task aside. */
+  readonly chars: number;
+  /** Delayed tasks here at most. */
+  readonly delayed: number;
+}
+
+const SIZES: PagerSizes = {
+  lane: 4096,
+  page: 2048,
+  all: 32_768,
+  few: 16,
+  chars: 64 * 1024 * 1024,
+  delayed: 16_384,
+};
+/** Characters in one page. */
+const PAGE_CHARS = 8 * 1024 * 1024;
+/** Pages of different lanes that are fetched at a time. */
+const MAX_FETCHES = 16;
+/** Lanes that have tasks here and are looked at for a page at a time. */
+const MAX_LOOKS = 64;
+/** The horizon is moved so long before it is reached. */
+const HORIZON_MS = 1000;
+/** Before a page that could not be read is asked for again, in ms; doubled with each failure in a row. */
+const RETRY_MS = 200;
+const MAX_RETRY_MS = 10_000;
+const QUEUED = codeOf("queued");
+
+export class Pager {
+  readonly #options: PagerOptions;
+  readonly #sizes: PagerSizes;
+  /** Lanes that want a page, and have tasks here. */
+  readonly #wanted = new Set<Lane<LiveTask>>();
+  /** By priority, lanes that want a page and have no task here: these are fetched first. */
+  readonly #empty = new Map<number, Set<Lane<LiveTask>>>();
+  /** Queued tasks that are leaving or away. */
+  #spilled = 0;
+  #fetches = 0;
+  /** What is delayed and leaving or away comes after this. */
+  #horizon = { runAt: Infinity, ord: Infinity };
+  readonly #dueLeaving = new Set<LiveTask>();
+  #isFetchingDue = false;
+  /** Pages in a row that could not be read. */
+  #faults = 0;
+  readonly #closed = new AbortController();
+  #fetched = Promise.withResolvers<void>();
+
+  constructor(options: PagerOptions) {
+    this.#options = options;
+    this.#sizes = { ...SIZES, ...options.sizes };
+  }
+
+  /** What a file that was opened has waiting. */
+  start(lanes: readonly StoredLane[], queued: number, delayed: number): void {
+    const { ready } = this.#options.live;
+    this.#spilled = queued;
+    for (const { priority, key, op } of lanes) {
+      const lane = ready.laneOf({ priority, key: key ?? undefined, op });
+      // Tasks that came after others are here already, some of them from behind those on disk.
+      lane.lastSeq = 0;
+      ready.spill(lane);
+      this.#want(lane);
+    }
+    if (delayed > 0) this.#horizon = { runAt: -1, ord: -1 };
+    this.fetch(0);
+  }
+
+  /** Asks for nothing more. */
+  close(): void {
+    this.#closed.abort();
+  }
+
+  /** Resolves when the next page has come; `undefined` when none is on its way. */
+  get next(): Promise<void> | undefined {
+    return this.#fetches > 0 || this.#isFetchingDue ? this.#fetched.promise : undefined;
+  }
+
+  /** When delayed tasks on disk are wanted here; `Infinity` also while they are on their way. */
+  get nextAt(): number {
+    return this.#isFetchingDue ? Infinity : this.#horizon.runAt - HORIZON_MS;
+  }
+
+  /** Whether `task`, queued or delayed, is to wait on disk alone. If so, it is leaving from now on. */
+  takesOver(task: LiveTask): boolean {
+    if (task.task.after.length > 0) return false;
+    const takes = task.state.status === "queued"
+      ? this.#takesQueued(task)
+      : this.#takesDelayed(task);
+    if (takes) task.isSpilled = true;
+    return takes;
+  }
+
+  /** A leaving task is dealt with here after all; it stands in no queue. */
+  takesBack(task: LiveTask): void {
+    if (task.state.status === "queued") this.#spilled--;
+    this.written(task);
+    task.isSpilled = false;
+  }
+
+  /** A leaving task is away. */
+  written(task: LiveTask): void {
+    if (task.state.status === "delayed") this.#dueLeaving.delete(task);
+    else this.#options.live.ready.laneOf(task).leaving?.delete(task);
+  }
+
+  /** A task of `lane`, which is spilled, was taken. */
+  taken(lane: Lane<LiveTask>): void {
+    if (lane.entries.length < this.#sizes.page) this.#want(lane);
+  }
+
+  /** Brings a task that is away into memory, since it is about to end: it stands in no queue here. */
+  bringToEnd(task: LiveTask): void {
+    if (task.state.status === "queued") this.#spilled--;
+    this.#options.live.adopt(task);
+  }
+
+  /** Whether `row`, as it is on disk now, waits where no page would find it. */
+  isLost({ id, op, key, priority, status, seq, runAt, ord }: StoredTask): boolean {
+    const { index, ready } = this.#options.live;
+    if (index.get(id)) return false;
+    if (status !== QUEUED) return !isBehind({ runAt, serial: ord }, this.#horizon);
+    const lane = ready.laneOf({ priority, key: key ?? undefined, op });
+    return !lane.isSpilled || seq <= lane.lastSeq;
+  }
+
+  /** What waits where, for the log. */
+  get state(): string {
+    const lanes = [...this.#empty.values()].reduce((sum, { size }) => sum + size, 0);
+    return `${this.#spilled} on disk alone or on their way there, ${this.#fetches} pages on their way, ` +
+      `${this.#wanted.size} lanes and ${lanes} empty lanes want one, horizon ${this.#horizon.runAt}`;
+  }
+
+  /** Asks for the pages that are wanted. */
+  fetch(now: number): void {
+    if (this.#closed.signal.aborted) return;
+    while (this.#fetches < MAX_FETCHES && this.#empty.size > 0) this.#fetchFirstEmpty();
+    let looks = MAX_LOOKS;
+    for (const lane of this.#wanted) {
+      if (this.#fetches >= MAX_FETCHES || looks-- === 0) break;
+      this.#wanted.delete(lane);
+      if (this.#isFull(lane)) this.#wanted.add(lane);
+      else void this.#fetchLane(lane);
+    }
+    const { live } = this.#options;
+    const isNear = this.#horizon.runAt - HORIZON_MS <= now ||
+      live.delayed.length < this.#sizes.delayed / 4;
+    if (this.#horizon.runAt !== Infinity && isNear && !this.#isFetchingDue) {
+      void this.#fetchDue();
+    }
+  }
+
+  get #resident(): number {
+    return this.#options.live.counts.queued - this.#spilled;
+  }
+
+  /** More of the lane is not to be here. */
+  #isFull(lane: Lane<LiveTask>): boolean {
+    const { length } = lane.entries;
+    const { lane: most, all, few, chars } = this.#sizes;
+    return length >= most || (length >= few && this.#resident >= all) ||
+      (length >= 1 && this.#options.live.openChars >= chars);
+  }
+
+  #takesQueued(task: LiveTask): boolean {
+    const { ready } = this.#options.live;
+    const lane = ready.laneOf(task);
+    if (!lane.isSpilled && !this.#isFull(lane)) return false;
+    if (task.seq <= lane.lastSeq) task.seq = newSerial();
+    ready.spill(lane);
+    (lane.leaving ??= new Set()).add(task);
+    this.#spilled++;
+    return true;
+  }
+
+  #takesDelayed(task: LiveTask): boolean {
+    const { live } = this.#options;
+    if (!isBehind(task, this.#horizon)) {
+      if (live.delayed.length < this.#sizes.delayed && live.openChars < this.#sizes.chars) {
+        return false;
+      }
+      // What lies behind it and is here already stays here: a page passes over it.
+      this.#horizon = { runAt: task.runAt, ord: task.serial - 1 };
+    }
+    this.#dueLeaving.add(task);
+    return true;
+  }
+
+  #want(lane: Lane<LiveTask>): void {
+    if (!lane.isSpilled || lane.isFetching) return;
+    if (lane.entries.length > 0) {
+      this.#wanted.add(lane);
+      return;
+    }
+    this.#wanted.delete(lane);
+    const { priority } = lane.group.level;
+    const lanes = this.#empty.get(priority);
+    if (lanes) lanes.add(lane);
+    else this.#empty.set(priority, new Set([lane]));
+  }
+
+  /** There is one; the first of the highest priority. */
+  #fetchFirstEmpty(): void {
+    const highest = Math.max(...this.#empty.keys());
+    const lanes = this.#empty.get(highest);
+    for (const lane of lanes ?? []) {
+      lanes?.delete(lane);
+      void this.#fetchLane(lane);
+      break;
+    }
+    if (lanes?.size === 0) this.#empty.delete(highest);
+  }
+
+  async #fetchLane(lane: Lane<LiveTask>): Promise<void> {
+    const { live, call } = this.#options;
+    const { group, op } = lane;
+    const many = this.#wanted.size + this.#fetches;
+    const limit = Math.max(
+      this.#sizes.few,
+      Math.min(this.#sizes.page, Math.ceil(this.#sizes.all / (many + 1))),
+    );
+    this.#fetches++;
+    lane.isFetching = true;
+    try {
+      const rows = await call("lane", {
+        priority: group.level.priority,
+        key: group.key ?? null,
+        op,
+        seq: lane.lastSeq,
+        limit,
+        maxChars: PAGE_CHARS,
+      });
+      this.#arrived(lane, rows);
+      this.#faults = 0;
+    } catch (error) {
+      // Lower priorities do not wait for a lane that cannot be read.
+      live.ready.setLate(lane, true);
+      await this.#failed(error);
+    } finally {
+      this.#fetches--;
+      lane.isFetching = false;
+      if (lane.entries.length < this.#sizes.page) this.#want(lane);
+      this.#ring();
+    }
+  }
+
+  #arrived(lane: Lane<LiveTask>, rows: readonly StoredTask[]): void {
+    const { ready } = this.#options.live;
+    const upTo = rows.at(-1)?.seq ?? Infinity;
+    const back = [...lane.leaving ?? []].filter(({ seq }) => seq <= upTo)
+      .sort((a, b) => a.seq - b.seq);
+    let at = 0;
+    for (const row of rows) {
+      for (let task = back[at]; task && task.seq < row.seq; task = back[++at]) this.#keep(task);
+      this.bring(row);
+    }
+    for (; at < back.length; at++) this.#keep(back[at] as LiveTask);
+    if (rows.length > 0) lane.lastSeq = upTo;
+    else lane.lastSeq = Math.max(lane.lastSeq, back.at(-1)?.seq ?? 0);
+    ready.setLate(lane, false);
+    if (rows.length === 0) ready.unspill(lane);
+  }
+
+  async #fetchDue(): Promise<void> {
+    const { call } = this.#options;
+    this.#isFetchingDue = true;
+    const asked = this.#horizon;
+    try {
+      const rows = await call("due", {
+        ...asked,
+        limit: this.#sizes.page,
+        maxChars: PAGE_CHARS,
+      });
+      this.#dueArrived(asked, rows);
+      this.#faults = 0;
+    } catch (error) {
+      await this.#failed(error);
+    } finally {
+      this.#isFetchingDue = false;
+      this.#ring();
+    }
+  }
+
+  #dueArrived(asked: { runAt: number; ord: number }, rows: readonly StoredTask[]): void {
+    for (const row of rows) this.bring(row);
+    // The horizon was moved back meanwhile: the next page begins there.
+    if (this.#horizon !== asked) return;
+    const last = rows.at(-1);
+    const next = last ? { runAt: last.runAt, ord: last.ord } : { runAt: Infinity, ord: Infinity };
+    for (const task of this.#dueLeaving) if (!isBehind(task, next)) this.#keep(task);
+    this.#horizon = next;
+  }
+
+  /** Brings what a row holds into memory, and into its queue. */
+  bring(row: StoredTask): void {
+    const { live } = this.#options;
+    // It is here already, by another way, or has just changed.
+    if (live.index.get(row.id)) return;
+    const task = readRow(row);
+    if (task.state.status === "queued") this.#spilled--;
+    live.adopt(task);
+    live.line(task);
+  }
+
+  /** A leaving task stays here. */
+  #keep(task: LiveTask): void {
+    this.takesBack(task);
+    this.#options.live.stand(task);
+  }
+
+  /** A page could not be read: waits until it may be asked for again. */
+  async #failed(error: unknown): Promise<void> {
+    const { signal } = this.#closed;
+    if (signal.aborted) return;
+    this.#options.onFault(error);
+    // Leases go on meanwhile with what is here.
+    this.#ring();
+    const ms = Math.min(RETRY_MS * 2 ** this.#faults++, MAX_RETRY_MS);
+    await delay(ms, { signal }).catch(() => undefined);
+  }
+
+  #ring(): void {
+    this.#fetched.resolve();
+    this.#fetched = Promise.withResolvers();
+  }
+}
+
+function isBehind(
+  { runAt, serial }: Pick<LiveTask, "runAt" | "serial">,
+  place: { runAt: number; ord: number },
+): boolean {
+  return runAt > place.runAt || (runAt === place.runAt && serial > place.ord);
+}

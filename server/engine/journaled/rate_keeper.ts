@@ -1,0 +1,190 @@
+/**
+ * Keeps when the tasks of keys and ops with a rate have started, so that a restart does not let twice as
+ * many through. Written along with whatever is committed next, not waited for. The starts of a name lie in pieces, each a
+ * setting: a start writes the last piece again, never the whole window.
+ */
+
+import type { Rate } from "../../../protocol/rate.ts";
+import type { LeasedTask } from "../engine.ts";
+import type { LiveTask } from "../live/live_task.ts";
+import type { StartGate } from "../live/start_limits.ts";
+
+/** A shorter window is over before a server is up again. */
+const MIN_WINDOW_MS = 100;
+/** Starts in a piece. */
+const PIECE_STARTS = 100;
+
+interface StoredStarts {
+  readonly windowMs: number;
+  readonly starts: readonly number[];
+}
+
+interface Piece {
+  /** The name of its setting. */
+  readonly setting: string;
+  readonly starts: number[];
+}
+
+/** What is kept of one key or op. */
+interface Kept {
+  /** The longest that its tasks named. */
+  windowMs: number;
+  /** The oldest first. */
+  readonly pieces: Piece[];
+  next: number;
+}
+
+/** Who knows the starts of one kind of names. */
+interface Starts {
+  restore(name: string, starts: readonly number[], windowMs: number): void;
+  prune(now: number): void;
+}
+
+/** Rejects if it could not be committed. */
+type Save = (name: string, value: string | null) => Promise<void>;
+
+export class RateKeeper {
+  readonly #keys: KeptStarts;
+  readonly #ops: KeptStarts;
+
+  constructor({ keys, opRates }: StartGate, save: Save) {
+    this.#keys = new KeptStarts("key", keys, save);
+    this.#ops = new KeptStarts("op", opRates, save);
+  }
+
+  /** Takes what it kept out of `settings`; answers the others. */
+  restore(
+    settings: readonly (readonly [name: string, value: string])[],
+    now: number,
+  ): (readonly [string, string])[] {
+    const others = settings.filter(([name, value]) =>
+      !this.#keys.read(name, value) && !this.#ops.read(name, value)
+    );
+    this.#keys.restore(now);
+    this.#ops.restore(now);
+    return others;
+  }
+
+  /** These tasks start now. */
+  started(tasks: readonly LeasedTask[], rates: ReadonlyMap<string, Rate> | undefined): void {
+    for (const task of tasks as readonly LiveTask[]) {
+      const { bond } = task.task;
+      if (bond?.rate) this.#keys.add(bond.key, bond.rate.windowMs, task.startedAt);
+      const rate = rates?.get(task.op);
+      if (rate) this.#ops.add(task.op, rate.windowMs, task.startedAt);
+    }
+    this.#keys.save();
+    this.#ops.save();
+  }
+
+  /** Forgets those whose windows are over. */
+  prune(now: number): void {
+    this.#keys.prune(now);
+    this.#ops.prune(now);
+  }
+}
+
+/** The starts of one kind of names. */
+class KeptStarts {
+  /** Before the name; the pieces of earlier versions, one a name. */
+  readonly #whole: string;
+  /** Before the number of a piece, and the name. */
+  readonly #piece: string;
+  readonly #starts: Starts;
+  readonly #save: Save;
+  readonly #kept = new Map<string, Kept>();
+  /** Pieces that are not as they are on disk, with their windows. */
+  readonly #changed = new Map<Piece, Kept>();
+  /** Settings that could not be dropped. */
+  readonly #undropped = new Set<string>();
+
+  constructor(kind: "key" | "op", starts: Starts, save: Save) {
+    this.#whole = `rate/${kind}/`;
+    this.#piece = `rate/${kind}s/`;
+    this.#starts = starts;
+    this.#save = save;
+  }
+
+  /** Whether that setting was one of these. */
+  read(setting: string, value: string): boolean {
+    let name: string;
+    let number = 0;
+    if (setting.startsWith(this.#whole)) name = setting.slice(this.#whole.length);
+    else if (setting.startsWith(this.#piece)) {
+      const rest = setting.slice(this.#piece.length);
+      number = parseInt(rest);
+      name = rest.slice(rest.indexOf("/") + 1);
+    } else return false;
+    const { windowMs, starts } = JSON.parse(value) as StoredStarts;
+    const kept = this.#of(name);
+    kept.windowMs = Math.max(kept.windowMs, windowMs);
+    kept.next = Math.max(kept.next, number + 1);
+    kept.pieces.push({ setting, starts: [...starts] });
+    return true;
+  }
+
+  /** After all of them were read. */
+  restore(now: number): void {
+    for (const [name, { pieces, windowMs }] of this.#kept) {
+      pieces.sort((a, b) => (a.starts[0] ?? 0) - (b.starts[0] ?? 0));
+      const starts = pieces.flatMap(({ starts }) => starts);
+      this.#starts.restore(name, starts.filter((start) => start + windowMs > now), windowMs);
+    }
+  }
+
+  add(name: string, windowMs: number, start: number): void {
+    if (windowMs < MIN_WINDOW_MS) return;
+    const kept = this.#of(name);
+    kept.windowMs = Math.max(kept.windowMs, windowMs);
+    let last = kept.pieces.at(-1);
+    if (!last || last.starts.length >= PIECE_STARTS) {
+      this.#dropOver(kept, start);
+      last = { setting: `${this.#piece}${kept.next++}/${name}`, starts: [] };
+      this.#undropped.delete(last.setting);
+      kept.pieces.push(last);
+    }
+    last.starts.push(start);
+    this.#changed.set(last, kept);
+  }
+
+  /** Writes what has changed. */
+  save(): void {
+    for (const [piece, kept] of this.#changed) {
+      this.#changed.delete(piece);
+      const stored: StoredStarts = { windowMs: kept.windowMs, starts: piece.starts };
+      this.#save(piece.setting, JSON.stringify(stored)).catch(() => {
+        // The next start writes it again, unless it is over by then.
+        if (kept.pieces.includes(piece)) this.#changed.set(piece, kept);
+      });
+    }
+  }
+
+  prune(now: number): void {
+    this.#starts.prune(now);
+    for (const setting of this.#undropped) this.#drop(setting);
+    for (const [name, kept] of this.#kept) {
+      this.#dropOver(kept, now);
+      if (kept.pieces.length === 0) this.#kept.delete(name);
+    }
+  }
+
+  #of(name: string): Kept {
+    let kept = this.#kept.get(name);
+    if (!kept) this.#kept.set(name, kept = { windowMs: 0, pieces: [], next: 1 });
+    return kept;
+  }
+
+  /** Drops the pieces of which no start counts any more. */
+  #dropOver({ pieces, windowMs }: Kept, now: number): void {
+    const first = pieces.findIndex(({ starts }) => (starts.at(-1) ?? 0) + windowMs > now);
+    for (const piece of pieces.splice(0, first < 0 ? pieces.length : first)) {
+      this.#changed.delete(piece);
+      this.#drop(piece.setting);
+    }
+  }
+
+  #drop(setting: string): void {
+    this.#undropped.delete(setting);
+    this.#save(setting, null).catch(() => this.#undropped.add(setting));
+  }
+}

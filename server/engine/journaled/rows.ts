@@ -1,0 +1,175 @@
+/**
+ * From a task at hand to the cells of its row, and back. To change what a row holds: change
+ * `store_message.ts`, the schema by a migration, and both directions here.
+ */
+
+import { isFinal } from "../../../protocol/task.ts";
+import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
+import type { Rate } from "../../../protocol/rate.ts";
+import type { Trail } from "../../task/run_history.ts";
+import { transition } from "../../task/transition.ts";
+import type { TaskRecord } from "../engine.ts";
+import { LiveTask, NOT_STORED } from "../live/live_task.ts";
+import {
+  type Cell,
+  STORED_STATUSES,
+  type StoredStatus,
+  type StoredTask,
+} from "../sqlite/file/store_message.ts";
+
+/** Of a task that has any option at all. */
+interface StoredOptions {
+  readonly rules: TaskRules;
+  readonly limit?: number;
+  readonly rate?: Rate;
+  readonly after?: readonly string[];
+  readonly noWait?: true;
+  /** `runAt` is the wall clock's until the first attempt; absent in files of older releases. */
+  readonly calendar?: true;
+}
+
+const CODES: ReadonlyMap<StoredStatus, number> = new Map(
+  STORED_STATUSES.map((status, code) => [status, code]),
+);
+
+export function codeOf(status: StoredStatus): number {
+  return CODES.get(status) as number;
+}
+
+const QUEUED = codeOf("queued");
+const WAITING = codeOf("waiting");
+const COMPLETED = codeOf("completed");
+
+/** The status that the row of `task` is to have, as an index into `STORED_STATUSES`. */
+export function storedStatusOf(task: LiveTask): number {
+  const { status } = task.state;
+  if (status === "completed") return COMPLETED;
+  if (isFinal(status)) return codeOf(status);
+  // All that come after others are looked at when the file is opened, whatever they wait for.
+  if (task.task.after.length > 0) return WAITING;
+  return status === "delayed" ? codeOf(status) : QUEUED;
+}
+
+/** Adds the cells of `FIXED_COLUMNS`. */
+export function pushFixed(cells: Cell[], { task }: LiveTask): void {
+  cells.push(
+    task.serial,
+    task.id,
+    task.idGiven ? 1 : 0,
+    task.op,
+    task.payload,
+    optionsOf(task),
+    task.bond?.key ?? null,
+    task.rules.priority,
+    task.createdAt,
+    task.expiresAt === Infinity ? null : task.expiresAt,
+  );
+}
+
+/** Adds the cells of `STATE_COLUMNS`. */
+export function pushState(cells: Cell[], task: LiveTask, status: number): void {
+  // A run that this file never hears the end of did not count.
+  const state = transition(task.state, { type: "restart" }) ?? task.state;
+  cells.push(
+    status,
+    task.seq,
+    task.runAt,
+    state.attempt,
+    state.deaths,
+    task.startedAt,
+    task.finishedAt,
+    status >= COMPLETED ? dropAtOf(task) : null,
+    task.result ?? null,
+    errorOf(task),
+    trailText(task.trail),
+  );
+}
+
+/** The task of a row, as it is when nothing runs. */
+export function readRow(row: StoredTask): LiveTask {
+  const options = row.options === null ? undefined : JSON.parse(row.options) as StoredOptions;
+  const status = STORED_STATUSES[row.status] as StoredStatus;
+  const error = row.error === null ? undefined : JSON.parse(row.error);
+  const task: NewTask = {
+    id: row.id,
+    serial: row.ord,
+    idGiven: row.given === 1,
+    op: row.op,
+    payload: row.payload,
+    rules: options?.rules ?? DEFAULT_RULES,
+    createdAt: row.createdAt,
+    runAt: row.runAt,
+    expiresAt: row.expiresAt ?? Infinity,
+    isCalendar: options?.calendar === true,
+    wait: options?.noWait !== true,
+    bond: row.key === null
+      ? undefined
+      : { key: row.key, limit: options?.limit ?? Infinity, rate: options?.rate },
+    after: options?.after ?? [],
+    past: {
+      status: status === "waiting" ? "delayed" : status,
+      attempt: row.attempt,
+      deaths: row.deaths,
+      startedAt: row.startedAt,
+      finishedAt: row.finishedAt,
+      result: row.result ?? undefined,
+      error: error?.after === undefined ? error : undefined,
+      cancelledFor: error?.after,
+      trail: trailOf(row.trail),
+      log: undefined,
+    },
+  };
+  const live = new LiveTask(task);
+  live.seq = row.seq;
+  live.storedStatus = row.status;
+  live.safeStatus = row.status;
+  return live;
+}
+
+/** What may be told of a task: nothing that a power failure now could make untrue. */
+export function safeRecord(task: LiveTask): TaskRecord | undefined {
+  if (task.safeStatus === NOT_STORED) return undefined;
+  const record = task.record();
+  if (!isFinal(record.status) || task.safeStatus === storedStatusOf(task)) return record;
+  const stored = STORED_STATUSES[task.safeStatus] as StoredStatus;
+  const status = stored === "waiting" ? "delayed" : stored;
+  return { ...record, status, result: undefined, error: undefined, finishedAt: 0 };
+}
+
+function optionsOf(task: NewTask): string | null {
+  const { rules, bond, after, wait, isCalendar } = task;
+  if (rules === DEFAULT_RULES && !bond && after.length === 0 && wait && !isCalendar) return null;
+  const options: StoredOptions = {
+    rules,
+    ...(bond && bond.limit !== Infinity ? { limit: bond.limit } : {}),
+    ...(bond?.rate ? { rate: bond.rate } : {}),
+    ...(after.length > 0 ? { after } : {}),
+    ...(wait ? {} : { noWait: true }),
+    ...(isCalendar ? { calendar: true } : {}),
+  };
+  return JSON.stringify(options);
+}
+
+function dropAtOf({ task, finishedAt }: LiveTask): number | null {
+  const { keepMs } = task.rules;
+  return keepMs === DEFAULT_RULES.keepMs ? null : finishedAt + keepMs;
+}
+
+function errorOf({ error, cancelledFor }: LiveTask): string | null {
+  if (cancelledFor !== undefined) return JSON.stringify({ after: cancelledFor });
+  return error ? JSON.stringify(error) : null;
+}
+
+type StoredTrail = readonly [version: string | null, logged: number, retries: number];
+
+function trailText(trail: Trail | undefined): string | null {
+  if (!trail) return null;
+  const { version, logged, retries } = trail;
+  return JSON.stringify([version ?? null, logged, retries] satisfies StoredTrail);
+}
+
+function trailOf(stored: string | null): Trail | undefined {
+  if (stored === null) return undefined;
+  const [version, logged, retries] = JSON.parse(stored) as StoredTrail;
+  return { version: version ?? undefined, logged, retries };
+}

@@ -1,0 +1,50 @@
+/** Brings the tasks that come after others to hand when a file is opened: all of them, in whatever order. */
+
+import type { FinishedTask } from "../../task/finished_task.ts";
+import { parentsOf } from "../live/enqueue_rules.ts";
+import type { LiveTask } from "../live/live_task.ts";
+import type { LiveTasks } from "../live/live_tasks.ts";
+import { readRow } from "./rows.ts";
+import type { Store } from "../sqlite/store.ts";
+
+const PAGE = { limit: 1000, maxChars: 8 * 1024 * 1024 };
+
+export interface WaitingOptions {
+  readonly store: Store;
+  readonly live: LiveTasks;
+  readonly now: number;
+  /** Those that end at once, since what they come after did. */
+  readonly finished: FinishedTask[];
+}
+
+export async function openChildren({ store, live, now, finished }: WaitingOptions): Promise<void> {
+  for (let ord = 0;;) {
+    const rows = await store.call("waiting", { ord, ...PAGE });
+    const last = rows.at(-1);
+    if (!last) return;
+    ord = last.ord;
+    const children = rows.map(readRow);
+    const ids = [...new Set(children.flatMap(({ task }) => task.after))];
+    const parents = new Map<string, LiveTask>();
+    for (const row of await store.call("find", { ids })) {
+      if (row) parents.set(row.id, readRow(row));
+    }
+    const known = (id: string) => live.index.get(id) ?? parents.get(id);
+    for (const child of children) addChild(child, known);
+  }
+
+  function addChild(child: LiveTask, known: (id: string) => LiveTask | undefined): void {
+    // Whether it waits for others or only for its time, is seen anew.
+    if (live.delayed.dueAt(child) <= now) {
+      child.state = { ...child.state, status: "queued" };
+      live.census.moved(child.op, "delayed", "queued");
+    }
+    const found = parentsOf(child.task.after, known);
+    live.add(child, typeof found === "string" ? child.task.after.map(gone) : found, now, finished);
+  }
+}
+
+/** A record that is gone says nothing of how its task ended: nobody can wait for it. */
+function gone() {
+  return { serial: 0, status: "expired" as const, result: undefined };
+}

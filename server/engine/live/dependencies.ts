@@ -1,0 +1,146 @@
+/**
+ * Tasks that come after others: each waits until all of its parents have completed, and is handed their
+ * results; when one of them ends otherwise, it is cancelled, and so are those that come after it.
+ */
+
+import { MAX_AFTER_CHARS } from "../../../protocol/limits.ts";
+import { isFinal, type Status } from "../../../protocol/task.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
+import type { TaskEvent } from "../../task/transition.ts";
+import type { LiveTask } from "./live_task.ts";
+
+/** A task that another comes after, as it is now. */
+export interface Parent {
+  readonly serial: number;
+  readonly status: Status;
+  /** In JSON; of a completed task. */
+  readonly result: string | undefined;
+}
+
+/** What this room has done to a task. */
+export interface KinActions {
+  /** It is not to be queued yet. */
+  hold(task: LiveTask): void;
+  end(task: LiveTask, event: TaskEvent, now: number, finished: FinishedTask[]): void;
+  /** It waits for nothing any more but its time. */
+  free(task: LiveTask, now: number): void;
+}
+
+export class Kin {
+  /** All that come after others and are not final. */
+  readonly children = new Set<LiveTask>();
+  /** One higher with each change of `children`. */
+  version = 0;
+  readonly #actions: KinActions;
+  /** By the id of a parent, those that wait for it. */
+  readonly #waiting = new Map<string, Set<LiveTask>>();
+  /** Tasks that have ended, whose children have not been told. */
+  readonly #ended: LiveTask[] = [];
+  #isTelling = false;
+
+  constructor(actions: KinActions) {
+    this.#actions = actions;
+  }
+
+  /** Makes the task wait for those of its `parents` that are open, or ends it with one that failed. */
+  add(
+    task: LiveTask,
+    parents: readonly Parent[],
+    now: number,
+    finished: FinishedTask[],
+  ): void {
+    const { after } = task.task;
+    if (after.length === 0) return;
+    this.children.add(task);
+    this.version++;
+    task.parents = parents.map(({ serial }) => serial);
+    task.gathered = new Map();
+    task.unmet = 0;
+    for (let i = 0; i < after.length; i++) {
+      const { status, result } = parents[i] as Parent;
+      const id = after[i] as string;
+      if (status === "completed") {
+        task.gathered.set(id, result ?? "null");
+      } else if (isFinal(status)) {
+        return this.#endFor(id, task, now, finished);
+      } else {
+        task.unmet++;
+        this.#wait(id, task);
+      }
+    }
+    if (task.unmet > 0) this.#actions.hold(task);
+    else this.#checkGathered(task, now, finished);
+  }
+
+  /** The task waits no more, whatever for. */
+  remove(task: LiveTask): void {
+    if (!this.children.delete(task)) return;
+    this.version++;
+    for (const parentId of task.task.after) {
+      const children = this.#waiting.get(parentId);
+      if (children?.delete(task) && children.size === 0) this.#waiting.delete(parentId);
+    }
+    task.gathered = undefined;
+    task.unmet = 0;
+  }
+
+  /** Tells those that wait for `task`, which is final now. */
+  ended(task: LiveTask, now: number, finished: FinishedTask[]): void {
+    if (this.#waiting.size === 0) return;
+    this.#ended.push(task);
+    // A loop, since a chain of tasks may be longer than the stack is deep.
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    for (let next = this.#ended.pop(); next; next = this.#ended.pop()) {
+      this.#tell(next, now, finished);
+    }
+    this.#isTelling = false;
+  }
+
+  /** The parents that `task` still waits for. */
+  unmetOf(task: LiveTask): string[] {
+    return task.task.after.filter((id) => this.#waiting.get(id)?.has(task));
+  }
+
+  #wait(parentId: string, task: LiveTask): void {
+    const children = this.#waiting.get(parentId);
+    if (children) children.add(task);
+    else this.#waiting.set(parentId, new Set([task]));
+  }
+
+  #tell(parent: LiveTask, now: number, finished: FinishedTask[]): void {
+    const children = this.#waiting.get(parent.id);
+    if (!children) return;
+    this.#waiting.delete(parent.id);
+    for (const child of children) {
+      if (parent.state.status !== "completed") {
+        this.#endFor(parent.id, child, now, finished);
+        continue;
+      }
+      child.gathered?.set(parent.id, parent.result ?? "null");
+      if (--child.unmet > 0 || this.#checkGathered(child, now, finished)) continue;
+      this.#actions.free(child, now);
+    }
+  }
+
+  /** The task is cancelled, since its parent did not complete. */
+  #endFor(parentId: string, task: LiveTask, now: number, finished: FinishedTask[]): void {
+    task.cancelledFor = parentId;
+    this.#actions.end(task, { type: "cancel" }, now, finished);
+  }
+
+  /** Fails a task whose handler cannot be handed so much; true when it did. */
+  #checkGathered(task: LiveTask, now: number, finished: FinishedTask[]): boolean {
+    let chars = 0;
+    for (const result of task.gathered?.values() ?? []) chars += result.length;
+    if (chars <= MAX_AFTER_CHARS) return false;
+    task.error = {
+      code: "bad_result",
+      message:
+        `the results of the tasks it comes after have ${chars} characters together; at most ` +
+        `${MAX_AFTER_CHARS} can be handed on`,
+    };
+    this.#actions.end(task, { type: "refuse" }, now, finished);
+    return true;
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * What may start of the tasks with a key: how many of each key run, when they started, and which keys are
+ * held back until one of their tasks ends, or until a time.
+ */
+
+import { BinaryHeap } from "@std/data-structures/binary-heap";
+import type { KeyBond } from "../../task/new_task.ts";
+import { RateWindow } from "../../task/rate_window.ts";
+
+interface KeyState {
+  running: number;
+  /** Of a key that has a rate. */
+  window: RateWindow | undefined;
+  /** The longest that its tasks named. */
+  windowMs: number;
+  isHeld: boolean;
+}
+
+interface Wake {
+  readonly key: string;
+  readonly at: number;
+}
+
+export class KeyGate {
+  readonly #keys = new Map<string, KeyState>();
+  readonly #wakes = new BinaryHeap<Wake>((a, b) => a.at - b.at);
+
+  /** When the next key that is held back by its rate may start something. */
+  get nextAt(): number {
+    return this.#wakes.peek()?.at ?? Infinity;
+  }
+
+  /** What holds back a task with this bond, without holding anything back. */
+  look(bond: KeyBond, now: number): { by: "key_limit" | "key_rate"; until?: number } | undefined {
+    const state = this.#keys.get(bond.key);
+    if (!state) return undefined;
+    if (state.running >= bond.limit) return { by: "key_limit" };
+    const until = bond.rate && state.window ? state.window.nextAt(bond.rate, now) : now;
+    return until > now ? { by: "key_rate", until } : undefined;
+  }
+
+  /** Whether a task may not start; its key is then held back until `ended` or `due` says otherwise. */
+  holds(bond: KeyBond, now: number): boolean {
+    const held = this.look(bond, now);
+    if (!held) return false;
+    (this.#keys.get(bond.key) as KeyState).isHeld = true;
+    if (held.until !== undefined) this.#wakes.push({ key: bond.key, at: held.until });
+    return true;
+  }
+
+  started({ key, rate }: KeyBond, now: number): void {
+    let state = this.#keys.get(key);
+    if (!state) {
+      state = { running: 0, window: undefined, windowMs: 0, isHeld: false };
+      this.#keys.set(key, state);
+    }
+    state.running++;
+    if (!rate) return;
+    state.window ??= new RateWindow();
+    state.window.add(now);
+    state.windowMs = Math.max(state.windowMs, rate.windowMs);
+  }
+
+  /** A task has stopped running; true when its key was held back and may try again. */
+  ended({ key }: KeyBond, now: number): boolean {
+    const state = this.#keys.get(key);
+    if (!state) return false;
+    state.running--;
+    const wasHeld = state.isHeld;
+    state.isHeld = false;
+    if (state.running === 0 && (!state.window || state.window.prune(state.windowMs, now))) {
+      this.#keys.delete(key);
+    }
+    return wasHeld;
+  }
+
+  /** The keys whose time has come. */
+  due(now: number): string[] {
+    const keys: string[] = [];
+    for (let wake = this.#wakes.peek(); wake && wake.at <= now; wake = this.#wakes.peek()) {
+      this.#wakes.pop();
+      const state = this.#keys.get(wake.key);
+      if (state) state.isHeld = false;
+      keys.push(wake.key);
+    }
+    return keys;
+  }
+
+  /** What started before the server did. */
+  restore(key: string, starts: readonly number[], windowMs: number): void {
+    const window = new RateWindow(starts);
+    this.#keys.set(key, { running: 0, window, windowMs, isHeld: false });
+  }
+
+  /** Forgets keys that nothing is to be remembered of. */
+  prune(now: number): void {
+    for (const [key, state] of this.#keys) {
+      if (state.running > 0 || !state.window) continue;
+      if (state.window.prune(state.windowMs, now)) this.#keys.delete(key);
+    }
+  }
+}

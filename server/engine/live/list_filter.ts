@@ -1,0 +1,46 @@
+/** Pages of the tasks in memory: the same for every engine. */
+
+import type { Listed, ListRequest } from "../engine.ts";
+import { readCursor } from "./list_cursor.ts";
+import type { LiveTask } from "./live_task.ts";
+import type { LiveTasks } from "./live_tasks.ts";
+
+/** A page of those that `request` names, found in as many steps as tasks must be looked at for it. */
+export function* listPage(live: LiveTasks, request: ListRequest): Generator<void, Listed> {
+  const tasks: LiveTask[] = [];
+  const page = (cursor?: number): Listed => ({
+    tasks: tasks.map((task) => task.record()),
+    cursor: cursor === undefined ? undefined : String(cursor),
+  });
+  const { status, limit } = request;
+  if (status !== undefined && live.counts[status] === 0) return page();
+  for (const task of inOrder(live, request)) {
+    yield;
+    if (status !== undefined && task.state.status !== status) continue;
+    if (!fits(request, task)) continue;
+    if (tasks.length === limit) return page(tasks.at(-1)?.serial);
+    tasks.push(task);
+  }
+  return page();
+}
+
+function inOrder(
+  live: LiveTasks,
+  { status, oldestFirst = false, cursor }: ListRequest,
+): Iterable<LiveTask> {
+  const from = cursor === undefined
+    ? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER)
+    : readCursor(cursor);
+  if (status !== "running") return live.index.inOrder(from, { down: !oldestFirst });
+  // Few among many.
+  const sign = oldestFirst ? 1 : -1;
+  return [...live.running.entries()].map(([, task]) => task)
+    .filter((task) => sign * (task.serial - from) > 0)
+    .sort((a, b) => sign * (a.serial - b.serial));
+}
+
+function fits({ op, key, createdSince }: ListRequest, { task }: LiveTask): boolean {
+  return (op === undefined || task.op === op) &&
+    (key === undefined || task.bond?.key === key) &&
+    (createdSince === undefined || task.createdAt >= createdSince);
+}

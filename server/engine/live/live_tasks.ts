@@ -1,0 +1,397 @@
+/**
+ * The tasks that an engine has at hand, and everything that may happen to them. Every change goes through
+ * `transition`; this room keeps the queue, the timers' order, the keys, those who wait for others, and the
+ * counts in step with it. Where the tasks are kept beside this, and for how long, is the engine's own.
+ */
+
+import { MAX_DEATHS } from "../../../protocol/limits.ts";
+import { isFinal, type Status } from "../../../protocol/task.ts";
+import { backoffMs } from "../../task/backoff.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
+import { SerialMap } from "../../task/serial_map.ts";
+import { newSerial } from "../../task/task_id.ts";
+import type { TaskLog } from "../../task/task_log.ts";
+import { ranBy, retried, said } from "../../task/run_history.ts";
+import { type TaskEvent, transition } from "../../task/transition.ts";
+import { Census } from "./counts.ts";
+import { DelayedTasks, DueQueue } from "./due_queue.ts";
+import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
+import type { Keeper } from "./storage_hooks.ts";
+import { Kin, type Parent } from "./dependencies.ts";
+import type { LiveTask } from "./live_task.ts";
+import { ReadyQueue } from "./ready_queue.ts";
+import { StartGate } from "./start_limits.ts";
+import { TaskIndex } from "./task_index.ts";
+
+/** How a task had ended. */
+export type Ended = Pick<
+  LiveTask,
+  "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor" | "trail"
+>;
+
+export interface LiveTasksOptions {
+  readonly keeper: Keeper;
+  /** 0…1, for the jitter of a backoff. */
+  readonly random: () => number;
+}
+
+export class LiveTasks {
+  readonly index = new TaskIndex();
+  readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
+  readonly running = new SerialMap<LiveTask>();
+  readonly gate = new StartGate(() => this.#runningOps());
+  readonly delayed = new DelayedTasks();
+  readonly expiring = new DueQueue(({ state, isGone }) => !isGone && !isFinal(state.status));
+  readonly census = new Census();
+  readonly counts = this.census.counts;
+  readonly kin: Kin;
+  /** Characters of the payloads and logs of all tasks that are not final. */
+  openChars = 0;
+  readonly #suspects = new ReadyQueue<LiveTask>();
+  readonly #keeper: Keeper;
+  readonly #random: () => number;
+  #lease = 0;
+
+  constructor({ keeper, random }: LiveTasksOptions) {
+    this.#keeper = keeper;
+    this.#random = random;
+    this.kin = new Kin({
+      hold: (task) => void this.#move(task, { type: "hold" }),
+      end: (task, event, now, finished) => this.#end(task, event, now, finished),
+      free: (task, now) => {
+        if (this.delayed.dueAt(task) > now) this.delayed.push(task);
+        else this.#queue(task);
+      },
+    });
+  }
+
+  /**
+   * Adds a task, in whatever state it is; `parents` are those of its `after`, in that order. It is in no
+   * count yet: say `counts` of it where it is new.
+   */
+  add(task: LiveTask, parents: readonly Parent[], now: number, finished: FinishedTask[]): void {
+    this.index.add(task);
+    const log = task.task.past?.log;
+    if (log) this.#keeper.said(task, log);
+    if (isFinal(task.state.status)) return this.#keeper.ended(task);
+    this.openChars += task.chars;
+    if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
+    this.kin.add(task, parents, now, finished);
+    if (!isFinal(task.state.status)) this.#place(task);
+  }
+
+  /** Adds a task that waited elsewhere; the counts know it. It stands in no queue yet. */
+  adopt(task: LiveTask): void {
+    this.index.add(task);
+    this.openChars += task.chars;
+  }
+
+  /** Puts a task that was adopted where it waits from now on. */
+  line(task: LiveTask): void {
+    if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
+    this.stand(task);
+  }
+
+  /** The same of a task that was here all the time. */
+  stand(task: LiveTask): void {
+    if (task.state.status === "delayed") this.delayed.push(task);
+    else (task.isSuspect ? this.#suspects : this.ready).push(task);
+  }
+
+  /** Adds a final task that is kept elsewhere, to run it again. */
+  recall(task: LiveTask): void {
+    this.index.add(task);
+  }
+
+  /** Takes out a task that is kept elsewhere, or nowhere, from now on. */
+  remove(task: LiveTask): void {
+    task.isGone = true;
+    this.index.remove(task);
+    if (!isFinal(task.state.status)) this.openChars -= task.chars;
+  }
+
+  /** Takes out a task as if it had never been there; those that come after it are cancelled. */
+  disown(task: LiveTask, now: number, finished: FinishedTask[]): void {
+    const { status, lease } = task.state;
+    if (task.isSpilled) this.#keeper.takesBack?.(task);
+    task.isGone = true;
+    if (status === "running") {
+      this.running.take(lease);
+      this.#leaveGate(task, now);
+    }
+    if (!isFinal(status)) this.#close(task);
+    this.census.moved(task.op, status, undefined);
+    // What lies in a queue of it still is passed over: a final task waits for nothing.
+    task.state = { ...task.state, status: "cancelled", lease: 0 };
+    this.index.remove(task);
+    this.kin.ended(task, now, finished);
+  }
+
+  lease(request: LeaseRequest, now: number, expired: FinishedTask[]): LeasedTask[] {
+    if (request.aheadMs !== undefined) this.delayed.aheadMs = request.aheadMs;
+    this.wake(now);
+    const tasks: LeasedTask[] = [];
+    const queue = request.suspects ? this.#suspects : this.ready;
+    let ops = this.gate.openOps(request, now);
+    const holds = (task: LiveTask) => this.gate.holds(task, now);
+    while (tasks.length < request.limit) {
+      const task = queue.take(ops, holds);
+      if (!task) break;
+      if (task.task.expiresAt <= now) {
+        this.#end(task, { type: "expire" }, now, expired);
+        continue;
+      }
+      const lease = ++this.#lease;
+      this.#move(task, { type: "lease", lease });
+      // A task may come from a machine whose clock is ahead.
+      task.startedAt = Math.max(now, task.task.createdAt);
+      task.leaseUntil = request.leaseUntil;
+      const version = request.versions?.get(task.op);
+      if (task.trail?.version !== version) task.trail = ranBy(task.trail, version);
+      this.running.set(lease, task);
+      const rate = request.rates?.get(task.op);
+      if (this.gate.started(task, rate, now)) ops = this.gate.openOps(request, now);
+      tasks.push(task);
+    }
+    return tasks;
+  }
+
+  /** Of the requested ops, those of which suspects are queued; see `Leased.suspectOps`. */
+  suspectOps(request: LeaseRequest, now: number): ReadonlySet<string> {
+    const all = this.#suspects.opsIn(request.ops);
+    if (all.size === 0 || request.suspects) return all;
+    this.wake(now);
+    return this.#suspects.startable(this.gate.openOps(request, now));
+  }
+
+  renew(leases: readonly number[], leaseUntil: number): number[] {
+    return leases.filter((lease) => {
+      const task = this.running.get(lease);
+      if (task) task.leaseUntil = leaseUntil;
+      return !task;
+    });
+  }
+
+  ack(acks: readonly Ack[], now: number): FinishedTask[] {
+    const finished: FinishedTask[] = [];
+    for (const { lease, result, log } of acks) {
+      const task = this.running.take(lease);
+      if (!task) continue;
+      task.result = result;
+      if (log) this.#said(task, log);
+      this.#leaveGate(task, now);
+      this.#end(task, { type: "complete", lease }, now, finished);
+    }
+    return finished;
+  }
+
+  nack(nacks: readonly Nack[], now: number): FinishedTask[] {
+    const finished: FinishedTask[] = [];
+    // The last released goes back first, so that they come out in their old order.
+    for (const nack of nacks.toReversed()) this.#nack(nack, now, finished);
+    return finished.reverse();
+  }
+
+  reclaim(
+    leaseTime: number,
+    now: number,
+    logOf: (lease: number) => TaskLog | undefined = () => undefined,
+  ): { lost: number[]; finished: FinishedTask[] } {
+    const finished: FinishedTask[] = [];
+    const lost = [...this.running.entries()].filter(([, task]) => task.leaseUntil <= leaseTime)
+      .map(([lease]) => lease);
+    for (const lease of lost) {
+      this.#nack({ lease, reason: "lost", log: logOf(lease) }, now, finished);
+    }
+    return { lost, finished };
+  }
+
+  cancel(task: LiveTask, now: number): Cancelled {
+    const nothing = { lease: undefined, finished: undefined, others: [] };
+    const ended: FinishedTask[] = [];
+    this.#end(task, { type: "cancel" }, now, ended);
+    const { status, lease } = task.state;
+    if (status === "running") return { ...nothing, outcome: "running", status, lease };
+    const [finished, ...others] = ended;
+    if (!finished) return { ...nothing, outcome: "final", status };
+    return { ...nothing, outcome: "cancelled", status, finished, others };
+  }
+
+  /** Whether `requeue` would run it again. */
+  mayRequeue(task: LiveTask): boolean {
+    return transition(task.state, { type: "retry" }) !== undefined;
+  }
+
+  /**
+   * Makes a final task, which must not be on any shelf any more, as if it were new. It runs after
+   * `settleRequeue`; the answer is what that is to undo.
+   */
+  requeue(
+    task: LiveTask,
+    parents: readonly Parent[],
+    now: number,
+    finished: FinishedTask[],
+  ): Ended | undefined {
+    const { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail } = task;
+    if (!this.#move(task, { type: "retry" })) return undefined;
+    this.openChars += task.chars;
+    task.result = undefined;
+    task.error = undefined;
+    task.cancelledFor = undefined;
+    task.trail = retried(trail);
+    task.startedAt = 0;
+    task.finishedAt = 0;
+    task.seq = newSerial();
+    task.isParked = true;
+    this.#keeper.changed(task);
+    this.kin.add(task, parents, now, finished);
+    return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail };
+  }
+
+  /** Lets a task that was requeued run; with `undo`, takes it back to how it had ended. */
+  settleRequeue(task: LiveTask, undo?: Ended): void {
+    task.isParked = false;
+    // It was cancelled in between, or has expired.
+    if (isFinal(task.state.status)) return;
+    if (!undo) return this.#place(task);
+    this.census.moved(task.op, task.state.status, undo.state.status);
+    this.#close(task);
+    Object.assign(task, undo);
+    this.#keeper.changed(task);
+    this.#keeper.ended(task);
+  }
+
+  /** Expires what nobody started in time. */
+  expire(now: number, expired: FinishedTask[]): void {
+    for (let task = this.expiring.take(now); task; task = this.expiring.take(now)) {
+      this.expireOne(task, now, expired);
+    }
+  }
+
+  expireOne(task: LiveTask, now: number, expired: FinishedTask[]): void {
+    if (task.state.status !== "queued" && task.state.status !== "delayed") return;
+    this.#end(task, { type: "expire" }, now, expired);
+  }
+
+  /** Queues what was waiting for a time that has come. */
+  wake(now: number): void {
+    for (const key of this.gate.keys.due(now)) this.#unpark(key);
+    // Delayed tasks whose time has come stand at the end of the queue, in the order of their times.
+    for (let task = this.delayed.take(now); task; task = this.delayed.take(now)) this.#queue(task);
+  }
+
+  /** When something that waits for a time is next to be looked at. */
+  get nextAt(): number {
+    return Math.min(this.delayed.nextAt, this.gate.nextAt);
+  }
+
+  #nack(nack: Nack, now: number, finished: FinishedTask[]): void {
+    const { lease, reason, log } = nack;
+    const task = this.running.take(lease);
+    if (!task) return;
+    if (log) this.#said(task, log);
+    this.#leaveGate(task, now);
+    switch (reason) {
+      case "released":
+        return this.#end(task, { type: "release", lease }, now, finished);
+      case "stopped":
+        return this.#end(task, { type: "stop", lease }, now, finished);
+      case "lost":
+        return this.#end(task, { type: "lose", lease }, now, finished);
+      case "died":
+        if (task.state.deaths + 1 === MAX_DEATHS) {
+          task.error = nack.error ?? {
+            code: "worker_crashed",
+            message: `its worker process died ${MAX_DEATHS} times while it was running`,
+          };
+        }
+        return this.#end(task, { type: "die", lease }, now, finished);
+      case "failed": {
+        const { attempts, backoffMs: base } = task.task.rules;
+        const { attempt } = task.state;
+        task.error = nack.error;
+        task.runAt = now + backoffMs(base, attempt, this.#random());
+        const again = !nack.last && attempt < attempts;
+        this.#end(task, { type: "fail", lease, again }, now, finished);
+      }
+    }
+  }
+
+  #said(task: LiveTask, log: TaskLog): void {
+    const before = task.chars;
+    task.trail = said(task.trail, log);
+    this.#keeper.said(task, log);
+    this.openChars += task.chars - before;
+    this.#keeper.changed(task);
+  }
+
+  /** From delayed to the end of the queue. */
+  #queue(task: LiveTask): void {
+    if (!this.#move(task, { type: "due" })) return;
+    task.seq = newSerial();
+    this.#keeper.changed(task);
+    this.#place(task);
+  }
+
+  /** Puts a task that waits where it belongs. */
+  #place(task: LiveTask): void {
+    const { status } = task.state;
+    if (task.isParked) return;
+    if (task.isSuspect && status === "queued") this.#suspects.push(task);
+    else if (task.unmet > 0 || this.#keeper.takesOver(task)) return;
+    else if (status === "queued") this.ready.push(task);
+    else this.delayed.push(task);
+  }
+
+  /** Applies `event`; `undefined` where it is refused. Keeps the counts. */
+  #move(task: LiveTask, event: TaskEvent): Status | undefined {
+    const next = transition(task.state, event);
+    if (!next) return undefined;
+    this.census.moved(task.op, task.state.status, next.status);
+    task.state = next;
+    return next.status;
+  }
+
+  /** Applies an event that ends something, and puts the task where it belongs after it. */
+  #end(task: LiveTask, event: TaskEvent, now: number, finished: FinishedTask[]): void {
+    if (task.isSpilled) this.#keeper.takesBack?.(task);
+    const status = this.#move(task, event);
+    if (status === undefined || status === "running") return;
+    if (status === "queued") {
+      (task.isSuspect ? this.#suspects : this.ready).pushFront(task);
+      if (event.type !== "release") this.#keeper.changed(task);
+    } else if (status === "delayed") {
+      this.#keeper.changed(task);
+      this.#place(task);
+    } else {
+      task.finishedAt = Math.max(now, task.startedAt, task.task.createdAt);
+      this.#close(task);
+      if (status !== "failed") task.error = undefined;
+      this.#keeper.changed(task);
+      const news = task.finished();
+      if (news) finished.push(news);
+      this.#keeper.ended(task);
+      this.kin.ended(task, now, finished);
+    }
+  }
+
+  /** The task is not open any more. */
+  #close(task: LiveTask): void {
+    this.openChars -= task.chars;
+    this.kin.remove(task);
+  }
+
+  #leaveGate(task: LiveTask, now: number): void {
+    const key = this.gate.ended(task, now);
+    if (key !== undefined) this.#unpark(key);
+  }
+
+  #unpark(key: string): void {
+    this.ready.unpark(key);
+    this.#suspects.unpark(key);
+  }
+
+  *#runningOps(): Generator<string> {
+    for (const [, { op }] of this.running.entries()) yield op;
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * The engine that keeps tasks in this process' memory and nowhere else. Fast, and gone with the process.
+ */
+
+import { isFinal } from "../../../protocol/task.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
+import type { NewTask } from "../../task/new_task.ts";
+import { joined, type TaskLog } from "../../task/task_log.ts";
+import {
+  type Ack,
+  type Cancelled,
+  type Engine,
+  type EngineStats,
+  type Enqueued,
+  type GetOptions,
+  type Leased,
+  type LeaseRequest,
+  type Listed,
+  type ListRequest,
+  MAX_AHEAD,
+  type Nack,
+  NOT_FOUND,
+  type Pruned,
+  type Rechecked,
+  type Requeued,
+  type Standing,
+  type TaskRecord,
+} from "../engine.ts";
+import { FinishedShelf, type ShelfLimits } from "./retention.ts";
+import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
+import type { Keeper } from "../live/storage_hooks.ts";
+import { listPage } from "../live/list_filter.ts";
+import type { LiveTask } from "../live/live_task.ts";
+import { LiveTasks } from "../live/live_tasks.ts";
+import { ReadTurns, SERVER } from "../live/read_turns.ts";
+import { KeptSettings } from "../settings.ts";
+import { isAhead, repairQueue, standingOf, waitsInLine } from "../live/wait_reason.ts";
+
+export interface MemoryOptions {
+  /** Finished tasks kept at most, the oldest dropped first. */
+  kept?: ShelfLimits;
+  /** 0…1, for the jitter of a backoff. */
+  random?: () => number;
+  /** New tasks are refused while so many are queued or delayed. */
+  maxQueued?: number;
+  /** Or while the payloads of all tasks that are not final are so many characters. */
+  maxOpenChars?: number;
+}
+
+/** A day of finished tasks, the default `keep`, does not fit in memory at full speed; these do. */
+const KEPT: ShelfLimits = { told: 10_000, untold: 500_000 };
+
+/** Opens an empty memory engine. */
+export function openMemoryEngine(options: MemoryOptions = {}): Engine {
+  return new MemoryEngine(options);
+}
+
+class MemoryEngine implements Engine, Keeper {
+  readonly name = "memory";
+  readonly traits = { durable: false, priorities: true, shared: false };
+  readonly settings = new KeptSettings();
+
+  readonly #live: LiveTasks;
+  readonly #turns = new ReadTurns(1);
+  readonly #shelf: FinishedShelf;
+  readonly #maxQueued: number;
+  readonly #maxOpenChars: number;
+  readonly #known = (id: string): LiveTask | undefined => this.#live.index.get(id);
+
+  constructor(options: MemoryOptions) {
+    this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
+    this.#maxQueued = options.maxQueued ?? Infinity;
+    this.#maxOpenChars = options.maxOpenChars ?? Infinity;
+    this.#shelf = new FinishedShelf(options.kept ?? KEPT, (task) => this.#remove(task));
+  }
+
+  changed(): void {}
+
+  ended(task: LiveTask): void {
+    this.#shelf.put(task);
+  }
+
+  said(task: LiveTask, log: TaskLog): void {
+    task.log = joined(task.log, log);
+  }
+
+  takesOver(): boolean {
+    return false;
+  }
+
+  enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
+    return settle(() => {
+      const intake = {
+        live: this.#live,
+        known: this.#known,
+        maxQueued: this.#maxQueued,
+        maxOpenChars: this.#maxOpenChars,
+      };
+      // A new task ends no other: nobody can come after it yet.
+      return tasks.map((task) => takeIn(intake, task, now, []).enqueued);
+    });
+  }
+
+  lease(request: LeaseRequest, now: number): Promise<Leased> {
+    return settle(() => {
+      const expired: FinishedTask[] = [];
+      // Before the lease: what it takes may be the last that a limit leaves to a suspect.
+      const startable = this.#live.suspectOps(request, now);
+      const tasks = this.#live.lease(request, now, expired);
+      const suspectOps = request.suspects ? this.#live.suspectOps(request, now) : startable;
+      return { tasks, expired, nextDueAt: this.#live.nextAt, suspectOps, more: undefined };
+    });
+  }
+
+  readonly recheck = async (ops: ReadonlySet<string>, now: number): Promise<Rechecked> => {
+    const { queued, delayed } = this.#live.counts;
+    const knew = `${queued} queued, ${delayed} delayed`;
+    return { ...await this.#turns.run(SERVER, repairQueue(this.#live, ops, now)), knew };
+  };
+
+  renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
+    return settle(() => this.#live.renew(leases, leaseUntil));
+  }
+
+  ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
+    return settle(() => this.#live.ack(acks, now));
+  }
+
+  nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]> {
+    return settle(() => this.#live.nack(nacks, now));
+  }
+
+  reclaim(
+    leaseTime: number,
+    now: number,
+    logOf?: (lease: number) => TaskLog | undefined,
+  ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
+    return settle(() => this.#live.reclaim(leaseTime, now, logOf));
+  }
+
+  cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
+    return settle(() =>
+      ids.map((id) => {
+        const task = this.#known(id);
+        return task ? this.#live.cancel(task, now) : NOT_FOUND;
+      })
+    );
+  }
+
+  requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
+    return settle(() => ids.map((id) => this.#requeue(id, now)));
+  }
+
+  get(
+    ids: readonly string[],
+    options: GetOptions = {},
+  ): Promise<(TaskRecord | undefined)[]> {
+    const { standingAt, asker } = options;
+    const isQuick = standingAt === undefined || asker === undefined;
+    if (isQuick) return settle(() => ids.map((id) => this.#record(id, options)));
+    return this.#turns.run(asker, this.#records(ids, options));
+  }
+
+  async list(request: ListRequest): Promise<Listed> {
+    return await this.#turns.run(request.asker, listPage(this.#live, request));
+  }
+
+  stats(): Promise<EngineStats> {
+    return settle(() => this.#live.census.stats(this.#live.ready));
+  }
+
+  prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
+    return settle(() => {
+      this.#live.delayed.aheadMs = aheadMs;
+      const expired: FinishedTask[] = [];
+      this.#live.expire(now, expired);
+      this.#live.gate.prune(now);
+      return {
+        removed: this.#shelf.prune(now),
+        expired,
+        nextAt: Math.min(this.#live.expiring.nextAt, this.#shelf.nextAt),
+      };
+    });
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #record(id: string, options: GetOptions): TaskRecord | undefined {
+    const steps = this.#recordSteps(id, options);
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
+  }
+
+  *#records(
+    ids: readonly string[],
+    options: GetOptions,
+  ): Generator<void, (TaskRecord | undefined)[]> {
+    const records: (TaskRecord | undefined)[] = [];
+    for (const id of ids) records.push(yield* this.#recordSteps(id, options));
+    return records;
+  }
+
+  *#recordSteps(
+    id: string,
+    { standingAt, log }: GetOptions,
+  ): Generator<void, TaskRecord | undefined> {
+    const task = this.#known(id);
+    if (!task) return undefined;
+    const isWanted = standingAt !== undefined && !isFinal(task.state.status);
+    const standing = isWanted ? yield* this.#standing(task, standingAt) : undefined;
+    return {
+      ...task.record(),
+      ...(standing && { standing }),
+      ...(log && task.log && { log: task.log }),
+    };
+  }
+
+  #requeue(id: string, now: number): Requeued {
+    const task = this.#known(id);
+    if (!task) return { outcome: "not_found", status: undefined };
+    const { status } = task.state;
+    if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
+    const parents = parentsOf(task.task.after, this.#known);
+    if (!mayFollow(parents)) {
+      return { outcome: "refused", status, parent: hinderingParent(task.task.after, this.#known) };
+    }
+    this.#shelf.takeBack(task);
+    this.#live.requeue(task, parents, now, []);
+    this.#live.settleRequeue(task);
+    return { outcome: "queued", status: task.state.status };
+  }
+
+  /** Looks at one other task at a step. */
+  *#standing(task: LiveTask, now: number): Generator<void, Standing> {
+    const standing = standingOf(this.#live, task, now);
+    if (!waitsInLine(standing)) return standing;
+    let ahead = 0;
+    for (const other of this.#live.index.values()) {
+      yield;
+      if (!other.isReady || !isAhead(other, task)) continue;
+      if (++ahead >= MAX_AHEAD) break;
+    }
+    return { ...standing, ahead };
+  }
+
+  #remove(task: LiveTask): void {
+    this.#live.remove(task);
+    this.#live.census.moved(task.op, task.state.status, undefined);
+  }
+}
+
+/** Runs `work` now and answers as the seam wants it: an error is a rejection, never a throw. */
+function settle<T>(work: () => T): Promise<T> {
+  try {
+    return Promise.resolve(work());
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * Reads what a worker process reports, every line but results, and says what that means for a task. A line that is no
+ * report is a fault of the process, or of something between: `bad_request` with what was wrong. An object with other
+ * members is a report of a later release, and is passed over.
+ */
+
+import { FAILURE_CODES, SdError } from "../../../protocol/errors.ts";
+import { MAX_CREDIT } from "../../../protocol/limits.ts";
+import type { JsonObject } from "../../../protocol/message.ts";
+import type { Line } from "../../../protocol/ndjson.ts";
+import { LOG_LEVELS } from "../../../protocol/task.ts";
+import type { Nack } from "../../engine/engine.ts";
+import type { PoolReport, RetireReason } from "../../../protocol/work_message.ts";
+
+const RETIRE_REASONS: readonly RetireReason[] = ["timeout", "cancel", "lost", "memory", "suspect"];
+/** Of a bad line, how many characters its description quotes. */
+const QUOTED_CHARS = 40;
+
+/** Of a task that did not even give way when it was to be stopped. */
+const OUT_OF_MEMORY = {
+  code: "out_of_memory",
+  message:
+    "it took more memory than a worker's share (--max-memory), and its worker process was ended",
+} as const;
+
+/** A run that ended without a result. */
+export type RunFailure = Extract<PoolReport, { error: unknown } | { cancelled: true }>;
+
+export function nackOf(report: RunFailure): Nack {
+  const { lease } = report;
+  if ("cancelled" in report) return { lease, reason: "stopped" };
+  return { lease, reason: "failed", error: report.error, last: report.retry === false };
+}
+
+/** What became of a run that a process held as its link ended: `doomed` if it was one that did not stop. */
+export function verdictOn(
+  lease: number,
+  doomed: RetireReason | undefined,
+  otherwise: "died" | "released" | "lost",
+): Nack {
+  switch (doomed) {
+    case "timeout":
+      return {
+        lease,
+        reason: "failed",
+        error: {
+          code: "timeout",
+          message: "stopped at its time limit; it did not obey, so its worker process was ended",
+        },
+      };
+    case "cancel":
+      return { lease, reason: "stopped" };
+    case "memory":
+      return { lease, reason: "failed", error: OUT_OF_MEMORY, last: true };
+    case "suspect":
+      return { lease, reason: "died", error: OUT_OF_MEMORY };
+    default:
+      return { lease, reason: otherwise };
+  }
+}
+
+/** The report in `line`; `undefined` for one of a later release. Throws `bad_request`. */
+export function readReport(line: Line): PoolReport | undefined {
+  if (line === null) throw bad(line, "is not UTF-8");
+  let message: unknown;
+  try {
+    message = JSON.parse(line);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw bad(line, "is not JSON");
+  }
+  if (typeof message !== "object" || message === null || Array.isArray(message)) {
+    throw bad(line, "is not an object");
+  }
+  const report = message as JsonObject;
+  const isRight = rightOf(report);
+  if (isRight === false) throw bad(line, "is not well formed");
+  return isRight ? report as unknown as PoolReport : undefined;
+}
+
+/** Whether a report of this release is well formed; `undefined` for one that is none. */
+function rightOf(report: JsonObject): boolean | undefined {
+  if ("lease" in report) return isLease(report.lease) && rightRun(report);
+  if ("release" in report) return isLeases(report.release);
+  if ("renew" in report) return isLeases(report.renew);
+  if ("credit" in report) return isLease(report.credit) && report.credit <= MAX_CREDIT;
+  if ("checked" in report) return isLease(report.checked);
+  if ("forged" in report) return typeof report.forged === "string";
+  if ("retire" in report) return Array.isArray(report.retire) && report.retire.every(isRetired);
+  return undefined;
+}
+
+function rightRun(report: JsonObject): boolean {
+  if ("error" in report) return isError(report.error);
+  if ("progress" in report) return isProgress(report.progress);
+  if ("log" in report) {
+    const { log, dropped } = report;
+    return Array.isArray(log) && log.every(isEntry) && (dropped === undefined || isLease(dropped));
+  }
+  return report.cancelled === true;
+}
+
+function isLease(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isLeases(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isLease);
+}
+
+function isRetired(value: unknown): boolean {
+  return Array.isArray(value) && isLease(value[0]) && RETIRE_REASONS.includes(value[1]);
+}
+
+function isError(value: unknown): boolean {
+  const error = value as { code?: unknown; message?: unknown } | null;
+  return typeof error === "object" && error !== null && typeof error.message === "string" &&
+    (FAILURE_CODES as readonly unknown[]).includes(error.code);
+}
+
+function isProgress(value: unknown): boolean {
+  const progress = value as { fraction?: unknown; note?: unknown } | null;
+  return typeof progress === "object" && progress !== null &&
+    typeof progress.fraction === "number" &&
+    (progress.note === undefined || typeof progress.note === "string");
+}
+
+function isEntry(value: unknown): boolean {
+  return Array.isArray(value) && typeof value[0] === "number" &&
+    (LOG_LEVELS as readonly unknown[]).includes(value[1]) && typeof value[2] === "string";
+}
+
+/** Names the line by its length and its beginning: the rest may be what a task returned. */
+function bad(line: Line, what: string): SdError {
+  if (line === null) return new SdError("bad_request", `a line of it ${what}`);
+  const { length } = line;
+  const begin = JSON.stringify(line.slice(0, QUOTED_CHARS));
+  return new SdError(
+    "bad_request",
+    length <= QUOTED_CHARS
+      ? `the line ${begin} ${what}`
+      : `a line of ${length} characters that begins with ${begin} ${what}`,
+  );
+}

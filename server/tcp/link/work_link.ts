@@ -1,0 +1,380 @@
+/**
+ * A worker process on its connection: leased tasks out, reports in. This is what the dispatcher knows
+ * as a `Runner`. It keeps which leases the process holds, and when the connection ends it says what
+ * became of them: the doomed ones have their verdict, the others run again.
+ */
+
+import { formatDuration } from "../../../protocol/duration.ts";
+import { SdError } from "../../../protocol/errors.ts";
+import { MAX_CREDIT } from "../../../protocol/limits.ts";
+import type { Line } from "../../../protocol/ndjson.ts";
+import type { OpSpec } from "../../../protocol/op_spec.ts";
+import type { Progress } from "../../../protocol/task.ts";
+import {
+  leasedTaskLine,
+  leaseOf,
+  type PoolReport,
+  resultOf,
+  type RetireReason,
+  type ServerOrder,
+  type WorkHello,
+} from "../../../protocol/work_message.ts";
+import type { Runner, UncheckedSubmit } from "../../dispatch/runner.ts";
+import type { BrokenRun } from "../../dispatch/results.ts";
+import type { Ack, LeasedTask, Nack } from "../../engine/engine.ts";
+import { RunLog } from "../../task/run_log.ts";
+import { SerialMap } from "../../task/serial_map.ts";
+import type { LoggedEntry, TaskLog } from "../../task/task_log.ts";
+import type { ServerLimits } from "../../limits.ts";
+import type { Log } from "../../log.ts";
+import type { LineHandler } from "../socket/line_handler.ts";
+import { LinkChecks } from "./link_checks.ts";
+import type { Outbox } from "../socket/outbox.ts";
+import { nackOf, readReport, verdictOn } from "./pool_report.ts";
+import { versionsOf } from "./work_hello.ts";
+
+/** A batch of so many tasks is worth a write of its own. */
+const EAGER_TASKS = 32;
+/** Tasks beyond so many characters wait until the process has read those before them. */
+const FEED_CHARS = 4 * 1024 * 1024;
+
+const ALIVE = JSON.stringify({ alive: true } satisfies ServerOrder) + "\n";
+
+/** What a link tells the loops. */
+export interface LinkListener {
+  ack(acks: readonly Ack[]): void;
+  nack(runs: readonly BrokenRun[]): void;
+  /** Pending while no more results should be read. */
+  readonly room: Promise<void> | undefined;
+  progressed(task: LeasedTask, progress: Progress): void;
+  said(task: LeasedTask, entries: readonly LoggedEntry[]): void;
+  renew(leases: readonly number[]): Promise<void>;
+  /** The link takes more tasks than before. */
+  hasRoom(): void;
+  detached(link: WorkLink): void;
+  /** Bytes on the link are not the pool's own, or some are missing; one of `tasks`, all that it held, has done it. */
+  forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]): void;
+}
+
+type Said = Extract<PoolReport, { log: unknown }>;
+
+export interface WorkLinkOptions {
+  readonly hello: WorkHello;
+  readonly outbox: Outbox;
+  readonly listener: LinkListener;
+  readonly hangUp: () => void;
+  /** Ends the connection now. */
+  readonly cut: () => void;
+  /** Counts the time in which the server was awake: a stop of its own is no silence of its workers. */
+  readonly clock: { readonly now: number };
+  readonly limits: Pick<ServerLimits, "quietLinkMs" | "silentLinkMs">;
+  readonly leaseMs: number;
+  readonly log: Log;
+}
+
+export class WorkLink implements LineHandler, Runner {
+  /** A process that is killed may have written half a result, which may look like one. */
+  readonly wantsNewlines = true;
+  readonly ops: ReadonlySet<string>;
+  readonly specs: ReadonlyMap<string, OpSpec>;
+  readonly versions: ReadonlyMap<string, string>;
+  readonly workers: number;
+  /** It runs one task, of an op that asks for a process of its own, and ends. */
+  readonly isSingle: boolean;
+  /** The name of the server's own pool that this is. */
+  readonly pool: string | undefined;
+  readonly pid: number;
+  readonly #options: WorkLinkOptions;
+  /** The tasks that the process holds, by their leases. */
+  readonly #held = new SerialMap<LeasedTask>();
+  /** Of those that are held, how far they say they are. */
+  readonly #progress = new Map<number, Progress>();
+  /** Of those that are held, what they have said. */
+  readonly #logs = new Map<number, RunLog>();
+  /** Of those that are held, the ones that are not written yet. */
+  readonly #unwritten = new Map<number, LeasedTask>();
+  readonly #doomed = new Map<number, RetireReason>();
+  readonly #checks = new LinkChecks((order) => this.#order(order));
+  readonly #showsLife: boolean;
+  #credit: number;
+  #retiring = false;
+  /** When something last came in, by the clock of the sweeper. */
+  #heardAt: number;
+  /** Batches of lines that are being handled: what comes behind them is not read yet. */
+  #handling = 0;
+  /** It has sent nothing for so long that it gets no more tasks. */
+  #isQuiet = false;
+  /** The server ends the link, for no fault of the tasks that the process holds. */
+  #isCutOff = false;
+  #isCut = false;
+
+  constructor(options: WorkLinkOptions) {
+    const { hello } = options;
+    this.#options = options;
+    this.isSingle = hello.single === true;
+    // What is known of an op, the process has said that has loaded its file; one for a single run tells nothing of it.
+    this.specs = new Map(this.isSingle ? [] : hello.ops.map((spec) => [spec.op, spec]));
+    const own = hello.ops.filter(({ isolate }) => (isolate === "process") === this.isSingle);
+    this.ops = new Set(own.map(({ op }) => op));
+    this.versions = versionsOf(hello);
+    this.workers = hello.workers;
+    this.pool = hello.pool;
+    this.pid = hello.pid;
+    this.#credit = hello.credit;
+    this.#showsLife = hello.alive === true;
+    this.#heardAt = options.clock.now;
+  }
+
+  get accepts(): boolean {
+    return !this.#retiring && !this.#isQuiet && this.#credit > 0;
+  }
+
+  get room(): number {
+    return this.accepts ? this.#credit - this.#held.size : 0;
+  }
+
+  get held(): number {
+    return this.#held.size;
+  }
+
+  heldOps(): ReadonlyMap<string, number> {
+    const ops = new Map<string, number>();
+    for (const [, { op }] of this.#held.entries()) ops.set(op, (ops.get(op) ?? 0) + 1);
+    return ops;
+  }
+
+  run(tasks: readonly LeasedTask[]): void {
+    let text = "";
+    for (const task of tasks) {
+      this.#held.set(task.lease, task);
+      if (this.#unwritten.size > 0 || text.length > FEED_CHARS) {
+        if (this.#unwritten.size === 0) void this.#feed();
+        this.#unwritten.set(task.lease, task);
+        continue;
+      }
+      text += leasedTaskLine(task);
+      text += "\n";
+    }
+    if (text === "") return;
+    this.#options.outbox.push(text);
+    // So many keep the workers busy while the server reads what else came in: both work at a time.
+    if (tasks.length >= EAGER_TASKS) this.#options.outbox.flush();
+  }
+
+  holds(lease: number): boolean {
+    return this.#held.has(lease);
+  }
+
+  progressOf(lease: number): Progress | undefined {
+    return this.#progress.get(lease);
+  }
+
+  logOf(lease: number): TaskLog | undefined {
+    return this.#logs.size > 0 ? this.#logs.get(lease)?.log : undefined;
+  }
+
+  stop(leases: readonly number[], reason: "cancel" | "lost"): void {
+    const unwritten = leases.filter((lease) => this.#unwritten.delete(lease));
+    this.#order(reason === "cancel" ? { cancel: [...leases] } : { lost: [...leases] });
+    if (reason === "lost") {
+      leases.forEach((lease) => this.#release(lease));
+    } else if (unwritten.length > 0) {
+      // The process has never heard of them.
+      this.#options.listener.nack(unwritten.flatMap((lease) => {
+        const task = this.#release(lease);
+        return task ? [brokenRun(task, { lease, reason: "stopped" })] : [];
+      }));
+    }
+  }
+
+  check(submits: readonly UncheckedSubmit[]) {
+    return this.#checks.ask(submits);
+  }
+
+  /** Every good line counts, also of a process that is cut off for a bad one. */
+  async handle(lines: readonly Line[]): Promise<void> {
+    const { listener, log } = this.#options;
+    const acks: Ack[] = [];
+    const broken: BrokenRun[] = [];
+    let fault: string | undefined;
+    this.#heard();
+    for (const line of lines) {
+      if (line === "") continue;
+      try {
+        this.#take(line, acks, broken);
+      } catch (error) {
+        if (error instanceof SdError) fault ??= error.message;
+        else log.bug("server", error);
+      }
+    }
+    if (acks.length > 0) listener.ack(acks);
+    if (broken.length > 0) listener.nack(broken);
+    if (fault !== undefined) return this.cutOff(`it broke the protocol: ${fault}`);
+    if (!listener.room) return;
+    this.#handling++;
+    await listener.room;
+    this.#handling--;
+    this.#heard();
+  }
+
+  /** Shows life, and looks for how long the process has shown none. */
+  sweep(): void {
+    const { clock, limits, leaseMs, outbox } = this.#options;
+    if (this.#isCut) return;
+    if (this.#showsLife) outbox.push(ALIVE);
+    if (this.#handling > 0) return;
+    const silentMs = clock.now - this.#heardAt;
+    if (!this.#showsLife) {
+      // An older process: it renews what it holds, three times in a lease, and is silent while it holds nothing.
+      this.#isQuiet = this.#held.size > 0 && silentMs > leaseMs / 2;
+    } else if (silentMs > limits.silentLinkMs) {
+      this.cutOff(`it has sent nothing for ${formatDuration(Math.round(silentMs))}`);
+    } else this.#isQuiet = silentMs > limits.quietLinkMs;
+  }
+
+  /** The server itself has ended the link. */
+  get isCutOff(): boolean {
+    return this.#isCutOff;
+  }
+
+  cutOff(why: string): void {
+    if (this.#isCut) return;
+    const { log, cut } = this.#options;
+    const held = this.#held.size;
+    const tasks = held === 0
+      ? ""
+      : `; ${held === 1 ? "its task runs" : `its ${held} tasks run`} again`;
+    log.warn("server", `worker process ${this.pid} is cut off: ${why}${tasks}`);
+    this.#isCutOff = true;
+    this.cut();
+    cut();
+  }
+
+  overflow(maxBytes: number): void {
+    this.cutOff(`it broke the protocol: a line is longer than ${maxBytes} bytes`);
+  }
+
+  /** Its process no longer says what its pool says; `what` tells how that shows. The link ends. */
+  forged(what: string): void {
+    this.#order({ forged: what });
+    this.#options.listener.forged(this, what, [...this.#held.entries()].map(([, task]) => task));
+    this.#options.hangUp();
+  }
+
+  ended(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  cut(): void {
+    if (this.#isCut) return;
+    this.#isCut = true;
+    const { listener } = this.#options;
+    // A process that ends for another task's sake has not died of the others.
+    const otherwise = this.#isCutOff ? "lost" : this.#retiring ? "released" : "died";
+    const broken = [...this.#held.entries()].map(([lease, task]) => {
+      const verdict = verdictOn(lease, this.#doomed.get(lease), otherwise);
+      return brokenRun(task, { ...verdict, log: this.logOf(lease) });
+    });
+    this.#held.clear();
+    this.#progress.clear();
+    this.#logs.clear();
+    this.#unwritten.clear();
+    listener.detached(this);
+    this.#checks.cut();
+    if (broken.length > 0) listener.nack(broken);
+  }
+
+  #heard(): void {
+    this.#heardAt = this.#options.clock.now;
+    if (!this.#isQuiet) return;
+    this.#isQuiet = false;
+    this.#options.listener.hasRoom();
+  }
+
+  #take(line: Line, acks: Ack[], broken: BrokenRun[]): void {
+    const lease = line === null ? 0 : leaseOf(line);
+    const result = lease > 0 && line?.endsWith("}") ? resultOf(line) : undefined;
+    if (result === undefined) {
+      const report = readReport(line);
+      if (report) this.#report(report, broken);
+      return;
+    }
+    const log = this.logOf(lease);
+    if (this.#release(lease)) acks.push(log ? { lease, result, log } : { lease, result });
+  }
+
+  /** The process does not hold it any more; the task, where it did. */
+  #release(lease: number): LeasedTask | undefined {
+    if (this.#progress.size > 0) this.#progress.delete(lease);
+    if (this.#logs.size > 0) this.#logs.delete(lease);
+    return this.#held.take(lease);
+  }
+
+  /** Writes what is unwritten, a piece at a time, as fast as the process reads. */
+  async #feed(): Promise<void> {
+    const { outbox } = this.#options;
+    do {
+      // The first is put there once this has been called, and one that is cancelled may have been the last.
+      await undefined;
+      await outbox.room();
+      let text = "";
+      for (const [lease, task] of this.#unwritten) {
+        this.#unwritten.delete(lease);
+        text += leasedTaskLine(task);
+        text += "\n";
+        if (text.length > FEED_CHARS) break;
+      }
+      if (text !== "") outbox.push(text);
+    } while (this.#unwritten.size > 0);
+  }
+
+  #report(report: PoolReport, broken: BrokenRun[]): void {
+    if ("lease" in report) {
+      const { lease } = report;
+      const task = this.#held.get(lease);
+      if (!task) return;
+      if ("progress" in report) {
+        this.#progress.set(lease, report.progress);
+        this.#options.listener.progressed(task, report.progress);
+        return;
+      }
+      if ("log" in report) return this.#said(task, report);
+      const log = this.logOf(lease);
+      this.#release(lease);
+      broken.push(brokenRun(task, { ...nackOf(report), log }));
+    } else if ("release" in report) {
+      for (const lease of report.release) {
+        const task = this.#release(lease);
+        if (task) broken.push(brokenRun(task, { lease, reason: "released" }));
+      }
+    } else if ("renew" in report) {
+      void this.#options.listener.renew(report.renew);
+    } else if ("credit" in report) {
+      const grown = report.credit > this.#credit;
+      this.#credit = Math.min(report.credit, MAX_CREDIT);
+      if (grown) this.#options.listener.hasRoom();
+    } else if ("checked" in report) {
+      this.#checks.take(report);
+    } else if ("forged" in report) {
+      this.forged(report.forged);
+    } else if ("retire" in report) {
+      this.#retiring = true;
+      for (const [lease, reason] of report.retire) this.#doomed.set(lease, reason);
+    }
+  }
+
+  #said(task: LeasedTask, { lease, log, dropped }: Said): void {
+    let said = this.#logs.get(lease);
+    if (!said) this.#logs.set(lease, said = new RunLog(task));
+    this.#options.listener.said(task, said.add(log, dropped));
+  }
+
+  #order(order: ServerOrder): void {
+    this.#options.outbox.push(JSON.stringify(order) + "\n");
+  }
+}
+
+/** A copy of what may be told of the task: the engine's own goes on to live. */
+function brokenRun({ id, op, attempt }: LeasedTask, nack: Nack): BrokenRun {
+  return { nack, task: { id, op, attempt } };
+}

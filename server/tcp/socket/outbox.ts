@@ -1,0 +1,169 @@
+/**
+ * Lines on their way out of a connection. What is pushed until its turn comes, and whatever gathers while
+ * a write is under way, goes out as one write.
+ */
+
+import type { Wire } from "../../../net/wire.ts";
+import type { RecordSealer } from "../../../protocol/link_seal.ts";
+import type { Log } from "../../log.ts";
+import type { Flushable, FlushTurns } from "./flush_turns.ts";
+import { logUnlessLost } from "../../../net/lost_connection.ts";
+
+/** Above this a reader is slow: stop taking work from it until it has read on. */
+const HIGH_WATER_CHARS = 4 * 1024 * 1024;
+
+const encoder = new TextEncoder();
+
+export interface OutboxOptions {
+  readonly turns: FlushTurns;
+  readonly onLost: () => void;
+  /** More than this left unread is the end of the connection. */
+  readonly maxUnreadBytes: number;
+  /** The sweeper's. */
+  readonly clock: { readonly now: number };
+  readonly log: Pick<Log, "bug">;
+}
+
+export class Outbox implements Flushable {
+  readonly #conn: Wire;
+  readonly #turns: FlushTurns;
+  /** The connection is of no use any more: it is cut. */
+  readonly #onLost: () => void;
+  #maxUnreadBytes: number;
+  readonly #clock: OutboxOptions["clock"];
+  readonly #log: OutboxOptions["log"];
+  #text = "";
+  /** Bytes of the write under way that the system has not taken. */
+  #unwritten = 0;
+  #stalledSince = 0;
+  #writing: Promise<void> | undefined;
+  /** Who waits for the end of the write under way, or of the outbox. */
+  #waiting: (() => void)[] = [];
+  /** In which queue of the turns it stands. */
+  #queued: "urgent" | "calm" | undefined;
+  #closed = false;
+  #sealer: RecordSealer | undefined;
+
+  constructor(conn: Wire, { turns, onLost, maxUnreadBytes, clock, log }: OutboxOptions) {
+    this.#conn = conn;
+    this.#turns = turns;
+    this.#onLost = onLost;
+    this.#maxUnreadBytes = maxUnreadBytes;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** The other side is a worker process: what it is sent is bounded by what it asked for. */
+  trust(): void {
+    this.#maxUnreadBytes = Infinity;
+  }
+
+  /** What is pushed from now on goes out under this seal, where there is one; what was pushed before does not. */
+  seal(sealer: RecordSealer | undefined): void {
+    this.flush();
+    this.#sealer = sealer;
+  }
+
+  /** What the other side has still to read: characters, and bytes once they are being written. */
+  get unread(): number {
+    return this.#text.length + this.#unwritten;
+  }
+
+  /** When the write under way last got further; 0 while there is none. */
+  get stalledSince(): number {
+    return this.#stalledSince;
+  }
+
+  /** `text` is one line or more, newline included. */
+  push(text: string): void {
+    if (this.#closed) return;
+    this.#text += text;
+    if (this.unread > this.#maxUnreadBytes) return this.#lose();
+    if (this.#writing || this.#queued === "urgent") return;
+    this.#queued = "urgent";
+    this.#turns.addUrgent(this);
+  }
+
+  /** Text that nobody can act upon before more has come: it may wait for that a little. */
+  pushCalm(text: string): void {
+    if (this.#closed) return;
+    this.#text += text;
+    if (this.unread > this.#maxUnreadBytes) return this.#lose();
+    if (this.#writing || this.#queued) return;
+    this.#queued = "calm";
+    this.#turns.addCalm(this);
+  }
+
+  /** Begins to write what is there. */
+  flush(): void {
+    this.#queued = undefined;
+    if (this.#text !== "") this.#writing ??= this.#write();
+  }
+
+  /** Resolves when the other side has not too much left to read. */
+  async room(): Promise<void> {
+    while (this.#text.length > HIGH_WATER_CHARS) await this.#step();
+  }
+
+  /** Resolves when everything pushed so far is written, or can never be. */
+  async flushed(): Promise<void> {
+    while (!this.#closed && (this.#text !== "" || this.#writing)) await this.#step();
+  }
+
+  /** Resolves when the system has let go of the last write. */
+  async released(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+
+  /**
+   * Nobody waits for it any more. A write under way may go on: before Deno 2.9 closing a connection does
+   * not end it, but only the other side that reads, or goes.
+   */
+  close(): void {
+    this.#closed = true;
+    this.#text = "";
+    this.#wake();
+  }
+
+  #step(): Promise<void> {
+    this.flush();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  async #write(): Promise<void> {
+    try {
+      while (this.#text !== "") {
+        const text = encoder.encode(this.#text);
+        const bytes = this.#sealer ? this.#sealer.seal(text) : text;
+        this.#text = "";
+        for (let offset = 0; offset < bytes.length;) {
+          this.#unwritten = bytes.length - offset;
+          this.#stalledSince = this.#clock.now;
+          offset += await this.#conn.write(offset === 0 ? bytes : bytes.subarray(offset));
+        }
+        this.#unwritten = 0;
+        this.#stalledSince = 0;
+      }
+    } catch (error) {
+      logUnlessLost(error, this.#log);
+      this.#lose();
+    } finally {
+      this.#writing = undefined;
+      this.#unwritten = 0;
+      this.#stalledSince = 0;
+      this.#wake();
+    }
+  }
+
+  #lose(): void {
+    this.close();
+    this.#onLost();
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What the server says to a client, as text. The two lines of every task are put together from parts
+ * that are JSON already: a result is never parsed here.
+ */
+
+import { errorBody } from "../../../protocol/errors.ts";
+import type { Ref } from "../../../protocol/message.ts";
+import { isFinal, type Status } from "../../../protocol/task.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
+
+/** The first reply to a submit. */
+export function ackLine(id: string, status: Status, ref: Ref | undefined): string {
+  // Only a status that is final could be taken for an end.
+  const mark = isFinal(status) ? ACK_MARK : "";
+  return `{"task_id":"${id}","status":"${status}"${mark}${refEnd(ref)}`;
+}
+
+/** The first reply to a submit of a task that has ended already: it says how. */
+export function endedAckLine(task: FinishedTask, ref: Ref | undefined): string {
+  return endLine(task, ACK_MARK, ref);
+}
+
+/** The second reply to a submit. */
+export function finalLine(task: FinishedTask, ref: Ref | undefined): string {
+  return endLine(task, "", ref);
+}
+
+/** Tells an acknowledgement from the end after it, for a reader that does not count lines. */
+const ACK_MARK = ',"ack":true';
+
+function endLine(task: FinishedTask, mark: string, ref: Ref | undefined): string {
+  const head = `{"task_id":"${task.id}","status":"${task.status}"${mark}`;
+  if (task.status === "completed") return `${head},"result":${task.result}${refEnd(ref)}`;
+  if (task.status !== "failed") return head + refEnd(ref);
+  return `${head},"error":${JSON.stringify(task.error)},"attempt":${task.attempt}${refEnd(ref)}`;
+}
+
+/** Any other reply. */
+export function objectLine(reply: object, ref: Ref | undefined): string {
+  return jsonLine(JSON.stringify(reply), ref);
+}
+
+/** A reply that is JSON already: an object with at least one member. */
+export function jsonLine(json: string, ref: Ref | undefined): string {
+  return ref === undefined ? json + "\n" : json.slice(0, -1) + refEnd(ref);
+}
+
+export function errorLine(error: unknown, ref: Ref | undefined): string {
+  return objectLine({ error: errorBody(error) }, ref);
+}
+
+function refEnd(ref: Ref | undefined): string {
+  if (ref === undefined) return "}\n";
+  return typeof ref === "number" ? `,"ref":${ref}}\n` : `,"ref":${JSON.stringify(ref)}}\n`;
+}

@@ -1,0 +1,37 @@
+/** A folder of task files for a test, gone with it. */
+
+import { pathToFileURL } from "node:url";
+import type { TaskFileRef } from "../../protocol/pool_start.ts";
+import type { TaskModule } from "../../workers/ops/task_modules.ts";
+
+export class TaskFolder implements Disposable {
+  readonly path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "sd-tasks-" }));
+
+  constructor(files: Record<string, string> = {}) {
+    for (const [name, text] of Object.entries(files)) this.write(name, text);
+  }
+
+  write(name: string, text: string): void {
+    const path = this.file(name);
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    Deno.writeTextFileSync(path, text);
+  }
+
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  /** As a pool is told of them. */
+  refs(...names: string[]): TaskFileRef[] {
+    return names.map((name) => ({ path: this.file(name), name }));
+  }
+
+  /** As a worker is told of them. */
+  modules(...names: string[]): TaskModule[] {
+    return names.map((name) => ({ url: pathToFileURL(this.file(name)).href, name }));
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}

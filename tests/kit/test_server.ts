@@ -1,0 +1,101 @@
+/** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
+
+import { BUILTIN_WORK, type PoolWork } from "../../protocol/pool_start.ts";
+import { type Clock, systemClock } from "../../server/clock.ts";
+import type { Engine } from "../../server/engine/engine.ts";
+import { openEngine } from "../../server/engine/open.ts";
+import { DEFAULT_LIMITS, type ServerLimits } from "../../server/limits.ts";
+import type { TlsFiles } from "../../server/config.ts";
+import type { Log } from "../../server/log.ts";
+import { type Server, startServer } from "../../server/server.ts";
+import { newPoolSecret } from "../../server/tcp/pool_secret.ts";
+import { RawClient } from "./raw_client.ts";
+
+export interface TestServerOptions {
+  /** One that a server before this one had; default: an empty one in memory. */
+  readonly engine?: Engine;
+  readonly workers?: number;
+  readonly leaseMs?: number;
+  readonly clock?: Clock;
+  readonly graceMs?: number;
+  readonly tokens?: readonly string[];
+  readonly tls?: TlsFiles;
+  /** Of the pool; default: a new one. */
+  readonly secret?: string;
+  readonly limits?: Partial<ServerLimits>;
+  /** Tasks may stand still: the test is about that. */
+  readonly mayStandStill?: boolean;
+  /** What the workers run beside the built-in ops. */
+  readonly work?: Partial<PoolWork>;
+}
+
+export class TestServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #graceMs: number;
+  readonly #mayStandStill: boolean;
+
+  private constructor(
+    server: Server,
+    readonly secret: string,
+    readonly lines: readonly string[],
+    options: { graceMs: number; mayStandStill: boolean },
+  ) {
+    this.#server = server;
+    this.#graceMs = options.graceMs;
+    this.#mayStandStill = options.mayStandStill;
+  }
+
+  /** Starts one with two workers, and waits for them. */
+  static async start(options: TestServerOptions = {}): Promise<TestServer> {
+    const { workers = 2, leaseMs, graceMs = 2000, tokens = [], tls } = options;
+    const { mayStandStill = false } = options;
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const work = { ...BUILTIN_WORK, ...options.work };
+    const lines: string[] = [];
+    const line = (room: string, message: string) => void lines.push(`[${room}] ${message}`);
+    const log: Log = {
+      info: line,
+      warn: line,
+      error: (room, message) => line(room, `ERROR ${message}`),
+      bug: (room, error) => line(room, `BUG ${error instanceof Error ? error.stack : error}`),
+    };
+    const { secret = newPoolSecret() } = options;
+    const server = startServer({
+      config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls },
+      engine: options.engine ?? await openEngine("memory:", limits),
+      secret,
+      limits,
+      clock: options.clock ?? systemClock,
+      log,
+      version: "0.0.0-test",
+      ...(leaseMs === undefined ? {} : { leaseMs }),
+    });
+    try {
+      await server.workersStarted;
+    } catch (error) {
+      await server.stop(0);
+      throw error;
+    }
+    return new TestServer(server, secret, lines, { graceMs, mayStandStill });
+  }
+
+  get address(): { hostname: string; port: number } {
+    return { hostname: this.#server.address.hostname, port: this.#server.address.port };
+  }
+
+  connect(): Promise<RawClient> {
+    return RawClient.connect(this.address);
+  }
+
+  async stop(graceMs = this.#graceMs): Promise<void> {
+    await this.#server.stop(graceMs);
+    const bugs = this.lines.filter((line) =>
+      line.includes("BUG") || (line.startsWith("[watchdog]") && !this.#mayStandStill)
+    );
+    if (bugs.length > 0) throw new Error(`the server met errors of its own:\n${bugs.join("\n")}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}

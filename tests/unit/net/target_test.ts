@@ -1,0 +1,45 @@
+/** The address of a server as people write it. */
+
+import { assertEquals, assertThrows } from "@std/assert";
+import { ClientError } from "../../../net/client_error.ts";
+import { formatTarget, parseTarget } from "../../../net/target.ts";
+
+Deno.test("what an address leaves out is the default", () => {
+  const cases: [string, string, number][] = [
+    ["127.0.0.1:5001", "127.0.0.1", 5001],
+    ["localhost", "localhost", 5000],
+    ["queue.example.org:80", "queue.example.org", 80],
+    ["5001", "127.0.0.1", 5001],
+    [":5001", "127.0.0.1", 5001],
+    ["[::1]:5001", "::1", 5001],
+    ["[::1]", "::1", 5000],
+    ["::1", "::1", 5000],
+    [" localhost:1 ", "localhost", 1],
+    ["h:65535", "h", 65535],
+  ];
+  for (const [text, hostname, port] of cases) {
+    assertEquals(parseTarget(text), { hostname, port }, text);
+  }
+});
+
+Deno.test("what is no address is refused with its text", () => {
+  for (
+    const text of ["", " ", "a b", "http://h:1", "h:1:2x", "h:x", "[::1", "[h]:1", "h:-1", "é:1"]
+  ) {
+    const error = assertThrows(() => parseTarget(text), ClientError, JSON.stringify(text));
+    assertEquals(error.code, "usage");
+  }
+});
+
+Deno.test("a port is from 1 to 65535", () => {
+  for (const text of ["h:0", "h:65536", "0", "65536", "[::1]:99999999999999999999"]) {
+    assertThrows(() => parseTarget(text), ClientError, "a port is from 1 to 65535");
+  }
+});
+
+Deno.test("an IPv6 address is printed in brackets, and can be read again", () => {
+  const target = { hostname: "::1", port: 5001 };
+  assertEquals(formatTarget(target), "[::1]:5001");
+  assertEquals(parseTarget(formatTarget(target)), target);
+  assertEquals(formatTarget({ hostname: "h", port: 1 }), "h:1");
+});

@@ -1,0 +1,236 @@
+/** Opening a store: made whole or not at all, one server at a time, and refused with what to do. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
+import { ClientError } from "../../../../../net/client_error.ts";
+import { MIGRATIONS } from "../../../../../server/engine/sqlite/file/schema.ts";
+import { TaskFile } from "../../../../../server/engine/sqlite/file/task_file.ts";
+import { completed, inserts, NOW, open, task, withPath, withStore } from "./store_rows.ts";
+
+/** Opening `path` fails with a message that has `text` in it and says what to do. */
+async function assertRefused(path: string, text: string): Promise<ClientError> {
+  const error = await assertRejects(() => open(path, { durability: "full" }), ClientError, text);
+  assert(error.message.includes(path), error.message);
+  assert((error.hint ?? "").length > 10, `no hint: ${error.message}`);
+  return error;
+}
+
+/** What another process gets that opens the file with SQLite alone. */
+async function askAsStranger(path: string): Promise<string> {
+  const script = `import { DatabaseSync } from "node:sqlite";
+    try {
+      const db = new DatabaseSync(Deno.args[0], { timeout: 0 });
+      console.log(db.prepare("SELECT count(*) AS count FROM tasks").get().count);
+    } catch (error) { console.log(error.message) }`;
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  try {
+    await Deno.writeTextFile(file, script);
+    const args = ["run", "--quiet", "--allow-read", "--allow-write", "--no-prompt", file, path];
+    const { stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
+    return new TextDecoder().decode(stdout).trim();
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+/** As root may. */
+function mayWriteEverything(): boolean {
+  const file = Deno.makeTempFileSync();
+  try {
+    Deno.chmodSync(file, 0o400);
+    Deno.openSync(file, { write: true }).close();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    Deno.removeSync(file);
+  }
+}
+
+function names(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+}
+
+Deno.test("a new store is made with its folder, for this user alone, and leaves nothing beside it", () =>
+  withPath(async (path) => {
+    const folder = `${path}.d/inner`;
+    await withStore(`${folder}/sd.db`, (_, opened) => {
+      assertEquals(opened, {
+        counts: [0, 0, 0, 0, 0, 0, 0],
+        next: 1,
+        lanes: [],
+        queuedOps: [],
+        settings: [],
+      });
+      // No -shm: the lock is exclusive from the first look at the log on.
+      assert(names(folder).every((name) => ["sd.db", "sd.db-wal"].includes(name)));
+    });
+    assertEquals(names(folder), ["sd.db"]);
+    if (Deno.build.os === "windows") return;
+    assertEquals(Deno.statSync(folder).mode! & 0o777, 0o700);
+    assertEquals(Deno.statSync(`${folder}/sd.db`).mode! & 0o777, 0o600);
+  }));
+
+Deno.test("what a process left that died while it made a store is removed, what another makes is not", () =>
+  withPath(async (path) => {
+    const [old, fresh] = [`${path}.new-1-old`, `${path}.new-2-fresh`];
+    for (const [name, time] of [[old, NOW - 61_000], [fresh, NOW - 1000]] as const) {
+      await Deno.writeTextFile(name, "half");
+      await Deno.utime(name, new Date(time), new Date(time));
+    }
+    await withStore(path, () => {});
+    assertEquals(names(path.replace(/\/sd\.db$/, "")), ["sd.db", "sd.db.new-2-fresh"]);
+  }));
+
+Deno.test("the file is for one server: another, and any other program, is refused", () =>
+  withPath((path) =>
+    withStore(path, async (store) => {
+      await store.call("write", inserts([task(1)]));
+      assertEquals(await askAsStranger(path), "database is locked");
+      await assertRefused(path, "another server uses it");
+    })
+  ));
+
+Deno.test("the lock is held also while a backup reads the file, and after it", async () => {
+  await withPath(async (path) => {
+    await withStore(path, async (store) => {
+      await store.call("backupBegin", null);
+      await store.call("backupRead", { at: 0, bytes: 4096 });
+      assertEquals(await askAsStranger(path), "database is locked");
+      await store.call("backupEnd", null);
+      assertEquals(await askAsStranger(path), "database is locked");
+    });
+    assertEquals(await askAsStranger(path), "0");
+  });
+});
+
+Deno.test("of two servers that make the same store at once, one has it and the other is refused", () =>
+  withPath(async (path) => {
+    const both = await Promise.allSettled([open(path), open(path)]);
+    const opened = both.filter((one) => one.status === "fulfilled");
+    for (const { value } of opened) await value.store.close();
+    assertEquals(opened.length, 1);
+    const refused = both.find((one) => one.status === "rejected");
+    assert(refused?.reason instanceof ClientError, String(refused?.reason));
+  }));
+
+Deno.test("what is no store of sd is refused, and left as it is", () =>
+  withPath(async (path) => {
+    const text = "# my notes, much longer than the header of a database\n".repeat(10);
+    await Deno.writeTextFile(path, text);
+    await assertRefused(path, "not a store of sd");
+    assertEquals(await Deno.readTextFile(path), text);
+    await Deno.writeTextFile(path, "short");
+    await assertRefused(path, "not a store of sd");
+    await Deno.remove(path);
+    const db = new DatabaseSync(path);
+    db.exec("CREATE TABLE tasks (ord); INSERT INTO tasks VALUES (1)");
+    db.close();
+    const before = await Deno.readFile(path);
+    await assertRefused(path, "a database of another program");
+    assertEquals(await Deno.readFile(path), before);
+    await Deno.remove(path);
+    await Deno.mkdir(path);
+    await assertRefused(path, "it is a directory");
+  }));
+
+Deno.test("an empty file, and a log without its file, are not taken for an empty store", () =>
+  withPath(async (path) => {
+    await Deno.writeTextFile(path, "");
+    await assertRefused(path, "it is empty");
+    assertEquals((await Deno.stat(path)).size, 0);
+    await Deno.remove(path);
+    await Deno.writeTextFile(`${path}-wal`, "log");
+    await assertRefused(path, "it is gone");
+    assertEquals(await Deno.readTextFile(`${path}-wal`), "log");
+  }));
+
+Deno.test("a folder that cannot be made is refused", () =>
+  withPath(async (path) => {
+    await Deno.writeTextFile(path, "a file");
+    await assertRefused(`${path}/below/sd.db`, "");
+  }));
+
+Deno.test({
+  name: "a file that may not be written is refused",
+  ignore: Deno.build.os === "windows" || mayWriteEverything(),
+  fn: () =>
+    withPath(async (path) => {
+      await withStore(path, () => {});
+      await Deno.chmod(path, 0o400);
+      await assertRefused(path, "cannot read and write");
+    }),
+});
+
+Deno.test("a file of a newer sd is refused", () =>
+  withPath(async (path) => {
+    await withStore(path, () => {});
+    const db = new DatabaseSync(path);
+    db.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`);
+    db.close();
+    await assertRefused(path, "a newer sd made it");
+  }));
+
+/** The version of the file at `path`. */
+function versionOf(path: string): unknown {
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    return db.prepare("PRAGMA user_version").get()!.user_version;
+  } finally {
+    db.close();
+  }
+}
+
+Deno.test("a file of version 1 is taken to version 2, and its records are sound", () =>
+  withPath((path) => {
+    const first = new TaskFile({ path, durability: "full", now: NOW });
+    first.answer("write", inserts([task(1), completed(2, { error: '{"x":1}' })]));
+    first.close();
+    const db = new DatabaseSync(path);
+    db.exec("ALTER TABLE tasks DROP COLUMN trail; DROP TABLE logs; PRAGMA user_version = 1");
+    // The sum that version 1 wrote for this state.
+    const { stateSum } = db.prepare("SELECT stateSum FROM tasks WHERE ord = 2").get()!;
+    assertEquals(stateSum, 2186230373);
+    db.close();
+    const second = new TaskFile({ path, durability: "full", now: NOW });
+    const found = second.answer("find", { ids: [task(1).id] });
+    assertEquals(found, [task(1)]);
+    second.answer("write", { ...inserts([task(3)]), logs: [[1, "[]"]] });
+    assertEquals(second.answer("logs", { ords: [1, 2] }), ["[]", null]);
+    second.close();
+    assertEquals(versionOf(path), 2);
+  }));
+
+Deno.test("a file is taken to a newer version, each migration wholly or not at all", () =>
+  withPath((path) => {
+    const first = new TaskFile({ path, durability: "full", now: NOW });
+    first.answer("write", inserts([task(1), completed(2)]));
+    first.close();
+    const openWith = (...migrations: string[]) =>
+      new TaskFile({
+        path,
+        durability: "full",
+        now: NOW,
+        migrations: [...MIGRATIONS, ...migrations],
+      });
+    const good = "CREATE TABLE more (a); INSERT INTO more SELECT ord FROM tasks";
+    let failed = false;
+    try {
+      openWith("CREATE TABLE half (a); INSERT INTO nothing VALUES (1)");
+    } catch {
+      failed = true;
+    }
+    assert(failed);
+    assertEquals(versionOf(path), MIGRATIONS.length);
+    const second = openWith(good, "DROP TABLE more");
+    assertEquals(second.answer("find", { ids: [task(1).id] }), [task(1)]);
+    second.close();
+    assertEquals(versionOf(path), MIGRATIONS.length + 2);
+  }));
+
+Deno.test("a store whose migrations are all new is made at their version at once", () =>
+  withPath((path) => {
+    const migrations = [...MIGRATIONS, "CREATE TABLE more (a)"];
+    new TaskFile({ path, durability: "full", now: NOW, migrations }).close();
+    assertEquals(versionOf(path), MIGRATIONS.length + 1);
+  }));

@@ -1,0 +1,71 @@
+/**
+ * Reads a leased task from its line, on the worker that runs it. The envelope is the server's own and
+ * always in the same order, so it is taken apart by position; only what the client sent is parsed.
+ */
+
+import { charCodeAt, indexOf, NativeError, parse, slice } from "../primordials.ts";
+
+/** A leased task, ready to run. */
+export interface LeasedTask {
+  readonly lease: number;
+  readonly attempt: number;
+  /** ms. */
+  readonly timeout: number;
+  readonly id: string;
+  readonly op: string;
+  /** Results of the tasks that it came after, by their ids, in JSON; `undefined` where there are none. */
+  readonly after: string | undefined;
+  /** What the client sent, without `op`, `ref` and `task`. */
+  readonly args: Record<string, unknown>;
+}
+
+const AFTER_LEASE = '{"lease":'.length;
+const AFTER_ATTEMPT = ',"attempt":'.length;
+const AFTER_TIMEOUT = ',"timeout":'.length;
+const AFTER_ID = ',"id":"'.length;
+const AFTER_SUBMIT = '","submit":'.length;
+const AFTER_AFTER_CHARS = '","after_chars":'.length;
+const AFTER_AFTER = ',"after":'.length;
+/** Where `submit` and `after_chars` differ, counted from the end of the id. */
+const NAME_AT = '","'.length;
+// Below it lie the comma that ends a number, and the NaN at the end of a line.
+const ZERO = 48, COLON = 58, LETTER_A = 97;
+
+/** The task in `line`, as `leasedTaskLine` of protocol/work_message.ts writes it. */
+export function readLeasedTask(line: string): LeasedTask {
+  let at = AFTER_LEASE;
+  let lease = 0;
+  for (let code = charCodeAt(line, at); code >= ZERO; code = charCodeAt(line, ++at)) {
+    lease = lease * 10 + (code - ZERO);
+  }
+  at += AFTER_ATTEMPT;
+  let attempt = 0;
+  for (let code = charCodeAt(line, at); code >= ZERO; code = charCodeAt(line, ++at)) {
+    attempt = attempt * 10 + (code - ZERO);
+  }
+  at += AFTER_TIMEOUT;
+  let timeout = 0;
+  for (let code = charCodeAt(line, at); code >= ZERO; code = charCodeAt(line, ++at)) {
+    timeout = timeout * 10 + (code - ZERO);
+  }
+  at += AFTER_ID;
+  // An id has no character that JSON escapes.
+  const idEnd = indexOf(line, '"', at);
+  const id = slice(line, at, idEnd);
+  let submitAt = idEnd + AFTER_SUBMIT;
+  let after: string | undefined;
+  if (charCodeAt(line, idEnd + NAME_AT) === LETTER_A) {
+    at = idEnd + AFTER_AFTER_CHARS;
+    let chars = 0;
+    for (let code = charCodeAt(line, at); code >= ZERO; code = charCodeAt(line, ++at)) {
+      chars = chars * 10 + (code - ZERO);
+    }
+    at += AFTER_AFTER;
+    after = slice(line, at, at + chars);
+    // No quote ends a number and an object as it does an id.
+    submitAt = at + chars + AFTER_SUBMIT - 1;
+  }
+  if (charCodeAt(line, submitAt - 1) !== COLON) throw new NativeError("not a leased task");
+  const { op, ref: _ref, task: _task, ...args } = parse(slice(line, submitAt, -1));
+  return { lease, attempt, timeout, id, op, after, args };
+}

@@ -1,0 +1,198 @@
+/**
+ * The ops of one worker process: the built-in ones and those of its task files, as they were when it
+ * started, and on workers of which profile each runs.
+ */
+
+import { pathToFileURL } from "node:url";
+import { readTaskSource, stampOf, type TaskSource } from "../../cli/pool/task_source.ts";
+import { MAX_OPS } from "../../protocol/limits.ts";
+import { type OpSpec, tellable } from "../../protocol/op_spec.ts";
+import type { PoolWork, SingleOp } from "../../protocol/pool_start.ts";
+import type { SchemaFault } from "../../protocol/work_message.ts";
+import { BUILTIN_OPS } from "../ops/builtin.ts";
+import type { FoundOp } from "../bridge/inspect_message.ts";
+import { Inspector } from "./inspector.ts";
+import { IMPORTABLE, LoadFault } from "../ops/load_fault.ts";
+import {
+  notAllowed,
+  type Profile,
+  Profiles,
+  tellPermissions,
+  workerPermissions,
+} from "./profile.ts";
+import type { TaskModule } from "../ops/task_modules.ts";
+
+export interface LibraryOptions {
+  /** See `Inspector`. */
+  readonly stuck: () => void;
+  /** The process runs one task of these ops, which another process has found. */
+  readonly single?: readonly SingleOp[] | undefined;
+}
+
+export class TaskLibrary {
+  readonly modules: readonly TaskModule[];
+  readonly #work: PoolWork;
+  readonly #stuck: () => void;
+  readonly #profiles: Profiles;
+  readonly #sources: readonly TaskSource[];
+  readonly #files: readonly string[];
+  readonly #stamp: string;
+  readonly #specs = new Map<string, OpSpec>([...BUILTIN_OPS.keys()].map((op) => [op, { op }]));
+  /** Of ops with a profile of their own. */
+  readonly #special = new Map<string, Profile>();
+  readonly #singles = new Map<string, SingleOp>();
+  readonly #isSingle: boolean;
+  #inspector: Inspector | undefined;
+  #reopening: Promise<void> | undefined;
+
+  /** Reads the text of the files; what is in them is known after `load`. */
+  constructor(work: PoolWork, { stuck, single }: LibraryOptions) {
+    this.#work = work;
+    this.#isSingle = single !== undefined;
+    this.#stuck = stuck;
+    this.#sources = work.taskFiles.map(({ path }) => readTaskSource(path));
+    this.modules = work.taskFiles.map(({ path, name }, i) => ({
+      url: pathToFileURL(path).href,
+      name,
+      unreadable: this.#sources[i]?.unreadable ?? [],
+    }));
+    this.#files = this.#sources.flatMap(({ files }) => files);
+    this.#stamp = stampOf(this.#files);
+    this.#profiles = new Profiles(work.permissions, this.#isSingle);
+    if (!single) return;
+    this.#specs.clear();
+    for (const { op, file, permissions } of single) {
+      const spec = { op, file, isolate: "process" } as const;
+      this.#add({ spec, place: file, ...(permissions && { permissions }) });
+    }
+  }
+
+  /** Loads the files. Throws a `LoadFault` for the first thing that is wrong with them. */
+  async load(): Promise<void> {
+    // Another process has looked at them.
+    if (this.modules.length === 0 || this.#isSingle) return;
+    const { inspector, ops } = await Inspector.open(this.#inspection());
+    this.#inspector = inspector;
+    for (const op of ops) this.#add(op);
+    if (this.#specs.size > MAX_OPS) {
+      throw new LoadFault(
+        `these are ${this.#specs.size} ops, the most of one server is ${MAX_OPS}`,
+      );
+    }
+  }
+
+  close(): void {
+    this.#inspector?.close();
+  }
+
+  get specs(): OpSpec[] {
+    return tellable([...this.#specs.values()]);
+  }
+
+  /** The files that task code is made of. */
+  get readable(): string[] {
+    return this.#sources.flatMap(({ readable }) => readable);
+  }
+
+  /** The ops whose runs have a process each. */
+  get single(): SingleOp[] {
+    return [...this.#singles.values()];
+  }
+
+  /** That of all ops that ask for nothing else. */
+  get base(): Profile {
+    return this.#profiles.base;
+  }
+
+  /** The files are not what was loaded: a worker that starts now would run something else. */
+  get isOutdated(): boolean {
+    return stampOf(this.#files) !== this.#stamp;
+  }
+
+  /** Whether there is more than one profile. */
+  get hasSpecial(): boolean {
+    return this.#special.size > 0;
+  }
+
+  profileOf(op: string): Profile {
+    return this.#special.get(op) ?? this.base;
+  }
+
+  /** A worker that has loaded nothing yet, and may do what `profile` says. Throws a `LoadFault`. */
+  newWorker(profile: Profile): Worker {
+    const files = this.readable;
+    const hosts = this.#sources.flatMap(({ hosts }) => hosts);
+    try {
+      return new Worker(new URL("../worker.ts", import.meta.url), {
+        type: "module",
+        deno: { permissions: workerPermissions(profile.permissions, { files, hosts }) },
+      });
+    } catch (error) {
+      // This process itself may import from the hosts that Deno trusts, and from no others.
+      if (!(error instanceof Deno.errors.NotCapable) || hosts.length === 0) throw error;
+      throw new LoadFault(
+        `${this.#importer(hosts)}: it imports from ${hosts.join(", ")}; ${IMPORTABLE}`,
+      );
+    }
+  }
+
+  /** Of each submit what its op's schema finds wrong, or null. */
+  async check(submits: [op: string, line: string][]): Promise<(SchemaFault | null)[]> {
+    if (this.#inspector?.isGone) await (this.#reopening ??= this.#reopen());
+    return await this.#inspector?.check(submits) ?? submits.map(() => null);
+  }
+
+  async #reopen(): Promise<void> {
+    try {
+      this.#inspector = (await Inspector.open(this.#inspection())).inspector;
+    } catch (error) {
+      // The files have changed; who runs next tells of it. Until then nothing is checked.
+      if (!(error instanceof LoadFault)) throw error;
+    } finally {
+      this.#reopening = undefined;
+    }
+  }
+
+  #importer(hosts: readonly string[]): string {
+    const at = this.#sources.findIndex((source) =>
+      source.hosts.some((host) => hosts.includes(host))
+    );
+    return this.modules[at]?.name ?? "a task file";
+  }
+
+  #inspection() {
+    return {
+      modules: this.modules,
+      newWorker: () => this.newWorker(this.base),
+      stuck: this.#stuck,
+    };
+  }
+
+  #add({ spec, place, permissions }: FoundOp): void {
+    const { op, file = "", isolate = false } = spec;
+    const allowed = this.#work.permissions;
+    const missing = permissions && notAllowed(permissions, allowed);
+    if (missing) {
+      throw new LoadFault(
+        `${place}: ${op} asks for more than is allowed; it needs ${missing}`,
+      );
+    }
+    if (isolate === "process") {
+      this.#singles.set(op, { op, file, ...(permissions && { permissions }) });
+    }
+    if (isolate !== "process" || this.#isSingle) {
+      const profile = this.#profiles.of({
+        permissions: permissions ?? allowed,
+        isolate: isolate !== false,
+      });
+      if (profile !== this.base) this.#special.set(op, profile);
+    }
+    const at = this.modules.findIndex(({ name }) => name === file);
+    const version = this.#sources[at]?.version;
+    this.#specs.set(op, {
+      ...spec,
+      ...(version && { version }),
+      ...(permissions && { permissions: tellPermissions(permissions) }),
+    });
+  }
+}
