@@ -8,7 +8,7 @@ import { delay } from "@std/async/delay";
 import { ClientError } from "../net/client_error.ts";
 import { type ErrorBody, errorBody, SdError } from "../protocol/errors.ts";
 import type { Abortable, CallOptions } from "./connection/call_options.ts";
-import { Slots } from "./task/semaphore.ts";
+import { Semaphore } from "./task/semaphore.ts";
 import type { Submitted } from "./task/submitted.ts";
 import type { TaskEnd } from "./task/task_end.ts";
 
@@ -70,7 +70,7 @@ export async function* submitMany(
 
 class Run {
   readonly #client: Submits;
-  readonly #slots: Slots;
+  readonly #slots: Semaphore;
   readonly #stopping = new AbortController();
   /** Acknowledged and not final. */
   readonly #running = new Set<string>();
@@ -89,7 +89,7 @@ class Run {
       throw new ClientError("usage", `inFlight is a number from 1; this is ${inFlight}`);
     }
     this.#client = client;
-    this.#slots = new Slots(inFlight);
+    this.#slots = new Semaphore(inFlight);
   }
 
   /** Submits every task; resolves once the last was begun, or nobody wants more. */

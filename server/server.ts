@@ -24,7 +24,7 @@ import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
 import { createWatchdog } from "./dispatch/watchdog.ts";
-import { Settlement } from "./dispatch/results.ts";
+import { ResultReports } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
 import type { Engine, LeasedTask } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
@@ -90,7 +90,7 @@ export function startServer(options: ServerOptions): Server {
     pauses,
     bounds: ops,
   });
-  const settlement = new Settlement({ engine, events, dispatcher, clock, log, leaseMs });
+  const settlement = new ResultReports({ engine, events, dispatcher, clock, log, leaseMs });
   const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
   const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
@@ -211,7 +211,7 @@ export function startServer(options: ServerOptions): Server {
 
 /** What work links tell the loops. */
 function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
-  readonly settlement: Settlement;
+  readonly settlement: ResultReports;
   readonly events: TaskEvents;
   readonly dispatcher: Dispatcher;
   readonly ops: OpDirectory;

@@ -1,5 +1,5 @@
 /** So many things at a time and no more: who finds no free slot waits for one. */
-export class Slots {
+export class Semaphore {
   #free: number;
   readonly #size: number;
   #waiting: (() => void)[] = [];

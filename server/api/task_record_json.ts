@@ -28,7 +28,7 @@ import {
 import type { JsonObject } from "../../protocol/message.ts";
 import { isFinal, type Status, STATUSES } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
-import { DEFAULT_RULES, type KeyBond, type NewTask, type Past } from "../task/new_task.ts";
+import { DEFAULT_RULES, type KeyLimit, type NewTask, type Past } from "../task/new_task.ts";
 import { formatRate, readRate } from "../../protocol/rate.ts";
 import { newSerial } from "../task/task_id.ts";
 import { RecordFields, wrong } from "./record_fields.ts";
@@ -147,7 +147,7 @@ function readRules(fields: RecordFields): NewTask["rules"] {
   return read;
 }
 
-function readBond(fields: RecordFields): KeyBond | undefined {
+function readBond(fields: RecordFields): KeyLimit | undefined {
   const key = fields.text("key", MAX_KEY_CHARS);
   const limit = fields.integer("limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
   const rate = readRate(fields.raw("rate"));

@@ -13,7 +13,7 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 import { countOf, type LoggedEntry, logLine, type TaskLog } from "../task/task_log.ts";
-import type { Trail } from "../task/run_history.ts";
+import type { RunHistory } from "../task/run_history.ts";
 import { RecordFields, wrong } from "./record_fields.ts";
 
 const VERSION = /^[0-9a-f]{12}$/;
@@ -29,7 +29,7 @@ export function trailMembers({ trail, log }: TaskRecord): JsonObject {
 
 export function readTrail(
   fields: RecordFields,
-): { readonly trail: Trail | undefined; readonly log: TaskLog | undefined } {
+): { readonly trail: RunHistory | undefined; readonly log: TaskLog | undefined } {
   const version = readVersion(fields.raw("version"));
   const log = readLog(fields.raw("log"));
   if (version === undefined && !log) return { trail: undefined, log };

@@ -13,7 +13,7 @@ import {
   type Why,
   type WhyCode,
 } from "../../protocol/task.ts";
-import type { Standing, TaskRecord } from "../engine/engine.ts";
+import type { TaskRecord, WaitReason } from "../engine/engine.ts";
 
 /** What beside its record decides over a task. */
 export interface Surroundings {
@@ -119,7 +119,7 @@ function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | u
 }
 
 /** What keeps it from running in its turn. */
-function heldOf({ op, bond }: TaskRecord, standing: Standing): Reason | undefined {
+function heldOf({ op, bond }: TaskRecord, standing: WaitReason): Reason | undefined {
   const { heldBy, until, limit, ahead } = standing;
   if (heldBy === "op_limit" && limit !== undefined) {
     const verb = limit === 1 ? "is" : "are";

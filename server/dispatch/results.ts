@@ -36,7 +36,7 @@ const MAX_UNSAFE_CHARS = 32 * 1024 * 1024;
 /** What a result costs beside its characters. */
 const RESULT_CHARS = 200;
 
-export class Settlement {
+export class ResultReports {
   readonly #options: SettlementOptions;
   /** In characters. */
   readonly #unsafe = new UnderWay();

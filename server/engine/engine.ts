@@ -8,10 +8,10 @@ import type { FileIdentity } from "../../protocol/transfer.ts";
 import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
-import type { KeyBond, NewTask, TaskRules } from "../task/new_task.ts";
+import type { KeyLimit, NewTask, TaskRules } from "../task/new_task.ts";
 import type { Rate } from "../../protocol/rate.ts";
 import type { TaskLog } from "../task/task_log.ts";
-import type { Trail } from "../task/run_history.ts";
+import type { RunHistory } from "../task/run_history.ts";
 
 /** In what engines differ, for those who must know. */
 export interface EngineTraits {
@@ -74,7 +74,7 @@ export interface LeasedTask {
   /** The results of the tasks it came after, by their ids, as a JSON object; of a task that has any. */
   readonly after: string | undefined;
   /** What its runs before this one have left, and this one's version. */
-  readonly trail: Trail | undefined;
+  readonly trail: RunHistory | undefined;
 }
 
 export interface Leased {
@@ -147,7 +147,7 @@ export interface Requeued {
 }
 
 /** Why a task that is not final does not run, as far as the engine can tell. */
-export interface Standing {
+export interface WaitReason {
   /** `turn`: nothing but those before it. `suspect`: it will run alone. */
   readonly heldBy:
     | "turn"
@@ -180,7 +180,7 @@ export interface TaskRecord {
   readonly payload: string;
   readonly status: Status;
   readonly rules: TaskRules;
-  readonly bond: KeyBond | undefined;
+  readonly bond: KeyLimit | undefined;
   readonly after: readonly string[];
   readonly attempt: number;
   readonly deaths: number;
@@ -197,11 +197,11 @@ export interface TaskRecord {
   readonly error: ErrorBody<FailureCode> | undefined;
   /** Of a cancelled task: the one it came after that did not complete. */
   readonly cancelledFor: string | undefined;
-  readonly trail: Trail | undefined;
+  readonly trail: RunHistory | undefined;
   /** Only where it was asked for, and there is one: of all runs that have ended. */
   readonly log?: TaskLog;
   /** Only where it was asked for, and the task is not final. */
-  readonly standing?: Standing;
+  readonly standing?: WaitReason;
 }
 
 /** A client that asks: it has its turn among others, and what it asked for is dropped once it has left. */

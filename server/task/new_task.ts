@@ -23,7 +23,7 @@ import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
 import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";
-import type { Trail } from "./run_history.ts";
+import type { RunHistory } from "./run_history.ts";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */
 export interface TaskRules {
@@ -35,7 +35,7 @@ export interface TaskRules {
 }
 
 /** Ties a task to others with the same key. */
-export interface KeyBond {
+export interface KeyLimit {
   readonly key: string;
   /** Tasks of the key that may run at a time; `Infinity`: any number. */
   readonly limit: number;
@@ -54,7 +54,7 @@ export interface Past {
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
   readonly cancelledFor: string | undefined;
-  readonly trail: Trail | undefined;
+  readonly trail: RunHistory | undefined;
   readonly log: TaskLog | undefined;
 }
 
@@ -78,7 +78,7 @@ export interface NewTask {
   readonly expiresAt: number;
   /** The submitting connection wants the final line. */
   readonly wait: boolean;
-  readonly bond: KeyBond | undefined;
+  readonly bond: KeyLimit | undefined;
   /** Ids of the tasks that must complete first, each once. */
   readonly after: readonly string[];
   /** Of an imported task. */
@@ -249,7 +249,7 @@ function unknownOption(name: string): SdError {
   );
 }
 
-function readBond(options: JsonObject): KeyBond | undefined {
+function readBond(options: JsonObject): KeyLimit | undefined {
   const { key } = options;
   const limit = readInteger(options, "limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
   if (key === undefined) {

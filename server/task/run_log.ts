@@ -5,14 +5,14 @@ import { MAX_LOG_CHARS, MAX_LOG_ENTRIES, MAX_LOG_ENTRY_CHARS } from "../../proto
 import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
 import type { LoggedEntry, TaskLog } from "./task_log.ts";
-import type { Trail } from "./run_history.ts";
+import type { RunHistory } from "./run_history.ts";
 
 /** The last that a `Date` can be. */
 const MAX_TIME = 8.64e15;
 
 export interface LoggingTask {
   readonly attempt: number;
-  readonly trail: Trail | undefined;
+  readonly trail: RunHistory | undefined;
 }
 
 export class RunLog {

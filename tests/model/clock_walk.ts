@@ -11,7 +11,7 @@ import { createJanitor } from "../../server/dispatch/janitor.ts";
 import { createReclaimer } from "../../server/dispatch/reclaimer.ts";
 import type { Runner } from "../../server/dispatch/runner.ts";
 import { Scheduler } from "../../server/dispatch/scheduler.ts";
-import { Settlement } from "../../server/dispatch/results.ts";
+import { ResultReports } from "../../server/dispatch/results.ts";
 import { CronBook } from "../../server/engine/cron_book.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { Metrics } from "../../server/metrics.ts";
@@ -147,7 +147,7 @@ export class ClockWalk {
   #engine!: Engine;
   #loops!: {
     readonly dispatcher: Dispatcher;
-    readonly settlement: Settlement;
+    readonly settlement: ResultReports;
     readonly scheduler: Scheduler;
     readonly stop: () => Promise<void>;
   };
@@ -449,7 +449,7 @@ export class ClockWalk {
     const pauses = { leasable: (ops: ReadonlySet<string>) => ops };
     const shared = { engine, events, clock, log, leaseMs: LEASE_MS };
     const dispatcher = new Dispatcher({ ...shared, pauses, bounds });
-    const settlement = new Settlement({ ...shared, dispatcher });
+    const settlement = new ResultReports({ ...shared, dispatcher });
     const reclaimer = createReclaimer({ ...shared, dispatcher });
     const janitor = createJanitor({
       ...shared,

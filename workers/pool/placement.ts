@@ -20,7 +20,7 @@ export interface Seat {
   readonly isUsed: boolean;
 }
 
-export class Seating {
+export class Placement {
   readonly #backlogs: Backlogs;
   readonly #owed = new Set<Profile>();
 

@@ -22,7 +22,7 @@ import { MemoryWatch } from "./memory_watch.ts";
 import { creditFor, isWorthTelling, UNKNOWN_MICROS } from "./pace.ts";
 import type { Profile } from "./profile.ts";
 import { ProgressReporter } from "./progress.ts";
-import { Seating } from "./placement.ts";
+import { Placement } from "./placement.ts";
 import { Stopper } from "./stopper.ts";
 import type { TaskLibrary } from "./task_library.ts";
 import type { ResultSink } from "./result_intake.ts";
@@ -76,7 +76,7 @@ export class Pool implements ThreadListener, WatchedPool {
   readonly #lives: LifeWatch;
   readonly #threads: Thread[] = [];
   readonly #backlog: Backlogs;
-  readonly #seating: Seating;
+  readonly #seating: Placement;
   #timer: ReturnType<typeof setInterval> | undefined;
   /** What the server knows of how much the pool will hold. */
   #credit: number;
@@ -88,7 +88,7 @@ export class Pool implements ThreadListener, WatchedPool {
     const { workers, isSingle = false, ops, maxMemoryBytes, sink, listener } = options;
     this.#options = options;
     this.#backlog = new Backlogs(ops);
-    this.#seating = new Seating(this.#backlog);
+    this.#seating = new Placement(this.#backlog);
     this.#sink = sink;
     this.#progress = new ProgressReporter(sink);
     this.#stopper = new Stopper(sink, {

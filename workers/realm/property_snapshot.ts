@@ -17,7 +17,7 @@ interface KeptProperty {
 }
 
 /** Puts back what was changed. */
-export class Keepsake {
+export class PropertySnapshot {
   readonly #object: object;
   readonly #names = new Set<PropertyKey>();
   #count = 0;

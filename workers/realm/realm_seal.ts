@@ -13,7 +13,7 @@
  */
 
 import { findIntrinsics, type Intrinsics, intrinsicsOf, isSeldom } from "./intrinsics.ts";
-import { type Addition, Keepsake, Likeness } from "./property_snapshot.ts";
+import { type Addition, Likeness, PropertySnapshot } from "./property_snapshot.ts";
 import {
   apply,
   defineProperty,
@@ -63,7 +63,7 @@ export class Realm {
   readonly #known = new Set<object>();
   readonly #core: Watched[] = [];
   readonly #rest: Watched[] = [];
-  #keepsakes: Keepsake[] = [];
+  #keepsakes: PropertySnapshot[] = [];
   #isKept = false;
 
   /** Finds what there is. Call it after `guardRealm`, before any task file loads. */
@@ -99,12 +99,18 @@ export class Realm {
     this.#core[this.#core.length] = { path: "globalThis", likeness: globals };
     this.#keepsakes = [
       // How a process is called, and how it will end, is its own.
-      new Keepsake(process, ({ value, get }) => typeof value === "function" || get !== undefined),
-      new Keepsake(console, () => true),
-      new Keepsake(Error, () => true, SETTING_NAMES),
+      new PropertySnapshot(
+        process,
+        ({ value, get }) => typeof value === "function" || get !== undefined,
+      ),
+      new PropertySnapshot(console, () => true),
+      new PropertySnapshot(Error, () => true, SETTING_NAMES),
     ];
     for (let i = 0; i < this.#instances.length; i++) {
-      this.#keepsakes[this.#keepsakes.length] = new Keepsake(this.#instances[i]!, () => true);
+      this.#keepsakes[this.#keepsakes.length] = new PropertySnapshot(
+        this.#instances[i]!,
+        () => true,
+      );
     }
   }
 

@@ -7,7 +7,7 @@ import type { TaskOptions } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
 import { talk } from "../base/output.ts";
 import type { Payload } from "../input/payload.ts";
-import { Slots } from "../../task/semaphore.ts";
+import { Semaphore } from "../../task/semaphore.ts";
 import { withCommas } from "../base/table.ts";
 import { lineBatches } from "../input/task_lines.ts";
 import { BackPressure } from "./back_pressure.ts";
@@ -39,7 +39,7 @@ export class ManyRun implements LineRun {
   readonly #options: TaskOptions;
   readonly #journal: Journal | undefined;
   readonly #id: string;
-  readonly #slots: Slots;
+  readonly #slots: Semaphore;
   readonly #writer: ResultWriter;
   readonly #order: InOrder | undefined;
   readonly #stopping = new AbortController();
@@ -62,7 +62,7 @@ export class ManyRun implements LineRun {
     this.#options = options;
     this.#journal = journal;
     this.#id = journal?.run ?? newRun();
-    this.#slots = new Slots(inFlight);
+    this.#slots = new Semaphore(inFlight);
     this.#order = ordered ? new InOrder({ cutsAtGap: this.isKept }) : undefined;
     this.#broken.promise.catch(() => undefined);
     this.#writer = new ResultWriter({

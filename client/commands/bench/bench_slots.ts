@@ -31,7 +31,7 @@ export interface BenchSlotsOptions {
 export class BenchSlots {
   inFlight = 0;
   readonly #tally: BenchTally;
-  /** Slots of all connections. */
+  /** Semaphore of all connections. */
   readonly #all: number;
   readonly #first: number;
   /** By slot: the ref of the task in it, how far it is, when it was submitted. */

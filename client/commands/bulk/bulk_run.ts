@@ -8,7 +8,7 @@ import { MAX_TASK_IDS } from "../../../protocol/limits.ts";
 import type { Client } from "../../client.ts";
 import { worstOf } from "./each_task.ts";
 import { talk } from "../base/output.ts";
-import { Slots } from "../../task/semaphore.ts";
+import { Semaphore } from "../../task/semaphore.ts";
 import { withCommas } from "../base/table.ts";
 
 /** The next ones are on their way while the server is busy with one. */
@@ -27,7 +27,7 @@ type Answer = { task_id: string; status?: string; error?: ErrorBody };
 export class BulkRun {
   readonly #client: Client;
   readonly #verb: BulkVerb;
-  readonly #slots = new Slots(MAX_BATCHES);
+  readonly #slots = new Semaphore(MAX_BATCHES);
   readonly #refusedBy: Record<string, number> = {};
   readonly #refused: (ErrorReport & { task_id: string })[] = [];
   #matched = 0;

@@ -3,7 +3,7 @@
 import { EXIT, type ExitCode, exitCodeOf } from "../../../cli/exit.ts";
 import { type ErrorReport, printData, reportOf, tellError } from "../../../cli/report.ts";
 import { escapeControls, print } from "../../../cli/talk.ts";
-import { Slots } from "../../task/semaphore.ts";
+import { Semaphore } from "../../task/semaphore.ts";
 
 /** Many, since each may take long: a task that has ended is told while others before it go on. */
 const MAX_IN_FLIGHT = 10_000;
@@ -37,7 +37,7 @@ export interface EachTask {
 
 /** Asks for all `ids` at once, each once, and returns the exit code of the worst outcome. */
 export async function forEachTask({ ids, json, ask, show }: EachTask): Promise<ExitCode> {
-  const slots = new Slots(MAX_IN_FLIGHT);
+  const slots = new Semaphore(MAX_IN_FLIGHT);
   const outcomes = await Promise.all([...new Set(ids)].map(async (id) => {
     await slots.take();
     try {

@@ -28,7 +28,7 @@ import {
   type TaskRecord,
 } from "../engine.ts";
 import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
-import type { Keeper } from "../live/storage_hooks.ts";
+import type { StorageHooks } from "../live/storage_hooks.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import { type Ended, LiveTasks } from "../live/live_tasks.ts";
 import { ReadTurns } from "../live/read_turns.ts";
@@ -78,12 +78,12 @@ const NO_OPS: ReadonlySet<string> = new Set();
 
 /** The engine on a store that was opened; resolves when it has at hand what it needs. */
 export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
-  const engine = new SqliteEngine(options);
+  const engine = new JournaledEngine(options);
   await engine.start(options.opened, options.now);
   return engine;
 }
 
-class SqliteEngine implements Engine, Keeper {
+class JournaledEngine implements Engine, StorageHooks {
   readonly name = "sqlite";
   readonly traits = { durable: true, priorities: true, shared: false };
   readonly settings: KeptSettings;

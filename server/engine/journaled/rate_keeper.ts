@@ -7,7 +7,7 @@
 import type { Rate } from "../../../protocol/rate.ts";
 import type { LeasedTask } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
-import type { StartGate } from "../live/start_limits.ts";
+import type { StartLimits } from "../live/start_limits.ts";
 
 /** A shorter window is over before a server is up again. */
 const MIN_WINDOW_MS = 100;
@@ -47,7 +47,7 @@ export class RateKeeper {
   readonly #keys: KeptStarts;
   readonly #ops: KeptStarts;
 
-  constructor({ keys, opRates }: StartGate, save: Save) {
+  constructor({ keys, opRates }: StartLimits, save: Save) {
     this.#keys = new KeptStarts("key", keys, save);
     this.#ops = new KeptStarts("op", opRates, save);
   }

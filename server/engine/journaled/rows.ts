@@ -6,7 +6,7 @@
 import { isFinal } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../../protocol/rate.ts";
-import type { Trail } from "../../task/run_history.ts";
+import type { RunHistory } from "../../task/run_history.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
 import { LiveTask, NOT_STORED } from "../live/live_task.ts";
@@ -162,13 +162,13 @@ function errorOf({ error, cancelledFor }: LiveTask): string | null {
 
 type StoredTrail = readonly [version: string | null, logged: number, retries: number];
 
-function trailText(trail: Trail | undefined): string | null {
+function trailText(trail: RunHistory | undefined): string | null {
   if (!trail) return null;
   const { version, logged, retries } = trail;
   return JSON.stringify([version ?? null, logged, retries] satisfies StoredTrail);
 }
 
-function trailOf(stored: string | null): Trail | undefined {
+function trailOf(stored: string | null): RunHistory | undefined {
   if (stored === null) return undefined;
   const [version, logged, retries] = JSON.parse(stored) as StoredTrail;
   return { version: version ?? undefined, logged, retries };

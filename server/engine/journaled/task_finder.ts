@@ -9,8 +9,8 @@ import {
   type Asker,
   type GetOptions,
   MAX_AHEAD,
-  type Standing,
   type TaskRecord,
+  type WaitReason,
 } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
@@ -93,7 +93,7 @@ export class TaskFinder {
     });
   }
 
-  async #standing(task: LiveTask, now: number, asker: Asker | undefined): Promise<Standing> {
+  async #standing(task: LiveTask, now: number, asker: Asker | undefined): Promise<WaitReason> {
     const standing = standingOf(this.#live, task, now);
     if (!waitsInLine(standing)) return standing;
     const { priority, seq } = task;

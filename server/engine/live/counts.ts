@@ -16,7 +16,7 @@ interface Load {
   running: number;
 }
 
-export class Census {
+export class TaskCounts {
   readonly counts: StatusCounts = {
     queued: 0,
     delayed: 0,

@@ -26,7 +26,7 @@ export interface KinActions {
   free(task: LiveTask, now: number): void;
 }
 
-export class Kin {
+export class Dependencies {
   /** All that come after others and are not final. */
   readonly children = new Set<LiveTask>();
   /** One higher with each change of `children`. */

@@ -4,7 +4,7 @@
  */
 
 import { BinaryHeap } from "@std/data-structures/binary-heap";
-import type { KeyBond } from "../../task/new_task.ts";
+import type { KeyLimit } from "../../task/new_task.ts";
 import { RateWindow } from "../../task/rate_window.ts";
 
 interface KeyState {
@@ -21,7 +21,7 @@ interface Wake {
   readonly at: number;
 }
 
-export class KeyGate {
+export class KeyLimits {
   readonly #keys = new Map<string, KeyState>();
   readonly #wakes = new BinaryHeap<Wake>((a, b) => a.at - b.at);
 
@@ -31,7 +31,7 @@ export class KeyGate {
   }
 
   /** What holds back a task with this bond, without holding anything back. */
-  look(bond: KeyBond, now: number): { by: "key_limit" | "key_rate"; until?: number } | undefined {
+  look(bond: KeyLimit, now: number): { by: "key_limit" | "key_rate"; until?: number } | undefined {
     const state = this.#keys.get(bond.key);
     if (!state) return undefined;
     if (state.running >= bond.limit) return { by: "key_limit" };
@@ -40,7 +40,7 @@ export class KeyGate {
   }
 
   /** Whether a task may not start; its key is then held back until `ended` or `due` says otherwise. */
-  holds(bond: KeyBond, now: number): boolean {
+  holds(bond: KeyLimit, now: number): boolean {
     const held = this.look(bond, now);
     if (!held) return false;
     (this.#keys.get(bond.key) as KeyState).isHeld = true;
@@ -48,7 +48,7 @@ export class KeyGate {
     return true;
   }
 
-  started({ key, rate }: KeyBond, now: number): void {
+  started({ key, rate }: KeyLimit, now: number): void {
     let state = this.#keys.get(key);
     if (!state) {
       state = { running: 0, window: undefined, windowMs: 0, isHeld: false };
@@ -62,7 +62,7 @@ export class KeyGate {
   }
 
   /** A task has stopped running; true when its key was held back and may try again. */
-  ended({ key }: KeyBond, now: number): boolean {
+  ended({ key }: KeyLimit, now: number): boolean {
     const state = this.#keys.get(key);
     if (!state) return false;
     state.running--;

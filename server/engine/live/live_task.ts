@@ -10,7 +10,7 @@ import { type FinalStatus, isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import { charsOf, type TaskLog } from "../../task/task_log.ts";
-import type { Trail } from "../../task/run_history.ts";
+import type { RunHistory } from "../../task/run_history.ts";
 import { initialState, type TaskState } from "../../task/transition.ts";
 import type { LeasedTask, TaskRecord } from "../engine.ts";
 import type { ReadyEntry } from "./ready_queue.ts";
@@ -43,7 +43,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   error: ErrorBody<FailureCode> | undefined = undefined;
   /** The task that it came after and that did not complete, where it was cancelled for that. */
   cancelledFor: string | undefined = undefined;
-  trail: Trail | undefined = undefined;
+  trail: RunHistory | undefined = undefined;
   /** What its runs have said, where that is kept here. */
   log: TaskLog | undefined = undefined;
   /** Tasks it comes after that have not completed; while there are any it is `delayed`. */

@@ -13,14 +13,14 @@ import { newSerial } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import { ranBy, retried, said } from "../../task/run_history.ts";
 import { type TaskEvent, transition } from "../../task/transition.ts";
-import { Census } from "./counts.ts";
+import { TaskCounts } from "./counts.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
-import type { Keeper } from "./storage_hooks.ts";
-import { Kin, type Parent } from "./dependencies.ts";
+import type { StorageHooks } from "./storage_hooks.ts";
+import { Dependencies, type Parent } from "./dependencies.ts";
 import type { LiveTask } from "./live_task.ts";
 import { ReadyQueue } from "./ready_queue.ts";
-import { StartGate } from "./start_limits.ts";
+import { StartLimits } from "./start_limits.ts";
 import { TaskIndex } from "./task_index.ts";
 
 /** How a task had ended. */
@@ -30,7 +30,7 @@ export type Ended = Pick<
 >;
 
 export interface LiveTasksOptions {
-  readonly keeper: Keeper;
+  readonly keeper: StorageHooks;
   /** 0…1, for the jitter of a backoff. */
   readonly random: () => number;
 }
@@ -39,23 +39,23 @@ export class LiveTasks {
   readonly index = new TaskIndex();
   readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
   readonly running = new SerialMap<LiveTask>();
-  readonly gate = new StartGate(() => this.#runningOps());
+  readonly gate = new StartLimits(() => this.#runningOps());
   readonly delayed = new DelayedTasks();
   readonly expiring = new DueQueue(({ state, isGone }) => !isGone && !isFinal(state.status));
-  readonly census = new Census();
+  readonly census = new TaskCounts();
   readonly counts = this.census.counts;
-  readonly kin: Kin;
+  readonly kin: Dependencies;
   /** Characters of the payloads and logs of all tasks that are not final. */
   openChars = 0;
   readonly #suspects = new ReadyQueue<LiveTask>();
-  readonly #keeper: Keeper;
+  readonly #keeper: StorageHooks;
   readonly #random: () => number;
   #lease = 0;
 
   constructor({ keeper, random }: LiveTasksOptions) {
     this.#keeper = keeper;
     this.#random = random;
-    this.kin = new Kin({
+    this.kin = new Dependencies({
       hold: (task) => void this.#move(task, { type: "hold" }),
       end: (task, event, now, finished) => this.#end(task, event, now, finished),
       free: (task, now) => {

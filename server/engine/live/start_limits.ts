@@ -4,8 +4,8 @@
  */
 
 import type { Rate } from "../../../protocol/rate.ts";
-import type { LeaseRequest, Standing } from "../engine.ts";
-import { KeyGate } from "./key_limits.ts";
+import type { LeaseRequest, WaitReason } from "../engine.ts";
+import { KeyLimits } from "./key_limits.ts";
 import type { LiveTask } from "./live_task.ts";
 import { OpLimits } from "./op_limits.ts";
 import { OpRates } from "./op_rates.ts";
@@ -14,8 +14,8 @@ const NO_LIMITS: ReadonlyMap<string, number> = new Map();
 
 type Bounds = Pick<LeaseRequest, "ops" | "rates" | "limits">;
 
-export class StartGate {
-  readonly keys = new KeyGate();
+export class StartLimits {
+  readonly keys = new KeyLimits();
   readonly opRates = new OpRates();
   readonly #opLimits = new OpLimits();
   /** The ops of all tasks that run. */
@@ -63,7 +63,7 @@ export class StartGate {
   }
 
   /** What holds a task back, without holding anything back. */
-  look({ op, task }: LiveTask, now: number): Standing | undefined {
+  look({ op, task }: LiveTask, now: number): WaitReason | undefined {
     const held = task.bond && this.keys.look(task.bond, now);
     if (held) {
       return { heldBy: held.by, ...(held.until === undefined ? {} : { until: held.until }) };

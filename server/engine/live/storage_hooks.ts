@@ -4,7 +4,7 @@ import type { TaskLog } from "../../task/task_log.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { Lane } from "./ready_queue.ts";
 
-export interface Keeper {
+export interface StorageHooks {
   /** What is kept of the task elsewhere is out of date. */
   changed(task: LiveTask): void;
   /** The task is final. */

@@ -1,11 +1,11 @@
 /** Why a task at hand does not run: what its engine can tell of it. */
 
-import type { Standing } from "../engine.ts";
+import type { WaitReason } from "../engine.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
 /** Of a task that is not final; how many are before it is for the engine to add. */
-export function standingOf(live: LiveTasks, task: LiveTask, now: number): Standing {
+export function standingOf(live: LiveTasks, task: LiveTask, now: number): WaitReason {
   const { status } = task.state;
   if (status === "running") return { heldBy: "running" };
   if (task.unmet > 0) return { heldBy: "after", after: live.kin.unmetOf(task) };
@@ -16,7 +16,7 @@ export function standingOf(live: LiveTasks, task: LiveTask, now: number): Standi
 }
 
 /** Whether it matters how many are before it. */
-export function waitsInLine({ heldBy }: Standing): boolean {
+export function waitsInLine({ heldBy }: WaitReason): boolean {
   return heldBy !== "running" && heldBy !== "after" && heldBy !== "time";
 }
 

@@ -23,12 +23,12 @@ import {
   type Pruned,
   type Rechecked,
   type Requeued,
-  type Standing,
   type TaskRecord,
+  type WaitReason,
 } from "../engine.ts";
-import { FinishedShelf, type ShelfLimits } from "./retention.ts";
+import { Retention, type ShelfLimits } from "./retention.ts";
 import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
-import type { Keeper } from "../live/storage_hooks.ts";
+import type { StorageHooks } from "../live/storage_hooks.ts";
 import { listPage } from "../live/list_filter.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import { LiveTasks } from "../live/live_tasks.ts";
@@ -55,14 +55,14 @@ export function openMemoryEngine(options: MemoryOptions = {}): Engine {
   return new MemoryEngine(options);
 }
 
-class MemoryEngine implements Engine, Keeper {
+class MemoryEngine implements Engine, StorageHooks {
   readonly name = "memory";
   readonly traits = { durable: false, priorities: true, shared: false };
   readonly settings = new KeptSettings();
 
   readonly #live: LiveTasks;
   readonly #turns = new ReadTurns(1);
-  readonly #shelf: FinishedShelf;
+  readonly #shelf: Retention;
   readonly #maxQueued: number;
   readonly #maxOpenChars: number;
   readonly #known = (id: string): LiveTask | undefined => this.#live.index.get(id);
@@ -71,7 +71,7 @@ class MemoryEngine implements Engine, Keeper {
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#maxQueued = options.maxQueued ?? Infinity;
     this.#maxOpenChars = options.maxOpenChars ?? Infinity;
-    this.#shelf = new FinishedShelf(options.kept ?? KEPT, (task) => this.#remove(task));
+    this.#shelf = new Retention(options.kept ?? KEPT, (task) => this.#remove(task));
   }
 
   changed(): void {}
@@ -235,7 +235,7 @@ class MemoryEngine implements Engine, Keeper {
   }
 
   /** Looks at one other task at a step. */
-  *#standing(task: LiveTask, now: number): Generator<void, Standing> {
+  *#standing(task: LiveTask, now: number): Generator<void, WaitReason> {
     const standing = standingOf(this.#live, task, now);
     if (!waitsInLine(standing)) return standing;
     let ahead = 0;

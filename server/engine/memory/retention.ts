@@ -24,7 +24,7 @@ export interface ShelfLimits {
 /** Ten thousand tasks of a megabyte each, with their results, would be 20 GB. */
 const KEPT_CHARS = 64 * 1024 * 1024;
 
-export class FinishedShelf {
+export class Retention {
   readonly #limits: ShelfLimits;
   readonly #remove: (task: LiveTask) => void;
   readonly #told = new Deque<LiveTask>();

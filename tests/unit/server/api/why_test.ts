@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import type { Status } from "../../../../protocol/task.ts";
 import { type Surroundings, whyOf } from "../../../../server/api/why.ts";
-import type { Standing, TaskRecord } from "../../../../server/engine/engine.ts";
+import type { TaskRecord, WaitReason } from "../../../../server/engine/engine.ts";
 import { DEFAULT_RULES } from "../../../../server/task/new_task.ts";
 
 const AT = Date.UTC(2030, 0, 31, 8);
@@ -45,7 +45,7 @@ const FREE: Surroundings = {
 };
 
 function say(
-  standing: Standing,
+  standing: WaitReason,
   around: Partial<Surroundings> = {},
   more: Partial<TaskRecord> = {},
 ) {

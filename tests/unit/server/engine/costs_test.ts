@@ -14,7 +14,7 @@ import { openMemoryEngine } from "../../../../server/engine/memory/memory.ts";
 import { FileSweeper } from "../../../../server/engine/sqlite/file_sweeper.ts";
 import { RateKeeper } from "../../../../server/engine/journaled/rate_keeper.ts";
 import { type Store, StoreError } from "../../../../server/engine/sqlite/store.ts";
-import { StartGate } from "../../../../server/engine/live/start_limits.ts";
+import { StartLimits } from "../../../../server/engine/live/start_limits.ts";
 import { SerialMap } from "../../../../server/task/serial_map.ts";
 import type { TaskLog } from "../../../../server/task/task_log.ts";
 import { Wait, WaitsById, WaitTable } from "../../../../server/task/wait_table.ts";
@@ -263,11 +263,11 @@ Deno.test("a start of a full rate writes a piece of its window, and a restart kn
     one.startedAt = at;
     return one;
   };
-  const keeper = new RateKeeper(new StartGate(() => []), keep);
+  const keeper = new RateKeeper(new StartLimits(() => []), keep);
   for (let i = 0; i < 10_000; i++) keeper.started([starting(NOW + i)], new Map([["square", rate]]));
   await Promise.resolve();
   assert(chars < 10_000 * 4000, `${chars} characters for 10,000 starts`);
-  const gate = new StartGate(() => []);
+  const gate = new StartLimits(() => []);
   const again = new RateKeeper(gate, keep);
   const other = ["paused/op/x", "true"] as const;
   assertEquals(again.restore([...stored, other], NOW + 10_000), [other]);
@@ -283,7 +283,7 @@ Deno.test("a start of a full rate writes a piece of its window, and a restart kn
 Deno.test("pieces of a rate that could not be written or dropped are, with the next", async () => {
   const stored = new Map<string, string>();
   let isFull = true;
-  const keeper = new RateKeeper(new StartGate(() => []), (name, value) => {
+  const keeper = new RateKeeper(new StartLimits(() => []), (name, value) => {
     if (isFull) return Promise.reject(new Error("no room"));
     if (value === null) stored.delete(name);
     else stored.set(name, value);

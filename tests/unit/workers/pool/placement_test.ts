@@ -5,7 +5,7 @@ import { assertEquals } from "@std/assert";
 import { leasedTaskLine } from "../../../../protocol/work_message.ts";
 import { Backlogs } from "../../../../workers/pool/backlogs.ts";
 import type { Profile } from "../../../../workers/pool/profile.ts";
-import { type Seat, Seating } from "../../../../workers/pool/placement.ts";
+import { Placement, type Seat } from "../../../../workers/pool/placement.ts";
 
 const BASE: Profile = { permissions: { net: true }, isolate: false };
 const NARROW: Profile = { permissions: {}, isolate: false };
@@ -48,16 +48,16 @@ Deno.test("lines wait by the profiles of their ops, each in the order in which t
 });
 
 Deno.test("an idle worker gives way where nothing waits for its own profile", () => {
-  const seating = new Seating(backlogs("narrow"));
+  const seating = new Placement(backlogs("narrow"));
   const idle = seat(BASE, "idle");
   assertEquals(seating.next([seat(BASE, "busy"), idle]), { seat: idle, profile: NARROW });
   assertEquals(seating.next([seat(BASE, "busy")]), undefined);
-  const waiting = new Seating(backlogs("narrow", "a"));
+  const waiting = new Placement(backlogs("narrow", "a"));
   assertEquals(waiting.next([seat(BASE, "idle"), seat(FRESH, "busy")]), undefined);
 });
 
 Deno.test("a profile that has a worker with room, or one on its way, gets no other", () => {
-  const seating = new Seating(backlogs("narrow"));
+  const seating = new Placement(backlogs("narrow"));
   assertEquals(seating.next([seat(BASE, "idle"), seat(NARROW, "loading")]), undefined);
   assertEquals(seating.next([seat(BASE, "idle"), seat(NARROW, "idle")]), undefined);
   const idle = seat(BASE, "idle");
@@ -66,7 +66,7 @@ Deno.test("a profile that has a worker with room, or one on its way, gets no oth
 
 Deno.test("after a while a profile without any worker is owed the first that is idle", () => {
   const lines = backlogs("narrow", "a", "a");
-  const seating = new Seating(lines);
+  const seating = new Placement(lines);
   const seats = [seat(BASE, "busy"), seat(BASE, "busy")];
   const now = awake.now();
   seating.look(seats, now);
