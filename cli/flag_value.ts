@@ -1,7 +1,11 @@
 /** One flag's text to its value: integers, durations, sizes and choices, each refused in its own words. */
 
-import { formatByteSize, parseByteSize } from "../protocol/byte_size.ts";
-import { formatDuration, parseDuration } from "../protocol/duration.ts";
+import {
+  formatByteSize,
+  formatDuration,
+  parseByteSize,
+  parseDuration,
+} from "../protocol/text_forms.ts";
 import { quote, SdError } from "../protocol/errors.ts";
 import { ClientError } from "../net/client_error.ts";
 import type { FlagSpec } from "./flag_spec.ts";

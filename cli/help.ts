@@ -1,7 +1,6 @@
 /** What `--help` prints: of one command, and of sd as a whole. Text in, text out. */
 
-import { formatByteSize } from "../protocol/byte_size.ts";
-import { formatDuration } from "../protocol/duration.ts";
+import { formatByteSize, formatDuration } from "../protocol/text_forms.ts";
 import type { FlagSpec, FlagSpecs } from "./flag_spec.ts";
 import { kebab } from "./flags.ts";
 

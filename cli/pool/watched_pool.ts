@@ -4,7 +4,7 @@
  */
 
 import { ClientError } from "../../net/client_error.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import { EXIT } from "../exit.ts";
 import type { TaskFileRef } from "../../protocol/pool_start.ts";
 import { fetchImports, thoseToFetch } from "./import_fetch.ts";

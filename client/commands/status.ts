@@ -5,7 +5,7 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import { type ServerStats, STATUSES } from "../../protocol/task.ts";
 import { alignedTable, withCommas } from "./base/table.ts";
 import { withClient } from "./base/with_client.ts";

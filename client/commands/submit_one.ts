@@ -6,7 +6,7 @@ import { EXIT, type ExitCode } from "../../cli/exit.ts";
 import { inLanguage } from "../../cli/language.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import type { Submitted } from "../client.ts";
 import { outOfTime, withHint } from "./base/lost_tasks.ts";
 import { MESSAGES } from "./base/messages.ts";

@@ -1,7 +1,7 @@
 /** Asks a server: commands of one answer, each with its patience. */
 
 import { ClientError } from "../../net/client_error.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { abortable } from "./abortable.ts";
 import type { Abortable } from "./call_options.ts";

@@ -6,7 +6,7 @@
 import { ClientError } from "../../net/client_error.ts";
 import { dial, type Wire } from "../../net/dial.ts";
 import { formatTarget, type Target } from "../../net/target.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";

@@ -1,7 +1,7 @@
 /** The errors of a connection: it cannot be had, or it is lost. Each names the server and the reason. */
 
 import { ClientError } from "../../net/client_error.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 
 /** What to do about the ways in which a TLS handshake fails, as Deno and as Node tell them. */
 const TLS_HINTS: readonly (readonly [RegExp, string])[] = [

@@ -2,7 +2,7 @@
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { JsonObject } from "../../protocol/message.ts";
-import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
+import { parseRfc3339 } from "../../protocol/text_forms.ts";
 
 const RFC_3339_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 

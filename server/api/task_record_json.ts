@@ -29,7 +29,7 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { isFinal, type Status, STATUSES } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 import { DEFAULT_RULES, type KeyLimit, type NewTask, type Past } from "../task/new_task.ts";
-import { formatRate, readRate } from "../../protocol/rate.ts";
+import { formatRate, readRate } from "../../protocol/text_forms.ts";
 import { newSerial } from "../task/task_id.ts";
 import { RecordFields, wrong } from "./record_fields.ts";
 import { readTrail, trailMembers } from "./trail_record.ts";

@@ -3,7 +3,7 @@
  * says of the task, what is paused, and who could run it.
  */
 
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import { quote } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
 import {

@@ -8,7 +8,7 @@
 
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import { DEFAULTS, defaultsOf, type TaskDefaults } from "../task/new_task.ts";
-import { type Rate, readRate } from "../../protocol/rate.ts";
+import { type Rate, readRate } from "../../protocol/text_forms.ts";
 import type { Runner } from "./runner.ts";
 
 /** What a submit has to know of its op. */

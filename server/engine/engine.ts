@@ -9,7 +9,7 @@ import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/finished_task.ts";
 import type { KeyLimit, NewTask, TaskRules } from "../task/new_task.ts";
-import type { Rate } from "../../protocol/rate.ts";
+import type { Rate } from "../../protocol/text_forms.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { RunHistory } from "../task/run_history.ts";
 

@@ -18,8 +18,7 @@ import {
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
-import { type Rate, readRate } from "../../protocol/rate.ts";
-import { parseRfc3339 } from "../../protocol/rfc_3339.ts";
+import { parseRfc3339, type Rate, readRate } from "../../protocol/text_forms.ts";
 import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";

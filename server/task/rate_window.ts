@@ -4,7 +4,7 @@
  */
 
 import { MAX_RATE_STARTS } from "../../protocol/limits.ts";
-import type { Rate } from "../../protocol/rate.ts";
+import type { Rate } from "../../protocol/text_forms.ts";
 
 /** The starts that still count. */
 export class RateWindow {

@@ -3,7 +3,7 @@
  * told when the file is loaded and not when the first task runs.
  */
 
-import { parseDuration } from "../../protocol/duration.ts";
+import { parseDuration, readRate } from "../../protocol/text_forms.ts";
 import { quote } from "../../protocol/errors.ts";
 import {
   MAX_ATTEMPTS,
@@ -14,7 +14,6 @@ import {
 } from "../../protocol/limits.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
-import { readRate } from "../../protocol/rate.ts";
 import { readSchema, type Schema } from "./schema.ts";
 
 /** The options of one op, as far as they are plain data. */

@@ -8,7 +8,7 @@ import { delay } from "@std/async/delay";
 import { AwakeClock } from "../../net/awake_clock.ts";
 import { dial, type Wire } from "../../net/dial.ts";
 import { isLostConnection } from "../../net/lost_connection.ts";
-import { formatDuration } from "../../protocol/duration.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import { type ErrorBody, SdError } from "../../protocol/errors.ts";
 import { MAX_WORK_LINE_BYTES } from "../../protocol/limits.ts";
 import {

@@ -5,7 +5,7 @@
 
 import { ClientError } from "../../../net/client_error.ts";
 import { inLanguage } from "../../../cli/language.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { Client } from "../../client.ts";
 import { MESSAGES } from "./messages.ts";
 

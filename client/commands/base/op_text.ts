@@ -2,7 +2,7 @@
 
 import { cutText } from "../../../protocol/errors.ts";
 import { escapeControls } from "../../../cli/talk.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { OpView } from "../../../protocol/task.ts";
 import { alignedTable } from "./table.ts";
 

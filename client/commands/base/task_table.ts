@@ -4,7 +4,7 @@
  */
 
 import { cutText } from "../../../protocol/errors.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { TaskView } from "../../../protocol/task.ts";
 import { alignedTable } from "./table.ts";
 

@@ -2,7 +2,7 @@
 
 import { BarTerminal, SingleBar } from "cli-progress";
 import { type Footer, setFooter, writeBelow } from "../../../cli/talk.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { withCommas } from "../base/table.ts";
 
 const LOOK_MS = 250;

@@ -2,7 +2,7 @@
 
 import { EXIT, type ExitCode } from "../../../cli/exit.ts";
 import { printData, tellError } from "../../../cli/report.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { withCommas } from "../base/table.ts";
 
 /** `refused` were never tasks, `submitted` were left to themselves. */

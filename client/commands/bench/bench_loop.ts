@@ -6,7 +6,7 @@
 
 import { ClientError } from "../../../net/client_error.ts";
 import { formatTarget, type Target } from "../../../net/target.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { BenchConnection } from "./bench_connection.ts";
 import type { BenchOp } from "./bench_op.ts";
 import type { BenchTally } from "./bench_slots.ts";

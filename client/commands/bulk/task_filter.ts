@@ -2,9 +2,8 @@
 
 import { ClientError } from "../../../net/client_error.ts";
 import type { FlagSpecs } from "../../../cli/flag_spec.ts";
-import { parseDuration } from "../../../protocol/duration.ts";
+import { parseDuration, parseRfc3339 } from "../../../protocol/text_forms.ts";
 import { quote } from "../../../protocol/errors.ts";
-import { parseRfc3339 } from "../../../protocol/rfc_3339.ts";
 import type { Status } from "../../../protocol/task.ts";
 import type { ListFilter } from "../../client.ts";
 

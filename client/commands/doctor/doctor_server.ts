@@ -9,7 +9,7 @@ import {
 } from "../../../cli/server_choice.ts";
 import { formatTarget } from "../../../net/target.ts";
 import { VERSION } from "../../../cli/version.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { PROTOCOL_VERSION, type ServerStats } from "../../../protocol/task.ts";
 import { type Client, connect } from "../../client.ts";
 import { type Check, ok, problem, warning } from "./doctor_check.ts";

@@ -1,6 +1,6 @@
 /** One look at the server, as text for a pipe or a file. */
 
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { STATUSES } from "../../../protocol/task.ts";
 import { alignedTable, withCommas } from "../base/table.ts";
 import { age, taskTable } from "../base/task_table.ts";

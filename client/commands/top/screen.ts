@@ -1,6 +1,6 @@
 /** What is on the screen of `sd top`: from what is known and what the person does to lines. Pure. */
 
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { ServerStats, TaskView } from "../../../protocol/task.ts";
 import { age } from "../base/task_table.ts";
 import type { Snapshot } from "./snapshot.ts";

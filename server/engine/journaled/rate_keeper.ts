@@ -4,7 +4,7 @@
  * setting: a start writes the last piece again, never the whole window.
  */
 
-import type { Rate } from "../../../protocol/rate.ts";
+import type { Rate } from "../../../protocol/text_forms.ts";
 import type { LeasedTask } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { StartLimits } from "../live/start_limits.ts";

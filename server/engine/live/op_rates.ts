@@ -1,6 +1,6 @@
 /** When the tasks of ops with a rate have started, and which ops may start nothing now. */
 
-import type { Rate } from "../../../protocol/rate.ts";
+import type { Rate } from "../../../protocol/text_forms.ts";
 import { RateWindow } from "../../task/rate_window.ts";
 
 interface OpWindow {

@@ -3,7 +3,7 @@
  * their workers name. The live tasks ask here before they hand a task out, and tell of every start and end.
  */
 
-import type { Rate } from "../../../protocol/rate.ts";
+import type { Rate } from "../../../protocol/text_forms.ts";
 import type { LeaseRequest, WaitReason } from "../engine.ts";
 import { KeyLimits } from "./key_limits.ts";
 import type { LiveTask } from "./live_task.ts";

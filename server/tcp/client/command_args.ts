@@ -9,7 +9,7 @@ import {
   MIN_PING_EVERY_MS,
 } from "../../../protocol/limits.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
-import { parseRfc3339 } from "../../../protocol/rfc_3339.ts";
+import { parseRfc3339 } from "../../../protocol/text_forms.ts";
 import { type Status, STATUSES } from "../../../protocol/task.ts";
 import type { ExportRequest } from "../../api/export_import.ts";
 import type { ListRequest } from "../../engine/engine.ts";

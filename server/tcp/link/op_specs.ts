@@ -20,7 +20,7 @@ import {
 import type { JsonObject } from "../../../protocol/message.ts";
 import type { OpSpec, SchemaSpec } from "../../../protocol/op_spec.ts";
 import { RecordFields, wrong } from "../../api/record_fields.ts";
-import { readRate } from "../../../protocol/rate.ts";
+import { readRate } from "../../../protocol/text_forms.ts";
 
 const NUMBERS = [
   ["timeout", { min: 1, max: MAX_TIMEOUT_MS }],

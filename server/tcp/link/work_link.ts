@@ -4,7 +4,7 @@
  * became of them: the doomed ones have their verdict, the others run again.
  */
 
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import { MAX_CREDIT } from "../../../protocol/limits.ts";
 import type { Line } from "../../../protocol/ndjson.ts";

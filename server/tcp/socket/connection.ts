@@ -5,7 +5,7 @@
  */
 
 import type { Wire } from "../../../net/wire.ts";
-import { formatDuration } from "../../../protocol/duration.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
 import { MAX_LINE_BYTES, MAX_WORK_HELLO_BYTES } from "../../../protocol/limits.ts";
 import { type RecordOpener, SealError } from "../../../protocol/link_seal.ts";
 import { type Line, LineSplitter } from "../../../protocol/ndjson.ts";

@@ -1,13 +1,12 @@
 /** The wire's outside: lines out of bytes, guards on JSON, durations, work messages. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { formatDuration, parseDuration } from "../../../protocol/duration.ts";
+import { formatDuration, parseDuration, parseRfc3339 } from "../../../protocol/text_forms.ts";
 import { cutText, quote, SdError } from "../../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../../protocol/json_guard.ts";
 import { MAX_JSON_DEPTH, MAX_LINE_BYTES, MAX_REF_CHARS } from "../../../protocol/limits.ts";
 import { findRef, parseObject, readRef } from "../../../protocol/message.ts";
 import { LineSplitter } from "../../../protocol/ndjson.ts";
-import { parseRfc3339 } from "../../../protocol/rfc_3339.ts";
 import { leasedTaskLine, leaseOf, resultLine, resultOf } from "../../../protocol/work_message.ts";
 
 const encoder = new TextEncoder();
