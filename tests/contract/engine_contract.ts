@@ -1,6 +1,6 @@
 /**
- * What every engine must do, as tests. An engine's test file calls `testEngine` with a way to open an
- * empty one; what an engine lacks by its nature is skipped by name, with the reason.
+ * The contract of engines: one test for each claim. An engine's test file calls `testEngine` with a way to open an empty
+ * one. A claim that an engine cannot keep by its nature is ignored by name, with the reason in the title of its test.
  */
 
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
@@ -29,6 +29,8 @@ import { LOG_TESTS } from "./log_contract.ts";
 import { TIME_TESTS } from "./time_contract.ts";
 
 export interface EngineContract {
+  /** Stands before each claim in the name of its test. */
+  readonly name: string;
   /** Opens an empty engine whose backoff has no jitter. */
   readonly open: () => Promise<Engine>;
   /** Tests that do not apply, and why. */
@@ -442,16 +444,15 @@ const TESTS: Tests = {
   ...TIME_TESTS,
 };
 
-/** Runs the contract, each test on an engine of its own. */
-export async function testEngine(t: Deno.TestContext, contract: EngineContract): Promise<void> {
-  const { open, lacks = [] } = contract;
+/** Declares a test for each claim of the contract, each on an engine of its own. */
+export function testEngine({ name, open, lacks = [] }: EngineContract): void {
   for (const { test } of lacks) {
     assert(test in TESTS, `lacks names no test of the contract: ${test}`);
   }
-  for (const [name, test] of Object.entries(TESTS)) {
-    const lack = lacks.find((entry) => entry.test === name);
-    await t.step({
-      name: lack ? `${name} (lacks: ${lack.reason})` : name,
+  for (const [claim, test] of Object.entries(TESTS)) {
+    const lack = lacks.find((entry) => entry.test === claim);
+    Deno.test({
+      name: `${name}: ${claim}${lack ? ` (does not hold: ${lack.reason})` : ""}`,
       ignore: lack !== undefined,
       async fn() {
         const engine = await open();

@@ -8,8 +8,9 @@ import { testEngine } from "./engine_contract.ts";
 
 const HALF = () => 0.5;
 
-Deno.test("the memory engine keeps the contract", async (t) => {
-  await testEngine(t, { open: () => Promise.resolve(openMemoryEngine({ random: HALF })) });
+testEngine({
+  name: "memory",
+  open: () => Promise.resolve(openMemoryEngine({ random: HALF })),
 });
 
 Deno.test("memory: opens the memory engine", async () => {

@@ -24,19 +24,19 @@ const ORDER = [
   reason: "a key whose next page is on its way lets others of its priority go first",
 }));
 
-for (const [name, sizes] of [["in memory", {}], ["on disk", TINY]] as const) {
-  Deno.test(`the sqlite engine keeps the contract with its queue ${name}`, async (t) => {
-    const folder = await Deno.makeTempDir();
-    try {
-      let files = 0;
-      await testEngine(t, {
-        open: () => openTestSqlite(`${folder}/${++files}.db`, sizes),
-        lacks: sizes === TINY ? ORDER : [],
-      });
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  });
+testEngine({ name: "sqlite", open: () => openInNewFolder() });
+testEngine({ name: "sqlite, queue on disk", open: () => openInNewFolder(TINY), lacks: ORDER });
+
+/** Opens an empty file that is removed with its folder when the engine is closed. */
+async function openInNewFolder(sizes: Partial<PagerSizes> = {}): Promise<Engine> {
+  const folder = await Deno.makeTempDir();
+  const engine = await openTestSqlite(`${folder}/sd.db`, sizes);
+  const close = engine.close.bind(engine);
+  engine.close = async () => {
+    await close();
+    await Deno.remove(folder, { recursive: true });
+  };
+  return engine;
 }
 
 /** Runs `before` on a new file, closes it, and runs `after` on what it left. */

@@ -9,7 +9,7 @@ import { startSerialsAt } from "../../server/task/task_id.ts";
 import { NOW } from "../contract/contract_steps.ts";
 import { Random } from "../fuzz/random.ts";
 import { BacklogWalk, type Walked } from "./backlog_walk.ts";
-import { FlakyStore } from "./flaky_store.ts";
+import { FlakyStore } from "../faults/flaky_store.ts";
 
 const WALKS = 8;
 const STEPS = 250;
