@@ -7,6 +7,7 @@ import { quote, SdError } from "./errors.ts";
 import { checkDepth, checkNumbers, endOfString } from "./json_guard.ts";
 import { MAX_REF_CHARS } from "./limits.ts";
 import type { Line } from "./ndjson.ts";
+import { takesArgument } from "./operations.ts";
 
 /** A client's own mark on a message; every reply to it carries the same. */
 export type Ref = string | number;
@@ -96,7 +97,7 @@ function valueOf(literal: string): unknown {
 /** Checks what `parseObject` leaves unchecked, so that a `ref` can be read first. Throws `bad_request`. */
 export function checkMessage(line: string, message: JsonObject): void {
   if (mayRound(message)) checkNumbers(line);
-  if (message.op !== undefined && message.cmd !== undefined && !takesOp(message.cmd)) {
+  if (message.op !== undefined && message.cmd !== undefined && !takesArgument(message.cmd, "op")) {
     throw new SdError(
       "bad_request",
       'a message has "op" (a task) or "cmd" (a command), not both; no task may have an argument cmd',
@@ -108,13 +109,6 @@ export function checkMessage(line: string, message: JsonObject): void {
       'a message needs "op" (a task, like {"op":"square","n":4}) or "cmd" (a command, like {"cmd":"ping"})',
     );
   }
-}
-
-/** Commands that take `op` as an argument, which then does not make the message a task. */
-const TAKE_OP: ReadonlySet<unknown> = new Set(["list", "pause", "resume", "watch", "export"]);
-
-function takesOp(cmd: unknown): boolean {
-  return TAKE_OP.has(cmd);
 }
 
 /** False when no number of `message` can have been rounded: most messages hold a few small ones. */

@@ -1,4 +1,8 @@
-/** Someone who may leave before the answer is there. */
+/** A client that asks, and may leave before the answer is there. */
+
+import type { Role } from "../../protocol/operations.ts";
+
 export interface Caller {
   readonly closed: boolean;
+  readonly role: Role;
 }

@@ -31,7 +31,7 @@ import type { TaskRecord } from "../engine/engine.ts";
 import { DEFAULT_RULES, type KeyLimit, type NewTask, type Past } from "../task/new_task.ts";
 import { formatRate, readRate } from "../../protocol/text_forms.ts";
 import { newSerial } from "../task/task_id.ts";
-import { RecordFields, wrong } from "./record_fields.ts";
+import { Fields, wrong } from "../../protocol/fields.ts";
 import { readTrail, trailMembers } from "./trail_record.ts";
 
 export const RECORD_VERSION = 1;
@@ -86,7 +86,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
  * that. Throws `bad_request`.
  */
 export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
-  const fields = new RecordFields(record);
+  const fields = new Fields(record);
   checkVersion(fields.raw("sd"));
   const id = readId(fields.raw("id"), "id");
   const op = fields.text("op", MAX_OP_CHARS);
@@ -133,7 +133,7 @@ export function checkVersion(version: unknown): void {
   );
 }
 
-function readRules(fields: RecordFields): NewTask["rules"] {
+function readRules(fields: Fields): NewTask["rules"] {
   const rules = fields.object("rules");
   if (!rules) return DEFAULT_RULES;
   const read = {
@@ -147,7 +147,7 @@ function readRules(fields: RecordFields): NewTask["rules"] {
   return read;
 }
 
-function readBond(fields: RecordFields): KeyLimit | undefined {
+function readBond(fields: Fields): KeyLimit | undefined {
   const key = fields.text("key", MAX_KEY_CHARS);
   const limit = fields.integer("limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
   const rate = readRate(fields.raw("rate"));
@@ -164,7 +164,7 @@ function readAfter(after: unknown): readonly string[] {
   return [...new Set(after.map((id) => readId(id, "after")))];
 }
 
-function readPast(fields: RecordFields, aheadMs: number): Past {
+function readPast(fields: Fields, aheadMs: number): Past {
   const status: Status = fields.oneOf("status", STORED_STATUSES);
   const finishedAt = fields.time("finished_at", 0);
   const result = readResult(fields);
@@ -195,7 +195,7 @@ function serverTime(wall: number, aheadMs: number): number {
   return wall > 0 ? wall + aheadMs : wall;
 }
 
-function readError(error: RecordFields | undefined): Past["error"] {
+function readError(error: Fields | undefined): Past["error"] {
   if (!error) return undefined;
   const code = error.oneOf("code", FAILURE_CODES);
   const message = error.text("message", MAX_ERROR_MESSAGE_CHARS) ?? "";
@@ -203,7 +203,7 @@ function readError(error: RecordFields | undefined): Past["error"] {
   return { code, message };
 }
 
-function readPayload(fields: RecordFields, op: string): string {
+function readPayload(fields: Fields, op: string): string {
   const payload = readEmbedded(fields, "submit", { maxBytes: MAX_LINE_BYTES });
   if (payload === undefined) throw wrong("submit", "the submitted object", undefined);
   const message = JSON.parse(payload) as { op?: unknown } | null;
@@ -211,13 +211,13 @@ function readPayload(fields: RecordFields, op: string): string {
   throw wrong("submit", `the submitted object, with "op":${quote(op)}`, message);
 }
 
-function readResult(fields: RecordFields): string | undefined {
+function readResult(fields: Fields): string | undefined {
   return readEmbedded(fields, "result", { maxBytes: MAX_RESULT_BYTES, levels: MAX_RESULT_LEVELS });
 }
 
 /** The text of a JSON value that stands in the record under `name`, or as text under `name_text`. */
 function readEmbedded(
-  fields: RecordFields,
+  fields: Fields,
   name: string,
   { maxBytes, levels }: { maxBytes: number; levels?: number },
 ): string | undefined {

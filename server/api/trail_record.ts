@@ -14,7 +14,7 @@ import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 import { countOf, type LoggedEntry, logLine, type TaskLog } from "../task/task_log.ts";
 import type { RunHistory } from "../task/run_history.ts";
-import { RecordFields, wrong } from "./record_fields.ts";
+import { Fields, wrong } from "../../protocol/fields.ts";
 
 const VERSION = /^[0-9a-f]{12}$/;
 const COUNT = { min: 1, max: Number.MAX_SAFE_INTEGER };
@@ -28,7 +28,7 @@ export function trailMembers({ trail, log }: TaskRecord): JsonObject {
 }
 
 export function readTrail(
-  fields: RecordFields,
+  fields: Fields,
 ): { readonly trail: RunHistory | undefined; readonly log: TaskLog | undefined } {
   const version = readVersion(fields.raw("version"));
   const log = readLog(fields.raw("log"));
@@ -64,7 +64,7 @@ function readEntry(value: unknown): LoggedEntry {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw wrong("log", "made of objects, as sd export writes them", value);
   }
-  const fields = new RecordFields(value as JsonObject);
+  const fields = new Fields(value as JsonObject);
   const entry: LoggedEntry = {
     n: fields.integer("n", COUNT, 0),
     at: fields.time("at", 0),

@@ -21,7 +21,8 @@ import { RETRY_AFTER_MS } from "../../limits.ts";
 import type { Log } from "../../log.ts";
 import { isCronMessage } from "../../task/cron_task.ts";
 import { newTask } from "../../task/new_task.ts";
-import { isScan, runCommand } from "./commands.ts";
+import { isScan } from "../../api/operations.ts";
+import { answerCommand } from "./commands.ts";
 import { Desk } from "./command_context.ts";
 import type { LineHandler } from "../socket/line_handler.ts";
 import type { Outbox } from "../socket/outbox.ts";
@@ -46,6 +47,8 @@ export interface SessionOptions {
 
 export class Session implements LineHandler, BatchOwner, Caller {
   readonly api: TaskApi;
+  /** Every client that is let in may do everything. */
+  readonly role = "admin";
   readonly #options: SessionOptions;
   #closed = false;
   #sawObject = false;
@@ -227,7 +230,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
       };
       const answer = message.cmd === undefined
         ? await crons.create(message, line)
-        : await runCommand(context, message);
+        : await answerCommand(context, message);
       if (answer) this.reply(objectLine(answer, ref));
     } catch (error) {
       const isStranger = error instanceof SdError && error.code === "unauthorized";

@@ -8,6 +8,7 @@ import { SdError } from "../../../protocol/errors.ts";
 import { MAX_WATCHES } from "../../../protocol/limits.ts";
 import type { Ref } from "../../../protocol/message.ts";
 import type { WatchEvent } from "../../../protocol/task.ts";
+import type { WatchFilter } from "../../api/requests.ts";
 import type { ToldEvent, WatchedTask, Watcher, Watchers } from "../../task/watchers.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { errorLine, jsonLine, objectLine } from "../socket/replies.ts";
@@ -17,12 +18,6 @@ const MAX_UNREAD_CHARS = 1024 * 1024;
 
 /** Events that one watch may lose before the client has read on. */
 const MAX_DROPPED_EVENTS = 1_000_000;
-
-/** Which tasks to tell of; all, where nothing is named. */
-export interface WatchFilter {
-  readonly taskId?: string;
-  readonly op?: string;
-}
 
 type WatchOutbox = Pick<Outbox, "push" | "unread" | "flushed">;
 

@@ -19,7 +19,7 @@ import {
 } from "../../../protocol/limits.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
 import type { OpSpec, SchemaSpec } from "../../../protocol/op_spec.ts";
-import { RecordFields, wrong } from "../../api/record_fields.ts";
+import { Fields, wrong } from "../../../protocol/fields.ts";
 import { readRate } from "../../../protocol/text_forms.ts";
 
 const NUMBERS = [
@@ -46,7 +46,7 @@ export function readOpSpecs(ops: unknown): OpSpec[] {
     if (seen.has(op)) throw new SdError("bad_request", `ops names ${quote(op)} twice`);
     seen.add(op);
     try {
-      return readSpec(op, new RecordFields(spec as JsonObject));
+      return readSpec(op, new Fields(spec as JsonObject));
     } catch (error) {
       if (!(error instanceof SdError)) throw error;
       throw new SdError("bad_request", `op ${quote(op)}: ${error.message}`, { cause: error });
@@ -60,7 +60,7 @@ function readOp(spec: unknown): string {
   throw wrong("ops", `of objects with op, a string of 1 to ${MAX_OP_CHARS} characters`, spec);
 }
 
-function readSpec(op: string, fields: RecordFields): OpSpec {
+function readSpec(op: string, fields: Fields): OpSpec {
   const spec: OpSpec = { op };
   const file = fields.text("file", MAX_FILE_NAME_CHARS);
   if (file !== undefined) spec.file = file;
@@ -87,7 +87,7 @@ function readVersion(version: unknown): string {
   throw wrong("version", "12 hex digits", version);
 }
 
-function readSchema(fields: RecordFields): SchemaSpec {
+function readSchema(fields: Fields): SchemaSpec {
   const vendor = fields.text("vendor", MAX_VENDOR_CHARS);
   if (vendor === undefined) throw wrong("schema.vendor", "the name of a library", vendor);
   if (!fields.object("json")) return { vendor };
