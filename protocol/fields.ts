@@ -39,7 +39,7 @@ export function readText(name: string, value: unknown): string {
 }
 
 /** `value` if it is one of `choices`. Throws `bad_request`. */
-export function readChoice<T extends string>(
+export function readOneOf<T extends string>(
   name: string,
   value: unknown,
   choices: readonly T[],
@@ -72,7 +72,7 @@ export class Fields {
   }
 
   oneOf<T extends string>(name: string, choices: readonly T[]): T {
-    return readChoice(name, this.raw(name), choices);
+    return readOneOf(name, this.raw(name), choices);
   }
 
   integer(name: string, range: Range, fallback: number): number {

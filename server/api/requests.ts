@@ -4,7 +4,7 @@
  */
 
 import { quote, SdError } from "../../protocol/errors.ts";
-import { isIntegerIn, readChoice, readText, wrong } from "../../protocol/fields.ts";
+import { isIntegerIn, readOneOf, readText, wrong } from "../../protocol/fields.ts";
 import {
   MAX_LIST,
   MAX_OP_CHARS,
@@ -92,7 +92,7 @@ function readSince(since: unknown, now: number, aheadMs: number): number {
 
 export function readExportRequest({ status, op, cursor }: JsonObject): ExportRequest {
   return {
-    ...(status === undefined ? {} : { status: readChoice("status", status, STATUSES) }),
+    ...(status === undefined ? {} : { status: readOneOf("status", status, STATUSES) }),
     ...(op === undefined ? {} : { op: readText("op", op) }),
     ...(cursor === undefined || cursor === null ? {} : { cursor: readText("cursor", cursor) }),
   };
