@@ -27,7 +27,13 @@ export async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
   return tasks[0]!;
 }
 
-/** Copies of the leased tasks: what an engine hands out is to be read at once. */
+/** A leased task that stays as it is: an engine can hand out its own record, which must be read at once. */
+export function copyOf(task: LeasedTask): LeasedTask {
+  const { id, op, payload, attempt, timeoutMs, lease, after, trail } = task;
+  return { id, op, payload, attempt, timeoutMs, lease, after, trail };
+}
+
+/** Copies of up to `limit` leased tasks. */
 export async function leaseMany(engine: Engine, limit: number, now = NOW): Promise<LeasedTask[]> {
   const leased: LeasedTask[] = [];
   // An engine may hand out fewer than there are, and more when it is asked again.
@@ -35,16 +41,7 @@ export async function leaseMany(engine: Engine, limit: number, now = NOW): Promi
     const request = { ops: OPS, limit: limit - leased.length, leaseUntil: now + LEASE_MS };
     const { tasks } = await engine.lease(request, now);
     if (tasks.length === 0) break;
-    leased.push(...tasks.map((task) => ({
-      id: task.id,
-      op: task.op,
-      payload: task.payload,
-      attempt: task.attempt,
-      timeoutMs: task.timeoutMs,
-      lease: task.lease,
-      after: task.after,
-      trail: task.trail,
-    })));
+    leased.push(...tasks.map(copyOf));
   }
   return leased;
 }

@@ -23,6 +23,7 @@ import {
   submit,
   task,
 } from "./contract_steps.ts";
+import { newSeed, Random } from "../fuzz/random.ts";
 import { KEY_TESTS } from "./key_contract.ts";
 import { OP_TESTS } from "./op_contract.ts";
 import { LOG_TESTS } from "./log_contract.ts";
@@ -31,8 +32,8 @@ import { TIME_TESTS } from "./time_contract.ts";
 export interface EngineContract {
   /** Stands before each claim in the name of its test. */
   readonly name: string;
-  /** Opens an empty engine whose backoff has no jitter. */
-  readonly open: () => Promise<Engine>;
+  /** Opens an empty engine whose backoff has no jitter. `random` is for an engine with faults. */
+  readonly open: (random: Random) => Promise<Engine>;
   /** Tests that do not apply, and why. */
   readonly lacks?: readonly { readonly test: string; readonly reason: string }[];
 }
@@ -455,9 +456,12 @@ export function testEngine({ name, open, lacks = [] }: EngineContract): void {
       name: `${name}: ${claim}${lack ? ` (does not hold: ${lack.reason})` : ""}`,
       ignore: lack !== undefined,
       async fn() {
-        const engine = await open();
+        const seed = newSeed();
+        const engine = await open(new Random(seed));
         try {
           await test(engine);
+        } catch (error) {
+          throw new Error(`with SD_SEED=${seed}`, { cause: error });
         } finally {
           await engine.close();
         }

@@ -1,9 +1,10 @@
-/** The memory engine keeps the contract of engines, and its own promise of bounded memory. */
+/** The memory engine keeps the contract of engines, also if it is late, and its own promise of bounded memory. */
 
 import { assertEquals } from "@std/assert";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { newTask } from "../../server/task/new_task.ts";
+import { FlakyEngine } from "../faults/flaky_engine.ts";
 import { testEngine } from "./engine_contract.ts";
 
 const HALF = () => 0.5;
@@ -11,6 +12,10 @@ const HALF = () => 0.5;
 testEngine({
   name: "memory",
   open: () => Promise.resolve(openMemoryEngine({ random: HALF })),
+});
+testEngine({
+  name: "memory, late",
+  open: (random) => Promise.resolve(new FlakyEngine(openMemoryEngine({ random: HALF }), random)),
 });
 
 Deno.test("memory: opens the memory engine", async () => {

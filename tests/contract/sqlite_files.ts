@@ -6,7 +6,28 @@ import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine
 import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
 import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
+import { FlakyStore, type StoreFaults } from "../faults/flaky_store.ts";
+import type { Random } from "../fuzz/random.ts";
 import { NOW } from "./contract_steps.ts";
+
+/** One whose store is late; `faults`: and fails. */
+export async function openFlakySqlite(
+  path: string,
+  random: Random,
+  { sizes = {}, faults }: { sizes?: Partial<PagerSizes>; faults?: StoreFaults } = {},
+): Promise<{ engine: Engine; store: FlakyStore }> {
+  const opened = Promise.withResolvers<FlakyStore>();
+  const engine = await openEngine(path, {
+    sizes,
+    through(store) {
+      const flaky = new FlakyStore(store, random, faults);
+      opened.resolve(flaky);
+      return flaky;
+    },
+    ...(faults && { report: () => {} }),
+  });
+  return { engine, store: await opened.promise };
+}
 
 export async function openTestSqlite(
   path: string,

@@ -10,7 +10,7 @@ import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./cont
 import { testEngine } from "./engine_contract.ts";
 import { logOf, recordOf, told } from "./log_contract.ts";
 import { calendarTask, leaseAt } from "./time_contract.ts";
-import { FullDisk, openTestSqlite } from "./sqlite_files.ts";
+import { FullDisk, openFlakySqlite, openTestSqlite } from "./sqlite_files.ts";
 
 /** Nearly everything lies on disk. */
 const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
@@ -24,13 +24,24 @@ const ORDER = [
   reason: "a key whose next page is on its way lets others of its priority go first",
 }));
 
-testEngine({ name: "sqlite", open: () => openInNewFolder() });
-testEngine({ name: "sqlite, queue on disk", open: () => openInNewFolder(TINY), lacks: ORDER });
+testEngine({
+  name: "sqlite",
+  open: () => inNewFolder((path) => openTestSqlite(path)),
+});
+testEngine({
+  name: "sqlite, queue on disk",
+  open: () => inNewFolder((path) => openTestSqlite(path, TINY)),
+  lacks: ORDER,
+});
+testEngine({
+  name: "sqlite, late store",
+  open: (random) => inNewFolder(async (path) => (await openFlakySqlite(path, random)).engine),
+});
 
-/** Opens an empty file that is removed with its folder when the engine is closed. */
-async function openInNewFolder(sizes: Partial<PagerSizes> = {}): Promise<Engine> {
+/** Opens a new file, which is removed with its folder when the engine is closed. */
+async function inNewFolder(open: (path: string) => Promise<Engine>): Promise<Engine> {
   const folder = await Deno.makeTempDir();
-  const engine = await openTestSqlite(`${folder}/sd.db`, sizes);
+  const engine = await open(`${folder}/sd.db`);
   const close = engine.close.bind(engine);
   engine.close = async () => {
     await close();

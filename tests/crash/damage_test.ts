@@ -2,13 +2,14 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { say } from "../../cli/talk.ts";
+import { newSeed } from "../fuzz/random.ts";
 import { DamageRun } from "./damage_run.ts";
 
 /** With `SD_LONG=1` as many as the promise names. */
 const CASES = Deno.env.get("SD_LONG") ? 200 : 20;
 
 Deno.test(`${CASES} damaged stores are refused by name or answer rightly`, async () => {
-  const seed = Number(Deno.env.get("SD_SEED") ?? Date.now() % 2 ** 31);
+  const seed = newSeed();
   const folder = await Deno.makeTempDir({ prefix: "sd-damage-" });
   try {
     const report = await new DamageRun(folder, seed).run(CASES);

@@ -1,5 +1,10 @@
 /** Random choices that a seed repeats: the same seed makes the same choices, on every machine. */
 
+/** The seed of a run: the one in `SD_SEED`, to repeat a run that failed; otherwise a new one. */
+export function newSeed(): number {
+  return Number(Deno.env.get("SD_SEED") ?? Date.now() % 2 ** 31);
+}
+
 export class Random {
   #state: number;
 

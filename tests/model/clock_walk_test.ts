@@ -2,14 +2,14 @@
 
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openTestSqlite } from "../contract/sqlite_files.ts";
-import { Random } from "../fuzz/random.ts";
+import { newSeed, Random } from "../fuzz/random.ts";
 import { ClockWalk } from "./clock_walk.ts";
 
 const TINY = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
 const LONG = Deno.env.get("SD_LONG") === "1";
 
 async function walkAll(walks: number, walk: (random: Random) => Promise<void>): Promise<void> {
-  const seed = Number(Deno.env.get("SD_SEED") ?? Date.now() % 2 ** 32);
+  const seed = newSeed();
   const random = new Random(seed);
   for (let i = 0; i < walks; i++) {
     try {

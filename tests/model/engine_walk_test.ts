@@ -2,12 +2,12 @@
 
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openTestSqlite } from "../contract/sqlite_files.ts";
-import { Random } from "../fuzz/random.ts";
+import { newSeed, Random } from "../fuzz/random.ts";
 import { EngineWalk, NO_JITTER } from "./engine_walk.ts";
 
 /** Runs walks of 200 steps, each with a generator of its own. */
 async function walkAll(walks: number, open: (random: Random) => Promise<EngineWalk>) {
-  const seed = Date.now() % 2 ** 32;
+  const seed = newSeed();
   const random = new Random(seed);
   for (let walk = 0; walk < walks; walk++) {
     const one = await open(random.fork());
