@@ -1,15 +1,22 @@
 /**
- * Who may speak to the server: those who know one of its tokens, where it has any. Every door asks here.
- * A token is compared by its SHA-256, in constant time, with all of them, and is never logged.
+ * Tokens and roles: the one judge of who may speak to the server, and of what a client may ask. Every door asks here.
+ * A token is compared by its SHA-256, in constant time, with all tokens of the server, and is never logged.
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { SdError } from "../../protocol/errors.ts";
+import { type Operation, type Role, ROLES } from "../../protocol/operations.ts";
+import type { Asker } from "../engine/engine.ts";
+
+/** A client that was let in, and may leave before its answer is there. */
+export interface Caller extends Asker {
+  readonly role: Role;
+}
 
 export class Auth {
   readonly #digests: readonly Uint8Array[];
 
-  /** No tokens: everyone may. */
+  /** Without tokens, every client is let in. */
   constructor(tokens: readonly string[]) {
     this.#digests = tokens.map(digest);
   }
@@ -29,7 +36,7 @@ export class Auth {
     }
     const given = digest(typeof token === "string" ? token : "");
     let found = false;
-    // To the last one, whichever it is: the time tells nothing.
+    // All of them are compared: the time that this takes reveals nothing.
     for (const known of this.#digests) found = timingSafeEqual(given, known) || found;
     if (!found || typeof token !== "string") {
       throw new SdError("unauthorized", "the token is not one of this server's");
@@ -37,7 +44,13 @@ export class Auth {
   }
 }
 
-/** Whether two secrets are the same; neither their length nor their text shows in the time it takes. */
+/** Throws `unauthorized` if a caller of this role may not ask for the operation. */
+export function checkRole(role: Role, operation: Operation): void {
+  if (ROLES.indexOf(role) >= ROLES.indexOf(operation.role)) return;
+  throw new SdError("unauthorized", `this needs the role ${operation.role}; yours is ${role}`);
+}
+
+/** Whether two secrets are the same. The time that it takes reveals neither length nor text. */
 export function isSameSecret(given: unknown, secret: string): boolean {
   return typeof given === "string" && timingSafeEqual(digest(given), digest(secret));
 }

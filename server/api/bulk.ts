@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { Cancelled, Engine, Requeued } from "../engine/engine.ts";
 import { checkThere } from "../engine/live/read_turns.ts";
 import type { TaskEvents } from "../task/task_events.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller } from "./auth.ts";
 
 /** Tasks that are looked up at a time: others are served in between. */
 const MAX_AT_A_TIME = 50;

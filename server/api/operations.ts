@@ -1,5 +1,5 @@
 /**
- * What each operation of `protocol/operations.ts` runs, and the one check of who may ask for it. A door reads lines or
+ * What each operation of `protocol/operations.ts` runs, for every door. A door reads lines or
  * requests of its own form, and answers in its own form; between the two it comes here.
  */
 
@@ -12,10 +12,8 @@ import {
   COMMANDS,
   isCommandName,
   type Operation,
-  type Role,
-  ROLES,
 } from "../../protocol/operations.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller } from "./auth.ts";
 import type { CronApi } from "./cron_api.ts";
 import {
   readCronId,
@@ -96,10 +94,4 @@ export function isScan({ cmd, task_ids }: JsonObject): boolean {
   if (!isCommandName(cmd)) return false;
   const { isScan, takes }: Operation = COMMANDS[cmd];
   return isScan === true || (task_ids !== undefined && "task_ids" in takes);
-}
-
-/** Throws `unauthorized` if a caller of this role may not ask for the operation. */
-export function checkRole(role: Role, operation: Operation): void {
-  if (ROLES.indexOf(role) >= ROLES.indexOf(operation.role)) return;
-  throw new SdError("unauthorized", `this needs the role ${operation.role}; yours is ${role}`);
 }

@@ -19,7 +19,7 @@ import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { TaskLog } from "../task/task_log.ts";
-import type { Caller } from "./caller.ts";
+import type { Caller } from "./auth.ts";
 import { opLoads, poolViews } from "./load_view.ts";
 import { ManyTasks, notFound, type TaskStatus } from "./bulk.ts";
 import type { Pausing } from "./pausing.ts";
@@ -29,8 +29,6 @@ import { readTaskLog } from "./task_log_view.ts";
 import { atWall, taskSummary, taskView } from "./task_view.ts";
 import type { Transfer } from "./export_import.ts";
 import { whyOf } from "./why.ts";
-
-export type { Caller } from "./caller.ts";
 
 /** What the use cases need of the loops. */
 export interface Dispatch {
@@ -270,7 +268,7 @@ export class TaskApi {
     };
   }
 
-  /** Runs `work` with a promise of the task's end, which never resolves once the caller has closed. */
+  /** Runs `work` with a promise of the task's end, which never resolves once the caller has left. */
   async #watchingFinal<T>(
     id: string,
     caller: Caller,
@@ -280,7 +278,7 @@ export class TaskApi {
     const final = Promise.withResolvers<void>();
     const waiter = {
       get closed() {
-        return caller.closed;
+        return caller.signal.aborted;
       },
       deliver: () => final.resolve(),
     };

@@ -206,7 +206,8 @@ export interface TaskRecord {
 
 /** A client that asks: it has its turn among others, and what it asked for is dropped once it has left. */
 export interface Asker {
-  readonly closed: boolean;
+  /** Aborted once the client has left. */
+  readonly signal: AbortSignal;
 }
 
 /** What `get` is to tell beside the records. */

@@ -79,8 +79,8 @@ for (const kind of ["memory", "sqlite"] as const) {
       DEFAULT_LIMITS,
     );
     try {
-      const gone = { closed: true };
-      const there = { closed: false };
+      const gone = { signal: AbortSignal.abort() };
+      const there = { signal: new AbortController().signal };
       await assertRejects(() => engine.list({ limit: 1, asker: gone }), SdError);
       const lists = Array.from({ length: 20 }, () => engine.list({ limit: 1, asker: there }));
       for (const { tasks } of await Promise.all(lists)) assertEquals(tasks, []);

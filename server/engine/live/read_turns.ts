@@ -15,7 +15,7 @@ const SLICE_MS = 2;
 const STEPS_A_LOOK = 128;
 
 /** The server itself, if what it scans may be as much as what a client asks for. */
-export const SERVER: Asker = { closed: false };
+export const SERVER: Asker = { signal: new AbortController().signal };
 
 export class ReadTurns {
   /** In the order of their turns; each with what it waits for, oldest first. */
@@ -33,7 +33,7 @@ export class ReadTurns {
     if (!asker) return;
     if (this.#slices < this.#mostSlices) this.#slices++;
     else await this.#turnOf(asker);
-    if (!asker.closed) return;
+    if (!asker.signal.aborted) return;
     this.#pass();
     throw gone();
   }
@@ -99,7 +99,7 @@ function untilDone<T>(steps: Iterator<unknown, T>, ms: number): IteratorResult<u
 
 /** Throws if the client has left: what it asked for is not begun, or gone on with, any more. */
 export function checkThere(asker: Asker | undefined): void {
-  if (asker?.closed) throw gone();
+  if (asker?.signal.aborted) throw gone();
 }
 
 function gone(): SdError {

@@ -6,8 +6,8 @@ import type { BackupBegin } from "../../../protocol/transfer.ts";
 import type { Backup } from "../../engine/engine.ts";
 
 export interface BackupReader {
-  /** The client has left. */
-  readonly closed: boolean;
+  /** Aborted once the client has left. */
+  readonly signal: AbortSignal;
   /** Resolves when more may be sent. */
   send(reply: object): Promise<void>;
 }
@@ -19,12 +19,12 @@ export async function streamBackup(backup: Backup, reader: BackupReader): Promis
     await reader.send({ backup: "begin", bytes, files } satisfies BackupBegin);
     for await (const chunk of backup.chunks()) {
       for (let at = 0; at < chunk.length; at += BACKUP_PIECE_BYTES) {
-        if (reader.closed) return;
+        if (reader.signal.aborted) return;
         const piece = chunk.subarray(at, at + BACKUP_PIECE_BYTES);
         const base64 = Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString("base64");
         await reader.send({ backup: "data", base64 });
       }
-      if (reader.closed) return;
+      if (reader.signal.aborted) return;
     }
     await reader.send({ backup: "end" });
   } finally {

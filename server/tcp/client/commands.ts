@@ -6,14 +6,8 @@
 import type { JsonObject, Ref } from "../../../protocol/message.ts";
 import { COMMANDS } from "../../../protocol/operations.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/task.ts";
-import type { Caller } from "../../api/caller.ts";
-import {
-  checkRole,
-  commandNamed,
-  type DoorCommand,
-  runCommand,
-  type UseCases,
-} from "../../api/operations.ts";
+import { type Caller, checkRole } from "../../api/auth.ts";
+import { commandNamed, type DoorCommand, runCommand, type UseCases } from "../../api/operations.ts";
 import { readPingEvery, readRecords, readWatchFilter } from "../../api/requests.ts";
 import { streamBackup } from "./backup_stream.ts";
 import type { Desk } from "./command_context.ts";
@@ -89,9 +83,7 @@ async function importRecords({ api, desk }: CommandContext, message: JsonObject)
 
 async function backup({ api, caller, desk, ref }: CommandContext): Promise<undefined> {
   await streamBackup(await api.transfer.backup(), {
-    get closed() {
-      return caller.closed;
-    },
+    signal: caller.signal,
     send: (reply) => desk.send(reply, ref),
   });
 }

@@ -15,7 +15,8 @@ import {
 } from "../../../protocol/message.ts";
 import type { Line } from "../../../protocol/ndjson.ts";
 import type { CronApi } from "../../api/cron_api.ts";
-import type { Caller, TaskApi } from "../../api/task_api.ts";
+import type { Caller } from "../../api/auth.ts";
+import type { TaskApi } from "../../api/task_api.ts";
 import { Breath } from "../../breath.ts";
 import { RETRY_AFTER_MS } from "../../limits.ts";
 import type { Log } from "../../log.ts";
@@ -51,6 +52,8 @@ export class Session implements LineHandler, BatchOwner, Caller {
   readonly role = "admin";
   readonly #options: SessionOptions;
   #closed = false;
+  /** Made with the first command: most connections only submit. */
+  #leaving: AbortController | undefined;
   #sawObject = false;
   /** Replies still to come: acknowledgements with their final lines, and answers to commands. */
   #owed = 0;
@@ -71,6 +74,12 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  get signal(): AbortSignal {
+    this.#leaving ??= new AbortController();
+    if (this.#closed) this.#leaving.abort();
+    return this.#leaving.signal;
   }
 
   async handle(lines: readonly Line[], spoiled: readonly string[] = []): Promise<void> {
@@ -133,7 +142,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
   /** Ends the connection for this reason, and tells nothing after it. */
   dismiss(error: unknown, ref?: Ref): void {
     this.refuse(error, ref);
-    this.#closed = true;
+    this.#leave();
     this.#options.dismiss();
   }
 
@@ -145,7 +154,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
   }
 
   cut(): void {
-    this.#closed = true;
+    this.#leave();
     this.#submits.cut();
     this.#desk?.close();
     this.api.events.forget(this.#owed);
@@ -178,6 +187,11 @@ export class Session implements LineHandler, BatchOwner, Caller {
   owe(replies: number): void {
     this.#owed += replies;
     if (this.#owed === 0) this.#onSettled?.();
+  }
+
+  #leave(): void {
+    this.#closed = true;
+    this.#leaving?.abort();
   }
 
   /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */

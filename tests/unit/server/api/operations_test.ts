@@ -3,13 +3,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readDocument } from "../../../../scripts/protocol_docs.ts";
 import {
-  checkRole,
   commandNamed,
   type DoorCommand,
   isScan,
   runCommand,
   type UseCases,
 } from "../../../../server/api/operations.ts";
+import { checkRole } from "../../../../server/api/auth.ts";
 import { readPingEvery, readRecords, readWatchFilter } from "../../../../server/api/requests.ts";
 import { SdError } from "../../../../protocol/errors.ts";
 import type { JsonObject } from "../../../../protocol/message.ts";
@@ -44,7 +44,7 @@ const OWN: Readonly<Record<DoorCommand, (message: JsonObject) => unknown>> = {
 function read(name: CommandName, takes: JsonObject): unknown {
   const message = { cmd: name, ...takes };
   if (Object.hasOwn(OWN, name)) return OWN[name as DoorCommand](message);
-  const caller = { closed: false, role: "admin" } as const;
+  const caller = { signal: new AbortController().signal, role: "admin" } as const;
   return runCommand(name as Exclude<CommandName, DoorCommand>, ACCEPT as UseCases, {
     message,
     caller,

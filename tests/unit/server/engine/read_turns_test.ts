@@ -2,7 +2,14 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../../../protocol/errors.ts";
+import type { Asker } from "../../../../server/engine/engine.ts";
 import { ReadTurns } from "../../../../server/engine/live/read_turns.ts";
+
+/** A client that can leave. */
+function newAsker(): Asker & { leave(): void } {
+  const gone = new AbortController();
+  return { signal: gone.signal, leave: () => gone.abort() };
+}
 
 /** Reads that end when the test says so. */
 class Reads {
@@ -20,15 +27,15 @@ class Reads {
   }
 }
 
-function ask(turns: ReadTurns, asker: { closed: boolean } | undefined, read: () => Promise<void>) {
+function ask(turns: ReadTurns, asker: Asker | undefined, read: () => Promise<void>) {
   return turns.start(asker).then(() => turns.during(asker, read()));
 }
 
 Deno.test("who asks for much delays another by one slice", async () => {
   const turns = new ReadTurns(1);
   const reads = new Reads();
-  const greedy = { closed: false };
-  const modest = { closed: false };
+  const greedy = newAsker();
+  const modest = newAsker();
   const all = [1, 2, 3, 4].map((n) => ask(turns, greedy, () => reads.begin(`greedy ${n}`)));
   all.push(ask(turns, modest, () => reads.begin("modest")));
   await reads.end("");
@@ -43,7 +50,7 @@ Deno.test("who asks for much delays another by one slice", async () => {
 Deno.test("no more slices are under way than may be, and the server's own reads wait for none", async () => {
   const turns = new ReadTurns(2);
   const reads = new Reads();
-  const askers = [1, 2, 3].map(() => ({ closed: false }));
+  const askers = [1, 2, 3].map(() => newAsker());
   const all = askers.map((asker, i) => ask(turns, asker, () => reads.begin(`client ${i}`)));
   all.push(ask(turns, undefined, () => reads.begin("server")));
   await reads.end("");
@@ -55,12 +62,12 @@ Deno.test("no more slices are under way than may be, and the server's own reads 
 Deno.test("what was asked for is not read once its asker has left, and its turn goes on", async () => {
   const turns = new ReadTurns(1);
   const reads = new Reads();
-  const gone = { closed: false };
-  const first = ask(turns, { closed: false }, () => reads.begin("first"));
+  const gone = newAsker();
+  const first = ask(turns, newAsker(), () => reads.begin("first"));
   const left = assertRejects(() => ask(turns, gone, () => reads.begin("gone")), SdError);
-  const last = ask(turns, { closed: false }, () => reads.begin("last"));
+  const last = ask(turns, newAsker(), () => reads.begin("last"));
   await reads.end("");
-  gone.closed = true;
+  gone.leave();
   await reads.end("first");
   await left;
   assertEquals(reads.started, ["first", "last"]);
@@ -70,7 +77,7 @@ Deno.test("what was asked for is not read once its asker has left, and its turn 
 
 Deno.test("a long scan of memory lets timers go on, and a scan that fails gives its turn back", async () => {
   const turns = new ReadTurns(1);
-  const asker = { closed: false };
+  const asker = newAsker();
   let ticks = 0;
   const timer = setInterval(() => ticks++, 1);
   function* scan(): Generator<void, string> {
