@@ -1,7 +1,7 @@
 /**
- * `deno task docs:cli`: prints into `docs/cli.md`, between its marks, what the program itself says: the scenes of
- * `cli_scenes.ts`, played with a real server on a terminal of 80 columns, and the help of every command. Needs
- * `script` of util-linux for the terminal.
+ * `deno task docs:cli`: prints two parts into `docs/cli.md`, between its marks: the scenes of `cli_scenes.ts`, played
+ * with a real server on a terminal of 80 columns, and the help of every command. It needs `script` of util-linux for the
+ * terminal.
  */
 
 import { defineCommand } from "../cli/command.ts";
@@ -14,11 +14,11 @@ import { FILES, type Scene, SCENES } from "./cli_scenes.ts";
 const DOCUMENT = new URL("../docs/cli.md", import.meta.url);
 const COLUMNS = 80;
 const SHOWN_SERVER = "127.0.0.1:5000";
-/** Said by Deno, from source, while another process of it has its cache. */
+/** Deno prints this, from source, while another process uses its cache. */
 const OF_THE_RUNTIME = /^Failed to open cache file /;
 const PLAIN = { heading: (text: string) => text, columns: COLUMNS };
 
-/** What is printed, and the marks between which. */
+/** The two parts, with the marks around them. */
 const PARTS = {
   scenes: ["<!-- scenes: printed by `deno task docs:cli` -->\n", "<!-- end of scenes -->\n"],
   reference: [
@@ -33,7 +33,7 @@ export function readDocument(): string {
   return Deno.readTextFileSync(DOCUMENT);
 }
 
-/** What stands between the marks of `part`. */
+/** The text between the marks of `part`. */
 export function partOf(document: string, part: Part): string {
   return split(document, part).inside;
 }
@@ -53,7 +53,7 @@ function split(document: string, part: Part) {
   return { before: before + begin, inside, after: end + after };
 }
 
-/** The help of every command, without the flags that all have; those come first. */
+/** The help of every command. The flags that all commands share come first, and only there. */
 export async function reference(): Promise<string> {
   const common = defineCommand({
     name: "COMMAND",
@@ -76,11 +76,11 @@ function fenced(text: string): string {
   return "```\n" + text + "\n```";
 }
 
-/** Plays every scene; the text that they come to. */
+/** Plays every scene, and returns the text for the document. */
 async function playedScenes(): Promise<string> {
   await using stage = await Stage.open();
   const parts = [
-    `### The server\n\nTwo lines tell what it is, one that it hands out tasks.\n\n${
+    `### The server\n\nThe server logs its address, its workers, and that it hands out tasks.\n\n${
       fenced(["$ sd serve --workers 2", ...stage.said].join("\n"))
     }`,
   ];
@@ -94,7 +94,7 @@ async function played(stage: Stage, { title, text, lines }: Scene): Promise<stri
   return `### ${title}\n\n${text}\n\n${fenced(turns.join("\n"))}`;
 }
 
-/** A line that was written over: `\r` goes back to its start, the sequence clears what is behind the cursor. */
+/** A line as a person sees it in the end: `\r` goes back to its start, `ESC[K` clears the rest of the line. */
 function asSeen(line: string): string {
   let seen = "";
   let at = 0;
@@ -110,7 +110,7 @@ function asSeen(line: string): string {
   return seen;
 }
 
-/** A server, a folder that is home as well, and a terminal. */
+/** A server, a terminal, and a folder that is also the home directory. */
 class Stage implements AsyncDisposable {
   readonly #server: Deno.ChildProcess;
 
@@ -148,7 +148,7 @@ class Stage implements AsyncDisposable {
     return new Stage(server, folder, address, said);
   }
 
-  /** A line and what comes of it, with the exit code where it is not 0. */
+  /** Runs a line; returns the line, its output, and its exit code if that is not 0. */
   async type(line: string): Promise<string> {
     const inner = `stty cols ${COLUMNS} rows 40 -onlcr; ${line}`;
     const { code, stdout } = await new Deno.Command("script", {
@@ -177,7 +177,7 @@ class Stage implements AsyncDisposable {
 function environment(folder: string, server?: string): Record<string, string> {
   return {
     HOME: folder,
-    // The folder of the runtime's cache is found by HOME where this does not name it.
+    // Without this variable the runtime looks for its cache below HOME.
     DENO_DIR: Deno.env.get("DENO_DIR") ?? `${Deno.env.get("HOME")}/.cache/deno`,
     PATH: `${folder}:${Deno.env.get("PATH")}`,
     SHELL: "/bin/sh",

@@ -1,13 +1,13 @@
 /**
- * What `docs/cli.md` shows of the command line: scenes in their order, each a title, a sentence and the lines
- * that a person types. To show more, add a scene or a line and run `deno task docs:cli`. All scenes play with one
- * server of two workers, in one folder; `tests/unit/cli_docs_test.ts` holds that every line still parses.
+ * The scenes of `docs/cli.md`, in their order: each has a title, a sentence and the lines that a person types.
+ * To show more, add a scene or a line and run `deno task docs:cli`. All scenes use one server with two workers, and
+ * one folder. `tests/unit/cli_docs_test.ts` checks that every line still parses.
  */
 
 export interface Scene {
   readonly title: string;
   readonly text: string;
-  /** For the shell; a line without `sd` is run and shown as well. */
+  /** Lines for the shell. A line without `sd` is run and shown as well. */
   readonly lines: readonly string[];
 }
 
@@ -21,7 +21,7 @@ export const FILES: Readonly<Record<string, string>> = {
 export const SCENES: readonly Scene[] = [
   {
     title: "One task",
-    text: "The result alone is on stdout; everything else is talk, on stderr.",
+    text: "Only the result is on stdout; messages are on stderr.",
     lines: [
       `sd submit '{"op":"square","n":7}'`,
       `sd submit '<"op":"square","n":7>' 2>/dev/null`,
@@ -33,7 +33,7 @@ export const SCENES: readonly Scene[] = [
   {
     title: "Many tasks",
     text:
-      "One a line, from a file or from stdin; results come as lines of JSON, in the order in which they are ready.",
+      "One task a line, from a file or from stdin. Results are lines of JSON, in the order in which the tasks end.",
     lines: [
       "cat tasks.ndjson",
       "sd submit --file tasks.ndjson > results.ndjson",
@@ -42,12 +42,12 @@ export const SCENES: readonly Scene[] = [
   },
   {
     title: "Task files",
-    text: "Serve them with `sd serve tasks.ts --watch`; [tasks.md](tasks.md) tells of them.",
+    text: "`sd serve tasks.ts --watch` serves one. [Task files](tasks.md) describes them.",
     lines: ["sd init shop", "ls shop"],
   },
   {
     title: "Look at tasks",
-    text: "On a terminal a table ends at its edge; in a pipe every column is there.",
+    text: "On a terminal a table ends at the edge of the screen; a pipe gets every column.",
     lines: [
       "sd status",
       "sd ls",
@@ -63,12 +63,12 @@ export const SCENES: readonly Scene[] = [
   },
   {
     title: "As it happens",
-    text: "Until Ctrl-C, or as here for two seconds.",
+    text: "`sd watch` prints events until Ctrl-C, or for two seconds in this scene.",
     lines: ["timeout 2 sd watch & sleep 1; sd submit hello 2>/dev/null; wait"],
   },
   {
     title: "Act on tasks",
-    text: "What it acted on is on stdout, what it could not do on stderr.",
+    text: "Each command prints on stdout what it has done, and on stderr what it could not do.",
     lines: [
       "sd cancel nap",
       "sd cancel nap",
@@ -80,7 +80,7 @@ export const SCENES: readonly Scene[] = [
   },
   {
     title: "Recurring tasks",
-    text: "Made by submit, looked after by `sd cron`.",
+    text: "`sd submit --cron` makes one; `sd cron` lists, pauses, resumes and removes them.",
     lines: [
       `sd submit --id nightly --cron '0 2 * * *' --tz Europe/Rome '{"op":"hash","data":"x"}'`,
       "sd cron | cat",
@@ -91,7 +91,7 @@ export const SCENES: readonly Scene[] = [
   {
     title: "Carry tasks elsewhere",
     text:
-      "A backup is a file that another server can serve; an export is lines that another one takes in.",
+      "A backup is a file that a server can use. An export is lines that any server can import.",
     lines: [
       "sd backup monday.db",
       "sd export > tasks-of-monday.ndjson",
@@ -100,7 +100,7 @@ export const SCENES: readonly Scene[] = [
   },
   {
     title: "For programs",
-    text: "With `--json` each command says one line on stdout, errors too.",
+    text: "With `--json` each command prints one line on stdout, also for an error.",
     lines: [
       `sd submit --json '{"op":"square","n":7}' 2>/dev/null`,
       "sd result nobody --json",
@@ -121,17 +121,17 @@ export const SCENES: readonly Scene[] = [
   {
     title: "How fast is it?",
     text:
-      "Each task is acknowledged and answered, and the answer is checked. Figures to compare: [performance.md](performance.md).",
+      "`sd bench` checks the acknowledgement and the result of each task. [Performance](performance.md) has figures to compare.",
     lines: ["sd bench --count 20000"],
   },
   {
     title: "What is wrong here?",
-    text: "Each thing that sd needs, with a verdict and, where it is not well, a cure.",
+    text: "`sd doctor` checks each thing that sd needs, and prints a cure for each problem.",
     lines: ["sd doctor", "sd doctor --server 127.0.0.1:1"],
   },
   {
     title: "In Spanish",
-    text: "By `--lang es`, or where the locale is Spanish.",
+    text: "With `--lang es`, or in a Spanish locale.",
     lines: [
       `sd submit --lang es '{"op":"square","n":7}'`,
       `LANG=es_ES.UTF-8 LC_ALL= sd submit -d hola`,
