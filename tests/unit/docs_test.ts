@@ -1,4 +1,4 @@
-/** The documents say what the program does, wherever a test can compare the two. */
+/** The documents agree with the program, as far as a test can compare the two. */
 
 import { assert, assertEquals } from "@std/assert";
 import { FAILURE_CODES, REFUSAL_CODES } from "../../protocol/errors.ts";
@@ -15,7 +15,7 @@ Deno.test("docs/clients.md prints the clients that the tests run", () => {
   assertEquals(document, withClients(document), "run: deno task docs");
 });
 
-Deno.test("docs/protocol.md tells every error code", () => {
+Deno.test("docs/protocol.md describes every error code", () => {
   const document = readDocument();
   const missing = [...REFUSAL_CODES, ...FAILURE_CODES].filter((code) =>
     !new RegExp(`^\\| .*\`${code}\`.* \\|`, "m").test(document)
@@ -87,6 +87,38 @@ Deno.test("no document shows a path of the machine that it was written on, or co
     ).map((line) => `${path}: ${line}`)
   );
   assertEquals(wrong, []);
+});
+
+/** Documents of the past: they name files as these were then. */
+const HISTORY = ["CHANGELOG.md", "docs/decisions.md"];
+
+/** The paths of all files in `folder`, from the root. */
+function* filesBelow(folder = ""): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(new URL(`./${folder}`, ROOT))) {
+    if (!isDirectory) yield `${folder}${name}`;
+    else if (!name.startsWith(".") && name !== "node_modules") {
+      yield* filesBelow(`${folder}${name}/`);
+    }
+  }
+}
+
+Deno.test("every file that a document names is there", () => {
+  const paths = new Set(filesBelow());
+  const folders = new Set([...paths].map((path) => path.split("/")[0]));
+  const isThere = (named: string) =>
+    folders.has(named.split("/")[0]) && named.includes("/")
+      ? paths.has(named)
+      : [...paths].some((path) => path.endsWith(`/${named}`));
+  const missing = [...documents()].filter(([path]) => !HISTORY.includes(path)).flatMap(
+    ([path, text]) =>
+      [
+        ...text.replace(/^```[^]*?^```/gm, "").matchAll(
+          /`([\w./-]+_[\w./-]*\.ts|\w+\/[\w./-]+\.ts)`/g,
+        ),
+      ]
+        .filter(([, named = ""]) => !isThere(named)).map(([, named]) => `${path}: ${named}`),
+  );
+  assertEquals(missing, []);
 });
 
 Deno.test("the README opens with the two commands that do everything", () => {
