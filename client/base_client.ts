@@ -1,11 +1,10 @@
 /** What every client of a server can do: submit tasks, get their results, ask and tell the server the rest. */
 
-import { ClientError } from "../net/client_error.ts";
 import { SdError } from "../protocol/errors.ts";
-import type { JsonObject } from "../protocol/message.ts";
 import type {
   CronAnswer,
   CronView,
+  LogLine,
   OpView,
   ServerStats,
   Status,
@@ -15,22 +14,24 @@ import type {
   Why,
 } from "../protocol/task.ts";
 import { abortable } from "./connection/abortable.ts";
-import { Asker, type AskOptions } from "./connection/asker.ts";
 import type { Abortable, CallOptions } from "./connection/call_options.ts";
+import { backup, type BeginBackup } from "./backup.ts";
+import { type ExportFilter, exportRecords, importText, type SdRecord } from "./export_import.ts";
+import { followLog } from "./follow_log.ts";
+import type { ImportAnswer } from "../protocol/transfer.ts";
 import { EventStream } from "./event_stream.ts";
 import { type ManyEnd, type ManyOptions, type ManyTask, submitMany } from "./submit_many.ts";
 import { callOpsByName } from "./op_calls.ts";
-import { ReplyStream } from "./connection/reply_stream.ts";
-import type { SteadyConnection } from "./connection/steady_connection.ts";
-import { Submission } from "./task/submission.ts";
-import { type Submitted, SubmittedTask } from "./task/submitted.ts";
-import { endOf, type TaskEnd } from "./task/task_end.ts";
-import { type SubmittedLine, TaskExchange, type TaskListener } from "./task/task_exchange.ts";
-import { newTaskId } from "./task/task_id.ts";
+import type { RawClient } from "./raw_client.ts";
+import type { Submitted } from "./task/submitted.ts";
+import type { TaskEnd } from "./task/task_end.ts";
+import { checkArgs, newTaskId, taskLine } from "./task/task_line.ts";
 import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task/task_ops.ts";
 import type { WatchFilter } from "./watching.ts";
 
-const RESERVED = ["op", "cmd", "ref", "task"];
+/** The parts of a client, for the library and for the commands. Not exported by the package. */
+// deno-lint-ignore no-explicit-any
+export let rawOf: (client: BaseClient<any>) => RawClient;
 
 /** Which tasks `list` answers with, `limit` at most (1…1000). */
 export interface ListFilter {
@@ -75,26 +76,20 @@ export interface ServerHello {
  * `submitMany`) cancels the task when it is aborted; one that only asks (`wait`, `get`, `list` …) does not.
  */
 export class BaseClient<Tasks extends object = AnyTasks> {
-  readonly #connection: SteadyConnection;
-  readonly #asker: Asker;
+  readonly #raw: RawClient;
 
   static {
     callOpsByName(this.prototype);
+    rawOf = (client) => client.#raw;
   }
 
-  constructor(connection: SteadyConnection) {
-    this.#connection = connection;
-    this.#asker = new Asker(connection);
+  constructor(raw: RawClient) {
+    this.#raw = raw;
   }
 
   /** Where the server is, as `host:port`. */
   get target(): string {
-    return this.#connection.target;
-  }
-
-  /** Why there is no connection just now; `undefined` where there is one. */
-  get lostBy(): Error | undefined {
-    return this.#connection.lostBy;
+    return this.#raw.target;
   }
 
   /**
@@ -107,7 +102,7 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     ...call: CallOf<Tasks, Op>
   ): Promise<ResultOf<Tasks, Op>> {
     const { id, result } = await this.submit(op, ...call);
-    return await abortable(result, call[1]?.signal, () => this.#abandon(id));
+    return await abortable(result, call[1]?.signal, () => this.#raw.abandon(id));
   }
 
   /**
@@ -119,16 +114,8 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     op: Op,
     ...call: CallOf<Tasks, Op>
   ): Promise<Submitted<ResultOf<Tasks, Op>>> {
-    const [args, { signal, ...options } = {}] = call as [object?, (CallOptions & TaskOptions)?];
-    checkArgs(args);
-    if (options.cron !== undefined) {
-      throw new ClientError("usage", "a recurring task has no result to wait for", {
-        hint: "make it with schedule(op, args, options)",
-      });
-    }
-    const { id = newTaskId(), wait = true } = options;
-    const json = JSON.stringify({ op, ...args, task: { ...options, id } });
-    return await this.submitJson(json, { id, wait, signal });
+    const [args, options = {}] = call as [object?, (CallOptions & TaskOptions)?];
+    return await this.#raw.submit({ ...taskLine(op, args, options), signal: options.signal });
   }
 
   /**
@@ -142,76 +129,36 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     tasks: ManyTasks<Tasks, Op>,
     options?: ManyOptions,
   ): AsyncGenerator<ManyEnd<ResultOf<Tasks, Op>>, void, undefined> {
-    return submitMany(this, tasks as Iterable<ManyTask>, options) as AsyncGenerator<
+    return submitMany(this.#raw, tasks as Iterable<ManyTask>, options) as AsyncGenerator<
       ManyEnd<ResultOf<Tasks, Op>>,
       void,
       undefined
     >;
   }
 
-  /**
-   * Submits a line as it stands: the text of an object with `op`. `id` is the one in its `task`; a
-   * line without rejects when the connection is lost before the acknowledgement, since nobody knows
-   * whether it was taken. `wait` says whether its `task` leaves that option true.
-   */
-  async submitJson<Result = unknown>(
-    json: string,
-    { id, wait, signal }: { id?: string | undefined; wait: boolean } & Abortable,
-  ): Promise<Submitted<Result>> {
-    signal?.throwIfAborted();
-    // No turn is given away where there is room: what is called first is sent first.
-    while (this.#connection.room) await abortable(this.#connection.room, signal);
-    const submission = new Submission({ json, id, wait });
-    const ref = this.#connection.send(json, submission);
-    const acknowledged = await abortable(submission.acknowledged, signal, () => {
-      if (this.#connection.withdraw(ref)) return;
-      submission.acknowledged.then((task) => this.#abandon(task.id), () => undefined);
-    });
-    return new SubmittedTask({
-      ...acknowledged,
-      end: wait ? () => submission.end : () => this.end(acknowledged.id),
-    });
-  }
-
-  /**
-   * Submits a line as `submitJson` does, at once, and tells `listener` instead of promising: for who submits
-   * a million. Who does awaits `room` before each.
-   */
-  submitLine(line: SubmittedLine, listener: TaskListener): void {
-    this.#connection.send(line.json, new TaskExchange(line, listener));
-  }
-
-  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
-  get room(): Promise<void> | undefined {
-    return this.#connection.room;
-  }
-
   /** What is known of a task. */
   async get(id: string, options?: Abortable): Promise<TaskView> {
-    return await this.#ask<TaskView>({ cmd: "get", task_id: id }, options);
+    return await this.#raw.ask<TaskView>({ cmd: "get", task_id: id }, options);
   }
 
   /** The task once it is final, however long that takes. */
   async wait(id: string, options?: Abortable): Promise<TaskView> {
-    return await this.#ask<TaskView>({ cmd: "wait", task_id: id }, { ...options, ms: Infinity });
+    return await this.#raw.wait(id, options);
   }
 
   /** How a task ended, once it has. */
   async end(id: string, options?: Abortable): Promise<TaskEnd> {
-    const view = await this.wait(id, options);
-    const end = endOf(view);
-    if (!end) throw new ClientError("unreachable", `the server called ${view.status} final`);
-    return end;
+    return await this.#raw.end(id, options);
   }
 
   /** One page of tasks. */
   async list(filter: ListFilter = {}, options?: Abortable): Promise<TaskPage> {
-    return await this.#ask<TaskPage>({ cmd: "list", ...filter }, options);
+    return await this.#raw.ask<TaskPage>({ cmd: "list", ...filter }, options);
   }
 
   /** Cancels a task. Resolves once it will never start, or has stopped; `conflict` if it is final. */
   async cancel(id: string, options?: Abortable): Promise<{ task_id: string; status: Status }> {
-    return await this.#ask({ cmd: "cancel", task_id: id }, { ...options, ms: Infinity });
+    return await this.#raw.ask({ cmd: "cancel", task_id: id }, { ...options, ms: Infinity });
   }
 
   /** Queues a task again that failed, was cancelled or expired. */
@@ -223,7 +170,7 @@ export class BaseClient<Tasks extends object = AnyTasks> {
       const { task_id, status } = await this.get(id, options);
       return { task_id, status };
     };
-    return await this.#ask({ cmd: "retry", task_id: id }, { ...options, refused });
+    return await this.#raw.ask({ cmd: "retry", task_id: id }, { ...options, refused });
   }
 
   /**
@@ -233,35 +180,72 @@ export class BaseClient<Tasks extends object = AnyTasks> {
    * aborting, which throws the signal's reason.
    */
   watch(filter: WatchFilter & Abortable = {}): EventStream {
-    return new EventStream(this, filter);
+    return new EventStream(this.#raw, filter);
   }
 
   /** What the server counts: tasks by status, workers, connections. */
   async stats(options?: Abortable): Promise<ServerStats> {
-    return await this.#ask<ServerStats>({ cmd: "stats" }, options);
+    return await this.#raw.ask<ServerStats>({ cmd: "stats" }, options);
   }
 
   /** The ops that can be submitted now, and how many workers have each. */
   async ops(options?: Abortable): Promise<OpView[]> {
-    return (await this.#ask<{ ops: OpView[] }>({ cmd: "ops" }, options)).ops;
+    return (await this.#raw.ask<{ ops: OpView[] }>({ cmd: "ops" }, options)).ops;
   }
 
   /** Resolves when the server has answered. */
   async ping(options?: Abortable): Promise<void> {
-    await this.#ask({ cmd: "ping" }, options);
+    await this.#raw.ask({ cmd: "ping" }, options);
   }
 
   /** Which release the server is, and which version of the wire it speaks. */
   async hello(token?: string, options?: Abortable): Promise<ServerHello> {
-    if (token === undefined) return await this.#ask<ServerHello>({ cmd: "hello" }, options);
-    const hello = await this.#ask<ServerHello>({ cmd: "hello", token }, options);
-    this.#connection.token = token;
+    if (token === undefined) return await this.#raw.ask<ServerHello>({ cmd: "hello" }, options);
+    const hello = await this.#raw.ask<ServerHello>({ cmd: "hello", token }, options);
+    this.#raw.token = token;
     return hello;
+  }
+
+  /**
+   * Calls `write` with everything that the server keeps, from the beginning to the end; answers how many
+   * bytes that were. `write` is synchronous, so that a slow disk slows the server's sending down. Throws
+   * `bad_request` where the engine keeps no file, `conflict` where another backup is under way.
+   */
+  async backup(
+    write: (bytes: Uint8Array) => void,
+    begin?: BeginBackup,
+    options?: Abortable,
+  ): Promise<number> {
+    return await backup(this.#raw, { write, begin, ...options });
+  }
+
+  /** The records of the server, settings first, then tasks, the oldest first. */
+  exportRecords(
+    filter: ExportFilter & Abortable = {},
+  ): AsyncGenerator<SdRecord, void, undefined> {
+    return exportRecords(this.#raw, filter);
+  }
+
+  /**
+   * Takes in `text`, lines of records of 4 MiB together at most. The same record again changes nothing. Call
+   * it again only once it has answered: the parts of two texts would be mixed up.
+   */
+  async importText(text: string, options?: Abortable): Promise<ImportAnswer> {
+    return await importText(this.#raw, text, options);
+  }
+
+  /** Calls `take` for every entry, in order. Resolves once the task is final and all of it was told. */
+  async followLog(
+    id: string,
+    take: (line: LogLine) => void,
+    options?: Abortable,
+  ): Promise<void> {
+    await followLog(this.#raw, { id, take, ...options });
   }
 
   /** Closes the connection. Tasks go on; promises that wait here reject. May be called twice. */
   async close(): Promise<void> {
-    await this.#connection.close();
+    await this.#raw.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -280,89 +264,49 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     checkArgs(args);
     // Made here, so that asking again after a lost connection makes no second one.
     const id = options.id ?? newTaskId();
-    return await this.#ask<CronAnswer>({ op, ...args, task: { ...options, id } }, { signal });
-  }
-
-  /** Makes the one that this line asks for: the text of an object with `op`, an id in its `task`. */
-  async scheduleJson(json: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#ask<CronAnswer>(JSON.parse(json) as JsonObject, options);
+    return await this.#raw.ask<CronAnswer>({ op, ...args, task: { ...options, id } }, { signal });
   }
 
   /** The recurring tasks of the server, by id. */
   async crons(options?: Abortable): Promise<CronView[]> {
-    return (await this.#ask<{ crons: CronView[] }>({ cmd: "crons" }, options)).crons;
+    return (await this.#raw.ask<{ crons: CronView[] }>({ cmd: "crons" }, options)).crons;
   }
 
   /** From now on a recurring task submits nothing. */
   async pauseCron(id: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#ask<CronAnswer>({ cmd: "pause", cron_id: id }, options);
+    return await this.#raw.ask<CronAnswer>({ cmd: "pause", cron_id: id }, options);
   }
 
   /** A paused one goes on; what passed meanwhile is treated as its `catch_up` says. */
   async resumeCron(id: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#ask<CronAnswer>({ cmd: "resume", cron_id: id }, options);
+    return await this.#raw.ask<CronAnswer>({ cmd: "resume", cron_id: id }, options);
   }
 
   /** A recurring task is no more; tasks that it has submitted go on. */
   async removeCron(id: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#ask<CronAnswer>({ cmd: "uncron", cron_id: id }, options);
+    return await this.#raw.ask<CronAnswer>({ cmd: "uncron", cron_id: id }, options);
   }
 
   /** What a task has said, with `ctx.log` and `console`: the newest of it that is kept. */
   async logs(id: string, options?: Abortable): Promise<TaskLogView> {
-    return await this.#ask<TaskLogView>({ cmd: "logs", task_id: id }, options);
+    return await this.#raw.ask<TaskLogView>({ cmd: "logs", task_id: id }, options);
   }
 
   /** Why a task does not run, or how it is. */
   async why(id: string, options?: Abortable): Promise<Why> {
-    return await this.#ask<Why>({ cmd: "why", task_id: id }, options);
+    return await this.#raw.ask<Why>({ cmd: "why", task_id: id }, options);
   }
 
   /** Hands out no task of `op` any more, or none at all. What is paused then; `["*"]` is all ops. */
   async pause(op?: string, options?: Abortable): Promise<string[]> {
     const message = op === undefined ? { cmd: "pause" } : { cmd: "pause", op };
-    return (await this.#ask<{ paused: string[] }>(message, options)).paused;
+    return (await this.#raw.ask<{ paused: string[] }>(message, options)).paused;
   }
 
   /** Hands them out again; without `op` those of every op. What is still paused then. */
   async resume(op?: string, options?: Abortable): Promise<string[]> {
     const message = op === undefined ? { cmd: "resume" } : { cmd: "resume", op };
-    return (await this.#ask<{ paused: string[] }>(message, options)).paused;
-  }
-
-  /**
-   * A command that has no method of its own here, and one reply, which comes within `options.ms`;
-   * `Infinity` waits as long as it takes.
-   */
-  async command<Answer>(
-    message: JsonObject & { cmd: string },
-    options?: AskOptions,
-  ): Promise<Answer> {
-    return await this.#ask<Answer>(message, options);
-  }
-
-  /**
-   * A command with many replies: `take` is given each, and says which is the last. Where the connection is lost
-   * that is the end, unless `resumes` says that the command is to be asked anew.
-   */
-  async replies(
-    message: JsonObject & { cmd: string },
-    take: (reply: JsonObject) => boolean,
-    { resumes = () => false }: { resumes?: () => boolean } = {},
-  ): Promise<void> {
-    const json = JSON.stringify(message);
-    const stream = new ReplyStream({ json, take, resumes });
-    this.#connection.send(json, stream);
-    await stream.ended;
-  }
-
-  async #ask<Answer>(message: JsonObject, options?: AskOptions): Promise<Answer> {
-    return await this.#asker.ask<Answer>(message, options);
-  }
-
-  /** Its caller has gone: it may have ended just now, or the server be gone as well. */
-  #abandon(id: string): void {
-    this.cancel(id).catch(() => undefined);
+    return (await this.#raw.ask<{ paused: string[] }>(message, options)).paused;
   }
 }
 
@@ -375,11 +319,3 @@ export type ManyTasks<Tasks extends object, Op extends OpName<Tasks>> =
 type ManyTaskOf<Tasks extends object, Op extends OpName<Tasks>> = Op extends OpName<Tasks>
   ? ManyTask<Op, ArgsOf<Tasks, Op>>
   : never;
-
-function checkArgs(args: object = {}): void {
-  for (const name of RESERVED) {
-    if (Object.hasOwn(args, name)) {
-      throw new ClientError("usage", `an argument of a task cannot be called ${name}`);
-    }
-  }
-}

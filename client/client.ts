@@ -3,6 +3,7 @@
 import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "../net/target.ts";
 import { BaseClient } from "./base_client.ts";
 import { SteadyConnection } from "./connection/steady_connection.ts";
+import { RawClient } from "./raw_client.ts";
 import type { AnyTasks, OpCalls } from "./task/task_ops.ts";
 
 export type { ListFilter, ServerHello, TaskPage } from "./base_client.ts";
@@ -67,7 +68,7 @@ export async function connect<Tasks extends object = AnyTasks>(
     onLost,
     onBack,
   });
-  return new BaseClient<Tasks>(connection) as Client<Tasks>;
+  return new BaseClient<Tasks>(new RawClient(connection)) as Client<Tasks>;
 }
 
 function targetAt(

@@ -3,7 +3,7 @@
 import { MAX_UNREAD_EVENTS } from "../protocol/limits.ts";
 import type { WatchEvent } from "../protocol/task.ts";
 import type { Abortable } from "./connection/call_options.ts";
-import type { Commander } from "./connection/commander.ts";
+import type { RawClient } from "./raw_client.ts";
 import { deferred } from "./connection/deferred.ts";
 import { watch, type WatchFilter, type Watching } from "./watching.ts";
 
@@ -20,7 +20,7 @@ export class EventStream implements AsyncIterableIterator<WatchEvent> {
   #fault: unknown;
   #stopped: Promise<void> | undefined;
 
-  constructor(client: Commander, { signal, ...filter }: WatchFilter & Abortable) {
+  constructor(client: RawClient, { signal, ...filter }: WatchFilter & Abortable) {
     this.#signal = signal;
     this.#watching = watch(client, filter, (event) => this.#take(event), { resumes: true });
     this.#watching.then(({ ended }) => ended)

@@ -3,7 +3,8 @@
 import type { ImportAnswer } from "../protocol/transfer.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { Status } from "../protocol/task.ts";
-import type { Commander } from "./connection/commander.ts";
+import type { Abortable } from "./connection/call_options.ts";
+import type { RawClient } from "./raw_client.ts";
 
 /** Which tasks to export; without either, all of them, and the settings too. */
 export interface ExportFilter {
@@ -17,31 +18,33 @@ export type SdRecord = JsonObject & { sd: number };
 /** Twice as many characters, and three bytes each, still fit a line. */
 const PART_CHARS = 160 * 1024;
 
-/** The records of the server, settings first, then tasks, the oldest first. */
+/** See `Client.exportRecords`. */
 export async function* exportRecords(
-  client: Commander,
-  filter: ExportFilter = {},
-): AsyncGenerator<SdRecord> {
+  raw: RawClient,
+  { signal, ...filter }: ExportFilter & Abortable,
+): AsyncGenerator<SdRecord, void, undefined> {
   let cursor: string | null = null;
   do {
-    const page: { records: SdRecord[]; cursor: string | null } = await client.command({
+    const page: { records: SdRecord[]; cursor: string | null } = await raw.ask({
       cmd: "export",
       ...filter,
       ...(cursor === null ? {} : { cursor }),
-    });
+    }, { signal });
     yield* page.records;
     cursor = page.cursor;
   } while (cursor !== null);
 }
 
-/**
- * Takes in `text`, lines of records of 4 MiB together at most. The same record again changes nothing. Call
- * it again only once it has answered: the parts of two texts would be mixed up.
- */
-export async function importText(client: Commander, text: string): Promise<ImportAnswer> {
+/** See `Client.importText`. */
+export async function importText(
+  raw: RawClient,
+  text: string,
+  options?: Abortable,
+): Promise<ImportAnswer> {
   let at = 0;
   for (; at + PART_CHARS < text.length; at += PART_CHARS) {
-    await client.command({ cmd: "import", part: text.slice(at, at + PART_CHARS), at, last: false });
+    const part = text.slice(at, at + PART_CHARS);
+    await raw.ask({ cmd: "import", part, at, last: false }, options);
   }
-  return await client.command({ cmd: "import", part: text.slice(at), at, last: true });
+  return await raw.ask({ cmd: "import", part: text.slice(at), at, last: true }, options);
 }

@@ -1,37 +1,45 @@
 /**
- * Follows what a task says until it is final: what is kept of it first, then everything as it comes, each entry
- * once. What a watch misses, because it was too slow or its connection was lost, is read from what is kept.
+ * Follows the log of a task until it is final: first the entries that are kept, then each new one as it comes, every
+ * entry once. Entries that the watch missed (a lost connection, a slow reader) are read from the kept ones.
  */
 
 import { ClientError } from "../net/client_error.ts";
 import { SdError } from "../protocol/errors.ts";
-import type { LogLine, WatchEvent } from "../protocol/task.ts";
-import type { Client } from "./client.ts";
+import type { LogLine, TaskLogView, WatchEvent } from "../protocol/task.ts";
+import type { Abortable } from "./connection/call_options.ts";
+import { deferred } from "./connection/deferred.ts";
+import type { RawClient } from "./raw_client.ts";
 import { watch } from "./watching.ts";
 
-/** Calls `take` for every entry, in order. Resolves once the task is final and all of it was told. */
+export interface FollowOptions extends Abortable {
+  readonly id: string;
+  readonly take: (line: LogLine) => void;
+}
+
+/** See `Client.followLog`. */
 export async function followLog(
-  client: Client,
-  id: string,
-  take: (line: LogLine) => void,
+  raw: RawClient,
+  { id, take, signal }: FollowOptions,
 ): Promise<void> {
   const fresh = new Fresh(take);
-  // Outlives a lost connection, and fails with the one that is lost for good.
-  const final = client.wait(id).then(() => true);
+  const read = async () =>
+    fresh.take((await raw.ask<TaskLogView>({ cmd: "logs", task_id: id }, { signal })).log);
+  // Goes on after a lost connection, and rejects if the connection is lost for good.
+  const final = raw.wait(id, { signal }).then(() => true);
   let failure: unknown;
   final.catch((error) => failure = error);
   for (;;) {
     try {
-      if (await followOnce(client, { id, fresh, final })) break;
+      if (await followOnce(raw, { id, fresh, final, read })) break;
     } catch (error) {
       if (failure !== undefined) throw failure;
       if (!isLoss(error)) throw error;
     }
   }
   try {
-    fresh.take((await client.logs(id)).log);
+    await read();
   } catch (error) {
-    // Its record is gone already; all that was said until its end was told.
+    // The record is removed already; the watch has brought every entry.
     if (!(error instanceof SdError && error.code === "not_found")) throw error;
   }
 }
@@ -40,23 +48,28 @@ interface Following {
   readonly id: string;
   readonly fresh: Fresh;
   readonly final: Promise<boolean>;
+  /** Passes on the entries that are kept. */
+  readonly read: () => Promise<void>;
 }
 
-/** True when the task is final; false when events were lost, and what is kept is to be read again. */
-async function followOnce(client: Client, { id, fresh, final }: Following): Promise<boolean> {
-  const dropped = Promise.withResolvers<boolean>();
-  /** What comes before the answer to `logs` waits for it. */
+/** True when the task is final; false when events were lost, so that the kept entries must be read again. */
+async function followOnce(
+  raw: RawClient,
+  { id, fresh, final, read }: Following,
+): Promise<boolean> {
+  const dropped = deferred<boolean>();
+  /** Events that come before the reply to `logs` wait for it. */
   let early: WatchEvent[] | undefined = [];
   const hear = (event: WatchEvent) => {
     if (event.log) fresh.take(event.log);
     else if (event.event === "dropped") dropped.resolve(false);
   };
-  const watching = await watch(client, { taskId: id }, (event) => {
+  const watching = await watch(raw, { taskId: id }, (event) => {
     if (early) early.push(event);
     else hear(event);
   });
   try {
-    fresh.take((await client.logs(id)).log);
+    await read();
     early.forEach(hear);
     early = undefined;
     return await Promise.race([final, dropped.promise, watching.ended.then(() => false)]);

@@ -1,16 +1,15 @@
 /**
- * Tasks without end through one client: read from an iterable as there is room for them, so many in flight, and
- * told as they end. A task gives its room back when its end has been read, so neither the tasks nor their ends
- * gather in memory, whoever of reader and server is the slower one.
+ * `Client.submitMany`: tasks from an iterable, which is read only as far as there is room, and their ends as they
+ * come. A task gives its slot back when its end has been read, so that a slow reader slows the sending down.
  */
 
-import { delay } from "@std/async/delay";
 import { ClientError } from "../net/client_error.ts";
-import { type ErrorBody, errorBody, SdError } from "../protocol/errors.ts";
+import { type ErrorBody, errorBody } from "../protocol/errors.ts";
 import type { Abortable, CallOptions } from "./connection/call_options.ts";
-import { Semaphore } from "./task/semaphore.ts";
-import type { Submitted } from "./task/submitted.ts";
+import type { RawClient } from "./raw_client.ts";
 import type { TaskEnd } from "./task/task_end.ts";
+import { taskLine } from "./task/task_line.ts";
+import { type SendOutcome, TaskSender } from "./task_sender.ts";
 
 const IN_FLIGHT = 1000;
 
@@ -34,30 +33,24 @@ export interface ManyOptions extends Abortable {
   inFlight?: number;
 }
 
-/** What it takes of a client. */
-export interface Submits {
-  submit(op: string, args?: object, options?: CallOptions): Promise<Submitted>;
-  cancel(id: string): Promise<unknown>;
-}
-
 type Tasks = Iterable<ManyTask> | AsyncIterable<ManyTask>;
 
 /** See `Client.submitMany`. */
 export async function* submitMany(
-  client: Submits,
+  raw: RawClient,
   tasks: Tasks,
   { inFlight = IN_FLIGHT, signal }: ManyOptions = {},
 ): AsyncGenerator<ManyEnd, void, undefined> {
   signal?.throwIfAborted();
-  const run = new Run(client, inFlight);
+  const run = new ManyRun(raw, inFlight);
   const abort = () => run.abort(signal?.reason);
   signal?.addEventListener("abort", abort, { once: true });
-  // It may wait for a task that never comes, so nobody waits for its end.
+  // Not awaited: it can wait for a task that never comes.
   void run.readAll(tasks);
   try {
     for (let ends = await run.next(); ends !== undefined; ends = await run.next()) {
       for (const end of ends) {
-        run.told();
+        run.read();
         yield end;
         if (run.isOver) break;
       }
@@ -68,10 +61,15 @@ export async function* submitMany(
   }
 }
 
-class Run {
-  readonly #client: Submits;
-  readonly #slots: Semaphore;
-  readonly #stopping = new AbortController();
+/** A task that was read. */
+interface Item {
+  readonly index: number;
+  readonly id: string;
+}
+
+class ManyRun {
+  readonly #raw: RawClient;
+  readonly #sender: TaskSender<Item>;
   /** Acknowledged and not final. */
   readonly #running = new Set<string>();
   #ends: ManyEnd[] = [];
@@ -81,44 +79,50 @@ class Run {
   #isOver = false;
   #isAborted = false;
   #fault: { reason: unknown } | undefined;
-  /** Shared by all that a full server has refused. */
-  #pause: Promise<void> | undefined;
 
-  constructor(client: Submits, inFlight: number) {
+  constructor(raw: RawClient, inFlight: number) {
     if (!(inFlight >= 1)) {
       throw new ClientError("usage", `inFlight is a number from 1; this is ${inFlight}`);
     }
-    this.#client = client;
-    this.#slots = new Semaphore(inFlight);
+    this.#raw = raw;
+    this.#sender = new TaskSender({
+      raw,
+      maxInFlight: inFlight,
+      taken: ({ id }) => {
+        this.#running.add(id);
+        if (this.#isAborted) raw.abandon(id);
+      },
+      ended: (item, outcome) => this.#ended(item, outcome),
+    });
   }
 
-  /** Submits every task; resolves once the last was begun, or nobody wants more. */
+  /** Submits every task; resolves once the last was sent, or the run is stopped. */
   async readAll(tasks: Tasks): Promise<void> {
+    const sender = this.#sender;
     let index = 0;
     try {
-      // Room first: nothing is read that would have to wait here.
-      await this.#slots.take();
+      // Before the first task is read, so that none is read that would wait here.
+      while (sender.full) await sender.full;
       for await (const task of tasks) {
-        if (this.#stopping.signal.aborted) break;
-        this.#unfinished++;
-        void this.#one(index++, task);
-        await this.#slots.take();
-        if (this.#stopping.signal.aborted) break;
+        if (sender.isStopped) break;
+        this.#send(index++, task);
+        while (sender.full) await sender.full;
+        if (sender.isStopped) break;
       }
     } catch (reason) {
-      // The tasks before the one that could not be read are told first.
+      // The ends of the tasks before the fault are reported first.
       this.#fault ??= { reason };
     }
     this.#isRead = true;
     this.#wake();
   }
 
-  /** Nothing more is to be told. */
+  /** No further end is reported. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** The ends that there are, once there are some; `undefined` after the last. Throws what ended the run. */
+  /** The ends so far, once there are some; `undefined` after the last. Throws the error that ended the run. */
   async next(): Promise<ManyEnd[] | undefined> {
     while (!this.#isOver) {
       if (this.#ends.length > 0) {
@@ -132,72 +136,61 @@ class Run {
     if (this.#fault) throw this.#fault.reason;
   }
 
-  /** An end has been read, and there is room for another task. */
-  told(): void {
-    this.#slots.release();
+  /** An end was read, so another task can be sent. */
+  read(): void {
+    this.#sender.release();
   }
 
-  /** Submits nothing more; what is in flight goes on. */
+  /** Submits nothing more; tasks in flight go on. */
   stop(): void {
-    this.#stopping.abort();
-    // Whoever waits for room sees that none is needed.
-    this.#slots.release();
+    this.#sender.stop();
   }
 
-  /** Cancels what is in flight and submits nothing more. */
+  /** Cancels the tasks in flight and submits nothing more. */
   abort(reason: unknown): void {
     this.#isAborted = true;
     this.#fail(reason);
-    for (const id of this.#running) this.#cancel(id);
+    for (const id of this.#running) this.#raw.abandon(id);
   }
 
-  async #one(index: number, task: ManyTask): Promise<void> {
-    let id: string | undefined;
+  #send(index: number, { op, args, options = {} }: ManyTask): void {
     try {
-      const submitted = await this.#submit(task);
-      id = submitted.id;
-      this.#running.add(id);
-      if (this.#isAborted) this.#cancel(id);
-      const end = await submitted.end;
-      this.#ends.push({ index, ...end });
+      // A caller without types may have set it.
+      const { wait: _, ...awaited } = options as CallOptions;
+      const line = taskLine(op, args, awaited);
+      this.#sender.take();
+      this.#unfinished++;
+      this.#sender.send({ index, id: line.id }, line);
     } catch (error) {
-      if (error instanceof SdError) {
-        const status = id === undefined ? "refused" : "lost";
-        this.#ends.push({ index, status, error: errorBody(error) });
-      } else this.#fail(error);
+      this.#fail(error);
     }
-    if (id !== undefined) this.#running.delete(id);
+  }
+
+  #ended({ index, id }: Item, outcome: SendOutcome): void {
+    this.#running.delete(id);
     this.#unfinished--;
+    switch (outcome.status) {
+      case "refused":
+      case "lost":
+        this.#ends.push({ index, status: outcome.status, error: errorBody(outcome.error) });
+        break;
+      case "unknown":
+        return this.#fail(outcome.error);
+      case "submitted":
+      case "unsent":
+        break;
+      default:
+        this.#ends.push({ index, ...outcome });
+    }
     this.#wake();
   }
 
-  /** A full server says when to try again; that is not the end of a task. */
-  async #submit({ op, args, options }: ManyTask): Promise<Submitted> {
-    for (;;) {
-      try {
-        return await this.#client.submit(op, args, options);
-      } catch (error) {
-        if (!(error instanceof SdError) || error.retryAfterMs === undefined) throw error;
-        const { signal } = this.#stopping;
-        this.#pause ??= delay(error.retryAfterMs, { signal }).finally(() => {
-          this.#pause = undefined;
-        });
-        await this.#pause;
-      }
-    }
-  }
-
-  #cancel(id: string): void {
-    // It may have ended just now, or its server be gone.
-    this.#client.cancel(id).catch(() => undefined);
-  }
-
-  /** Ends the run: nothing more is told. */
+  /** Ends the run at once. */
   #fail(reason: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#fault = { reason };
-    this.#stopping.abort();
+    this.#sender.stop();
     this.#wake();
   }
 

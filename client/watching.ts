@@ -1,7 +1,7 @@
 /** Watching a server: every turn in the life of its tasks, as it happens. */
 
 import type { WatchEvent } from "../protocol/task.ts";
-import type { Commander } from "./connection/commander.ts";
+import type { RawClient } from "./raw_client.ts";
 import { deferred, handled } from "./connection/deferred.ts";
 
 /** Which tasks to be told of; all, where nothing is named. */
@@ -18,7 +18,7 @@ export interface Watching {
 }
 
 /** Watches that are open: the server ends all of a connection together. */
-const open = new WeakMap<Commander, number>();
+const open = new WeakMap<RawClient, number>();
 
 /**
  * Calls `onEvent` for everything that happens to the tasks of `filter` from now on. Resolves once the
@@ -27,7 +27,7 @@ const open = new WeakMap<Commander, number>();
  * happened meanwhile.
  */
 export async function watch(
-  client: Commander,
+  client: RawClient,
   { taskId, op }: WatchFilter,
   onEvent: (event: WatchEvent) => void,
   { resumes = false }: { resumes?: boolean } = {},
@@ -67,7 +67,7 @@ export async function watch(
       stopped.resolve();
       const left = (open.get(client) ?? 1) - 1;
       open.set(client, left);
-      if (left === 0) await client.command({ cmd: "unwatch" });
+      if (left === 0) await client.ask({ cmd: "unwatch" });
     },
   };
 }

@@ -7,7 +7,6 @@ import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { stdoutIsTerminal, writeBytes } from "../../cli/talk.ts";
 import { quote } from "../../protocol/errors.ts";
-import { backup } from "../backup.ts";
 import { openBackupFile } from "./backup_file.ts";
 import { talk } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
@@ -42,7 +41,7 @@ export const backupCommand = defineCommand({
       file ? file.write(bytes) : void writeBytes("stdout", bytes);
     const bytes = await withClient(
       { flags },
-      (client) => backup(client, write, ({ files }) => file?.begin(files)),
+      (client) => client.backup(write, ({ files }) => file?.begin(files)),
     );
     file?.finish();
     if (flags.json) printData({ file: path, bytes });

@@ -7,7 +7,7 @@ import { STATUSES } from "../../protocol/task.ts";
 import { LinePrinter } from "./base/line_printer.ts";
 import { talk } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
-import { type ExportFilter, exportRecords } from "../export_import.ts";
+import type { ExportFilter } from "../export_import.ts";
 import { withClient } from "./base/with_client.ts";
 
 export const exportCommand = defineCommand({
@@ -36,7 +36,7 @@ export const exportCommand = defineCommand({
     let count = 0;
     await withClient({ flags }, (client) =>
       printer.during(async () => {
-        for await (const record of exportRecords(client, filter)) {
+        for await (const record of client.exportRecords(filter)) {
           printer.add(JSON.stringify(record));
           count++;
         }

@@ -4,7 +4,6 @@ import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
 import type { Client } from "../client.ts";
 import { taskLines } from "./input/task_lines.ts";
 import type { ImportAnswer } from "../../protocol/transfer.ts";
-import { importText } from "../export_import.ts";
 
 /** What became of all lines; `bad` by their numbers. */
 export interface ImportTotals extends Omit<ImportAnswer, "bad"> {
@@ -24,7 +23,7 @@ export async function importAll(
   let chars = 0;
   const flush = async () => {
     if (batch.length === 0) return;
-    const answer = await importText(client, batch.map(({ text }) => text).join("\n"));
+    const answer = await client.importText(batch.map(({ text }) => text).join("\n"));
     add(totals, answer, batch.map(({ number }) => number));
     batch = [];
     chars = 0;

@@ -5,7 +5,6 @@ import { EXIT } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
-import { followLog } from "../follow_log.ts";
 import { LinePrinter } from "./base/line_printer.ts";
 import { LogLines } from "./base/log_lines.ts";
 import { talk } from "./base/output.ts";
@@ -46,7 +45,7 @@ export const logs = defineCommand({
       printer.add(flags.json ? JSON.stringify(entry) : lines.of(entry));
     await withClient(
       { flags, reconnects: true },
-      (client) => printer.during(() => followLog(client, id, take)),
+      (client) => printer.during(() => client.followLog(id, take)),
     );
     return EXIT.ok;
   },

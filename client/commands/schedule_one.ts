@@ -9,13 +9,15 @@ import { MESSAGES } from "./base/messages.ts";
 import { talk } from "./base/output.ts";
 import type { Payload } from "./input/payload.ts";
 import { withClient } from "./base/with_client.ts";
+import { rawOf } from "../base_client.ts";
+import type { CronAnswer } from "../../protocol/task.ts";
 
 export async function scheduleOne(
   flags: ServerFlagValues & { json: boolean },
   { json }: Payload,
 ): Promise<ExitCode> {
   return await withClient({ flags, reconnects: true }, async (client) => {
-    const answer = await client.scheduleJson(json);
+    const answer = await rawOf(client).ask<CronAnswer>(JSON.parse(json));
     const { cron_id, status, next_at } = answer;
     const next = next_at === undefined ? "" : ` next=${next_at}`;
     talk(`${inLanguage(MESSAGES).recurring[status]} id=${cron_id}${next}`);

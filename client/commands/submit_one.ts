@@ -15,6 +15,7 @@ import type { Payload } from "./input/payload.ts";
 import { withProgress } from "./base/progress_line.ts";
 import { withClient } from "./base/with_client.ts";
 import { within } from "./base/within.ts";
+import { rawOf } from "../base_client.ts";
 
 export interface OneTask {
   flags: ServerFlagValues & { json: boolean };
@@ -29,7 +30,7 @@ export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<Ex
   const unfinished = () => waiting && goesOn([waiting.id]);
   return await withClient({ flags, unfinished, reconnects: true }, async (client) => {
     const startedAt = performance.now();
-    const task = await within(client.submitJson(payload.json, payload), {
+    const task = await within(rawOf(client).submit(payload), {
       ms: waitMs,
       late: () => unanswered(client.target, waitMs),
     }).catch((error) => {

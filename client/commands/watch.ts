@@ -10,6 +10,7 @@ import { LinePrinter } from "./base/line_printer.ts";
 import { withCommas } from "./base/table.ts";
 import { watch } from "../watching.ts";
 import { withClient } from "./base/with_client.ts";
+import { rawOf } from "../base_client.ts";
 
 /** As wide as the longest name of an event. */
 const NAME_COLUMNS = "completed".length;
@@ -72,7 +73,7 @@ async function follow(client: Client, { id, op, show }: Following): Promise<Exit
     ...(id === undefined ? {} : { taskId: id }),
     ...(op === undefined ? {} : { op }),
   };
-  const watching = await watch(client, filter, take);
+  const watching = await watch(rawOf(client), filter, take);
   if (id !== undefined) take(await present(client, id));
   await Promise.race([end.promise, watching.ended]);
   return await end.promise;

@@ -5,25 +5,35 @@ import { type Acknowledged, type SubmittedLine, TaskExchange } from "./task_exch
 import type { TaskEnd } from "./task_end.ts";
 
 export class Submission extends TaskExchange {
-  /** Rejects with the `SdError` that the server refused the task with. */
-  readonly acknowledged: Promise<Acknowledged>;
-  /** Where the server is asked to send it. */
-  readonly end: Promise<TaskEnd>;
+  readonly #acknowledged = deferred<Acknowledged>();
+  readonly #end = deferred<TaskEnd>();
 
   constructor(line: SubmittedLine) {
-    const acknowledged = deferred<Acknowledged>();
-    const end = deferred<TaskEnd>();
-    super(line, {
-      acknowledged: acknowledged.resolve,
-      ended: end.resolve,
-      failed(error) {
-        acknowledged.reject(error);
-        end.reject(error);
-      },
-    });
-    this.acknowledged = acknowledged.promise;
-    this.end = end.promise;
-    // Whoever wants the end awaits it and sees the error there; who does not need not.
-    this.end.catch(() => undefined);
+    super(line);
+    // A caller that wants the end sees its rejection; for the others it must not count as unhandled.
+    this.#end.promise.catch(() => undefined);
+  }
+
+  /** Rejects with the `SdError` that the server refused the task with. */
+  get acknowledged(): Promise<Acknowledged> {
+    return this.#acknowledged.promise;
+  }
+
+  /** Settles only if the server was asked to send the end. */
+  get end(): Promise<TaskEnd> {
+    return this.#end.promise;
+  }
+
+  protected override taken(task: Acknowledged): void {
+    this.#acknowledged.resolve(task);
+  }
+
+  protected override ended(end: TaskEnd): void {
+    this.#end.resolve(end);
+  }
+
+  protected override failed(error: Error): void {
+    this.#acknowledged.reject(error);
+    this.#end.reject(error);
   }
 }

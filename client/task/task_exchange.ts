@@ -14,44 +14,41 @@ import type { Exchange } from "../connection/exchange.ts";
 import { refusalOf } from "../connection/refusal.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
 
-/** What the server said first of a task that it took. */
+/** The server's first reply to a task that it took. */
 export interface Acknowledged {
   id: string;
   status: Status;
 }
 
+/** A line that submits a task. */
 export interface SubmittedLine {
   readonly json: string;
-  /** That in its `task`; without one the line cannot be sent again. */
+  /** The id in its `task`; a line without one cannot be sent again. */
   readonly id: string | undefined;
-  /** Whether the server is asked to send the end as well. */
+  /** Whether the server is asked to send the end as well: the `wait` of its `task`. */
   readonly wait: boolean;
 }
 
-/** Who is told of a task: called and not promised, since a million tasks are told so. None may throw. */
-export interface TaskListener {
-  acknowledged(task: Acknowledged): void;
-  /** Where the server was asked to send the end. */
-  ended(end: TaskEnd): void;
-  /** `SdError`: the server refused it, or has lost it. Nothing comes after it. */
-  failed(error: Error): void;
-}
-
-/** Takes the replies to one submitted line. */
-export class TaskExchange implements Exchange {
-  readonly #listener: TaskListener;
+/** Takes the replies to one submitted line. A million tasks are reported by calls, not by promises. */
+export abstract class TaskExchange implements Exchange {
   readonly #wait: boolean;
   #id: string | undefined;
   /** The line, until it is acknowledged. */
   #json: string | undefined;
   #asksForEnd = false;
 
-  constructor({ json, id, wait }: SubmittedLine, listener: TaskListener) {
+  constructor({ json, id, wait }: SubmittedLine) {
     this.#json = json;
     this.#id = id;
     this.#wait = wait;
-    this.#listener = listener;
   }
+
+  /** Called first, once the server has the task. Must not throw; nor may the other two. */
+  protected abstract taken(task: Acknowledged): void;
+  /** Called last, if the server was asked to send the end. */
+  protected abstract ended(end: TaskEnd): void;
+  /** Called last: an `SdError` if the server refused the task or has lost it. */
+  protected abstract failed(error: Error): void;
 
   take(reply: JsonObject): boolean {
     if (reply.task_id === undefined) {
@@ -64,18 +61,17 @@ export class TaskExchange implements Exchange {
     if (first) {
       this.#json = undefined;
       this.#id = String(reply.task_id);
-      this.#listener.acknowledged({ id: this.#id, status: reply.status as Status });
+      this.taken({ id: this.#id, status: reply.status as Status });
     }
-    // A task that exists already may be final in the very first line.
+    // A task that exists already can be final in the very first reply.
     const end = endOf(reply);
-    if (end && this.#wait) this.#listener.ended(end);
+    if (end && this.#wait) this.ended(end);
     return end !== undefined || (first && !this.#wait);
   }
 
   fail(error: Error): void {
     const isOpen = this.#json !== undefined;
-    const told = isOpen && error instanceof ClientError ? uncertain(this.#id, error) : error;
-    this.#listener.failed(told);
+    this.failed(isOpen && error instanceof ClientError ? uncertain(this.#id, error) : error);
   }
 
   again(): string | undefined {
@@ -94,7 +90,7 @@ function forgotten(id: string | undefined, cause: SdError): SdError {
   );
 }
 
-/** Whoever submits it again needs the id that it went out with. */
+/** The hint names the id, which a second submit needs. */
 function uncertain(id: string | undefined, error: ClientError): ClientError {
   const hint = id === undefined
     ? "the task may have been taken or not"

@@ -5,7 +5,6 @@ import { delay } from "@std/async/delay";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import { selfCommand } from "../../cli/pool/self_command.ts";
 import { connect } from "../../client/client.ts";
-import { followLog } from "../../client/follow_log.ts";
 import { progressText } from "../../client/commands/base/progress_line.ts";
 import { SdError } from "../../protocol/errors.ts";
 import type { LogLine } from "../../protocol/task.ts";
@@ -159,7 +158,7 @@ Deno.test("a follower whose connection is cut again and again is told everything
   await using client = await connect(proxy.address);
   const lease = await stage.submit({});
   const told: LogLine[] = [];
-  const following = followLog(client, "t", (line) => told.push(line));
+  const following = client.followLog("t", (line) => told.push(line));
   const count = 200;
   for (let i = 1; i <= count; i++) {
     await worker.say(lease, [entry(`${i}`, i)]);
@@ -177,7 +176,7 @@ Deno.test("a follower that is too slow for the events reads what it missed from 
   await using client = await connect(stage.server.address);
   const lease = await stage.submit({});
   const told: LogLine[] = [];
-  const following = followLog(client, "t", (line) => {
+  const following = client.followLog("t", (line) => {
     told.push(line);
     // Reads nothing for a while, when a flood is on its way.
     if (told.length === 1) {
@@ -199,9 +198,9 @@ Deno.test("following ends with the reason when the server is gone for good, or t
   await using stage = await newStage();
   await using proxy = new CuttingProxy(stage.server.address);
   await using client = await connect(proxy.address, { reconnectMs: 300 });
-  await assertRejects(() => followLog(client, "nobody", () => {}), SdError, "no task");
+  await assertRejects(() => client.followLog("nobody", () => {}), SdError, "no task");
   await stage.submit({});
-  const following = followLog(client, "t", () => {});
+  const following = client.followLog("t", () => {});
   await client.ping();
   await proxy.leave();
   await assertRejects(() => following, Error, "lost");

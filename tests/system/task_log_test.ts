@@ -2,7 +2,6 @@
 
 import { assertEquals } from "@std/assert";
 import { connect } from "../../client/client.ts";
-import { exportRecords, importText } from "../../client/export_import.ts";
 import { MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
 import type { TaskLogView } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
@@ -131,15 +130,15 @@ Deno.test("logs and versions travel with export and import, whatever the engine"
     await worker.say(lease, [entry("ü\n\0")], 3);
     await worker.end(lease, { result: 1 });
     await source.wait("t");
-    const records = await Array.fromAsync(exportRecords(source));
+    const records = await Array.fromAsync(source.exportRecords());
     const engine = await openEngine(`sqlite:${folder}/sd.db`);
     await using fresh = await TestServer.start({ workers: 0, engine });
     await using target = await connect(fresh.address);
     const text = records.map((record) => JSON.stringify(record)).join("\n");
-    assertEquals((await importText(target, text)).imported, 1);
-    assertEquals(await Array.fromAsync(exportRecords(target)), records);
+    assertEquals((await target.importText(text)).imported, 1);
+    assertEquals(await Array.fromAsync(target.exportRecords()), records);
     assertEquals(await target.get("t"), await source.get("t"));
-    const logs = await target.command<TaskLogView>({ cmd: "logs", task_id: "t" });
+    const logs = await target.logs("t");
     assertEquals([textsOf(logs), logs.dropped], [["4 ü\n\0"], 3]);
   } finally {
     await Deno.remove(folder, { recursive: true });

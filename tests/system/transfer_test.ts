@@ -1,9 +1,8 @@
 /** Everything out of one server and into another, between engines; pauses; backups. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { backup } from "../../client/backup.ts";
 import { type Client, connect } from "../../client/client.ts";
-import { exportRecords, importText, type SdRecord } from "../../client/export_import.ts";
+import type { SdRecord } from "../../client/export_import.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
 import type { Engine } from "../../server/engine/engine.ts";
@@ -23,7 +22,7 @@ async function withFolder(use: (folder: string) => Promise<void>): Promise<void>
 
 async function exported(client: Client): Promise<SdRecord[]> {
   const records: SdRecord[] = [];
-  for await (const record of exportRecords(client)) records.push(record);
+  for await (const record of client.exportRecords()) records.push(record);
   return records;
 }
 
@@ -57,11 +56,11 @@ async function carry(from: Engine, to: Engine): Promise<void> {
   await using target = await connect(fresh.address);
   const text = asText(records);
   const nothing = { imported: 0, existed: 0, conflicts: [], orphans: [], bad: [] };
-  assertEquals(await importText(target, text), { ...nothing, imported: records.length });
+  assertEquals(await target.importText(text), { ...nothing, imported: records.length });
   assertEquals(asText(await exported(target)), text);
   // Again, and back to where it came from: nothing changes.
-  assertEquals(await importText(target, text), { ...nothing, existed: records.length });
-  assertEquals(await importText(source, text), { ...nothing, existed: records.length });
+  assertEquals(await target.importText(text), { ...nothing, existed: records.length });
+  assertEquals(await source.importText(text), { ...nothing, existed: records.length });
   assertEquals(asText(await exported(target)), text);
   const statuses = Object.fromEntries(
     (await target.list()).tasks.map(({ task_id, status }) => [task_id, status]),
@@ -132,7 +131,7 @@ Deno.test("what cannot be taken in is told, and the rest is taken in", async () 
     '{"sd":1,"setting":"cron/x","value":"{}"}',
     task("d"),
   ];
-  const { bad, ...rest } = await importText(client, lines.join("\n"));
+  const { bad, ...rest } = await client.importText(lines.join("\n"));
   assertEquals(rest, { imported: 3, existed: 0, conflicts: ["a"], orphans: ["b"] });
   assertEquals(bad.map(({ record }) => record), [3, 7, 8, 9]);
 });
@@ -189,10 +188,10 @@ Deno.test("a backup is a file that a server serves", () =>
         await task.result;
       }
       using file = await Deno.open(copy, { write: true, createNew: true });
-      const bytes = await backup(client, (piece) => void file.writeSync(piece));
+      const bytes = await client.backup((piece) => void file.writeSync(piece));
       assertEquals((await Deno.stat(copy)).size, bytes);
       // One after another there may be as many as one likes.
-      assertEquals(await backup(client, () => undefined) > 1_000_000, true);
+      assertEquals(await client.backup(() => undefined) > 1_000_000, true);
     }
     const engine = await openEngine(`sqlite:${copy}`);
     await using server = await TestServer.start({ workers: 0, engine });
@@ -215,7 +214,7 @@ Deno.test("who leaves in the middle of a backup does not keep others from theirs
     }
     for (let tries = 0;; tries++) {
       try {
-        assert(await backup(client, () => undefined) > 5_000_000);
+        assert(await client.backup(() => undefined) > 5_000_000);
         return;
       } catch (error) {
         // The first one is not known to be over before a write to it has failed.

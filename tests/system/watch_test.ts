@@ -8,6 +8,7 @@ import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { connect } from "../../client/client.ts";
 import { watch } from "../../client/watching.ts";
 import { TestServer } from "../kit/test_server.ts";
+import { rawOf } from "../../client/base_client.ts";
 
 Deno.test("a failed attempt is told as a delay with its error, the last one as the end", async () => {
   await using server = await TestServer.start({ workers: 1 });
@@ -40,7 +41,7 @@ Deno.test("a cancel and the tasks cancelled with it are told", async () => {
   await using client = await connect(server.address);
   const events: string[] = [];
   const all = Promise.withResolvers<void>();
-  const watching = await watch(client, {}, ({ event, task_id }) => {
+  const watching = await watch(rawOf(client), {}, ({ event, task_id }) => {
     events.push(`${task_id} ${event}`);
     if (events.length === 5) all.resolve();
   });
@@ -132,8 +133,12 @@ Deno.test("a connection has so many watches and not one more; leaving ends them"
   await using server = await TestServer.start({ workers: 1 });
   {
     await using client = await connect(server.address);
-    for (let i = 0; i < MAX_WATCHES; i++) await watch(client, {}, () => undefined);
-    const error = await assertRejects(() => watch(client, {}, () => undefined), SdError, "unwatch");
+    for (let i = 0; i < MAX_WATCHES; i++) await watch(rawOf(client), {}, () => undefined);
+    const error = await assertRejects(
+      () => watch(rawOf(client), {}, () => undefined),
+      SdError,
+      "unwatch",
+    );
     assertEquals((error as SdError).code, "conflict");
   }
   using client = await server.connect();

@@ -8,6 +8,7 @@ import { inLanguage } from "../../../cli/language.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { Client } from "../../client.ts";
 import { MESSAGES } from "./messages.ts";
+import { rawOf } from "../../base_client.ts";
 
 /** `waitMs` have passed; `what` is missing. A server that is away is the reason where it is. */
 export function outOfTime(
@@ -16,7 +17,7 @@ export function outOfTime(
 ): ClientError {
   const messages = inLanguage(MESSAGES);
   const after = messages.after(what, formatDuration(waitMs));
-  const { lostBy } = client;
+  const { lostBy } = rawOf(client);
   if (!lostBy) return new ClientError("timed_out", after, { hint });
   const message = `${after}, ${messages.noConnection(client.target)}: ${lostBy.message}`;
   return new ClientError("unreachable", message, { cause: lostBy, hint });

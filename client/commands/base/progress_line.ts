@@ -5,6 +5,7 @@ import { escapeControls, write } from "../../../cli/talk.ts";
 import type { Progress } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
 import { watch } from "../../watching.ts";
+import { rawOf } from "../../base_client.ts";
 
 /** To the beginning of the line, and nothing behind it. */
 const CLEAR_LINE = "\r\x1b[K";
@@ -23,7 +24,7 @@ export async function withProgress<T>(
     isShown = true;
     write("stderr", CLEAR_LINE + progressText(progress, columns()));
   };
-  const watching = watch(client, { taskId: id }, ({ progress }) => show(progress));
+  const watching = watch(rawOf(client), { taskId: id }, ({ progress }) => show(progress));
   // It is a courtesy: who waits is told by `wait` what goes wrong.
   watching.then(() => client.get(id)).then(({ progress }) => show(progress), () => undefined);
   try {

@@ -1,6 +1,6 @@
 /** Ids of the tasks of one run over many lines: what all have in common, and the number of the line. */
 
-import { newTaskId } from "../../task/task_id.ts";
+import { newTaskId } from "../../task/task_line.ts";
 
 /** What the ids of a new run begin with: the time, and 44 bits at random. */
 export function newRun(): string {

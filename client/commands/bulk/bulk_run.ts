@@ -10,6 +10,7 @@ import { worstOf } from "./each_task.ts";
 import { talk } from "../base/output.ts";
 import { Semaphore } from "../../task/semaphore.ts";
 import { withCommas } from "../base/table.ts";
+import { rawOf } from "../../base_client.ts";
 
 /** The next ones are on their way while the server is busy with one. */
 const MAX_BATCHES = 4;
@@ -74,7 +75,7 @@ export class BulkRun {
   async #batch(task_ids: string[]): Promise<void> {
     const message = { cmd: this.#verb.name, task_ids };
     // A task that runs is given the time it takes to stop.
-    const { tasks } = await this.#client.command<{ tasks: Answer[] }>(message, {
+    const { tasks } = await rawOf(this.#client).ask<{ tasks: Answer[] }>(message, {
       ms: Infinity,
     });
     for (const { task_id, error } of tasks) {

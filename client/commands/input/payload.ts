@@ -9,7 +9,7 @@ import { checkDepth, checkNumbers } from "../../../protocol/json_guard.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
 import { DEFAULT_KEEP_MS, type TaskOptions } from "../../../protocol/task.ts";
 import { findJsonFault } from "./json_fault.ts";
-import { newTaskId } from "../../task/task_id.ts";
+import { newTaskId } from "../../task/task_line.ts";
 
 /** What a text is made into a task with. */
 export interface Making {

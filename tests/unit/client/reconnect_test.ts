@@ -9,6 +9,7 @@ import { reconnectPauseMs } from "../../../net/reconnect_pause.ts";
 import { TaskFailedError } from "../../../client/task/task_end.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import { type ScriptedConnection, ScriptedServer } from "../../kit/scripted_server.ts";
+import { rawOf } from "../../../client/base_client.ts";
 
 interface Scene {
   readonly server: ScriptedServer;
@@ -206,7 +207,7 @@ Deno.test("a server that stays away is given up, and asked anew by the next call
     assertEquals(gone.code, "unreachable");
     const unsure = await assertRejects(() => submitting, ClientError, "not back");
     assert(unsure.hint?.includes("with the id b, submitting it again is safe"), unsure.hint);
-    assert(client.lostBy, "it is away");
+    assert(rawOf(client).lostBy, "it is away");
     server.comeBack();
     const ping = client.ping();
     const second = await server.accept();
@@ -215,7 +216,7 @@ Deno.test("a server that stays away is given up, and asked anew by the next call
     assertEquals(asked.cmd, "ping", "what was given up is not sent again");
     await second.say({ pong: true, ref: asked.ref });
     await ping;
-    assertEquals(client.lostBy, undefined);
+    assertEquals(rawOf(client).lostBy, undefined);
   }, {
     reconnectMs: 300,
     onLost: () => void told.push("lost"),
@@ -263,7 +264,7 @@ Deno.test("a retry that is asked again and was heard the first time has succeede
 
 Deno.test("a line without an id is not sent again, since it could be a second task", async () => {
   await withScene(async ({ server, client, first }) => {
-    const submitting = client.submitJson('{"op":"x"}', { wait: true });
+    const submitting = rawOf(client).submit({ json: '{"op":"x"}', id: undefined, wait: true });
     const unsure = assertRejects(() => submitting, ClientError, "lost");
     await first.next();
     const ping = client.ping();
@@ -285,7 +286,7 @@ Deno.test("a client that is closed while it is away tells everyone, and tries no
     const closed = pending.map((promise) => assertRejects(() => promise, ClientError, "closed"));
     await first.take(2);
     server.leave();
-    while (!client.lostBy) await delay(1);
+    while (!rawOf(client).lostBy) await delay(1);
     await client.close();
     await Promise.all(closed);
     await assertRejects(() => client.ping(), ClientError, "closed");
@@ -299,7 +300,7 @@ Deno.test("more than fits the way out is sent again, once and in order", async (
     const before = ids.slice(0, 50).map((id) => client.submit("x", { data }, { id }));
     await first.next();
     server.leave();
-    while (!client.lostBy) await delay(1);
+    while (!rawOf(client).lostBy) await delay(1);
     const after = ids.slice(50).map((id) => client.submit("x", { data }, { id }));
     server.comeBack();
     const second = await server.accept();
