@@ -13,19 +13,19 @@ import type {
   TaskView,
   Why,
 } from "../protocol/task.ts";
-import { abortable } from "./connection/abortable.ts";
+import { abortable } from "./connection/promises.ts";
 import type { Abortable, CallOptions } from "./connection/call_options.ts";
-import { backup, type BeginBackup } from "./backup.ts";
-import { type ExportFilter, exportRecords, importText, type SdRecord } from "./export_import.ts";
+import { backup, type BeginBackup } from "./transfer.ts";
+import { type ExportFilter, exportRecords, importText, type SdRecord } from "./transfer.ts";
 import { followLog } from "./follow_log.ts";
 import type { ImportAnswer } from "../protocol/transfer.ts";
-import { EventStream } from "./event_stream.ts";
+import { EventStream } from "./watching.ts";
 import { type ManyEnd, type ManyOptions, type ManyTask, submitMany } from "./submit_many.ts";
 import { callOpsByName } from "./op_calls.ts";
 import type { RawClient } from "./raw_client.ts";
 import type { Submitted } from "./task/submitted.ts";
 import type { TaskEnd } from "./task/task_end.ts";
-import { checkArgs, newTaskId, taskLine } from "./task/task_line.ts";
+import { checkArgumentNames, makeTaskId, taskLine } from "./task/task_line.ts";
 import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task/task_ops.ts";
 import type { WatchFilter } from "./watching.ts";
 
@@ -261,9 +261,9 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     args: ArgsOf<Tasks, Op>,
     { signal, ...options }: TaskOptions & { cron: string } & Abortable,
   ): Promise<CronAnswer> {
-    checkArgs(args);
+    checkArgumentNames(args);
     // Made here, so that asking again after a lost connection makes no second one.
-    const id = options.id ?? newTaskId();
+    const id = options.id ?? makeTaskId();
     return await this.#raw.ask<CronAnswer>({ op, ...args, task: { ...options, id } }, { signal });
   }
 
@@ -311,7 +311,7 @@ export class BaseClient<Tasks extends object = AnyTasks> {
 }
 
 /** What `submitMany` reads. */
-export type ManyTasks<Tasks extends object, Op extends OpName<Tasks>> =
+type ManyTasks<Tasks extends object, Op extends OpName<Tasks>> =
   | Iterable<ManyTaskOf<Tasks, Op>>
   | AsyncIterable<ManyTaskOf<Tasks, Op>>;
 

@@ -7,7 +7,7 @@ import { ClientError } from "../net/client_error.ts";
 import { SdError } from "../protocol/errors.ts";
 import type { LogLine, TaskLogView, WatchEvent } from "../protocol/task.ts";
 import type { Abortable } from "./connection/call_options.ts";
-import { deferred } from "./connection/deferred.ts";
+import { deferred } from "./connection/promises.ts";
 import type { RawClient } from "./raw_client.ts";
 import { watch } from "./watching.ts";
 

@@ -7,12 +7,12 @@
 import { ClientError } from "../net/client_error.ts";
 import type { JsonObject } from "../protocol/message.ts";
 import type { TaskView } from "../protocol/task.ts";
-import { abortable } from "./connection/abortable.ts";
-import { Asker, type AskOptions } from "./connection/asker.ts";
+import { abortable } from "./connection/promises.ts";
+import { ask, type AskOptions } from "./connection/question.ts";
 import type { Abortable } from "./connection/call_options.ts";
-import { ReplyStream } from "./connection/reply_stream.ts";
+import { ReplyStream } from "./connection/exchange.ts";
 import type { SteadyConnection } from "./connection/steady_connection.ts";
-import { Submission } from "./task/submission.ts";
+import { Submission } from "./task/submitted.ts";
 import { type Submitted, SubmittedTask } from "./task/submitted.ts";
 import { endOf, type TaskEnd } from "./task/task_end.ts";
 import type { SubmittedLine, TaskExchange } from "./task/task_exchange.ts";
@@ -25,11 +25,9 @@ export interface RepliesOptions extends Abortable {
 
 export class RawClient {
   readonly #connection: SteadyConnection;
-  readonly #asker: Asker;
 
   constructor(connection: SteadyConnection) {
     this.#connection = connection;
-    this.#asker = new Asker(connection);
   }
 
   /** The server's address, as `host:port`. */
@@ -82,7 +80,7 @@ export class RawClient {
 
   /** Sends a command and returns its one reply, which must come within `options.ms` (30,000). */
   async ask<Answer>(message: JsonObject, options?: AskOptions): Promise<Answer> {
-    return await this.#asker.ask<Answer>(message, options);
+    return await ask<Answer>(this.#connection, message, options);
   }
 
   /**

@@ -6,7 +6,7 @@
 
 import { delay } from "@std/async/delay";
 import { SdError } from "../protocol/errors.ts";
-import { type Deferred, deferred } from "./connection/deferred.ts";
+import { type Deferred, deferred } from "./connection/promises.ts";
 import type { RawClient } from "./raw_client.ts";
 import type { TaskEnd } from "./task/task_end.ts";
 import { type Acknowledged, type SubmittedLine, TaskExchange } from "./task/task_exchange.ts";

@@ -7,6 +7,11 @@
 /** Longest time between two readings that counts, in ms: for the rest, the process did not run. Read it as often. */
 export const AWAKE_STEP_MS = 500;
 
+/** A timer that is later than this, in ms, means that the process was stopped: it first reads what came meanwhile. */
+export const LATE_MS = 500;
+/** Time in which that is read, in ms. */
+export const GRACE_MS = 250;
+
 export interface AwakeOptions {
   /** As `AWAKE_STEP_MS`, for a clock that is read less often: twice the time between its readings. */
   readonly stepMs?: number;

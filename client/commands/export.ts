@@ -7,7 +7,7 @@ import { STATUSES } from "../../protocol/task.ts";
 import { LinePrinter } from "./base/line_printer.ts";
 import { talk } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
-import type { ExportFilter } from "../export_import.ts";
+import type { ExportFilter } from "../transfer.ts";
 import { withClient } from "./base/with_client.ts";
 
 export const exportCommand = defineCommand({

@@ -85,9 +85,9 @@ export const submit = defineCommand({
       const { planFile } = await import("./batch/dry_run.ts");
       return await planFile(file, { flags, reading, options });
     }
-    const { submitMany } = await import("./batch/submit_many.ts");
+    const { submitLines } = await import("./batch/submit_many.ts");
     const waitMs = flags.timeout || Infinity;
-    return await submitMany({ flags, file, reading, options, waitMs, ...sendingOf(flags) });
+    return await submitLines({ flags, file, reading, options, waitMs, ...sendingOf(flags) });
   },
 });
 

@@ -11,9 +11,9 @@ import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
-import { Pulse } from "./pulse.ts";
-import { refusalOf } from "./refusal.ts";
-import { cannotReach, connectionLost, speaksTls } from "./unreachable.ts";
+import { AwakeClock } from "../../net/awake_clock.ts";
+import { refusalOf } from "./connection_errors.ts";
+import { cannotReach, connectionLost, speaksTls } from "./connection_errors.ts";
 
 const CONNECT_MS = 10_000;
 const READ_BYTES = 64 * 1024;
@@ -56,7 +56,7 @@ export interface KeepAlive {
   readonly ping: string;
 }
 
-export class Connection {
+export class ServerConnection {
   readonly #conn: Wire;
   readonly #target: string;
   readonly #encoder = new TextEncoder();
@@ -80,14 +80,14 @@ export class Connection {
   static async open(
     target: Target,
     { signal, ms = CONNECT_MS }: OpenOptions = {},
-  ): Promise<Connection> {
+  ): Promise<ServerConnection> {
     const name = formatTarget(target);
     const aborter = new AbortController();
     const abort = () => aborter.abort();
     const timer = setTimeout(abort, ms);
     signal?.addEventListener("abort", abort);
     try {
-      return new Connection(await dial(target, aborter.signal), name);
+      return new ServerConnection(await dial(target, aborter.signal), name);
     } catch (error) {
       const late = new Error(`no answer for ${formatDuration(ms)}`);
       throw cannotReach(name, aborter.signal.aborted ? late : error);
@@ -239,4 +239,57 @@ function isObject(value: unknown): value is JsonObject {
 function tooLong(target: string): ClientError {
   const message = `a line from ${target} is longer than ${MAX_REPLY_BYTES} bytes`;
   return new ClientError("unreachable", message);
+}
+
+export interface PulseOptions {
+  /** How long the connection may be quiet before it is pinged, in ms. */
+  readonly pingMs: number;
+  /** Sends a ping. */
+  readonly ping: () => void;
+  /** Nothing has come for `ms`. */
+  readonly lost: (ms: number) => void;
+}
+
+/** Looks in each `pingMs`; a ping is late by one at most. */
+const LOOKS = 3;
+/** A server is given up after this many `pingMs` of silence: an answer would have come. */
+const PATIENCE = 3;
+
+export class Pulse {
+  readonly #options: PulseOptions;
+  readonly #awake: AwakeClock;
+  readonly #timer: ReturnType<typeof setInterval>;
+  /** How long nothing has come. */
+  #silentMs = 0;
+  /** How long ago the last ping was. */
+  #pingedMs = Infinity;
+
+  /** The first ping is sent at the first look, and tells the server that others will come. */
+  constructor(options: PulseOptions) {
+    this.#options = options;
+    const lookMs = options.pingMs / LOOKS;
+    this.#awake = new AwakeClock({ stepMs: 2 * lookMs });
+    this.#timer = setInterval(() => this.#look(), lookMs);
+  }
+
+  /** Something has come. */
+  heard(): void {
+    this.#silentMs = 0;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const { pingMs, ping, lost } = this.#options;
+    const awakeMs = this.#awake.passed();
+    this.#silentMs += awakeMs;
+    this.#pingedMs += awakeMs;
+    if (this.#silentMs >= PATIENCE * pingMs) return lost(this.#silentMs);
+    // Also while much comes in: the server counts what it hears.
+    if (this.#pingedMs < pingMs) return;
+    this.#pingedMs = 0;
+    ping();
+  }
 }

@@ -1,17 +1,63 @@
 /**
- * A command and its one answer. It is asked again on a new connection; the time in which an answer
- * must come counts from when it was last asked, and not while there is no connection.
+ * Commands with one reply. A command is sent again on a new connection; the time for its reply counts from when it
+ * was last sent, and only while there is a connection.
  */
 
+import { ClientError } from "../../net/client_error.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import type { JsonObject } from "../../protocol/message.ts";
-import { deferred } from "./deferred.ts";
+import type { Abortable } from "./call_options.ts";
+import type { SteadyConnection } from "./steady_connection.ts";
+import { GRACE_MS, LATE_MS } from "../../net/awake_clock.ts";
+import { refusalOf } from "./connection_errors.ts";
 import type { Exchange } from "./exchange.ts";
-import { refusalOf } from "./refusal.ts";
+import { abortable, deferred } from "./promises.ts";
 
-/** A timer that is later than this comes after a stop of the process, in ms: what came in meanwhile is read first. */
-export const LATE_MS = 500;
-/** Time in which that is read, in ms. */
-export const GRACE_MS = 250;
+/** A server that has not answered a question for so long is not going to. */
+const ANSWER_MS = 30_000;
+
+export interface AskOptions extends Abortable {
+  /** How long the answer may take; `Infinity`: for ever. */
+  ms?: number;
+  /** What to make of a refusal, and of whether the question was asked more than once. */
+  refused?: (error: unknown, wasAskedAgain: boolean) => Promise<JsonObject>;
+}
+
+/**
+ * Sends `message` and returns its reply, without the `ref`. Rejects with the `SdError` of the server's refusal, or
+ * with `unreachable` if no reply comes in time.
+ */
+export async function ask<Answer>(
+  connection: SteadyConnection,
+  message: JsonObject,
+  options: AskOptions = {},
+): Promise<Answer> {
+  const { ms = ANSWER_MS, signal, refused } = options;
+  signal?.throwIfAborted();
+  const question = new Question(message, {
+    ms,
+    late: () => silent(connection.target, ms),
+    isAway: () => connection.lostBy !== undefined,
+  });
+  const ref = connection.send(question.json, question);
+  const giveUp = () => {
+    connection.forget(ref);
+    question.fail(new Error("aborted"));
+  };
+  try {
+    const { ref: _ref, ...answer } = await abortable(question.answer, signal, giveUp);
+    return answer as Answer;
+  } catch (error) {
+    if (!refused) throw error;
+    return await refused(error, question.wasAskedAgain) as Answer;
+  }
+}
+
+function silent(target: string, ms: number): ClientError {
+  return new ClientError("unreachable", `${target} has not answered for ${formatDuration(ms)}`, {
+    hint: "see what the server's log says",
+  });
+}
 
 export interface Patience {
   /** `Infinity` waits for ever. */

@@ -16,14 +16,14 @@ import { SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
-import { abortable } from "./abortable.ts";
-import { Connection } from "./connection.ts";
-import { deferred } from "./deferred.ts";
+import { abortable } from "./promises.ts";
+import { ServerConnection } from "./connection.ts";
+import { deferred } from "./promises.ts";
 import type { Exchange } from "./exchange.ts";
 import { reconnectPauseMs } from "../../net/reconnect_pause.ts";
-import { refusalOf } from "./refusal.ts";
-import { cannotReach, stayedAway } from "./unreachable.ts";
-import { LATE_MS } from "./question.ts";
+import { refusalOf } from "./connection_errors.ts";
+import { cannotReach, stayedAway } from "./connection_errors.ts";
+import { LATE_MS } from "../../net/awake_clock.ts";
 
 /** A server that is there says hello sooner. */
 const HELLO_MS = 10_000;
@@ -65,7 +65,7 @@ export class SteadyConnection {
   readonly #closing = new AbortController();
   #token: string | undefined;
   #lastRef = 0;
-  #connection: Connection | undefined;
+  #connection: ServerConnection | undefined;
   /** Every message held was sent on this connection: new ones may be. */
   #isReady = false;
   #readyAt = 0;
@@ -155,7 +155,7 @@ export class SteadyConnection {
   /** A new connection, on which hello was answered where `greet` asks for that. */
   async #open({ greet, ms }: { greet: boolean; ms: number }): Promise<void> {
     const { signal } = this.#closing;
-    const connection = await Connection.open(this.#options.target, { signal, ms });
+    const connection = await ServerConnection.open(this.#options.target, { signal, ms });
     const greeted = deferred<void>();
     // It may be lost when nobody waits any more.
     greeted.promise.catch(() => undefined);
@@ -230,7 +230,10 @@ export class SteadyConnection {
     entry.exchange.fail(error);
   }
 
-  #lose(connection: Connection, { error, isFinal }: { error: Error; isFinal: boolean }): void {
+  #lose(
+    connection: ServerConnection,
+    { error, isFinal }: { error: Error; isFinal: boolean },
+  ): void {
     if (this.#connection !== connection || this.#over) return;
     this.#connection = undefined;
     if (isFinal || this.#options.reconnectMs === 0) return this.#end(error);
@@ -325,7 +328,7 @@ export class SteadyConnection {
 }
 
 function write(
-  connection: Connection,
+  connection: ServerConnection,
   { ref, entry, json }: { ref: number; entry: Entry; json: string },
 ): void {
   connection.write(`${withRef(json, ref)}\n`);

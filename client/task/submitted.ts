@@ -1,8 +1,9 @@
 /** A task that the server has taken, in the hands of whoever submitted it. */
 
 import type { Status } from "../../protocol/task.ts";
-import { handled } from "../connection/deferred.ts";
-import { resultOf, type TaskEnd } from "./task_end.ts";
+import { deferred, handled } from "../connection/promises.ts";
+import { type Acknowledged, type SubmittedLine, TaskExchange } from "./task_exchange.ts";
+import { resultOfEnd, type TaskEnd } from "./task_end.ts";
 
 export interface Submitted<Result = unknown> {
   readonly id: string;
@@ -39,7 +40,42 @@ export class SubmittedTask<Result> implements Submitted<Result> {
   }
 
   get result(): Promise<Result> {
-    this.#result ??= handled(this.end.then(resultOf));
+    this.#result ??= handled(this.end.then(resultOfEnd));
     return this.#result;
+  }
+}
+
+/** One submitted line as promises: of its acknowledgement, and of its end. */
+export class Submission extends TaskExchange {
+  readonly #acknowledged = deferred<Acknowledged>();
+  readonly #end = deferred<TaskEnd>();
+
+  constructor(line: SubmittedLine) {
+    super(line);
+    // A caller that wants the end sees its rejection; for the others it must not count as unhandled.
+    this.#end.promise.catch(() => undefined);
+  }
+
+  /** Rejects with the `SdError` that the server refused the task with. */
+  get acknowledged(): Promise<Acknowledged> {
+    return this.#acknowledged.promise;
+  }
+
+  /** Settles only if the server was asked to send the end. */
+  get end(): Promise<TaskEnd> {
+    return this.#end.promise;
+  }
+
+  protected override taken(task: Acknowledged): void {
+    this.#acknowledged.resolve(task);
+  }
+
+  protected override ended(end: TaskEnd): void {
+    this.#end.resolve(end);
+  }
+
+  protected override failed(error: Error): void {
+    this.#acknowledged.reject(error);
+    this.#end.reject(error);
   }
 }

@@ -54,7 +54,7 @@ export function endOf(message: JsonObject | TaskView): TaskEnd | undefined {
 }
 
 /** The result of a task that completed; throws the error that tells of any other end. */
-export function resultOf<Result>(end: TaskEnd<Result>): Result {
+export function resultOfEnd<Result>(end: TaskEnd<Result>): Result {
   if (end.status === "completed") return end.result;
   if (end.status !== "failed") throw new TaskEndedError(end.task_id, end.status);
   const { code, message } = end.error;

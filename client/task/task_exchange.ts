@@ -11,7 +11,7 @@ import { SdError } from "../../protocol/errors.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { Status } from "../../protocol/task.ts";
 import type { Exchange } from "../connection/exchange.ts";
-import { refusalOf } from "../connection/refusal.ts";
+import { refusalOf } from "../connection/connection_errors.ts";
 import { endOf, type TaskEnd } from "./task_end.ts";
 
 /** The server's first reply to a task that it took. */

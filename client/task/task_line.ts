@@ -11,7 +11,7 @@ import type { Abortable } from "../connection/call_options.ts";
 const RESERVED = ["op", "cmd", "ref", "task"];
 
 /** A new id. */
-export function newTaskId(now = Date.now()): string {
+export function makeTaskId(now = Date.now()): string {
   const time = now.toString(16).padStart(12, "0");
   // The rest is of a version 4: random, except for the variant.
   return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
@@ -23,18 +23,18 @@ export function taskLine(
   args: object | undefined,
   { signal: _, ...options }: TaskOptions & Abortable,
 ): { json: string; id: string; wait: boolean } {
-  checkArgs(args);
+  checkArgumentNames(args);
   if (options.cron !== undefined) {
     throw new ClientError("usage", "a recurring task has no result to wait for", {
       hint: "make it with schedule(op, args, options)",
     });
   }
-  const { id = newTaskId(), wait = true } = options;
+  const { id = makeTaskId(), wait = true } = options;
   return { json: JSON.stringify({ op, ...args, task: { ...options, id } }), id, wait };
 }
 
 /** Throws `usage` for arguments of which one has the name of another member of the line. */
-export function checkArgs(args: object = {}): void {
+export function checkArgumentNames(args: object = {}): void {
   for (const name of RESERVED) {
     if (Object.hasOwn(args, name)) {
       throw new ClientError("usage", `an argument of a task cannot be called ${name}`);

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Client, connect } from "../../client/client.ts";
-import type { SdRecord } from "../../client/export_import.ts";
+import type { SdRecord } from "../../client/transfer.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
 import type { Engine } from "../../server/engine/engine.ts";

@@ -88,7 +88,6 @@ const WAITING = {
   functions: ["startServer"],
   /** Names of small files with one importer. */
   crumbs: [
-    "asker.ts",
     "backlog.ts",
     "backup_stream.ts",
     "counts.ts",
@@ -112,15 +111,12 @@ const WAITING = {
     "parent_pipe.ts",
     "pool_secret.ts",
     "prints.ts",
-    "pulse.ts",
     "realm_streams.ts",
     "recheck.ts",
     "refusals.ts",
-    "reply_stream.ts",
     "safety.ts",
     "stdout_pieces.ts",
     "store_thread.ts",
-    "submission.ts",
     "task_index.ts",
     "task_log_view.ts",
     "task_snapshot.ts",
@@ -134,8 +130,6 @@ const WAITING = {
   ],
   /** Exported names that two files declare. */
   names: [
-    "Asker",
-    "Connection",
     "Durability",
     "Journal",
     "JournalOptions",
@@ -146,7 +140,6 @@ const WAITING = {
     "Line",
     "LogLevel",
     "MESSAGES",
-    "ManyTasks",
     "Outcome",
     "Past",
     "Progress",
@@ -158,9 +151,6 @@ const WAITING = {
     "connect",
     "cutText",
     "faultOf",
-    "newTaskId",
-    "resultOf",
-    "submitMany",
     "tellError",
   ],
 };

@@ -1,7 +1,7 @@
 /** A promise that is waited for only so long. */
 
 import { deadline } from "@std/async/deadline";
-import { GRACE_MS, LATE_MS } from "../../connection/question.ts";
+import { GRACE_MS, LATE_MS } from "../../../net/awake_clock.ts";
 
 /** What `promise` came to, or what `late` throws once `ms` have passed; `Infinity` waits for ever. */
 export async function within<T>(

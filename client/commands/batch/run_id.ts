@@ -1,10 +1,10 @@
 /** Ids of the tasks of one run over many lines: what all have in common, and the number of the line. */
 
-import { newTaskId } from "../../task/task_line.ts";
+import { makeTaskId } from "../../task/task_line.ts";
 
 /** What the ids of a new run begin with: the time, and 44 bits at random. */
 export function newRun(): string {
-  return newTaskId().replaceAll("-", "").slice(0, 24);
+  return makeTaskId().replaceAll("-", "").slice(0, 24);
 }
 
 export function lineTaskId(run: string, line: number): string {

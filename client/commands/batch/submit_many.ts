@@ -23,7 +23,7 @@ import { type Earlier, endedOf, failedOf, summary, tellTally } from "./tally.ts"
 /** Why no more lines are sent after the first Ctrl-C. */
 const DRAINED = new ClientError("interrupted", "interrupted");
 
-export interface ManyTasks {
+export interface LinesToSubmit {
   flags: ServerFlagValues & { json: boolean };
   /** The file they are in; `-` is stdin. */
   file: string;
@@ -38,7 +38,7 @@ export interface ManyTasks {
   waitMs: number;
 }
 
-export async function submitMany(many: ManyTasks): Promise<ExitCode> {
+export async function submitLines(many: LinesToSubmit): Promise<ExitCode> {
   const size = await fileSize(many);
   // Before the journal is: of a file that cannot be read there is to be none.
   const source = await openLines(many.file);
@@ -98,7 +98,7 @@ function resumeHint(): string {
 async function runWith(
   run: ManyRun,
   { many, source, journal }: {
-    many: ManyTasks;
+    many: LinesToSubmit;
     source: ReadableStream<Uint8Array>;
     journal: Journal | undefined;
   },
@@ -136,7 +136,7 @@ async function runWith(
 
 /** What a run of this file is a run of; `undefined` where it is no file that could be gone on with. */
 async function fileSize(
-  { file, resume }: ManyTasks,
+  { file, resume }: LinesToSubmit,
 ): Promise<{ file: { bytes: number; modified: string | null } } | undefined> {
   try {
     const stat = file === "-" ? undefined : await Deno.stat(file);
@@ -151,7 +151,7 @@ async function fileSize(
 }
 
 /** What decides which task a line is. */
-function readingOf({ reading, options }: ManyTasks): string {
+function readingOf({ reading, options }: LinesToSubmit): string {
   const given = Object.keys(options).length > 0 ? ` with ${JSON.stringify(options)}` : "";
   return describeReading(reading) + given;
 }

@@ -20,8 +20,8 @@ import {
   RequestBuffer,
   RIGHT,
 } from "./bench_wire.ts";
-import { refusalOf } from "../../connection/refusal.ts";
-import { cannotReach, connectionLost } from "../../connection/unreachable.ts";
+import { refusalOf } from "../../connection/connection_errors.ts";
+import { cannotReach, connectionLost } from "../../connection/connection_errors.ts";
 
 const FIRST_READ_BYTES = 64 * 1024;
 

@@ -8,7 +8,7 @@ import { MAX_TASK_IDS } from "../../../protocol/limits.ts";
 import type { Client } from "../../client.ts";
 import { worstOf } from "./each_task.ts";
 import { talk } from "../base/output.ts";
-import { Semaphore } from "../../task/semaphore.ts";
+import { Semaphore } from "./semaphore.ts";
 import { withCommas } from "../base/table.ts";
 import { rawOf } from "../../base_client.ts";
 

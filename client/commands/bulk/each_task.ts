@@ -3,7 +3,7 @@
 import { EXIT, type ExitCode, exitCodeOf } from "../../../cli/exit.ts";
 import { type ErrorReport, printData, reportOf, tellError } from "../../../cli/report.ts";
 import { escapeControls, print } from "../../../cli/talk.ts";
-import { Semaphore } from "../../task/semaphore.ts";
+import { Semaphore } from "./semaphore.ts";
 
 /** Many, since each may take long: a task that has ended is told while others before it go on. */
 const MAX_IN_FLIGHT = 10_000;

@@ -9,7 +9,7 @@ import { checkDepth, checkNumbers } from "../../../protocol/json_guard.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
 import { DEFAULT_KEEP_MS, type TaskOptions } from "../../../protocol/task.ts";
 import { findJsonFault } from "./json_fault.ts";
-import { newTaskId } from "../../task/task_line.ts";
+import { makeTaskId } from "../../task/task_line.ts";
 
 /** What a text is made into a task with. */
 export interface Making {
@@ -89,7 +89,7 @@ export function withOptions(
       `task holds the options of the task, like {"timeout":5000}; this is ${quote(own)}`,
     );
   }
-  const task: TaskOptions = { id: id ?? newTaskId(), ...own, ...options };
+  const task: TaskOptions = { id: id ?? makeTaskId(), ...own, ...options };
   if (typeof task.id !== "string") {
     throw new SdError("bad_request", `task.id is a string; this is ${quote(task.id)}`);
   }

@@ -1,7 +1,27 @@
-/** The errors of a connection: it cannot be had, or it is lost. Each names the server and the reason. */
+/**
+ * The errors of a connection: the server refused a message, cannot be reached, or was lost. Each names the server or
+ * quotes it, and gives the reason.
+ */
 
 import { ClientError } from "../../net/client_error.ts";
+import { type ErrorCode, FAILURE_CODES, REFUSAL_CODES, SdError } from "../../protocol/errors.ts";
+import type { JsonObject } from "../../protocol/message.ts";
 import { formatDuration } from "../../protocol/text_forms.ts";
+
+const CODES: ReadonlySet<unknown> = new Set([...REFUSAL_CODES, ...FAILURE_CODES]);
+
+/** The error in `reply`. A code that only a newer server knows is kept in the text. */
+export function refusalOf(reply: JsonObject): SdError {
+  const { code, message, retry_after_ms: retryAfterMs } = (reply.error ?? {}) as JsonObject;
+  if (!CODES.has(code)) {
+    return new SdError("internal", `the server answered ${JSON.stringify(reply)}`);
+  }
+  return new SdError(
+    code as ErrorCode,
+    String(message),
+    typeof retryAfterMs === "number" ? { retryAfterMs } : {},
+  );
+}
 
 /** What to do about the ways in which a TLS handshake fails, as Deno and as Node tell them. */
 const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
