@@ -7,7 +7,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { print } from "../cli/talk.ts";
 import { Store } from "../server/engine/sqlite/store.ts";
-import type { Durability, Write } from "../server/engine/sqlite/file/store_message.ts";
+import type { Durability } from "../server/engine/options.ts";
+import type { Write } from "../server/engine/journaled/task_store.ts";
 import {
   completed,
   inserts,

@@ -307,7 +307,7 @@ export interface Engine {
   /** The latest time that an earlier server gave it, as far as it is known: `now` is never below it. */
   readonly lastAt?: number;
   /** Of an engine that can be backed up as a file. One at a time: a second one is `conflict`. */
-  readonly backup?: () => Promise<Backup>;
+  readonly backup?: (() => Promise<Backup>) | undefined;
   /** Compares what waits in memory with what is kept, reading part of it again, and puts right what it finds. */
   readonly recheck?: (ops: ReadonlySet<string>, now: number) => Promise<Rechecked>;
 

@@ -2,8 +2,9 @@
 
 import type { Engine } from "../../server/engine/engine.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
-import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine.ts";
-import { Store, StoreError } from "../../server/engine/sqlite/store.ts";
+import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
+import { Store } from "../../server/engine/sqlite/store.ts";
+import { StoreError } from "../../server/engine/journaled/task_store.ts";
 import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { FlakyStore, type StoreFaults } from "../faults/flaky_store.ts";
@@ -86,7 +87,7 @@ async function openEngine(
   startSerialsAt(opened.next);
   return patient(
     await openSqliteEngine({
-      store: through(store) as Store,
+      store: through(store),
       opened,
       now,
       report,

@@ -1,7 +1,7 @@
 /** What SQLite itself says of a store whose server is dead: looked at in a copy, so that nothing is mended. */
 
 import { DatabaseSync } from "node:sqlite";
-import { STORED_STATUSES } from "../../server/engine/sqlite/file/store_message.ts";
+import { STORED_STATUSES } from "../../server/engine/journaled/task_store.ts";
 
 /** What is wrong with the store in the file `path`; nothing when all is well. */
 export async function faultOfStore(path: string): Promise<string | undefined> {

@@ -4,7 +4,8 @@
  * until it next waits.
  */
 
-import { type Store, StoreError } from "../../server/engine/sqlite/store.ts";
+import type { Store } from "../../server/engine/sqlite/store.ts";
+import { StoreError } from "../../server/engine/journaled/task_store.ts";
 import type { StoreCall, StoreCalls } from "../../server/engine/sqlite/file/store_message.ts";
 import type { Random } from "../fuzz/random.ts";
 import { LateCalls } from "./late_calls.ts";

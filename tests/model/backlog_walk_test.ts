@@ -3,7 +3,7 @@
 import { assert } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
-import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine.ts";
+import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { NOW } from "../contract/contract_steps.ts";
@@ -25,7 +25,7 @@ async function openFlaky(path: string, sizes: PagerSizes, random: Random): Promi
   const faults = { full: random.pick([0, 0.1]), unreadable: random.pick([0, 0.05]) };
   const flaky = new FlakyStore(store, random, faults);
   const engine = await openSqliteEngine({
-    store: flaky as unknown as Store,
+    store: flaky,
     opened,
     now: NOW,
     report: (message) => void reports.push(message),

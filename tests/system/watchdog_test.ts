@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
-import { openSqliteEngine } from "../../server/engine/journaled/journaled_engine.ts";
+import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { TestServer } from "../kit/test_server.ts";
@@ -28,7 +28,7 @@ async function openBroken(path: string, broken: string) {
     close: () => store.close(),
   };
   return await openSqliteEngine({
-    store: through as Store,
+    store: through,
     opened,
     now,
     report: () => {},

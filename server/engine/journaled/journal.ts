@@ -11,7 +11,7 @@ import { isFinal } from "../../../protocol/task.ts";
 import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import { type LiveTask, NOT_STORED } from "../live/live_task.ts";
 import { pushFixed, pushState, storedStatusOf } from "./rows.ts";
-import type { Cell, StoreFault, Write } from "../sqlite/file/store_message.ts";
+import type { Cell, StoreFault, Write } from "./task_store.ts";
 
 export interface JournalOptions {
   /** Commits; rejects with `fault` and `message`. */

@@ -35,24 +35,24 @@ import { ReadTurns } from "../live/read_turns.ts";
 import type { Lane } from "../live/ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { ClockMark, markIn } from "./clock_mark.ts";
-import { FileBackup } from "../sqlite/file_backup.ts";
-import { FileSweeper } from "../sqlite/file_sweeper.ts";
 import { FirstWrite } from "./first_write.ts";
 import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { Recheck } from "./recheck.ts";
-import { codeOf, readRow } from "./rows.ts";
+import { codeOf, readRow, subtract } from "./rows.ts";
 import { notKept, Safety } from "./safety.ts";
-import { commit, type Store } from "../sqlite/store.ts";
-import { type Opened, STORED_STATUSES } from "../sqlite/file/store_message.ts";
+import { type Opened, type RecordSweeper, STORED_STATUSES, type TaskStore } from "./task_store.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { UntoldEnds } from "./untold_ends.ts";
 import { openChildren } from "./waiting.ts";
 
-export interface SqliteOptions {
-  readonly store: Store;
+export interface JournaledOptions {
+  /** The engine's name, for users. */
+  readonly name: string;
+  readonly store: TaskStore;
+  /** The contents of the store. */
   readonly opened: Opened;
   readonly now: number;
   /** What an operator has to know: the disk is full, the file is damaged. */
@@ -61,10 +61,9 @@ export interface SqliteOptions {
   readonly random?: () => number;
   /** New tasks are refused while so many are queued or delayed. */
   readonly maxQueued?: number;
-  /** Records of final tasks; the oldest go first. */
-  readonly maxKept: number;
-  /** Bytes of the file in use, above which final tasks go, the oldest first. */
-  readonly maxBytes: number;
+  readonly sweeper: RecordSweeper;
+  /** For a store that can be copied. */
+  readonly backup?: () => Promise<Backup>;
   readonly sizes?: Partial<PagerSizes>;
 }
 
@@ -77,44 +76,45 @@ const STUCK_MS = 200;
 const NO_OPS: ReadonlySet<string> = new Set();
 
 /** The engine on a store that was opened; resolves when it has at hand what it needs. */
-export async function openSqliteEngine(options: SqliteOptions): Promise<Engine> {
+export async function openJournaledEngine(options: JournaledOptions): Promise<Engine> {
   const engine = new JournaledEngine(options);
   await engine.start(options.opened, options.now);
   return engine;
 }
 
 class JournaledEngine implements Engine, StorageHooks {
-  readonly name = "sqlite";
+  readonly name: string;
   readonly traits = { durable: true, priorities: true, shared: false };
   readonly settings: KeptSettings;
   readonly recheck: NonNullable<Engine["recheck"]>;
   readonly lastAt: number;
 
-  readonly #options: SqliteOptions;
-  readonly #store: Store;
+  readonly #options: JournaledOptions;
+  readonly #store: TaskStore;
   readonly #live: LiveTasks;
   readonly #journal: Journal;
   readonly #pager: Pager;
   readonly #rates: RateKeeper;
   readonly #turns = new ReadTurns(4);
   readonly #finder: TaskFinder;
-  readonly #sweeper: FileSweeper;
-  readonly #backup: FileBackup;
+  readonly backup: NonNullable<Engine["backup"]> | undefined;
   readonly #ends: UntoldEnds;
   readonly #safety: Safety;
   readonly #mark: ClockMark;
   /** The time of the last submit, lease or result. */
   #now: number;
 
-  constructor(options: SqliteOptions) {
+  constructor(options: JournaledOptions) {
     const { store, opened, report } = options;
     this.#options = options;
+    this.name = options.name;
+    this.backup = options.backup;
     this.#store = store;
     this.lastAt = markIn(opened.settings);
     this.#now = Math.max(options.now, this.lastAt);
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#journal = new Journal({
-      write: (write) => commit(store, write),
+      write: (write) => store.call("write", write),
       isPromising: ({ state, task, isSpilled }) =>
         state.status === "queued" && !isSpilled && task.wait &&
         this.#live.counts.queued <= MAX_PROMISING,
@@ -130,7 +130,7 @@ class JournaledEngine implements Engine, StorageHooks {
     this.#safety = new Safety(this.#journal, this.#live);
     this.#pager = new Pager({
       live: this.#live,
-      call: (call, ask) => store.call(call, ask),
+      store,
       onFault: (error) => report(error instanceof Error ? error.message : String(error)),
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
@@ -140,8 +140,6 @@ class JournaledEngine implements Engine, StorageHooks {
     this.recheck = (ops, now) => recheck.look(ops, this.#journal.isStuck, now);
     this.#rates = new RateKeeper(this.#live.gate, keep);
     this.#finder = new TaskFinder(store, this.#live, this.#turns);
-    this.#sweeper = new FileSweeper({ ...options, live: this.#live });
-    this.#backup = new FileBackup(store);
     const settings = this.#rates.restore(opened.settings, this.#now);
     this.settings = new KeptSettings(settings, (name, value) => keep(name, value ?? null));
   }
@@ -157,8 +155,6 @@ class JournaledEngine implements Engine, StorageHooks {
     await openChildren({ store: this.#store, live, now, finished: this.#ends.left });
     this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
   }
-
-  readonly backup = (): Promise<Backup> => this.#backup.begin();
 
   changed(task: LiveTask): void {
     this.#journal.changed(task);
@@ -201,8 +197,8 @@ class JournaledEngine implements Engine, StorageHooks {
   async #takeIn(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
     const intake = {
       live: this.#live,
-      known: (id: string) => this.#live.index.get(id) ?? rows.get(id),
-      maxQueued: this.#sweeper.isFull ? 0 : this.#options.maxQueued ?? Infinity,
+      known: (id: string) => this.#known(id, rows),
+      maxQueued: this.#options.sweeper.isFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
     };
     const writing = new FirstWrite();
@@ -289,9 +285,7 @@ class JournaledEngine implements Engine, StorageHooks {
 
   async requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]> {
     const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids, asker);
-    const parents = ids.flatMap((id) => {
-      return (this.#live.index.get(id) ?? first.get(id))?.task.after ?? [];
-    });
+    const parents = ids.flatMap((id) => this.#known(id, first)?.task.after ?? []);
     // The tasks themselves again: what was read before may have changed since.
     const both = [...ids, ...parents];
     const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both, asker);
@@ -339,9 +333,12 @@ class JournaledEngine implements Engine, StorageHooks {
     }
     this.#rates.prune(now);
     if (this.#live.counts.delayed > 0) this.#mark.alone(now);
-    const { removed, more } = await this.#sweeper.sweep(now);
-    const told = await this.#ends.whenCommittable(this.#ends.take());
-    return { removed, expired: told, nextAt: more ? now : Infinity };
+    const { counts, kin } = this.#live;
+    const held = { version: kin.version, ords: () => kin.parentSerials() };
+    const swept = await this.#options.sweeper.sweep(now, held);
+    const removed = subtract(counts, swept.removed);
+    const expired = await this.#ends.whenCommittable(this.#ends.take());
+    return { removed, expired, nextAt: swept.more ? now : Infinity };
   }
 
   async close(): Promise<void> {
@@ -367,7 +364,7 @@ class JournaledEngine implements Engine, StorageHooks {
     id: string,
     { rows, now, undone }: { rows: FoundTasks; now: number; undone: Map<LiveTask, Ended> },
   ): Requeued {
-    const known = (other: string) => this.#live.index.get(other) ?? rows.get(other);
+    const known = (other: string) => this.#known(other, rows);
     const task = known(id);
     if (!task) return { outcome: "not_found", status: undefined };
     const { status } = task.state;
@@ -384,17 +381,20 @@ class JournaledEngine implements Engine, StorageHooks {
 
   /** Whether a cancel would end the task, or its end is not on disk yet. */
   #endsByCancel(id: string, rows: FoundTasks): boolean {
-    const status = (this.#live.index.get(id) ?? rows.get(id))?.state.status;
+    const status = this.#known(id, rows)?.state.status;
     if (status === undefined || status === "running") return false;
     return !isFinal(status) || this.#live.index.get(id) !== undefined;
   }
 
   /** The task, brought to hand from disk where it waits there: for its end. */
   #atHand(id: string, rows: FoundTasks): LiveTask | undefined {
-    const here = this.#live.index.get(id);
-    if (here) return here;
-    const task = rows.get(id);
-    if (task && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
+    const task = this.#known(id, rows);
+    const isOnDisk = task && !this.#live.index.get(id);
+    if (isOnDisk && !isFinal(task.state.status)) this.#pager.bringToEnd(task);
     return task;
+  }
+
+  #known(id: string, rows: FoundTasks): LiveTask | undefined {
+    return this.#live.index.get(id) ?? rows.get(id);
   }
 }

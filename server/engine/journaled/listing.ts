@@ -7,8 +7,7 @@ import { listPage } from "../live/list_filter.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { ReadTurns } from "../live/read_turns.ts";
 import { codeOf, readRow, safeRecord } from "./rows.ts";
-import type { Store } from "../sqlite/store.ts";
-import type { StoreCalls } from "../sqlite/file/store_message.ts";
+import type { TaskCalls, TaskStore } from "./task_store.ts";
 
 /** Looks at the file for one page: others wait for one of them, but for all of them the caller does. */
 const MAX_LOOKS = 100;
@@ -18,7 +17,7 @@ const LOOK_TASKS = 100;
 const PAGE_CHARS = 16 * 1024 * 1024;
 
 export interface ListingOptions {
-  readonly store: Store;
+  readonly store: TaskStore;
   readonly live: LiveTasks;
   readonly turns: ReadTurns;
 }
@@ -38,7 +37,7 @@ export async function listTasks(
   for (let looks = 0; ord !== null; looks++) {
     if (looks >= MAX_LOOKS) return { tasks, cursor: String(ord) };
     await turns.start(asker);
-    const looking: Promise<StoreCalls["list"]["answer"]> = store.call("list", {
+    const looking: Promise<TaskCalls["list"]["answer"]> = store.call("list", {
       ord,
       oldestFirst,
       statuses: storedAs(status),

@@ -31,19 +31,11 @@ import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Lane } from "../live/ready_queue.ts";
 import { codeOf, readRow } from "./rows.ts";
-import type {
-  Lane as StoredLane,
-  StoreCall,
-  StoreCalls,
-  StoredTask,
-} from "../sqlite/file/store_message.ts";
+import type { LaneQuery, StoredTask, TaskStore } from "./task_store.ts";
 
 export interface PagerOptions {
   readonly live: LiveTasks;
-  readonly call: <Call extends StoreCall>(
-    call: Call,
-    ask: StoreCalls[Call]["ask"],
-  ) => Promise<StoreCalls[Call]["answer"]>;
+  readonly store: Pick<TaskStore, "call">;
   /** A page could not be fetched; it is asked for again. */
   readonly onFault: (error: unknown) => void;
   readonly sizes?: Partial<PagerSizes>;
@@ -110,7 +102,7 @@ export class Pager {
   }
 
   /** What a file that was opened has waiting. */
-  start(lanes: readonly StoredLane[], queued: number, delayed: number): void {
+  start(lanes: readonly LaneQuery[], queued: number, delayed: number): void {
     const { ready } = this.#options.live;
     this.#spilled = queued;
     for (const { priority, key, op } of lanes) {
@@ -270,7 +262,7 @@ export class Pager {
   }
 
   async #fetchLane(lane: Lane<LiveTask>): Promise<void> {
-    const { live, call } = this.#options;
+    const { live, store } = this.#options;
     const { group, op } = lane;
     const many = this.#wanted.size + this.#fetches;
     const limit = Math.max(
@@ -280,7 +272,7 @@ export class Pager {
     this.#fetches++;
     lane.isFetching = true;
     try {
-      const rows = await call("lane", {
+      const rows = await store.call("lane", {
         priority: group.level.priority,
         key: group.key ?? null,
         op,
@@ -320,11 +312,11 @@ export class Pager {
   }
 
   async #fetchDue(): Promise<void> {
-    const { call } = this.#options;
+    const { store } = this.#options;
     this.#isFetchingDue = true;
     const asked = this.#horizon;
     try {
-      const rows = await call("due", {
+      const rows = await store.call("due", {
         ...asked,
         limit: this.#sizes.page,
         maxChars: PAGE_CHARS,

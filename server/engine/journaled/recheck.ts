@@ -11,7 +11,7 @@ import { type ReadTurns, SERVER } from "../live/read_turns.ts";
 import { repairQueue } from "../live/wait_reason.ts";
 import type { Pager } from "./pager.ts";
 import { codeOf } from "./rows.ts";
-import type { Store } from "../sqlite/store.ts";
+import type { TaskStore } from "./task_store.ts";
 
 /** Pages of one look, and tasks of a page. */
 const PAGES = 5;
@@ -31,7 +31,7 @@ export class Recheck {
   #ord = 0;
 
   constructor(
-    readonly store: Pick<Store, "call">,
+    readonly store: Pick<TaskStore, "call">,
     readonly pager: Pick<Pager, "isLost" | "bring" | "state">,
     readonly live: LiveTasks,
     readonly turns: ReadTurns,

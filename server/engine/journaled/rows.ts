@@ -3,19 +3,14 @@
  * `store_message.ts`, the schema by a migration, and both directions here.
  */
 
-import { isFinal } from "../../../protocol/task.ts";
+import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../../protocol/text_forms.ts";
 import type { RunHistory } from "../../task/run_history.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
 import { LiveTask, NOT_STORED } from "../live/live_task.ts";
-import {
-  type Cell,
-  STORED_STATUSES,
-  type StoredStatus,
-  type StoredTask,
-} from "../sqlite/file/store_message.ts";
+import { type Cell, STORED_STATUSES, type StoredStatus, type StoredTask } from "./task_store.ts";
 
 /** Of a task that has any option at all. */
 interface StoredOptions {
@@ -39,6 +34,17 @@ export function codeOf(status: StoredStatus): number {
 const QUEUED = codeOf("queued");
 const WAITING = codeOf("waiting");
 const COMPLETED = codeOf("completed");
+
+/** Takes dropped records, by index into `STORED_STATUSES`, off the counts; returns how many they are. */
+export function subtract(counts: StatusCounts, removed: readonly number[]): number {
+  let sum = 0;
+  removed.forEach((rows, code) => {
+    const status = STORED_STATUSES[code] as StoredStatus;
+    counts[status === "waiting" ? "delayed" : status] -= rows;
+    sum += rows;
+  });
+  return sum;
+}
 
 /** The status that the row of `task` is to have, as an index into `STORED_STATUSES`. */
 export function storedStatusOf(task: LiveTask): number {

@@ -18,18 +18,18 @@ import { checkThere, type ReadTurns } from "../live/read_turns.ts";
 import { isAhead, standingOf, waitsInLine } from "../live/wait_reason.ts";
 import { faultError } from "./journal.ts";
 import { readRow, safeRecord } from "./rows.ts";
-import type { Store } from "../sqlite/store.ts";
+import type { TaskStore } from "./task_store.ts";
 
 export type FoundTasks = ReadonlyMap<string, LiveTask>;
 
 export const NO_TASKS: FoundTasks = new Map();
 
 export class TaskFinder {
-  readonly #store: Store;
+  readonly #store: TaskStore;
   readonly #live: LiveTasks;
   readonly #turns: ReadTurns;
 
-  constructor(store: Store, live: LiveTasks, turns: ReadTurns) {
+  constructor(store: TaskStore, live: LiveTasks, turns: ReadTurns) {
     this.#store = store;
     this.#live = live;
     this.#turns = turns;

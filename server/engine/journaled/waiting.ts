@@ -5,12 +5,12 @@ import { parentsOf } from "../live/enqueue_rules.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import { readRow } from "./rows.ts";
-import type { Store } from "../sqlite/store.ts";
+import type { TaskStore } from "./task_store.ts";
 
 const PAGE = { limit: 1000, maxChars: 8 * 1024 * 1024 };
 
 export interface WaitingOptions {
-  readonly store: Store;
+  readonly store: TaskStore;
   readonly live: LiveTasks;
   readonly now: number;
   /** Those that end at once, since what they come after did. */

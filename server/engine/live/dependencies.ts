@@ -97,6 +97,13 @@ export class Dependencies {
     this.#isTelling = false;
   }
 
+  /** The serial numbers of all tasks that open ones come after. */
+  parentSerials(): number[] {
+    const serials = new Set<number>();
+    for (const { parents = [] } of this.children) for (const serial of parents) serials.add(serial);
+    return [...serials];
+  }
+
   /** The parents that `task` still waits for. */
   unmetOf(task: LiveTask): string[] {
     return task.task.after.filter((id) => this.#waiting.get(id)?.has(task));

@@ -1,20 +1,20 @@
 /**
- * Copies of the file while the server goes on: what is committed is moved into the main file, which then
- * nothing touches until the copy is made; what is committed meanwhile lies in the write-ahead log.
+ * Copies the file while the server runs. All commits are moved into the main file, which then stays as it is until the
+ * copy is made; new commits stay in the write-ahead log.
  */
 
 import { SdError } from "../../../protocol/errors.ts";
 import type { Backup } from "../engine.ts";
 import type { Store } from "./store.ts";
 
-/** Other requests have their turn between two of these. */
+/** Bytes of one request; other requests are answered between two of them. */
 const CHUNK_BYTES = 256 * 1024;
 
 export class FileBackup {
-  readonly #store: Store;
+  readonly #store: Pick<Store, "call">;
   #isUnderWay = false;
 
-  constructor(store: Store) {
+  constructor(store: Pick<Store, "call">) {
     this.#store = store;
   }
 

@@ -1,72 +1,64 @@
-/** Drops records of final tasks from the file, keeps the counts in step with it, and knows when nothing can go. */
+/**
+ * Drops records of final tasks from the file, so that neither their number nor the file grows beyond its limit. A sweep
+ * looks at a bounded number of rows; the store thread goes on from there with the next one.
+ */
 
 import { DEFAULT_RULES } from "../../task/new_task.ts";
-import type { LiveTasks } from "../live/live_tasks.ts";
-import { type Store, StoreError } from "./store.ts";
-import { STORED_STATUSES, type Swept } from "./file/store_message.ts";
+import { type HeldRecords, type RecordSweeper, StoreError } from "../journaled/task_store.ts";
+import type { Swept } from "./file/store_message.ts";
+import type { Store } from "./store.ts";
 
 export interface FileSweeperOptions {
-  readonly store: Store;
-  readonly live: LiveTasks;
-  /** Records of final tasks; the oldest go first. */
+  readonly store: Pick<Store, "call">;
+  /** Most records of final tasks; the oldest are dropped first. */
   readonly maxKept: number;
-  /** Bytes of the file in use, above which final tasks go, the oldest first. */
+  /** Bytes of the file in use, above which final tasks are dropped, the oldest first. */
   readonly maxBytes: number;
-  /** What an operator has to know. */
+  /** Called with messages for the operator. */
   readonly report: (message: string) => void;
 }
 
-/** Rows that are looked at before others have their turn. */
+/** Most rows of one sweep: other requests wait meanwhile. */
 const SWEEP_ROWS = 5000;
 
-export class FileSweeper {
+export class FileSweeper implements RecordSweeper {
   readonly #options: FileSweeperOptions;
   #isFull = false;
-  /** The version of the kin that the store thread knows: there may be many, and most sweeps find nothing new. */
-  #knownKin = -1;
-  /** Why the last sweep failed; also how a server without work notices that it could keep nothing. */
+  /** The version of the held records that the store thread knows: there may be many, and most sweeps find no new ones. */
+  #knownVersion = -1;
+  /** Why the last sweep failed. */
   #fault: string | undefined;
 
   constructor(options: FileSweeperOptions) {
     this.#options = options;
   }
 
-  /** Open tasks alone are more than the file may hold. */
   get isFull(): boolean {
     return this.#isFull;
   }
 
-  /** How many records were dropped, and whether there is more to do at once. */
-  async sweep(now: number): Promise<{ removed: number; more: boolean }> {
-    const swept = await this.#sweep(now);
-    if (!swept) return { removed: 0, more: false };
+  async sweep(now: number, held: HeldRecords): ReturnType<RecordSweeper["sweep"]> {
+    const swept = await this.#sweep(now, held);
+    if (!swept) return { removed: [], more: false };
     const { removed, used, more } = swept;
     this.#isFull = used > this.#options.maxBytes && !more;
-    let count = 0;
-    removed.forEach((rows, code) => {
-      const status = STORED_STATUSES[code];
-      if (status === undefined || status === "waiting") return;
-      this.#options.live.counts[status] -= rows;
-      count += rows;
-    });
-    return { removed: count, more };
+    return { removed, more };
   }
 
-  /** Nothing while there is no room on the disk: to drop something takes some. */
-  async #sweep(now: number): Promise<Swept | undefined> {
-    const { store, live, maxKept, maxBytes, report } = this.#options;
-    const { version } = live.kin;
+  /** Resolves with nothing while the disk has no room: a sweep takes some itself. */
+  async #sweep(now: number, { version, ords }: HeldRecords): Promise<Swept | undefined> {
+    const { store, maxKept, maxBytes, report } = this.#options;
     try {
       const swept = await store.call("sweep", {
         now,
         keepMs: DEFAULT_RULES.keepMs,
         maxKept,
         maxBytes,
-        held: version === this.#knownKin ? null : parentsOf(live),
+        held: version === this.#knownVersion ? null : ords(),
         rows: SWEEP_ROWS,
       });
       this.#fault = undefined;
-      this.#knownKin = version;
+      this.#knownVersion = version;
       return swept;
     } catch (error) {
       const isPassing = error instanceof StoreError &&
@@ -77,11 +69,4 @@ export class FileSweeper {
       return undefined;
     }
   }
-}
-
-/** The serial numbers of the tasks that open ones come after. */
-function parentsOf({ kin }: LiveTasks): number[] {
-  const held = new Set<number>();
-  for (const { parents = [] } of kin.children) for (const ord of parents) held.add(ord);
-  return [...held];
 }

@@ -1,67 +1,31 @@
 /**
- * The engine's side of the store thread: asks, and hands each answer to the one who asked. A thread that dies is
- * never waited for: all that is open then fails, and so does all that comes after it.
+ * The store of the sqlite engine: sends each request to the thread that keeps the file, and resolves it with the answer.
+ * If the thread dies, all requests under way fail, and so do all later ones.
  */
 
 import { delay } from "@std/async/delay";
 import { ClientError } from "../../../net/client_error.ts";
 import type {
   DamagedRow,
-  Opened,
   StoreCall,
   StoreCalls,
-  StoreFault,
   StoreReply,
   StoreStart,
   StoreStarted,
-  Write,
 } from "./file/store_message.ts";
+import { type Opened, StoreError, type TaskStore } from "../journaled/task_store.ts";
 
-/** A request that failed; nothing of it is in the file, unless `isUncut`. */
-export class StoreError extends Error {
-  override readonly name = "StoreError";
-  constructor(readonly fault: StoreFault, message: string, readonly isUncut = false) {
-    super(message);
-  }
-}
-
-/** Longest wait for a failed commit to be cut off the log, in ms; its clients wait as long for their refusal. */
+/** Longest wait for the remains of a failed commit to be cut off the log, in ms. Its clients wait as long for their refusal. */
 const CUT_MS = 5000;
 const CUT_AGAIN_MS = 100;
 
-/** Commits. Rejects with a `StoreError` once nothing of it is kept, or after `CUT_MS` with one that says otherwise. */
-export async function commit(store: Pick<Store, "call">, write: Write): Promise<void> {
-  try {
-    await store.call("write", write);
-  } catch (error) {
-    if (!(error instanceof StoreError) || !error.isUncut) throw error;
-    const giveUpAt = performance.now() + CUT_MS;
-    while (!await isCut(store)) {
-      if (performance.now() >= giveUpAt) {
-        const doubt =
-          "; nor can it be undone while the disk does not work, so a restart may bring it back";
-        throw new StoreError(error.fault, error.message + doubt);
-      }
-      await delay(CUT_AGAIN_MS);
-    }
-    throw error;
-  }
-}
-
-async function isCut(store: Pick<Store, "call">): Promise<boolean> {
-  try {
-    await store.call("cut", null);
-    return true;
-  } catch (error) {
-    if (error instanceof StoreError) return false;
-    throw error;
-  }
-}
+/** A failed commit whose remains are still in the log: a restart could bring it back. */
+class UncutError extends StoreError {}
 
 export interface StoreOptions extends StoreStart {
-  /** Rows that are not what was written, and so were left out of an answer: for the log. */
+  /** Called with rows that were found damaged and left out of an answer. */
   readonly onDamaged?: (rows: readonly DamagedRow[]) => void;
-  /** What an operator must know: for the log. */
+  /** Called with sentences for the log. */
   readonly onNote?: (note: string) => void;
 }
 
@@ -70,12 +34,12 @@ interface Waiting {
   reject(error: StoreError): void;
 }
 
-export class Store {
+export class Store implements TaskStore {
   readonly #worker: Worker;
   readonly #options: Pick<StoreOptions, "onDamaged" | "onNote">;
   readonly #waiting = new Map<number, Waiting>();
   #serial = 0;
-  /** Why no request can be answered any more. */
+  /** The reason why no request can be answered any more. */
   #over: StoreError | null = null;
   #closed: Promise<void> | null = null;
 
@@ -84,7 +48,7 @@ export class Store {
     this.#options = options;
     worker.onmessage = ({ data }: MessageEvent<StoreReply>) => this.#settle(data);
     worker.onerror = (event) => {
-      // Else the error would end the process.
+      // Otherwise the error would end the process.
       event.preventDefault();
       this.#end(new StoreError("bug", `the store thread has ended: ${event.message}`));
     };
@@ -92,7 +56,7 @@ export class Store {
       this.#end(new StoreError("bug", "a reply of the store thread cannot be read"));
   }
 
-  /** Rejects with a `ClientError` where a person must do something first. */
+  /** Rejects with a `ClientError` if a person must do something first. */
   static async open(options: StoreOptions): Promise<{ store: Store; opened: Opened }> {
     const { path, durability, now } = options;
     const worker = new Worker(new URL("./file/store_thread.ts", import.meta.url), {
@@ -119,8 +83,12 @@ export class Store {
     }
   }
 
-  /** Rejects with a `StoreError`. */
   call<C extends StoreCall>(call: C, ask: StoreCalls[C]["ask"]): Promise<StoreCalls[C]["answer"]> {
+    const answer = this.#ask(call, ask);
+    return call === "write" ? answer.catch((error) => this.#whenCut(error)) : answer;
+  }
+
+  #ask<C extends StoreCall>(call: C, ask: StoreCalls[C]["ask"]): Promise<StoreCalls[C]["answer"]> {
     if (this.#over !== null) return Promise.reject(this.#over);
     const serial = ++this.#serial;
     return new Promise((resolve, reject) => {
@@ -131,7 +99,31 @@ export class Store {
     });
   }
 
-  /** After all that was asked before it. Twice is once. */
+  /** Throws `error` once nothing of its commit is in the log, or after `CUT_MS` an error that says otherwise. */
+  async #whenCut(error: unknown): Promise<never> {
+    if (!(error instanceof UncutError)) throw error;
+    const giveUpAt = performance.now() + CUT_MS;
+    while (!await this.#isCut()) {
+      if (performance.now() >= giveUpAt) {
+        const doubt =
+          "; nor can it be undone while the disk does not work, so a restart may bring it back";
+        throw new StoreError(error.fault, error.message + doubt);
+      }
+      await delay(CUT_AGAIN_MS);
+    }
+    throw error;
+  }
+
+  async #isCut(): Promise<boolean> {
+    try {
+      await this.#ask("cut", null);
+      return true;
+    } catch (error) {
+      if (error instanceof StoreError) return false;
+      throw error;
+    }
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -153,7 +145,8 @@ export class Store {
     if (waiting === undefined) return;
     this.#waiting.delete(reply.serial);
     if ("fault" in reply) {
-      waiting.reject(new StoreError(reply.fault, reply.message, reply.isUncut));
+      const Failure = reply.isUncut ? UncutError : StoreError;
+      waiting.reject(new Failure(reply.fault, reply.message));
     } else {
       if (reply.damaged !== undefined) this.#options.onDamaged?.(reply.damaged);
       for (const note of reply.notes ?? []) this.#options.onNote?.(note);

@@ -5,7 +5,7 @@
 
 import { ClientError } from "../../../../net/client_error.ts";
 import { APPLICATION_ID } from "./schema.ts";
-import type { Durability } from "./store_message.ts";
+import type { Durability } from "../../options.ts";
 import { belongs } from "./file_guard.ts";
 import { checkWal, MARK_AT, NO_LOG, readAt, type WalState } from "./wal_check.ts";
 

@@ -7,7 +7,8 @@ import { DatabaseSync } from "node:sqlite";
 import { createFile } from "./create_file.ts";
 import { cannotUse, checkFile, fileExists, openRaw, refusal, RESTORE } from "./file_check.ts";
 import { MIGRATIONS } from "./schema.ts";
-import type { Durability, StoreStart } from "./store_message.ts";
+import type { StoreStart } from "./store_message.ts";
+import type { Durability } from "../../options.ts";
 import { faultOf, isBusy } from "./sqlite_fault.ts";
 
 /** A server that is just ending gives its file back within this. */

@@ -7,7 +7,8 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { prepareArrays } from "./array_rows.ts";
 import { ROW_COLUMN_LIST } from "./schema.ts";
-import type { Cell, DamagedRow, PageSize, StoredTask } from "./store_message.ts";
+import type { DamagedRow } from "./store_message.ts";
+import type { Cell, PageSize, StoredTask } from "../../journaled/task_store.ts";
 import { damagedRow, isDamaged, taskOf } from "./stored_row.ts";
 
 /** Of rows that were met; more than these are not told one by one. */

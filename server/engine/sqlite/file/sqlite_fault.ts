@@ -1,6 +1,7 @@
 /** What went wrong inside SQLite, in the words of `StoreFault`. */
 
-import type { DamagedRow, StoreFault } from "./store_message.ts";
+import type { DamagedRow } from "./store_message.ts";
+import type { StoreFault } from "../../journaled/task_store.ts";
 
 /** By primary result code of SQLite. */
 const FAULTS = new Map<number, StoreFault>([

@@ -4,8 +4,13 @@
  */
 
 import { crc32 } from "node:zlib";
-import { type Cell, type DamagedRow, FIXED_COLUMNS, STATE_COLUMNS } from "./store_message.ts";
-import type { StoredTask } from "./store_message.ts";
+import { type DamagedRow } from "./store_message.ts";
+import {
+  type Cell,
+  FIXED_COLUMNS,
+  STATE_COLUMNS,
+  type StoredTask,
+} from "../../journaled/task_store.ts";
 import { fromStored, keyFromStored, keyToStored, NULL_MARK, toStored } from "./stored_text.ts";
 
 /** The columns in the order in which rows are read and written. */

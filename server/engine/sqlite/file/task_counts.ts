@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { prepareArrays } from "./array_rows.ts";
 import { refusal, RESTORE } from "./file_check.ts";
-import { type Cell, STORED_STATUSES } from "./store_message.ts";
+import { type Cell, STORED_STATUSES } from "../../journaled/task_store.ts";
 
 const QUEUED = 0;
 const DELAYED = 1;

@@ -13,7 +13,8 @@ import { CACHE_KIB, connect, openFile, type OpenFileOptions } from "./open_file.
 import { PAGE_BYTES } from "./schema.ts";
 import { RowReader } from "./row_reader.ts";
 import { FaultError, faultOf } from "./sqlite_fault.ts";
-import type { DamagedRow, Opened, StoreCall, StoreCalls } from "./store_message.ts";
+import type { DamagedRow, StoreCall, StoreCalls } from "./store_message.ts";
+import type { Opened } from "../../journaled/task_store.ts";
 import { fromStored } from "./stored_text.ts";
 import { TaskCounts } from "./task_counts.ts";
 import { TaskList } from "./task_list.ts";

@@ -2,7 +2,8 @@
 
 import type { StatementSync } from "node:sqlite";
 import type { RowReader } from "./row_reader.ts";
-import type { Cell, StoreCalls, StoredTask } from "./store_message.ts";
+import type { StoreCalls } from "./store_message.ts";
+import type { Cell, StoredTask } from "../../journaled/task_store.ts";
 import { isDamaged } from "./stored_row.ts";
 import { keyToStored, toStored } from "./stored_text.ts";
 

@@ -5,7 +5,8 @@ import { serialOf } from "../../../task/task_id.ts";
 import { type PageQuery, RowReader } from "./row_reader.ts";
 import { ROW_COLUMN_LIST } from "./schema.ts";
 import { damageError, FaultError } from "./sqlite_fault.ts";
-import type { Cell, Lane, StoreCalls, StoredTask } from "./store_message.ts";
+import type { StoreCalls } from "./store_message.ts";
+import type { Cell, LaneQuery, StoredTask } from "../../journaled/task_store.ts";
 import { isDamaged, taskOf } from "./stored_row.ts";
 import { fromStored, keyFromStored, keyToStored, toStored } from "./stored_text.ts";
 
@@ -157,8 +158,8 @@ export class TaskReader {
   }
 
   /** Every lane with queued tasks, at most one for each of them: one step down the index for each. */
-  lanes(queued: number): Lane[] {
-    const lanes: Lane[] = [];
+  lanes(queued: number): LaneQuery[] {
+    const lanes: LaneQuery[] = [];
     for (const [priority, key, op] of this.#lanesFrom(BEFORE_LANES)) {
       // Text that is no UTF-8 is read as other text, from which the next step may go back.
       if (lanes.length === queued) {

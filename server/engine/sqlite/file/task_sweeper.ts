@@ -8,7 +8,8 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { RowReader } from "./row_reader.ts";
-import { type Cell, STORED_STATUSES, type SweepRequest, type Swept } from "./store_message.ts";
+import { type SweepRequest, type Swept } from "./store_message.ts";
+import { type Cell, STORED_STATUSES } from "../../journaled/task_store.ts";
 import { FIRST_FINAL, type TaskCounts } from "./task_counts.ts";
 import type { TaskLogs } from "./task_logs.ts";
 

@@ -3,7 +3,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ROW_COLUMN_LIST } from "./schema.ts";
 import { FaultError } from "./sqlite_fault.ts";
-import type { Cell, Write } from "./store_message.ts";
+import type { Cell, Write } from "../../journaled/task_store.ts";
 import { toStored } from "./stored_text.ts";
 import {
   CHANGED_COLUMNS,

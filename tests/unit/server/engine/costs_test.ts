@@ -13,7 +13,8 @@ import { LiveTasks } from "../../../../server/engine/live/live_tasks.ts";
 import { openMemoryEngine } from "../../../../server/engine/memory/memory.ts";
 import { FileSweeper } from "../../../../server/engine/sqlite/file_sweeper.ts";
 import { RateKeeper } from "../../../../server/engine/journaled/rate_keeper.ts";
-import { type Store, StoreError } from "../../../../server/engine/sqlite/store.ts";
+import { type Store } from "../../../../server/engine/sqlite/store.ts";
+import { StoreError } from "../../../../server/engine/journaled/task_store.ts";
 import { StartLimits } from "../../../../server/engine/live/start_limits.ts";
 import { SerialMap } from "../../../../server/task/serial_map.ts";
 import type { TaskLog } from "../../../../server/task/task_log.ts";
@@ -228,7 +229,7 @@ Deno.test("a sweep says which records must stay when that has changed, and again
   } as unknown as Store;
   const reports: string[] = [];
   const report = (message: string) => void reports.push(message);
-  const sweeper = new FileSweeper({ store, live, maxKept: 10, maxBytes: 10, report });
+  const sweeper = new FileSweeper({ store, maxKept: 10, maxBytes: 10, report });
   const child = (parent: number) =>
     live.add(
       new LiveTask(task({ task: { after: [`p${parent}`] } })),
@@ -236,14 +237,16 @@ Deno.test("a sweep says which records must stay when that has changed, and again
       NOW,
       [],
     );
-  await sweeper.sweep(NOW);
-  await sweeper.sweep(NOW);
+  const sweep = () =>
+    sweeper.sweep(NOW, { version: live.kin.version, ords: () => live.kin.parentSerials() });
+  await sweep();
+  await sweep();
   child(7);
   isFull = true;
-  for (let i = 0; i < 3; i++) await sweeper.sweep(NOW);
+  for (let i = 0; i < 3; i++) await sweep();
   isFull = false;
-  await sweeper.sweep(NOW);
-  await sweeper.sweep(NOW);
+  await sweep();
+  await sweep();
   assertEquals(asked, [[], null, [7], [7], [7], [7], null]);
   assertEquals(reports, ["old records cannot be dropped: no room"]);
 });

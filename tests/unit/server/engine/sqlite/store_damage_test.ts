@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { ClientError } from "../../../../../net/client_error.ts";
 import { say } from "../../../../../cli/talk.ts";
-import { StoreError } from "../../../../../server/engine/sqlite/store.ts";
+import { StoreError } from "../../../../../server/engine/journaled/task_store.ts";
 import type { DamagedRow } from "../../../../../server/engine/sqlite/file/store_message.ts";
 import { TaskFile } from "../../../../../server/engine/sqlite/file/task_file.ts";
 import {

@@ -4,7 +4,7 @@
  */
 
 import { print } from "../../../../../cli/talk.ts";
-import { StoreError } from "../../../../../server/engine/sqlite/store.ts";
+import { StoreError } from "../../../../../server/engine/journaled/task_store.ts";
 import { completed, inserts, open } from "./store_rows.ts";
 
 const kept: number[] = [];

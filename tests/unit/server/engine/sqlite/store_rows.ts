@@ -11,7 +11,7 @@ import {
   type StoredStatus,
   type StoredTask,
   type Write,
-} from "../../../../../server/engine/sqlite/file/store_message.ts";
+} from "../../../../../server/engine/journaled/task_store.ts";
 
 export const NOW = 1_750_000_000_000;
 export const PLENTY = { limit: 1000, maxChars: 1e9 };

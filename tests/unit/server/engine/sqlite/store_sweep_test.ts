@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { faultOf } from "../../../../../server/engine/sqlite/file/sqlite_fault.ts";
-import { Store, StoreError } from "../../../../../server/engine/sqlite/store.ts";
+import { Store } from "../../../../../server/engine/sqlite/store.ts";
+import { type StoredTask, StoreError } from "../../../../../server/engine/journaled/task_store.ts";
 import type {
-  StoredTask,
   SweepRequest,
   Swept,
 } from "../../../../../server/engine/sqlite/file/store_message.ts";

@@ -1,8 +1,7 @@
 /** The store thread: what is written is what is read, in the order that the engine asks for. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { StoreError } from "../../../../../server/engine/sqlite/store.ts";
-import type { StoredTask } from "../../../../../server/engine/sqlite/file/store_message.ts";
+import { type StoredTask, StoreError } from "../../../../../server/engine/journaled/task_store.ts";
 import {
   ANY_TASK,
   completed,
