@@ -42,12 +42,12 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       load: async () => (await import("./client/commands/result.ts")).result,
     },
     cancel: {
-      summary: "cancel tasks, queued or running",
-      load: async () => (await import("./client/commands/cancel.ts")).cancel,
+      summary: "cancel queued or running tasks",
+      load: async () => (await import("./client/commands/cancel_retry.ts")).cancel,
     },
     retry: {
-      summary: "queue tasks again that failed, were cancelled or expired",
-      load: async () => (await import("./client/commands/retry.ts")).retry,
+      summary: "queue failed, cancelled or expired tasks again",
+      load: async () => (await import("./client/commands/cancel_retry.ts")).retry,
     },
     why: {
       summary: "say why a task is not running",
@@ -64,12 +64,12 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
   }],
   ["Operate", {
     pause: {
-      summary: "hand out no tasks of some ops, or of any",
-      load: async () => (await import("./client/commands/pause.ts")).pause,
+      summary: "stop handing out tasks of some ops, or of all",
+      load: async () => (await import("./client/commands/pause_resume.ts")).pause,
     },
     resume: {
       summary: "hand out tasks of paused ops again",
-      load: async () => (await import("./client/commands/resume.ts")).resume,
+      load: async () => (await import("./client/commands/pause_resume.ts")).resume,
     },
     backup: {
       summary: "copy everything that the server keeps to a file, while it runs",

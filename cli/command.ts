@@ -9,8 +9,7 @@ import { EXIT, type ExitCode } from "./exit.ts";
 import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { parseFlags } from "./flags.ts";
 import { type CommandFace, commandHelp, type HelpStyle } from "./help.ts";
-import { inLanguage, LANGUAGES, localeLanguage, speak } from "./language.ts";
-import { MESSAGES } from "./messages.ts";
+import { inLanguage, LANGUAGES, localeLanguage, MESSAGES, speak } from "./messages.ts";
 import { reportOf, tellBug, tellError } from "./report.ts";
 import { paint, print, stdoutColumns } from "./talk.ts";
 

@@ -4,8 +4,7 @@
  */
 
 import type { AnyCode } from "../net/client_error.ts";
-import { inLanguage } from "./language.ts";
-import { MESSAGES } from "./messages.ts";
+import { inLanguage, MESSAGES } from "./messages.ts";
 
 export const EXIT = {
   ok: 0,

@@ -7,8 +7,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { quote } from "../protocol/errors.ts";
 import { ClientError } from "../net/client_error.ts";
-import type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
-import { readFlagValue } from "./flag_value.ts";
+import { type FlagSpec, type FlagSpecs, type FlagValues, readFlagValue } from "./flag_spec.ts";
 import { nearest } from "./nearest.ts";
 
 /** What a grant without a list is joined with; no argument can hold it. */

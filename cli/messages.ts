@@ -1,7 +1,32 @@
-/** What every command may say, in each language: what to do next about an error. */
+/**
+ * The languages of the texts for people, and the texts of every command. Each room that prints for people has a
+ * catalogue of its own, `messages.ts`: one object for each language, all of one type, so that a text without its
+ * translation does not compile. Programs read English in every language: stdout, `--json`, logs in JSON.
+ */
 
 import type { AnyCode } from "../net/client_error.ts";
-import type { Language } from "./language.ts";
+
+export const LANGUAGES = ["en", "es"] as const;
+export type Language = typeof LANGUAGES[number];
+
+let spoken: Language = "en";
+
+/** From now on this process talks so. */
+export function speak(language: Language): void {
+  spoken = language;
+}
+
+/** The texts of a catalogue in the language of this process. */
+export function inLanguage<Messages>(catalogue: Record<Language, Messages>): Messages {
+  return catalogue[spoken];
+}
+
+/** The language of the locale, as POSIX finds it; English where we have no other. */
+export function localeLanguage(env: (name: string) => string | undefined): Language {
+  const locale = env("LC_ALL") || env("LC_MESSAGES") || env("LANG") || "";
+  const [name] = locale.toLowerCase().split(/[_.@-]/);
+  return LANGUAGES.find((language) => language === name) ?? "en";
+}
 
 interface Messages {
   /** Where that is the same every time. */

@@ -10,7 +10,6 @@
 
 import { ClientError } from "../net/client_error.ts";
 import { EXIT } from "./exit.ts";
-import { type Piece, stdoutPieces } from "./stdout_pieces.ts";
 import { TalkQueue } from "./talk_queue.ts";
 
 export type Stream = "stdout" | "stderr";
@@ -185,4 +184,55 @@ export function escapeControls(text: string, keepLines = false): string {
     if (keepLines && (char === "\n" || char === "\t")) return char;
     return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
+}
+
+/** What a pipe takes whole or not at all (PIPE_BUF). */
+const MAX_PIECE_BYTES = 4096;
+/** The size of the runtime's buffer. */
+const BUFFER_BYTES = 1024;
+const NEWLINE = 10;
+
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** After an error it is in the runtime's buffer: an empty write sends it on. */
+  readonly isBuffered: boolean;
+}
+
+/**
+ * Splits `bytes` for stdout. Each piece is written whole or not at all, or stays in the runtime's buffer.
+ *
+ * The runtime writes stdout through a line buffer. If a write fails after it took a part, or while the last line
+ * is in that buffer, the runtime reports an error without the number of bytes that it took: a second write would
+ * print that part twice. A piece therefore has one of three shapes:
+ *
+ *     …\n          up to 4096 bytes that end a line: a pipe takes all of them or none
+ *     1024 to 4096 bytes without a newline: the same
+ *     less, without a newline: the buffer takes them, and an empty write sends them on
+ *
+ * A terminal can take a part of anything longer than a byte: there each newline is a piece of its own.
+ */
+function* stdoutPieces(bytes: Uint8Array, isTerminal: boolean): Generator<Piece> {
+  for (let at = 0; at < bytes.length;) {
+    const length = isTerminal ? terminalPiece(bytes, at) : pipePiece(bytes, at);
+    const piece = bytes.subarray(at, at + length);
+    yield {
+      bytes: piece,
+      isBuffered: length < BUFFER_BYTES && piece[length - 1] !== NEWLINE,
+    };
+    at += length;
+  }
+}
+
+/** Up to the last newline that is near enough. */
+function pipePiece(bytes: Uint8Array, at: number): number {
+  const most = Math.min(MAX_PIECE_BYTES, bytes.length - at);
+  const end = bytes.subarray(at, at + most).lastIndexOf(NEWLINE);
+  return end < 0 ? most : end + 1;
+}
+
+/** Up to the next newline, or that newline. */
+function terminalPiece(bytes: Uint8Array, at: number): number {
+  const most = Math.min(BUFFER_BYTES - 1, bytes.length - at);
+  const end = bytes.subarray(at, at + most).indexOf(NEWLINE);
+  return end < 0 ? most : Math.max(end, 1);
 }

@@ -22,6 +22,14 @@ export type Status = typeof STATUSES[number];
 /** A task in one of these never changes again, unless a person asks for `retry`. */
 export const FINAL_STATUSES = ["completed", "failed", "cancelled", "expired"] as const;
 export type FinalStatus = typeof FINAL_STATUSES[number];
+/** Statuses of tasks that can be cancelled, in the order of a task's life. */
+export const OPEN_STATUSES = ["delayed", "queued", "running"] as const satisfies readonly Status[];
+/** Statuses of tasks that can be retried. */
+export const RETRIABLE_STATUSES = [
+  "failed",
+  "cancelled",
+  "expired",
+] as const satisfies readonly Status[];
 
 export function isFinal(status: Status): status is FinalStatus {
   return status !== "queued" && status !== "running" && status !== "delayed";

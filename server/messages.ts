@@ -1,6 +1,6 @@
 /** What `sd serve` says of its own life, in each language. Warnings, errors and logs in JSON are English. */
 
-import type { Language } from "../cli/language.ts";
+import type { Language } from "../cli/messages.ts";
 
 const ENGLISH = {
   listening: (address: string) => `listening on ${address}`,

@@ -4,7 +4,7 @@
  */
 
 import { dirname } from "node:path";
-import { SECRET_VARIABLE } from "../cli/pool_secret.ts";
+import { SECRET_VARIABLE } from "../cli/pool/pool_flags.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { writeWholeFile } from "../cli/whole_file.ts";
 import type { Log } from "./log.ts";

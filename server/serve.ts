@@ -4,9 +4,14 @@ import { dirname, resolve } from "node:path";
 import { ClientError } from "../net/client_error.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT, exitCodeOf } from "../cli/exit.ts";
-import { inLanguage, speak } from "../cli/language.ts";
-import { idlePoolFlags, poolWork, TASK_FILE_ARGS } from "../cli/pool/pool_flags.ts";
-import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
+import { inLanguage, speak } from "../cli/messages.ts";
+import {
+  idlePoolFlags,
+  poolWork,
+  readPoolSecret,
+  SECRET_VARIABLE,
+  TASK_FILE_ARGS,
+} from "../cli/pool/pool_flags.ts";
 import { reportOf } from "../cli/report.ts";
 import { mayRead } from "../cli/pool/sandbox_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";

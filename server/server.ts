@@ -3,7 +3,7 @@
  * runs one for the command line; tests run as many as they like.
  */
 
-import { inLanguage } from "../cli/language.ts";
+import { inLanguage } from "../cli/messages.ts";
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";

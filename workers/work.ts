@@ -6,9 +6,15 @@
 import { ClientError } from "../net/client_error.ts";
 import { type Command, defineCommand } from "../cli/command.ts";
 import { EXIT } from "../cli/exit.ts";
-import { idlePoolFlags, POOL_FLAGS, poolWork, TASK_FILE_ARGS } from "../cli/pool/pool_flags.ts";
+import {
+  idlePoolFlags,
+  POOL_FLAGS,
+  poolWork,
+  readPoolSecret,
+  SECRET_VARIABLE,
+  TASK_FILE_ARGS,
+} from "../cli/pool/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
-import { readPoolSecret, SECRET_VARIABLE } from "../cli/pool_secret.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { escapeControls, say, talkBesideWork } from "../cli/talk.ts";

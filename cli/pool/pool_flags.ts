@@ -1,5 +1,6 @@
-/** What `sd serve` and `sd work` are told alike of the workers that they start. */
+/** What `sd serve` and `sd work` share about their workers: flags, the work of a pool, the pool secret. */
 
+import { ClientError } from "../../net/client_error.ts";
 import { MAX_SHARE_BYTES, MIN_SHARE_BYTES } from "../../protocol/limits.ts";
 import { BUILTIN_WORK, type PoolWork } from "../../protocol/pool_start.ts";
 import type { FlagSpecs, FlagValues } from "../flag_spec.ts";
@@ -43,4 +44,19 @@ export function poolWork(args: readonly string[], flags: FlagValues<typeof POOL_
     permissions: permissionsOf(flags),
     maxMemoryBytes: flags.maxMemory,
   };
+}
+
+export const SECRET_VARIABLE = "SD_POOL_SECRET";
+/** A shorter one could be guessed by trying. */
+const MIN_SECRET_CHARS = 16;
+
+/** `text` without the spaces around it; `from` is where it stood. Throws `usage` for one that is too short. */
+export function readPoolSecret(text: string, from: string): string {
+  const secret = text.trim();
+  if (secret.length >= MIN_SECRET_CHARS) return secret;
+  throw new ClientError(
+    "usage",
+    `the pool secret in ${from} has ${secret.length} characters; it must have ${MIN_SECRET_CHARS} or more`,
+    { hint: "make one with: openssl rand -hex 32" },
+  );
 }

@@ -32,10 +32,11 @@ export const POOL_FLAGS_OF_DENO: readonly string[] = [
   "--cached-only",
 ];
 
-/** Files that are only named by a `new Worker(new URL(…))`, so `deno compile` must be told of them. */
+/** What `deno compile` cannot find by imports: the code of web workers, and the files that `sd init` writes. */
 export const COMPILE_INCLUDES: readonly string[] = [
   "workers/worker.ts",
   "server/engine/sqlite/file/store_thread.ts",
+  "examples/starter",
 ];
 
 /**

@@ -9,16 +9,25 @@ import {
   type Completion,
   completionsOf,
   readTyped,
+  type Source,
 } from "../../cli/completion/completion.ts";
 import { isShell, type Shell } from "../../cli/completion/completion_scripts.ts";
+import { shellWords } from "../../cli/completion/shell_words.ts";
+import { DEFAULT_CONTEXT, readContexts } from "../../cli/contexts.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { tokensOf } from "../../cli/flags.ts";
 import { CLIENT_FLAGS, targetOf } from "../../cli/server_flags.ts";
-import { shellWords } from "../../cli/completion/shell_words.ts";
 import { escapeControls, print } from "../../cli/talk.ts";
 import type { Target } from "../../net/target.ts";
-import { valuesOf } from "./completion_source.ts";
-import { within } from "./base/within.ts";
+import {
+  FINAL_STATUSES,
+  OPEN_STATUSES,
+  RETRIABLE_STATUSES,
+  type Status,
+  STATUSES,
+} from "../../protocol/task.ts";
+import { type Client, connect } from "../client.ts";
+import { within } from "./base/with_client.ts";
 
 const PATIENCE_MS = 1000;
 
@@ -113,4 +122,58 @@ function lineOf(shell: Shell, { value, about }: Candidate, kept: number): string
     case "powershell":
       return text === "" ? value : `${value}\t${text}`;
   }
+}
+
+/** So many of each status: nobody reads more. */
+const MAX_TASKS = 100;
+/** A shell types a candidate as it stands: only what no shell takes for anything else. */
+const HARMLESS = /^[\p{L}\p{N}_][\p{L}\p{N}_.:@\/+-]*$/u;
+
+/** Tasks that a command can do something with; of others, all. */
+const STATUSES_FOR: Readonly<Record<string, readonly Status[]>> = {
+  cancel: OPEN_STATUSES,
+  why: OPEN_STATUSES,
+  wait: OPEN_STATUSES,
+  retry: RETRIABLE_STATUSES,
+  result: FINAL_STATUSES,
+};
+
+export interface Wanted {
+  source: Exclude<Source, "files" | "folders">;
+  /** The command that is being typed. */
+  command: string;
+  /** Found only where the server is asked. */
+  target(): Target;
+}
+
+/** Everything there is; throws what keeps it from being known. */
+export async function valuesOf({ source, command, target }: Wanted): Promise<Candidate[]> {
+  if (source === "contexts") {
+    const { named } = readContexts();
+    const all = [...named].map(([value, { server }]) => ({ value, about: server }));
+    return [...all, { value: DEFAULT_CONTEXT, about: "the server on this machine" }];
+  }
+  await using client = await connect(target(), { reconnectMs: 0 });
+  const values = source === "tasks"
+    ? await tasksOf(client, STATUSES_FOR[command] ?? STATUSES)
+    : source === "ops"
+    ? (await client.ops()).map(({ op, workers }) => ({ value: op, about: workersText(workers) }))
+    : (await client.crons()).map(({ cron_id, op, cron }) => ({
+      value: cron_id,
+      about: `${op} at ${cron}`,
+    }));
+  return values.filter(({ value }) => HARMLESS.test(value));
+}
+
+async function tasksOf(client: Client, statuses: readonly Status[]): Promise<Candidate[]> {
+  const pages = await Promise.all(
+    statuses.map((status) => client.list({ status, limit: MAX_TASKS })),
+  );
+  return pages.flatMap(({ tasks }) =>
+    tasks.map(({ task_id, op, status }) => ({ value: task_id, about: `${op}, ${status}` }))
+  );
+}
+
+function workersText(count: number): string {
+  return `${count} ${count === 1 ? "worker" : "workers"}`;
 }

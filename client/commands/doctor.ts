@@ -6,8 +6,12 @@ import { EXIT, type ExitCode } from "../../cli/exit.ts";
 import { printData, tellError } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls, paint, print } from "../../cli/talk.ts";
-import type { Check, Verdict } from "./doctor/doctor_check.ts";
-import { checkExecutable, checkMachine } from "./doctor/doctor_machine.ts";
+import {
+  type Check,
+  checkExecutable,
+  checkMachine,
+  type Verdict,
+} from "./doctor/doctor_machine.ts";
 import { checkServer } from "./doctor/doctor_server.ts";
 
 const STYLES: Record<Verdict, (text: string) => string> = {

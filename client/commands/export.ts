@@ -4,8 +4,7 @@ import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { STATUSES } from "../../protocol/task.ts";
-import { LinePrinter } from "./base/line_printer.ts";
-import { talk } from "./base/output.ts";
+import { talk, withLines } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
 import type { ExportFilter } from "../transfer.ts";
 import { withClient } from "./base/with_client.ts";
@@ -32,12 +31,11 @@ export const exportCommand = defineCommand({
     const filter: ExportFilter = {};
     if (flags.status !== undefined) filter.status = flags.status;
     if (flags.op !== undefined) filter.op = flags.op;
-    const printer = new LinePrinter();
     let count = 0;
     await withClient({ flags }, (client) =>
-      printer.during(async () => {
+      withLines(async (lines) => {
         for await (const record of client.exportRecords(filter)) {
-          printer.add(JSON.stringify(record));
+          lines.add(JSON.stringify(record));
           count++;
         }
       }));

@@ -7,12 +7,9 @@ import { EXIT } from "../../cli/exit.ts";
 import { print, stdoutColumns } from "../../cli/talk.ts";
 import { STATUSES, type TaskView } from "../../protocol/task.ts";
 import type { TaskPage } from "../client.ts";
-import { LinePrinter } from "./base/line_printer.ts";
-import { talk } from "./base/output.ts";
-import { withCommas } from "./base/table.ts";
-import { FILTER_FLAGS, filterOf } from "./bulk/task_filter.ts";
-import { taskPages } from "./bulk/task_pages.ts";
-import { taskTable } from "./base/task_table.ts";
+import { talk, withLines } from "./base/output.ts";
+import { taskTable, withCommas } from "./base/table.ts";
+import { FILTER_FLAGS, filterOf, taskPages } from "./bulk/task_filter.ts";
 import { withClient } from "./base/with_client.ts";
 
 const DEFAULT_SHOWN = 50;
@@ -71,13 +68,12 @@ export const ls = defineCommand({
   },
 });
 
-/** Answers where a next list would begin; `null` at the end. */
+/** Returns the cursor of the next list; `null` at the end. */
 async function printLines(pages: AsyncIterable<TaskPage>): Promise<string | null> {
-  const printer = new LinePrinter();
-  return await printer.during(async () => {
+  return await withLines(async (lines) => {
     let next: string | null = null;
     for await (const { tasks, cursor } of pages) {
-      for (const task of tasks) printer.add(JSON.stringify(task));
+      for (const task of tasks) lines.add(JSON.stringify(task));
       next = cursor;
     }
     return next;

@@ -1,14 +1,15 @@
-/** `sd ops`: what can be submitted now. */
+/** `sd ops`: lists the ops that can be submitted now, or prints everything that is known about one. */
 
-import { nearest } from "../../cli/nearest.ts";
 import { defineCommand } from "../../cli/command.ts";
-import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
+import { nearest } from "../../cli/nearest.ts";
 import { printData } from "../../cli/report.ts";
-import { print } from "../../cli/talk.ts";
-import { quote, SdError } from "../../protocol/errors.ts";
+import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
+import { escapeControls, print } from "../../cli/talk.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
+import { cutText, quote, SdError } from "../../protocol/errors.ts";
 import type { OpView } from "../../protocol/task.ts";
-import { opDetails, opTable } from "./base/op_text.ts";
+import { alignedTable } from "./base/table.ts";
 import { withClient } from "./base/with_client.ts";
 
 export const ops = defineCommand({
@@ -37,4 +38,86 @@ function find(all: readonly OpView[], name: string): OpView {
   const meant = nearest(name, all.map(({ op }) => op));
   const hint = meant === undefined ? "" : `; did you mean ${quote(meant)}?`;
   throw new SdError("unknown_op", `no worker has an op ${quote(name)}${hint}`);
+}
+
+const HEADINGS = ["OP", "WORKERS", "FILE", "OPTIONS"];
+const LINE_CHARS = 80;
+/** Less is of no use to anybody. */
+const MIN_OPTIONS_CHARS = 20;
+
+/** One op a line, no line much longer than a terminal is wide. */
+export function opTable(views: readonly OpView[]): string {
+  const rows = views.map((view) => [
+    view.op,
+    String(view.workers),
+    view.file ?? "",
+    optionsText(view),
+  ]);
+  const hasFiles = rows.some((row) => row[2] !== "");
+  const isSaid = rows.some((row) => row[3] !== "");
+  const columns = [true, true, hasFiles, isSaid];
+  const shown = [HEADINGS, ...rows].map((row) => row.filter((_cell, i) => columns[i]));
+  if (isSaid) cutLast(shown);
+  return alignedTable(shown, [1]);
+}
+
+/** What is known of one op, and the schema of its arguments. */
+export function opDetails(view: OpView): string {
+  const { op, file, version, workers, paused, permissions, schema } = view;
+  const rows = [
+    ["op", op],
+    ["file", file ?? "built in"],
+    ...(version === undefined ? [] : [["version", version]]),
+    ["workers", String(workers)],
+    ...(paused ? [["paused", `go on with: sd resume ${op}`]] : []),
+    ...optionsOf(view),
+    ...(view.isolate
+      ? [["isolate", `a fresh ${view.isolate === true ? "worker" : "process"} for each run`]]
+      : []),
+    ...(permissions ? [["permissions", permissions.join(", ") || "none"]] : []),
+    ...(schema ? [["schema", schema.vendor]] : []),
+  ];
+  const table = alignedTable(rows);
+  if (!schema?.json) return table;
+  // It may come from strangers, like the cells of the table.
+  return `${table}\n\n${escapeControls(JSON.stringify(schema.json, null, 2), true)}`;
+}
+
+/** Like `timeout 2m, attempts 3`. */
+function optionsText(view: OpView): string {
+  const { paused, isolate, permissions, schema } = view;
+  return [
+    ...(paused ? ["paused"] : []),
+    ...optionsOf(view).map((option) => option.join(" ")),
+    ...(schema ? [`${schema.vendor} schema`] : []),
+    ...(isolate ? [isolate === true ? "isolated" : "own process"] : []),
+    ...(permissions ? permissions.length > 0 ? permissions : ["no permissions"] : []),
+  ].join(", ");
+}
+
+function optionsOf(view: OpView): [name: string, value: string][] {
+  const { timeout, attempts, backoff, expires, limit, rate } = view;
+  const options: [string, string | number | undefined][] = [
+    ["timeout", timeout === undefined ? undefined : formatDuration(timeout)],
+    ["attempts", attempts],
+    ["backoff", backoff === undefined ? undefined : formatDuration(backoff)],
+    ["expires", expires === undefined ? undefined : formatDuration(expires)],
+    ["limit", limit],
+    ["rate", rate],
+  ];
+  return options.flatMap(([name, value]) => value === undefined ? [] : [[name, String(value)]]);
+}
+
+/** Cuts what stands in the last column of `rows` where its line would be too long. */
+function cutLast(rows: string[][]): void {
+  const last = (rows[0]?.length ?? 0) - 1;
+  let before = 0;
+  for (let i = 0; i < last; i++) {
+    before += Math.max(...rows.map((row) => row[i]?.length ?? 0)) + 2;
+  }
+  const room = Math.max(MIN_OPTIONS_CHARS, LINE_CHARS - before);
+  for (const row of rows) {
+    const text = row[last] ?? "";
+    row[last] = cutText(text, room);
+  }
 }

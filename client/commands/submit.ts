@@ -1,16 +1,23 @@
-/** `sd submit`: sends one task, or one a line, and prints what comes back. */
+/** `sd submit`: sends one task and prints its result, makes a recurring task, or hands many lines to `batch/`. */
 
-import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
-import { inLanguage } from "../../cli/language.ts";
-import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
-import { write } from "../../cli/talk.ts";
+import { EXIT, type ExitCode } from "../../cli/exit.ts";
+import { inLanguage } from "../../cli/messages.ts";
+import { printData } from "../../cli/report.ts";
+import { CLIENT_FLAGS, type ServerFlagValues } from "../../cli/server_flags.ts";
+import { print, write } from "../../cli/talk.ts";
+import { ClientError } from "../../net/client_error.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
-import { MANY_FLAGS, oneReadingOf, OP_FLAGS, readingOf, sendingOf } from "./batch/many_flags.ts";
+import type { CronAnswer } from "../../protocol/task.ts";
+import { rawOf } from "../base_client.ts";
+import type { Submitted } from "../client.ts";
+import { outOfTime, withClient, within } from "./base/with_client.ts";
 import { MESSAGES } from "./base/messages.ts";
-import { readArguments, readPayload } from "./input/payload.ts";
-import { scheduleOne } from "./schedule_one.ts";
-import { submitOne } from "./submit_one.ts";
+import { goesOn, talk, tellEnd, withHint } from "./base/output.ts";
+import { withProgress } from "./base/progress_line.ts";
+import { MANY_FLAGS, oneReadingOf, OP_FLAGS, readingOf, sendingOf } from "./batch/many_flags.ts";
+import { type Payload, readArguments, readPayload } from "./input/payload.ts";
 import { inFlagWords, TASK_FLAGS, taskOptions } from "./input/task_flags.ts";
 import { taskLines } from "./input/task_lines.ts";
 
@@ -120,4 +127,74 @@ async function askPayload(): Promise<string> {
   // Ctrl-D: the next line of the terminal is not to begin in the middle.
   write("stderr", "\n");
   return "";
+}
+
+export interface OneTask {
+  flags: ServerFlagValues & { json: boolean };
+  payload: Payload;
+  /** How long to wait for the result. */
+  waitMs: number;
+}
+
+export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<ExitCode> {
+  const messages = inLanguage(MESSAGES);
+  let waiting: Submitted | undefined;
+  const unfinished = () => waiting && goesOn([waiting.id]);
+  return await withClient({ flags, unfinished, reconnects: true }, async (client) => {
+    const startedAt = performance.now();
+    const task = await within(rawOf(client).submit(payload), {
+      ms: waitMs,
+      late: () => unanswered(client.target, waitMs),
+    }).catch((error) => {
+      throw withHint(error, perhapsTaken(payload));
+    });
+    talk(messages.taskTaken(task.status, task.id));
+    if (!payload.wait) return tellId(task, flags);
+    waiting = task;
+    talk(messages.waiting);
+    const hint = goesOn([task.id]);
+    const patience = {
+      ms: Math.max(0, waitMs - (performance.now() - startedAt)),
+      late: () => outOfTime(client, { waitMs, what: messages.noResult, hint }),
+    };
+    const end = await withProgress(
+      { client, id: task.id, json: flags.json },
+      () => within(task.end, patience),
+    ).catch((error) => {
+      throw withHint(error, hint);
+    });
+    waiting = undefined;
+    if (end.status === "completed") talk(messages.resultReceived);
+    return tellEnd(end, flags);
+  });
+}
+
+function tellId(task: Submitted, { json }: { json: boolean }): ExitCode {
+  if (json) printData({ task_id: task.id, status: task.status });
+  else print(task.id);
+  return EXIT.ok;
+}
+
+function unanswered(target: string, waitMs: number): ClientError {
+  const message = inLanguage(MESSAGES).unanswered(target, formatDuration(waitMs));
+  return new ClientError("unreachable", message);
+}
+
+function perhapsTaken({ id }: Payload): string {
+  return inLanguage(MESSAGES).perhapsTaken(String(id));
+}
+
+export async function scheduleOne(
+  flags: ServerFlagValues & { json: boolean },
+  { json }: Payload,
+): Promise<ExitCode> {
+  return await withClient({ flags, reconnects: true }, async (client) => {
+    const answer = await rawOf(client).ask<CronAnswer>(JSON.parse(json));
+    const { cron_id, status, next_at } = answer;
+    const next = next_at === undefined ? "" : ` next=${next_at}`;
+    talk(`${inLanguage(MESSAGES).recurring[status]} id=${cron_id}${next}`);
+    if (flags.json) printData(answer);
+    else print(cron_id);
+    return EXIT.ok;
+  });
 }

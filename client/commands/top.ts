@@ -1,4 +1,4 @@
-/** `sd top`: a server as it works, on a live screen; where nobody looks at one, as it is once. */
+/** `sd top`: a live screen of a server at work; in a pipe, or with `--once`, one snapshot as text. */
 
 import { delay } from "@std/async/delay";
 import { defineCommand } from "../../cli/command.ts";
@@ -6,12 +6,15 @@ import { EXIT, type ExitCode } from "../../cli/exit.ts";
 import { printData } from "../../cli/report.ts";
 import { CLIENT_FLAGS, type ServerFlagValues, targetOf } from "../../cli/server_flags.ts";
 import { print, stdoutColumns, stdoutIsTerminal } from "../../cli/talk.ts";
+import { formatDuration } from "../../protocol/text_forms.ts";
+import { STATUSES } from "../../protocol/task.ts";
 import { type Client, connect } from "../client.ts";
-import { snapshotText } from "./top/once.ts";
-import { takeSnapshot } from "./top/snapshot.ts";
-import { Terminal } from "./top/terminal.ts";
-import { TopApp } from "./top/top_app.ts";
+import { age, alignedTable, taskTable, withCommas } from "./base/table.ts";
 import { withClient } from "./base/with_client.ts";
+import { type Snapshot, takeSnapshot } from "./top/snapshot.ts";
+import { Terminal } from "./top/terminal.ts";
+import { counted } from "./top/text.ts";
+import { TopApp } from "./top/top_app.ts";
 
 /** Between the two looks that rates are told from. */
 const RATE_MS = 500;
@@ -71,4 +74,46 @@ async function live(flags: ServerFlagValues, intervalMs: number): Promise<ExitCo
   });
   using terminal = new Terminal(app);
   return await app.run(client, terminal);
+}
+
+export function snapshotText(
+  server: string,
+  { stats, rates, tasks, failures }: Snapshot,
+  columns: number | undefined,
+): string {
+  const now = Date.parse(stats.now);
+  const { workers, pools } = stats.workers;
+  const facts = [
+    ["server", `${server} (sd ${stats.version}, ${stats.engine})`],
+    ["uptime", formatDuration(stats.uptime_ms)],
+    ...(rates
+      ? [
+        ["in", `${withCommas(Math.round(rates.submitted))}/s`],
+        ["out", `${withCommas(Math.round(rates.finished))}/s`],
+      ]
+      : []),
+    ...STATUSES.map((status) => [status, withCommas(stats.tasks[status])]),
+    ["workers", `${workers} in ${counted(pools, "pool")}`],
+    ...stats.pools.map(({ pid, workers, held, ops }) => [
+      `pool ${pid}`,
+      `${counted(workers, "worker")}, ` +
+      (held === 0 ? "idle" : ops.map(({ op, held }) => `${op} ${withCommas(held)}`).join(", ")),
+    ]),
+    ...(stats.paused.length > 0 ? [["paused", stats.paused.join(", ")]] : []),
+  ];
+  const ops = stats.ops.map(({ op, queued, running, waiting_since }) => [
+    op,
+    withCommas(queued),
+    withCommas(running),
+    waiting_since === undefined ? "" : age(waiting_since, now),
+  ]);
+  const sections = [
+    alignedTable(facts, [], columns),
+    ...(ops.length > 0
+      ? [alignedTable([["OP", "QUEUED", "RUNNING", "OLDEST"], ...ops], [1, 2, 3], columns)]
+      : []),
+    ...(tasks.length > 0 ? [`RUNNING\n${taskTable(tasks, { columns, now })}`] : []),
+    ...(failures.length > 0 ? [`FAILED LATELY\n${taskTable(failures, { columns, now })}`] : []),
+  ];
+  return sections.join("\n\n");
 }

@@ -5,13 +5,14 @@ import { EXIT } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
+import { RETRIABLE_STATUSES } from "../../protocol/task.ts";
 import { forEachTask, type Outcome } from "./bulk/each_task.ts";
-import { outOfTime, withHint } from "./base/lost_tasks.ts";
-import { goesOn, reportOfEnd, talk, tellEnd } from "./base/output.ts";
+import { outOfTime, withClient, within } from "./base/with_client.ts";
+import { goesOn, reportOfEnd, talk, tellEnd, withHint } from "./base/output.ts";
 import { withProgress } from "./base/progress_line.ts";
 import type { TaskEnd } from "../task/task_end.ts";
-import { withClient } from "./base/with_client.ts";
-import { within } from "./base/within.ts";
+
+const RETRIABLE: ReadonlySet<unknown> = new Set(RETRIABLE_STATUSES);
 
 export const wait = defineCommand({
   name: "wait",
@@ -65,7 +66,7 @@ export const wait = defineCommand({
         ask: async (id) => outcomeOf(await endOf(id)),
         show: ({ task }) => {
           print(JSON.stringify(task));
-          if (isRetriable(task.status)) again.push(task.task_id);
+          if (RETRIABLE.has(task.status)) again.push(task.task_id);
         },
       });
       if (again.length > 0) talk(`run again what has no result with: sd retry ${named(again)}`);
@@ -74,10 +75,6 @@ export const wait = defineCommand({
     });
   },
 });
-
-function isRetriable(status: unknown): boolean {
-  return status === "failed" || status === "cancelled" || status === "expired";
-}
 
 /** As many ids as a person may want to copy. */
 function named(ids: readonly string[]): string {

@@ -6,7 +6,7 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls } from "../../cli/talk.ts";
 import { FINAL_STATUSES, type FinalStatus, type WatchEvent } from "../../protocol/task.ts";
 import type { Client } from "../client.ts";
-import { LinePrinter } from "./base/line_printer.ts";
+import { withLines } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
 import { watch } from "../watching.ts";
 import { withClient } from "./base/with_client.ts";
@@ -42,13 +42,12 @@ export const watchCommand = defineCommand({
   ],
   async run({ flags, args }) {
     const [id] = args;
-    const printer = new LinePrinter();
-    const show = (event: WatchEvent) =>
-      printer.add(flags.json ? JSON.stringify(event) : textOf(event));
-    return await withClient(
-      { flags },
-      (client) => printer.during(() => follow(client, { id, op: flags.op, show })),
-    );
+    return await withClient({ flags }, (client) =>
+      withLines((lines) => {
+        const show = (event: WatchEvent) =>
+          lines.add(flags.json ? JSON.stringify(event) : textOf(event));
+        return follow(client, { id, op: flags.op, show });
+      }));
   },
 });
 

@@ -4,6 +4,17 @@ import { pathToFileURL } from "node:url";
 import type { TaskFileRef } from "../../protocol/pool_start.ts";
 import type { TaskModule } from "../../workers/ops/task_modules.ts";
 
+/** The files that `sd init` writes, by their names. */
+export const STARTER_FILES: Readonly<Record<"tasks.ts" | "tasks.js" | "sd.d.ts", string>> = {
+  "tasks.ts": starterText("tasks.ts"),
+  "tasks.js": starterText("tasks.js"),
+  "sd.d.ts": starterText("sd.d.ts"),
+};
+
+function starterText(name: string): string {
+  return Deno.readTextFileSync(new URL(`../../examples/starter/${name}`, import.meta.url));
+}
+
 export class TaskFolder implements Disposable {
   readonly path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "sd-tasks-" }));
 

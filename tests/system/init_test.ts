@@ -3,9 +3,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { TaskContext } from "../../workers/ops/context.ts";
 import { selfCommand } from "../../cli/pool/self_command.ts";
-import { STARTER_FILES } from "../../client/commands/starter/starter_files.ts";
 import { runSd, SdServe } from "../kit/sd_process.ts";
-import { TaskFolder } from "../kit/task_folder.ts";
+import { STARTER_FILES, TaskFolder } from "../kit/task_folder.ts";
 
 /** What each op of the starter is given, and gives. */
 const CASES: [task: Record<string, unknown>, result: unknown][] = [

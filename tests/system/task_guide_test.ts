@@ -1,9 +1,8 @@
 /** The task files that docs/tasks.md shows: they pass a type check, load, and those with a schema check. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { STARTER_FILES } from "../../client/commands/starter/starter_files.ts";
 import { runSd, SdServe } from "../kit/sd_process.ts";
-import { TaskFolder } from "../kit/task_folder.ts";
+import { STARTER_FILES, TaskFolder } from "../kit/task_folder.ts";
 
 const GUIDE = Deno.readTextFileSync(new URL("../../docs/tasks.md", import.meta.url));
 

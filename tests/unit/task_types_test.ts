@@ -2,7 +2,6 @@
 /// <reference path="../../examples/starter/sd.d.ts" />
 
 import { assertEquals } from "@std/assert";
-import { readStarterModule, starterModule } from "../../scripts/starter.ts";
 import type { TaskPermissions as RealPermissions } from "../../protocol/pool_start.ts";
 import { TaskContext as RealContext } from "../../workers/ops/context.ts";
 import { readOpOptions } from "../../workers/ops/op_options.ts";
@@ -82,8 +81,4 @@ Deno.test("a schema of the declared type is one that is taken", async () => {
   assertEquals(spec, { vendor: "test" });
   assertEquals(await check({ n: 5 }), { args: { n: 1 } });
   assertEquals(await check({}), { fault: { path: "list[0].n", message: "a number" } });
-});
-
-Deno.test("sd init has the files of examples/starter as they are", () => {
-  assertEquals(readStarterModule(), starterModule(), "run: deno task starter");
 });

@@ -30,7 +30,6 @@ const LADDER: readonly (readonly string[])[] = [
     "client/commands/bulk",
     "client/commands/batch",
     "client/commands/top",
-    "client/commands/starter",
   ],
   ["client/commands", "workers/ops"],
   ["workers/bridge"],

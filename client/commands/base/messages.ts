@@ -1,6 +1,6 @@
 /** What the client's commands say of tasks while they are under way, in each language. */
 
-import type { Language } from "../../../cli/language.ts";
+import type { Language } from "../../../cli/messages.ts";
 import type { CronAnswer, Status } from "../../../protocol/task.ts";
 
 const ENGLISH = {

@@ -1,27 +1,40 @@
-/** How a task's end is printed: the result and nothing else on stdout, talk on stderr. */
+/** How commands write: results and lines on stdout, in few writes and at its reader's pace; talk on stderr. */
 
 import { cyan } from "@std/fmt/colors";
 import { EXIT, type ExitCode } from "../../../cli/exit.ts";
-import { inLanguage } from "../../../cli/language.ts";
+import { inLanguage } from "../../../cli/messages.ts";
 import { type ErrorReport, printData, tellError } from "../../../cli/report.ts";
-import { escapeControls, paint, print, say, stdoutIsTerminal } from "../../../cli/talk.ts";
-import { withHint } from "./lost_tasks.ts";
-import { MESSAGES } from "./messages.ts";
+import {
+  escapeControls,
+  OutputError,
+  paint,
+  print,
+  say,
+  stdoutIsTerminal,
+  writeBytes,
+} from "../../../cli/talk.ts";
+import { ClientError } from "../../../net/client_error.ts";
 import type { TaskEnd } from "../../task/task_end.ts";
+import { MESSAGES } from "./messages.ts";
 
-/** What a person reads of a result: a string as it is, anything else as compact JSON. */
+/** Most characters that wait for one write. */
+const MAX_GATHERED_CHARS = 64 * 1024;
+/** Size of the buffer for a write, at up to three bytes a character. A new buffer for each write would be garbage at once. */
+const WRITE_BYTES = 4 * MAX_GATHERED_CHARS;
+
+/** A result for a person: a string as it is, anything else as compact JSON. */
 export function resultText(result: unknown): string {
   const text = typeof result === "string" ? result : JSON.stringify(result);
-  // To a pipe or a file a result goes exactly as it is; a terminal must not obey it.
+  // A pipe or a file gets the result unchanged; a terminal would obey control characters in it.
   return stdoutIsTerminal() ? escapeControls(text, true) : text;
 }
 
-/** A line of the client's own, about what it is doing. */
+/** A line on stderr about what the client does. */
 export function talk(text: string): void {
   say(`${paint("stderr", cyan, "[client]")} ${escapeControls(text)}`);
 }
 
-/** Prints how a task ended, and returns the exit code that goes with it. */
+/** Prints how a task ended, and returns the exit code for it. */
 export function tellEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
   if (end.status === "completed") {
     try {
@@ -37,7 +50,7 @@ export function tellEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
   return tellError(reportOfEnd(end), { json, who });
 }
 
-/** A task that ended without a result, as an error report. */
+/** The error report of a task that ended without a result. */
 export function reportOfEnd(end: Exclude<TaskEnd, { status: "completed" }>): ErrorReport {
   const { task_id } = end;
   const messages = inLanguage(MESSAGES);
@@ -48,7 +61,94 @@ export function reportOfEnd(end: Exclude<TaskEnd, { status: "completed" }>): Err
   return { code: end.status, message: messages.ended[end.status], hint, task_id };
 }
 
-/** What to say where the client leaves before these tasks have ended. */
+/** The line about tasks that go on when the client leaves before their end. */
 export function goesOn(ids: readonly string[]): string {
   return inLanguage(MESSAGES).goesOn(ids);
+}
+
+/** `error` with `hint` if the server cannot be reached or a result cannot be written; otherwise `error` as it is. */
+export function withHint(error: unknown, hint: string | undefined): unknown {
+  if (!(error instanceof ClientError) || !hint) return error;
+  if (error.code !== "unreachable" && error.code !== "output_failed") return error;
+  return new ClientError(error.code, error.message, { cause: error, hint });
+}
+
+export interface OutputLinesOptions {
+  /** Called if a write fails in `add`, which never throws. */
+  readonly onError: (error: unknown) => void;
+  /** Called before each write with its length. If it throws, nothing is written. */
+  readonly announce?: (bytes: number) => void;
+  /** Called if stdout did not take all of the write that was announced last. */
+  readonly withdraw?: (error: OutputError) => void;
+}
+
+/**
+ * Lines for stdout, gathered: all lines of one chunk of replies leave in one write, a moment later. After a write
+ * that failed nothing more is written, so that no line follows a gap.
+ */
+export class OutputLines {
+  readonly #options: OutputLinesOptions;
+  readonly #encoder = new TextEncoder();
+  #buffer: Uint8Array | undefined;
+  #text = "";
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isBroken = false;
+
+  constructor(options: OutputLinesOptions) {
+    this.#options = options;
+  }
+
+  get isBroken(): boolean {
+    return this.#isBroken;
+  }
+
+  add(line: string): void {
+    if (this.#isBroken) return;
+    this.#text += `${line}\n`;
+    if (this.#text.length > MAX_GATHERED_CHARS) this.#tryFlush();
+    else this.#timer ??= setTimeout(() => this.#tryFlush(), 0);
+  }
+
+  /** Writes all gathered lines; call it once more at the end. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#text === "" || this.#isBroken) return;
+    const bytes = this.#encode(this.#text);
+    try {
+      this.#options.announce?.(bytes.length);
+      writeBytes("stdout", bytes);
+    } catch (error) {
+      this.#isBroken = true;
+      if (error instanceof OutputError) this.#options.withdraw?.(error);
+      throw error;
+    }
+    this.#text = "";
+  }
+
+  #encode(text: string): Uint8Array {
+    if (text.length * 3 > WRITE_BYTES) return this.#encoder.encode(text);
+    this.#buffer ??= new Uint8Array(WRITE_BYTES);
+    return this.#buffer.subarray(0, this.#encoder.encodeInto(text, this.#buffer).written);
+  }
+
+  #tryFlush(): void {
+    try {
+      this.flush();
+    } catch (error) {
+      this.#options.onError(error);
+    }
+  }
+}
+
+/** Runs `work` with a writer of lines, and writes the last of them. Rejects as soon as stdout fails. */
+export async function withLines<T>(work: (lines: OutputLines) => Promise<T>): Promise<T> {
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+  const lines = new OutputLines({ onError: failed.reject });
+  try {
+    return await Promise.race([work(lines), failed.promise]);
+  } finally {
+    lines.flush();
+  }
 }

@@ -1,7 +1,14 @@
-/** Rows of text as an aligned table. What stands in it may come from strangers, and is escaped. */
+/**
+ * Tables for people: rows of text as aligned columns, and tasks as such rows. Cells can come from strangers and are
+ * escaped. In a pipe every column and every line is whole; on a terminal lines end at its edge, times are ages, and
+ * columns that say nothing new are left out.
+ */
 
 import { eastAsianWidth } from "get-east-asian-width";
 import { escapeControls, stdoutColumns } from "../../../cli/talk.ts";
+import { formatDuration } from "../../../protocol/text_forms.ts";
+import { cutText } from "../../../protocol/errors.ts";
+import type { TaskView } from "../../../protocol/task.ts";
 
 const GAP = "  ";
 
@@ -61,4 +68,99 @@ export function widthOf(text: string): number {
 /** `1234567` → `1,234,567`, whatever the language of the machine. */
 export function withCommas(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+const HEADINGS = ["ID", "OP", "STATUS", "ATTEMPT", "CREATED", "TOOK", "KEY", "ERROR"] as const;
+type Heading = typeof HEADINGS[number];
+
+const RIGHT: ReadonlySet<Heading> = new Set(["ATTEMPT", "TOOK"]);
+/** An error in a pipe is cut here: it may be long, and --json has all of it. */
+const MAX_ERROR_CHARS = 60;
+
+export interface TaskTableOptions {
+  /** Of the terminal; `undefined` in a pipe. */
+  columns: number | undefined;
+  /** What ages count from, ms since 1970. */
+  now: number;
+  /** Columns that say the same in every row. */
+  without?: readonly Heading[];
+}
+
+export function taskTable(
+  tasks: readonly TaskView[],
+  { columns, now, without = [] }: TaskTableOptions,
+): string {
+  const isNarrow = columns !== undefined;
+  const cells = tasks.map((task) => cellsOf(task, isNarrow ? now : undefined));
+  const isLeftOut = (heading: Heading) =>
+    (isNarrow && without.includes(heading)) ||
+    // Few tasks have a key; a table of those that failed has errors, one of those that wait has not.
+    ((heading === "KEY" || (isNarrow && heading !== "ID")) &&
+      cells.every((row) => row[heading] === ""));
+  const headings = HEADINGS.filter((heading) => !isLeftOut(heading));
+  if (isNarrow && headings.at(-1) === "ERROR" && roomForError(headings, cells, columns) < 0) {
+    headings.pop();
+  }
+  const names = headings.map((heading) => isNarrow ? SHORT[heading] ?? heading : heading);
+  const rows = cells.map((row) => headings.map((heading) => row[heading]));
+  const right = [...headings.keys()].filter((at) => RIGHT.has(headings[at] as Heading));
+  return alignedTable([names, ...rows], right, columns);
+}
+
+/** How much wider the terminal is than a line with as much of an error as means anything. */
+function roomForError(
+  headings: readonly Heading[],
+  cells: readonly Record<Heading, string>[],
+  columns: number,
+): number {
+  const widths = headings.slice(0, -1).map((heading) =>
+    GAP_COLUMNS +
+    Math.max((SHORT[heading] ?? heading).length, ...cells.map((row) => row[heading].length))
+  );
+  return columns - MIN_ERROR_COLUMNS - widths.reduce((sum, width) => sum + width, 0);
+}
+
+const GAP_COLUMNS = 2;
+/** Less of an error says nothing. */
+const MIN_ERROR_COLUMNS = 10;
+
+const SHORT: Partial<Record<Heading, string>> = { ATTEMPT: "TRY", CREATED: "AGE" };
+
+/** With `now`, for a person at a terminal. */
+function cellsOf(task: TaskView, now: number | undefined): Record<Heading, string> {
+  const { task_id, op, status, attempt, attempts, created_at, key = "" } = task;
+  const error = errorText(task);
+  return {
+    ID: task_id,
+    OP: op,
+    STATUS: status,
+    ATTEMPT: `${attempt}/${attempts}`,
+    CREATED: now === undefined ? created_at : age(created_at, now),
+    TOOK: tookText(task),
+    KEY: key,
+    ERROR: now === undefined ? cutText(error, MAX_ERROR_CHARS) : error,
+  };
+}
+
+/** How long ago `time` (RFC 3339) was at `now`, in one unit: `3s`, `12m`, `5h`, `9d`. */
+export function age(time: string, now: number): string {
+  const ms = Math.max(0, now - Date.parse(time));
+  // From two of a unit on: 1h says less than 119m.
+  const [size, unit] = UNITS.find(([size]) => ms >= 2 * size) ?? [1000, "s"];
+  return `${Math.floor(ms / size)}${unit}`;
+}
+
+const UNITS: readonly (readonly [ms: number, unit: string])[] = [
+  [86_400_000, "d"],
+  [3_600_000, "h"],
+  [60_000, "m"],
+];
+
+function tookText({ started_at, finished_at }: TaskView): string {
+  if (started_at === undefined || finished_at === undefined) return "";
+  return formatDuration(Date.parse(finished_at) - Date.parse(started_at));
+}
+
+function errorText({ error }: TaskView): string {
+  return error ? `${error.code}: ${error.message}` : "";
 }

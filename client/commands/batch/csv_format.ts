@@ -8,7 +8,6 @@ import { quote } from "../../../protocol/errors.ts";
 import { type Making, type Payload, withOptions } from "../input/payload.ts";
 import type { LineBatch, NumberedLine } from "../input/task_lines.ts";
 import { RowJoiner, scanRow } from "./csv_rows.ts";
-import type { LineFormat, Reading } from "./reading.ts";
 
 /** A number as JSON has it, of no more digits than a double keeps; `007`, `+1` and `1e9` are text. */
 const NUMBER = /^-?(?=[\d.]{1,16}$)(0|[1-9]\d{0,14})(\.\d+)?$/;
@@ -19,7 +18,16 @@ const QUOTED = /"(?:[^"]|"")*"/g;
 /** Members of a message that no column can be. */
 const RESERVED = ["cmd", "ref", "task"];
 
-export class CsvFormat implements LineFormat {
+/** How rows are read; a part of `Reading`. */
+export interface CsvReading {
+  /** The op of every row; without it a column names the op. */
+  op: string | undefined;
+  separator: string;
+  /** Leaves numbers in cells as text. */
+  strings: boolean;
+}
+
+export class CsvFormat {
   readonly #op: string | undefined;
   readonly #separator: string;
   readonly #strings: boolean;
@@ -28,7 +36,7 @@ export class CsvFormat implements LineFormat {
   /** The column that names the op, where there is one. */
   #opColumn = -1;
 
-  constructor({ op, separator, strings }: Omit<Reading, "csv" | "arg">) {
+  constructor({ op, separator, strings }: CsvReading) {
     this.#op = op;
     this.#separator = separator;
     this.#strings = strings;

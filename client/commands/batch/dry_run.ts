@@ -10,8 +10,7 @@ import type { Payload } from "../input/payload.ts";
 import { alignedTable, withCommas } from "../base/table.ts";
 import { lineBatches, type NumberedLine, openLines } from "../input/task_lines.ts";
 import { journalPath, type Past, readPast } from "./journal_reader.ts";
-import { lineFormat } from "./line_format.ts";
-import type { LineFormat, Reading } from "./reading.ts";
+import { type LineFormat, lineFormat, type Reading } from "./line_format.ts";
 
 /** Bad lines told one by one; of more only their number is told. */
 const MAX_TOLD = 20;

@@ -4,10 +4,11 @@
  * the results of one write. `journal_past.ts` describes what stands in it.
  */
 
+import type { OutputError } from "../../../cli/talk.ts";
 import { ClientError } from "../../../net/client_error.ts";
 import { quote } from "../../../protocol/errors.ts";
+import { makeTaskId } from "../../task/task_line.ts";
 import type { Entry, Head, Out, Past, RunOf } from "./journal_reader.ts";
-import type { OutputError } from "../../../cli/talk.ts";
 import type { LineSet } from "./line_set.ts";
 import { stdoutEnd, syncStdout, takeBack } from "./stdout_file.ts";
 
@@ -171,4 +172,13 @@ export function cannotWrite(path: string, cause: unknown): ClientError {
 
 function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
   while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+}
+
+/** What the ids of a new run begin with: the time, and 44 bits at random. */
+export function newRun(): string {
+  return makeTaskId().replaceAll("-", "").slice(0, 24);
+}
+
+export function lineTaskId(run: string, line: number): string {
+  return `${run}-${line}`;
 }

@@ -1,9 +1,32 @@
-/** Lines as tasks: each a task, each the arguments of one op, or rows of CSV. */
+/** How the lines of a file become tasks: each line a task, each line the arguments of one op, or rows of CSV. */
 
-import { readArguments, readPayload } from "../input/payload.ts";
+import { type Making, type Payload, readArguments, readPayload } from "../input/payload.ts";
 import type { LineBatch } from "../input/task_lines.ts";
 import { CsvFormat } from "./csv_format.ts";
-import type { LineFormat, Reading } from "./reading.ts";
+
+export interface Reading {
+  /** What every line is to run; without it each says so itself. */
+  op: string | undefined;
+  /** The argument that a line of plain text is. */
+  arg: string;
+  csv: boolean;
+  separator: string;
+  /** Leaves numbers in the cells of CSV as text. */
+  strings: boolean;
+}
+
+export interface LineFormat {
+  /** Puts lines together that belong together, numbered by the first; leaves out what is no task. */
+  gather(batches: AsyncIterable<LineBatch>): AsyncIterable<LineBatch>;
+  /** The task of a line. Throws `SdError` or `ClientError`. */
+  read(text: string, making: Making): Payload;
+}
+
+/** In one line, so that two readings can be told apart. */
+export function describeReading({ op, arg, csv, separator, strings }: Reading): string {
+  const how = csv ? `CSV with ${JSON.stringify(separator)}${strings ? ", all text" : ""}` : "JSON";
+  return op === undefined ? how : `${how} for ${op}(${csv ? "" : arg})`;
+}
 
 export function lineFormat(reading: Reading): LineFormat {
   if (reading.csv) return new CsvFormat(reading);

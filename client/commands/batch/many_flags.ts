@@ -4,7 +4,7 @@ import { ClientError } from "../../../net/client_error.ts";
 import type { FlagSpecs, FlagValues } from "../../../cli/flag_spec.ts";
 import { kebab } from "../../../cli/flags.ts";
 import { MAX_MANY_IN_FLIGHT } from "../../../protocol/limits.ts";
-import type { Reading } from "./reading.ts";
+import type { Reading } from "./line_format.ts";
 
 const DEFAULT_ARG = "data";
 const DEFAULT_IN_FLIGHT = 1024;

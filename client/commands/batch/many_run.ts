@@ -15,10 +15,9 @@ import { talk } from "../base/output.ts";
 import type { Payload } from "../input/payload.ts";
 import { withCommas } from "../base/table.ts";
 import { lineBatches, type NumberedLine } from "../input/task_lines.ts";
-import type { Journal } from "./journal.ts";
-import type { LineFormat } from "./reading.ts";
+import { type Journal, lineTaskId, newRun } from "./journal.ts";
+import type { LineFormat } from "./line_format.ts";
 import { InOrder, type LineResult, ResultWriter } from "./result_writer.ts";
-import { lineTaskId, newRun } from "./run_id.ts";
 import { newTally, type Tally } from "./tally.ts";
 
 export interface ManyRunOptions {

@@ -9,7 +9,7 @@ import { ClientError } from "../../../net/client_error.ts";
 import { quote } from "../../../protocol/errors.ts";
 import { talk } from "../base/output.ts";
 import { withCommas } from "../base/table.ts";
-import { appendLine, attempt, cannotWrite, Journal } from "./journal.ts";
+import { appendLine, attempt, cannotWrite, Journal, newRun } from "./journal.ts";
 import {
   finish,
   JOURNAL_VERSION,
@@ -19,7 +19,6 @@ import {
   type RunOf,
 } from "./journal_reader.ts";
 import { LineSet } from "./line_set.ts";
-import { newRun } from "./run_id.ts";
 import { cutStdout, stdoutEnd } from "./stdout_file.ts";
 
 /** Another process that has the journal keeps it for longer. */

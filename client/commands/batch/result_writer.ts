@@ -1,22 +1,18 @@
 /**
- * The results of many lines on their way to stdout: gathered, noted in the journal where there is one, then
- * printed, in one write a moment later. In the order in which they come, or in that of the lines.
+ * The results of many lines on their way to stdout: noted in the journal if there is one, then printed. They come
+ * in the order in which tasks end, or in the order of the lines.
  */
 
-import { OutputError, writeBytes } from "../../../cli/talk.ts";
+import { OutputLines } from "../base/output.ts";
 import type { Journal } from "./journal.ts";
 import { LineSet } from "./line_set.ts";
 
-const MAX_GATHERED_CHARS = 64 * 1024;
-/** Most writes fit in it, at three bytes a character; a buffer for each would be garbage at once. */
-const WRITE_BYTES = 4 * MAX_GATHERED_CHARS;
-
-/** What one line came to. */
+/** The result of one line. */
 export interface LineResult {
   line: number;
-  /** To print, without a newline; `undefined`: nothing is told of it, and it is not finished. */
+  /** The text to print, without a newline; `undefined` prints nothing and leaves the line unfinished. */
   text: string | undefined;
-  /** It has no result. */
+  /** The line has no result. */
   failed: boolean;
 }
 
@@ -28,60 +24,38 @@ export interface ResultWriterOptions {
 
 export class ResultWriter {
   readonly #journal: Journal | undefined;
-  readonly #onError: (error: unknown) => void;
-  readonly #encoder = new TextEncoder();
-  readonly #buffer = new Uint8Array(WRITE_BYTES);
-  #text = "";
+  readonly #writer: OutputLines;
   #lines = new LineSet();
   #failed = 0;
-  /** Stdout or the journal takes no more: behind such a gap nothing is told. */
-  #isBroken = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor({ journal, onError }: ResultWriterOptions) {
     this.#journal = journal;
-    this.#onError = onError;
+    this.#writer = new OutputLines({
+      onError,
+      announce: (bytes) => this.#announce(bytes),
+      withdraw: (error) => journal?.untell(error),
+    });
   }
 
   add({ line, text, failed }: LineResult): void {
-    if (text === undefined || this.#isBroken) return;
-    this.#text += `${text}\n`;
+    if (text === undefined || this.#writer.isBroken) return;
     if (this.#journal) this.#lines.add(line);
     if (failed) this.#failed++;
-    if (this.#text.length > MAX_GATHERED_CHARS) this.#tryFlush();
-    else this.#timer ??= setTimeout(() => this.#tryFlush(), 0);
+    this.#writer.add(text);
   }
 
-  /** Prints what there is; call it once more at the end. */
+  /** Prints all gathered results; call it once more at the end. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#text === "" || this.#isBroken) return;
-    const bytes = this.#encode(this.#text);
-    try {
-      this.#journal?.tell(this.#lines, { failed: this.#failed, bytes: bytes.length });
-      writeBytes("stdout", bytes);
-    } catch (error) {
-      this.#isBroken = true;
-      if (error instanceof OutputError) this.#journal?.untell(error);
-      throw error;
-    }
-    this.#text = "";
+    this.#writer.flush();
+  }
+
+  #announce(bytes: number): void {
+    const failed = this.#failed;
     this.#failed = 0;
-    if (this.#journal) this.#lines = new LineSet();
-  }
-
-  #encode(text: string): Uint8Array {
-    if (text.length * 3 > WRITE_BYTES) return this.#encoder.encode(text);
-    return this.#buffer.subarray(0, this.#encoder.encodeInto(text, this.#buffer).written);
-  }
-
-  #tryFlush(): void {
-    try {
-      this.flush();
-    } catch (error) {
-      this.#onError(error);
-    }
+    if (!this.#journal) return;
+    const lines = this.#lines;
+    this.#lines = new LineSet();
+    this.#journal.tell(lines, { failed, bytes });
   }
 }
 

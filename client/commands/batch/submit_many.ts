@@ -7,17 +7,14 @@ import { shellQuote } from "../../../cli/completion/shell_words.ts";
 import { formatTarget } from "../../../net/target.ts";
 import type { TaskOptions } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
-import { outOfTime, withHint } from "../base/lost_tasks.ts";
-import { talk } from "../base/output.ts";
+import { interrupted, outOfTime, withClient, within } from "../base/with_client.ts";
+import { talk, withHint } from "../base/output.ts";
 import { withCommas } from "../base/table.ts";
 import { cannotRead, openLines } from "../input/task_lines.ts";
-import { interrupted, withClient } from "../base/with_client.ts";
-import { within } from "../base/within.ts";
 import type { Journal } from "./journal.ts";
-import { lineFormat } from "./line_format.ts";
+import { describeReading, lineFormat, type Reading } from "./line_format.ts";
 import { ManyRun } from "./many_run.ts";
 import { openJournal } from "./open_journal.ts";
-import { describeReading, type Reading } from "./reading.ts";
 import { type Earlier, endedOf, failedOf, summary, tellTally } from "./tally.ts";
 
 /** Why no more lines are sent after the first Ctrl-C. */

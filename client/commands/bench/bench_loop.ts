@@ -9,8 +9,7 @@ import { formatTarget, type Target } from "../../../net/target.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import { BenchConnection } from "./bench_connection.ts";
 import type { BenchOp } from "./bench_op.ts";
-import type { BenchTally } from "./bench_slots.ts";
-import { LatencySamples } from "./latency_samples.ts";
+import { type BenchTally, LatencySamples } from "./bench_slots.ts";
 
 const MAX_SAMPLES = 4_000_000;
 /** No answer at all for so long: the tasks in flight are lost or stuck. */

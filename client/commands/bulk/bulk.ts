@@ -10,14 +10,12 @@ import { printData } from "../../../cli/report.ts";
 import type { ServerFlagValues } from "../../../cli/server_flags.ts";
 import { print, say } from "../../../cli/talk.ts";
 import type { TaskView } from "../../../protocol/task.ts";
-import { askYes, canAsk } from "../input/ask.ts";
+import { askYes, canAsk } from "../input/task_lines.ts";
 import { BulkRun, type BulkVerb } from "./bulk_run.ts";
 import type { Client, ListFilter } from "../../client.ts";
 import { talk } from "../base/output.ts";
-import { withCommas } from "../base/table.ts";
-import { FILTER_FLAGS, filterOf, type FilterValues } from "./task_filter.ts";
-import { taskPages } from "./task_pages.ts";
-import { taskTable } from "../base/task_table.ts";
+import { taskTable, withCommas } from "../base/table.ts";
+import { FILTER_FLAGS, filterOf, type FilterValues, taskPages } from "./task_filter.ts";
 import { withClient } from "../base/with_client.ts";
 
 const MAX_SHOWN = 5;

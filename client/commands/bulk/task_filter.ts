@@ -1,11 +1,12 @@
-/** Which tasks a command is about, where no ids say so: its flags, and what the server is asked for. */
+/** The flags that select tasks, the filter that they make, and the pages of tasks that the server lists for it. */
 
-import { ClientError } from "../../../net/client_error.ts";
 import type { FlagSpecs } from "../../../cli/flag_spec.ts";
+import { ClientError } from "../../../net/client_error.ts";
 import { parseDuration, parseRfc3339 } from "../../../protocol/text_forms.ts";
 import { quote } from "../../../protocol/errors.ts";
+import { MAX_LIST } from "../../../protocol/limits.ts";
 import type { Status } from "../../../protocol/task.ts";
-import type { ListFilter } from "../../client.ts";
+import type { Client, ListFilter, TaskPage } from "../../client.ts";
 
 /** Beside `--status`, whose choices are those of the command. */
 export const FILTER_FLAGS = {
@@ -59,4 +60,21 @@ function localTime(text: string): Date | undefined {
   // In some zones a day begins at 01:00 once a year.
   const isThere = isMidnight || time.getHours() === hours && time.getMinutes() === minutes;
   return isThere ? time : undefined;
+}
+
+/** The first `limit` tasks of `filter`, from its cursor on. Pages may be empty. */
+export async function* taskPages(
+  client: Client,
+  filter: ListFilter,
+  limit = Infinity,
+): AsyncGenerator<TaskPage> {
+  let cursor = filter.cursor ?? null;
+  let left = limit;
+  do {
+    const place = cursor === null ? {} : { cursor };
+    const page = await client.list({ ...filter, ...place, limit: Math.min(MAX_LIST, left) });
+    yield page;
+    cursor = page.cursor;
+    left -= page.tasks.length;
+  } while (cursor !== null && left > 0);
 }

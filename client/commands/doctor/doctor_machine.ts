@@ -1,9 +1,40 @@
-/** The checks of `sd doctor` that concern this machine: the executable, and what `sd serve` needs here. */
+/** The checks of `sd doctor` on this machine: the executable, and what `sd serve` needs here. Also the form of a check. */
 
 import { NO_HOME, NO_HOME_CURE, stateDirIfAny } from "../../../cli/state_dir.ts";
 import { VERSION } from "../../../cli/version.ts";
-import { type Check, ok, problem, warning } from "./doctor_check.ts";
+import type { AnyCode } from "../../../net/client_error.ts";
 import { withCommas } from "../base/table.ts";
+
+export type Verdict = "ok" | "warning" | "problem";
+
+/** As `--json` tells it, but for `code`. */
+export interface Check {
+  /** What was looked at, in one word. */
+  readonly name: string;
+  readonly verdict: Verdict;
+  readonly message: string;
+  /** What to do about it; of every one that is not ok. */
+  readonly cure?: string;
+  /** Of a problem: what the command ends with. */
+  readonly code?: AnyCode;
+}
+
+export function ok(name: string, message: string): Check {
+  return { name, verdict: "ok", message };
+}
+
+export function warning(name: string, { message, cure }: Ailment): Check {
+  return { name, verdict: "warning", message, cure };
+}
+
+export function problem(name: string, { message, cure, code }: Ailment & { code: AnyCode }): Check {
+  return { name, verdict: "problem", message, cure, code };
+}
+
+export interface Ailment {
+  readonly message: string;
+  readonly cure: string;
+}
 
 /** The oldest that the tests run on. */
 const OLDEST_DENO = [2, 6] as const;

@@ -6,13 +6,13 @@ import {
   chooseServer,
   type ServerChoice,
   type ServerFlagValues,
-} from "../../../cli/server_choice.ts";
+} from "../../../cli/server_flags.ts";
 import { formatTarget } from "../../../net/target.ts";
 import { VERSION } from "../../../cli/version.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import { PROTOCOL_VERSION, type ServerStats } from "../../../protocol/task.ts";
 import { type Client, connect } from "../../client.ts";
-import { type Check, ok, problem, warning } from "./doctor_check.ts";
+import { type Check, ok, problem, warning } from "./doctor_machine.ts";
 import { withCommas } from "../base/table.ts";
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;

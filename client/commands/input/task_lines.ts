@@ -1,5 +1,6 @@
-/** Lines from a file or from stdin: bytes in, numbered lines out, at a reader's pace. */
+/** Lines of input, from a file, from stdin, or typed as an answer: bytes in, numbered lines out, at the reader's pace. */
 
+import { write } from "../../../cli/talk.ts";
 import { ClientError } from "../../../net/client_error.ts";
 import { quote } from "../../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../../protocol/limits.ts";
@@ -168,4 +169,20 @@ class LineCutter {
     const fault = `is longer than ${this.#maxBytes} bytes, the most that one may have`;
     lines.push({ number: ++this.#number, text: null, fault });
   }
+}
+
+/** Somebody sees what is asked, and can answer. */
+export function canAsk(): boolean {
+  return Deno.stdin.isTerminal() && Deno.stderr.isTerminal();
+}
+
+/** Whether `question` was answered with yes; nothing, Ctrl-D and anything else are no. */
+export async function askYes(question: string): Promise<boolean> {
+  write("stderr", `${question} [y/N] `);
+  for await (const { text } of taskLines(Deno.stdin.readable)) {
+    return /^y(es)?$/i.test(text?.trim() ?? "");
+  }
+  // The next line of the terminal is not to begin in the middle.
+  write("stderr", "\n");
+  return false;
 }

@@ -2,7 +2,7 @@
 
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { ServerStats, TaskView } from "../../../protocol/task.ts";
-import { age } from "../base/task_table.ts";
+import { age } from "../base/table.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Line, Size } from "./terminal.ts";
 import { type Column, compact, counted, fit, tableLines } from "./text.ts";

@@ -10,11 +10,10 @@ import { EXIT, type ExitCode } from "../../../cli/exit.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import type { TaskView } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
-import type { Key } from "./keys.ts";
+import type { Key, Line, Size, TerminalUser } from "./terminal.ts";
 import { type Mode, pageRows, screenLines } from "./screen.ts";
 import { readChoice, type Snapshot, takeSnapshot, type TaskChoice } from "./snapshot.ts";
-import { taskText } from "./task_text.ts";
-import type { Line, Size, TerminalUser } from "./terminal.ts";
+import { taskText } from "./text.ts";
 
 /** A server that takes long to answer is asked less often: it has other things to do. */
 const PAUSE_FACTOR = 5;

@@ -2,7 +2,11 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { BENCH_OPS, benchOp } from "../../../../client/commands/bench/bench_op.ts";
-import { BenchSlots, type BenchTally } from "../../../../client/commands/bench/bench_slots.ts";
+import {
+  BenchSlots,
+  type BenchTally,
+  LatencySamples,
+} from "../../../../client/commands/bench/bench_slots.ts";
 import {
   ACKNOWLEDGED,
   INCOMPLETE,
@@ -12,7 +16,6 @@ import {
   RequestBuffer,
   RIGHT,
 } from "../../../../client/commands/bench/bench_wire.ts";
-import { LatencySamples } from "../../../../client/commands/bench/latency_samples.ts";
 
 const ID = "0193a1c2-7f00-7000-8000-0123456789ab";
 const encoder = new TextEncoder();

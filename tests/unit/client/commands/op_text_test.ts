@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { OpView } from "../../../../protocol/task.ts";
-import { opDetails, opTable } from "../../../../client/commands/base/op_text.ts";
+import { opDetails, opTable } from "../../../../client/commands/ops.ts";
 
 const RESIZE: OpView = {
   op: "resize",

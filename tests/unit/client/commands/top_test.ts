@@ -1,14 +1,13 @@
 /** The screen of `sd top`, from what is known to lines; the keys, from bytes. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { readKeys } from "../../../../client/commands/top/keys.ts";
+import { readKeys } from "../../../../client/commands/top/terminal.ts";
 import { screenLines, type Shown } from "../../../../client/commands/top/screen.ts";
 import { ClientError } from "../../../../net/client_error.ts";
 import type { Client } from "../../../../client/client.ts";
-import { cut } from "../../../../client/commands/base/table.ts";
+import { cut, taskTable } from "../../../../client/commands/base/table.ts";
 import { TopApp } from "../../../../client/commands/top/top_app.ts";
 import { compact, fit, tableLines } from "../../../../client/commands/top/text.ts";
-import { taskTable } from "../../../../client/commands/base/task_table.ts";
 import type { ServerStats, TaskView } from "../../../../protocol/task.ts";
 
 const NOW = "2030-01-31T08:00:00.000Z";

@@ -1,8 +1,13 @@
 /** In which language a command talks: by its flag, by the locale, and never where a program listens. */
 
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { inLanguage, LANGUAGES, localeLanguage, speak } from "../../../cli/language.ts";
-import { MESSAGES as CLI } from "../../../cli/messages.ts";
+import {
+  inLanguage,
+  LANGUAGES,
+  localeLanguage,
+  MESSAGES as CLI,
+  speak,
+} from "../../../cli/messages.ts";
 import { MESSAGES as CLIENT } from "../../../client/commands/base/messages.ts";
 import { MESSAGES as SERVER } from "../../../server/messages.ts";
 

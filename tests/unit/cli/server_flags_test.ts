@@ -3,7 +3,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../../net/client_error.ts";
 import type { Context } from "../../../cli/contexts.ts";
-import { chooseServer, type ServerFlagValues } from "../../../cli/server_choice.ts";
+import { chooseServer, type ServerFlagValues } from "../../../cli/server_flags.ts";
 import { formatTarget } from "../../../net/target.ts";
 
 const NAMED: Record<string, Context> = {
