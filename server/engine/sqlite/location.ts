@@ -1,4 +1,4 @@
-/** From the URL of a sqlite engine to the path of its file. */
+/** Reads the path of the file out of the URL of a sqlite engine. */
 
 import { quote, SdError } from "../../../protocol/errors.ts";
 
@@ -6,8 +6,8 @@ const SCHEME = "sqlite:";
 const FILE_NAME = "sd.db";
 
 /**
- * `sqlite:` is `sd.db` in `dataDir`, the state directory or what `--data` says; `sqlite:PATH` that file.
- * Throws `bad_request` for any other URL, and for a path that cannot name one file on disk.
+ * The path for `url`: `sqlite:` stands for `sd.db` in `dataDir`, `sqlite:PATH` for that file. Throws `bad_request` for any
+ * other URL, and for a path that cannot name a file.
  */
 export function sqlitePath(url: string, dataDir: string): string {
   if (!url.startsWith(SCHEME)) {
@@ -26,6 +26,6 @@ export function sqlitePath(url: string, dataDir: string): string {
         (path === ":memory:" ? ", or take the engine memory:" : ""),
     );
   }
-  // Two slashes are a habit from other URLs; the file is meant, not a host.
+  // Two slashes are a habit from other URLs; a file is meant, not a host.
   return path.startsWith("//") ? path.slice(path.startsWith("///") ? 2 : 1) : path;
 }

@@ -1,25 +1,25 @@
 /**
- * Looks at a file before SQLite opens it, and refuses what SQLite would take for an empty store, a shorter
- * one, or somebody else's. Costs a read of the header, and one of the log.
+ * Checks a file before SQLite opens it. Refuses files that SQLite would take for an empty or a shorter store, and files of
+ * other programs. Costs a read of the header and of the log.
  */
 
 import { ClientError } from "../../../../net/client_error.ts";
 import { APPLICATION_ID } from "./schema.ts";
 import type { Durability } from "../../options.ts";
 import { belongs } from "./file_guard.ts";
-import { checkWal, MARK_AT, NO_LOG, readAt, type WalState } from "./wal_check.ts";
+import { checkWal, MARK_AT, NO_LOG, readAt, type WalState } from "./log_file.ts";
 
 const HEADER_BYTES = 100;
 const MAGIC = "SQLite format 3\0";
 const OTHER_FILE = "name another file: --engine sqlite:PATH";
-/** What to do about a file that is damaged. */
+/** The cure for a damaged file. */
 export const RESTORE = "keep a copy of it, and restore a backup (sd backup) in its place";
 
 export function refusal(message: string, hint: string, cause?: unknown): ClientError {
   return new ClientError("usage", message, cause === undefined ? { hint } : { hint, cause });
 }
 
-/** What is at `path`: `true` for a file, `false` for nothing at all. Refuses everything else. */
+/** Whether there is a file at `path`. Refuses everything else that can be there. */
 export function fileExists(path: string): boolean {
   const found = statOf(path);
   if (found?.isDirectory) throw refusal(`cannot use ${path}: it is a directory`, OTHER_FILE);
@@ -34,7 +34,7 @@ export function fileExists(path: string): boolean {
     );
   }
   const journal = `${path}-journal`;
-  // SQLite would undo in the file what another program has noted there.
+  // SQLite would apply it to the file.
   if ((statOf(journal)?.size ?? 0) > 0) {
     throw refusal(
       `cannot open ${path}: ${journal} is beside it, which sd never makes: it belongs to another file`,
@@ -44,7 +44,7 @@ export function fileExists(path: string): boolean {
   return found !== null;
 }
 
-/** For reading and writing. */
+/** Opens a file for reading and writing. */
 export function openRaw(path: string): Deno.FsFile {
   try {
     return Deno.openSync(path, { read: true, write: true });
@@ -91,7 +91,7 @@ export function checkFile(path: string, raw: Deno.FsFile, durability: Durability
   if (view.getUint32(68) !== APPLICATION_ID) {
     throw refusal(`cannot open ${path}: it is a database of another program`, OTHER_FILE);
   }
-  // 65536 does not fit into two bytes and is written as 1.
+  // 65536 does not fit into two bytes, and is written as 1.
   const pageBytes = view.getUint16(16) === 1 ? 65536 : view.getUint16(16);
   if (pageBytes < 512 || (pageBytes & (pageBytes - 1)) !== 0) {
     throw refusal(`cannot open ${path}: it is damaged where it begins`, RESTORE);
@@ -99,9 +99,9 @@ export function checkFile(path: string, raw: Deno.FsFile, durability: Durability
   const filePages = Math.floor(size / pageBytes);
   const log = readLog(`${path}-wal`, { knownPages: filePages, pageBytes });
   if (log.soundBytes > 0 && !belongs(view.getUint32(MARK_AT), log.marks)) throw otherLog(path);
-  // The mode that acknowledges before the disk has it may tear more than one commit in a power cut.
+  // With `normal`, a power cut can tear more than one commit.
   if (durability === "full" && log.commitsAfter > 1) throw middleOfLog(path, log);
-  // The log's last commit knows better than the header, which may wait in the log itself.
+  // The last commit of the log is newer than the header, which can itself wait in the log.
   const pages = log.pages || view.getUint32(28);
   if (filePages + log.beyond < pages) {
     throw refusal(
@@ -117,7 +117,7 @@ function readLog(path: string, known: { knownPages: number; pageBytes: number })
   return checkWal(file, known);
 }
 
-/** As when a backup was put in the place of the file, and the log was forgotten. */
+/** For a log of another file, as when a backup was put in the place of the file without moving the log away. */
 function otherLog(path: string): ClientError {
   const log = `${path}-wal`;
   return refusal(

@@ -1,19 +1,19 @@
 /**
- * Knows the file of a store, and notices that it was removed, replaced or overwritten under the server.
+ * Notices that the file of a store was removed, replaced or overwritten while the server uses it.
  *
  * Each log begins with a new mark: a number in the header of the file, one higher than the last. So a file and the log
- * beside it belong together only if the first mark in the log follows the mark of the file, or is it already. A backup
- * gets a mark of its own. (SQLite keeps the mark for `PRAGMA default_cache_size`, which nothing here uses.)
+ * beside it belong together only if the first mark in the log equals the mark of the file, or follows it. A backup gets a
+ * mark of its own. (SQLite keeps the mark for `PRAGMA default_cache_size`, which nothing here uses.)
  */
 
 import type { DatabaseSync } from "node:sqlite";
 import type { FileIdentity } from "../../../../protocol/transfer.ts";
 import { FaultError } from "./sqlite_fault.ts";
-import { MARK_AT, readAt } from "./wal_check.ts";
+import { MARK_AT, readAt } from "./log_file.ts";
 
 const MAX_MARK = 0x7fff_ffff;
 const MARK_BYTES = 4;
-/** Between two looks at the names of the files, in ms: until then, tasks may be kept in a file that has lost its name. */
+/** Time between two looks at the names of the files, in ms: tasks of that time can be lost with a removed file. */
 const LOOK_MS = 10;
 
 export function randomMark(): number {
@@ -25,25 +25,25 @@ export function markAfter(mark: number): number {
   return mark >= MAX_MARK ? 1 : mark + 1;
 }
 
-/** Inside or outside a transaction. */
+/** Writes the mark. Inside or outside a transaction. */
 export function setMark(db: DatabaseSync, mark: number, cacheKib: number): void {
-  // The first changes the size of the cache as well.
+  // The first statement also changes the size of the cache.
   db.exec(`PRAGMA default_cache_size = ${mark}; PRAGMA cache_size = ${-cacheKib}`);
 }
 
-/** 0 of a file that was made by a version without marks: SQLite then answers with its own default, which is negative. */
+/** The mark of the file; 0 for a file of a version without marks: SQLite then answers with a negative default. */
 export function markOf(db: DatabaseSync): number {
   return Math.max(0, Number(db.prepare("PRAGMA default_cache_size").get()?.cache_size));
 }
 
-/** Whether a log with these marks, in their order, belongs to a file with that one. */
+/** Whether a log with `marks`, in their order, belongs to a file with `mark`. */
 export function belongs(mark: number, marks: readonly number[]): boolean {
-  // A log without any was written by a version that had no marks.
+  // A log without marks was written by a version that had none.
   const [first] = marks;
   return first === undefined || first === markAfter(mark) || marks.includes(mark);
 }
 
-/** Puts a mark into bytes of a file that begin at `at`. */
+/** Puts a mark into a piece of a file that begins at `at`. */
 export function overwriteMark(bytes: Uint8Array, at: number, mark: number): void {
   const whole = new Uint8Array(MARK_BYTES);
   new DataView(whole.buffer).setUint32(0, mark);
@@ -68,7 +68,7 @@ export interface FileGuardOptions {
 export class FileGuard {
   readonly #path: string;
   readonly #raw: Deno.FsFile;
-  /** Marks that the main file may have now. */
+  /** Marks that the main file can have now. */
   #marks: readonly number[] = [];
   #bytes = 0;
   #lookedAt = -Infinity;
@@ -78,18 +78,18 @@ export class FileGuard {
     this.#raw = raw;
   }
 
-  /** The file was opened: it may have the mark that it has, or one of these. */
+  /** Call it once the file is open: it can have the mark that it has, or one of these. */
   begin(marks: readonly number[]): void {
     this.moved([...marks, this.#mark ?? 0]);
   }
 
-  /** The log was moved into the main file, which now has one of these marks: its own, or that of the next log. */
+  /** Call it once the log is moved into the main file, which now has one of these marks. */
   moved(marks: readonly number[]): void {
     this.#marks = marks;
     this.#bytes = this.#raw.statSync().size;
   }
 
-  /** Throws a `FaultError` if what is kept now would be lost. `no log`: the log has lost its name, and nothing else. */
+  /** Throws a `FaultError` if new commits would be lost. `no log`: only the log has lost its name. */
   check(log: NamedFile): "no log" | "whole" {
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_MS) return "whole";
@@ -122,13 +122,13 @@ export class FileGuard {
     return mark === undefined || !this.#marks.includes(mark);
   }
 
-  /** As it is in the main file. */
+  /** The mark in the main file. */
   get #mark(): number | undefined {
     const bytes = readAt(this.#raw, MARK_AT, MARK_BYTES);
     return bytes.length < MARK_BYTES ? undefined : new DataView(bytes.buffer).getUint32(0);
   }
 
-  /** False if there is nothing under that name. */
+  /** Whether `path` leads to that file; false if nothing is there. */
   #hasName(path: string, { dev, ino }: Deno.FileInfo): boolean {
     const named = statOf(path);
     if (named === null) return false;
@@ -143,7 +143,7 @@ export class FileGuard {
   }
 }
 
-/** Closes a file that another program has overwritten: SQLite moves no log into a file that has lost its name. */
+/** Closes a file that another program has overwritten. Without its name, SQLite moves no log into it. */
 export function closeUnmoved(db: DatabaseSync, path: string): void {
   const other = `${path}.closing-${Deno.pid}`;
   try {
@@ -159,7 +159,7 @@ export function closeUnmoved(db: DatabaseSync, path: string): void {
   }
 }
 
-/** Nothing on a system that does not number its files. */
+/** The identity of a file; none on a system that does not number its files. */
 export function identityOf({ dev, ino, birthtime }: Deno.FileInfo): FileIdentity[] {
   return ino === null ? [] : [{ dev, ino, born: birthtime?.getTime() ?? 0 }];
 }

@@ -1,22 +1,22 @@
 /**
- * A copy of the main file while it is left alone, for a backup. A reader may be slow, and the log grows meanwhile: once
- * it is too large, what was not read yet is copied to a file of its own, so that the log can be moved again.
+ * A copy of the main file for a backup, while the main file does not change. If the reader is slow, the log grows; once it
+ * is too large, the unread rest is copied to a file of its own, so that the log can be moved again.
  */
 
 import { overwriteMark, randomMark } from "./file_guard.ts";
 import { FaultError, faultOf } from "./sqlite_fault.ts";
-import { readAt } from "./wal_check.ts";
+import { readAt } from "./log_file.ts";
 
-/** Copied between two commits. */
+/** Bytes that are copied between two commits. */
 const SLICE_BYTES = 4 * 1024 * 1024;
 
 export class MainCopy {
   readonly bytes: number;
   readonly #raw: Deno.FsFile;
   readonly #path: string;
-  /** A server that is started on it must not take the log of this one for its own. */
+  /** So a server on the copy does not take the log of this one for its own. */
   readonly #mark = randomMark();
-  /** Up to here it was read. */
+  /** The end of the part that was read. */
   #at = 0;
   #rest: { readonly file: Deno.FsFile; readonly from: number; to: number } | undefined;
   #broken: FaultError | undefined;
@@ -45,7 +45,7 @@ export class MainCopy {
     return piece;
   }
 
-  /** Copies a slice of what was not read yet. If there is no room for it, the copy ends, and its reader hears why. */
+  /** Copies a slice of the unread rest. If there is no room for it, the copy ends, and its reader gets the reason. */
   saveSlice(): void {
     if (!this.holdsMain) return;
     try {
@@ -73,7 +73,7 @@ export class MainCopy {
   }
 }
 
-/** A file beside `path` that is gone with the process, whatever ends it. */
+/** A file beside `path` that disappears with the process, even if that is killed. */
 function openNameless(path: string): Deno.FsFile {
   const name = `${path}.new-${Deno.pid}-${crypto.randomUUID()}`;
   const file = Deno.openSync(name, { createNew: true, read: true, write: true, mode: 0o600 });

@@ -1,34 +1,41 @@
 /**
- * Opens the file of a store, or makes it, with the one connection that it ever has. What a person must see to
- * first is a `ClientError` that says so; a file is never taken for an empty one.
+ * Opens the file of a store, or makes it, with the one connection that the store ever has. A fault that a person must see
+ * to is a `ClientError` with the cure. A file that exists is never taken for an empty one.
+ *
+ * A new store is made under another name beside its place, and moved there when it is whole and on the disk. So a crash
+ * leaves a whole store or none.
  */
 
+import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { createFile } from "./create_file.ts";
+import { randomMark } from "./file_guard.ts";
 import { cannotUse, checkFile, fileExists, openRaw, refusal, RESTORE } from "./file_check.ts";
-import { MIGRATIONS } from "./schema.ts";
+import { APPLICATION_ID, MIGRATIONS, PAGE_BYTES } from "./schema.ts";
 import type { StoreStart } from "./store_message.ts";
 import type { Durability } from "../../options.ts";
 import { faultOf, isBusy } from "./sqlite_fault.ts";
 
-/** A server that is just ending gives its file back within this. */
+/** Longest wait for the lock of a server that is just ending, in ms. */
 const BUSY_MS = 1000;
-/** A part of what the server may use: rows are added and read at their ends, so little of the file is wanted at a time. */
+/** Size of the page cache in KiB: rows are added and read at their ends, so little of the file is needed at a time. */
 export const CACHE_KIB = 32_768;
 
-/** What the log keeps of the room that it took while a backup held it up. */
+/** Bytes that the log keeps of the room that it took during a backup. */
 const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
 
+/** Age at which an unfinished store of another process is removed, in ms. */
+const UNFINISHED_MS = 60_000;
+
 export interface OpenFile {
-  /** Of the file itself, if a link leads to it: its log is beside it. */
+  /** The path of the file itself, if a link leads to it: the log is beside it. */
   readonly path: string;
   readonly db: DatabaseSync;
-  /** The main file: read here alone, and closed after `db`, since closing it ends the lock of the process. */
+  /** The main file. Read it only by this, and close it after `db`: closing it ends the lock of the process. */
   readonly raw: Deno.FsFile;
 }
 
 export interface OpenFileOptions extends StoreStart {
-  /** Other than those of this version: for tests. */
+  /** For tests; default: the migrations of this version. */
   readonly migrations?: readonly string[];
 }
 
@@ -53,7 +60,7 @@ export function openFile(options: OpenFileOptions): OpenFile {
   }
 }
 
-/** SQLite follows a link to the file, and keeps the log beside that. */
+/** The path of the file itself: SQLite follows a link, and keeps the log beside the file. */
 function realPath(path: string): string {
   try {
     return Deno.lstatSync(path).isSymlink ? Deno.realPathSync(path) : path;
@@ -63,7 +70,7 @@ function realPath(path: string): string {
   }
 }
 
-/** A file that another server writes to may look odd at any moment: then that is what is wrong with it. */
+/** Checks the file. If another server writes to it, it can look damaged; then that server is named as the cause. */
 function check(path: string, raw: Deno.FsFile, durability: Durability): void {
   try {
     checkFile(path, raw, durability);
@@ -96,7 +103,7 @@ function inUse(path: string, cause: unknown): Error {
   );
 }
 
-/** The lock is taken before the log is touched: so it is for everybody, and needs no shared memory. */
+/** Opens the connection. The lock is taken before the log is touched, so it is exclusive and needs no shared memory. */
 export function connect(path: string, durability: Durability): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
@@ -147,5 +154,94 @@ function migrate(db: DatabaseSync, path: string, migrations: readonly string[]):
       if (db.isTransaction) db.exec("ROLLBACK");
       throw error;
     }
+  }
+}
+
+/** Makes a new, empty store, unless another process makes it at the same time. */
+function createFile(
+  { path, migrations, now }: { path: string; migrations: readonly string[]; now: number },
+): void {
+  const folder = dirname(path);
+  const unfinished = join(folder, `${basename(path)}.new-${Deno.pid}-${crypto.randomUUID()}`);
+  try {
+    Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    dropUnfinished(path, now);
+    // SQLite gives its own files the mode of this one.
+    Deno.openSync(unfinished, { createNew: true, write: true, mode: 0o600 }).close();
+  } catch (error) {
+    throw refusal(
+      `cannot make ${path}: ${(error as Error).message}`,
+      `let this user write into ${folder}, or name another file: --engine sqlite:PATH`,
+      error,
+    );
+  }
+  try {
+    fill(unfinished, migrations);
+    sync(unfinished, { write: true });
+    moveInto(unfinished, path);
+  } finally {
+    remove(unfinished);
+  }
+  // The name is on the disk once its folder is. Windows opens no folders, and does not need this.
+  if (Deno.build.os !== "windows") sync(folder, { read: true });
+}
+
+function fill(path: string, migrations: readonly string[]): void {
+  const db = new DatabaseSync(path, { timeout: 0 });
+  try {
+    db.exec(
+      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;
+      PRAGMA application_id = ${APPLICATION_ID}; PRAGMA journal_mode = MEMORY;
+      PRAGMA default_cache_size = ${randomMark()};
+      BEGIN; ${migrations.join(";\n")};
+      PRAGMA user_version = ${migrations.length}; COMMIT`,
+    );
+    // Last, since it is written into the header: from then on only this mode is used.
+    db.prepare("PRAGMA journal_mode = WAL").get();
+  } finally {
+    db.close();
+  }
+}
+
+function sync(path: string, options: Deno.OpenOptions): void {
+  using file = Deno.openSync(path, options);
+  file.syncSync();
+}
+
+/** Moves by a link, which never replaces a file: two servers that start at once agree on one file. */
+function moveInto(from: string, path: string): void {
+  try {
+    Deno.linkSync(from, path);
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return;
+    // This file system has no links.
+    Deno.renameSync(from, path);
+  }
+}
+
+/** Removes files of processes that ended while they made a store. */
+function dropUnfinished(path: string, now: number): void {
+  for (const { name } of Deno.readDirSync(dirname(path))) {
+    if (!name.startsWith(`${basename(path)}.new-`)) continue;
+    const found = join(dirname(path), name);
+    if (ageOf(found, now) > UNFINISHED_MS) remove(found);
+  }
+}
+
+/** The age of a file in ms; 0 if it is missing. */
+function ageOf(path: string, now: number): number {
+  try {
+    return now - (Deno.statSync(path).mtime?.getTime() ?? now);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return 0;
+    throw error;
+  }
+}
+
+function remove(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }

@@ -1,19 +1,19 @@
 /**
- * What is in the file. To change it: append a migration that turns the last version into the next; never
- * alter one that was released. `user_version` says how many were applied. A migration that adds a column with
- * state must also rewrite the sums of `stored_row.ts`, or leave it out of them where it is null.
+ * The tables and indexes of the file. To change them, append a migration from the last version to the next; never alter one
+ * that was released. `user_version` is the number of migrations that were applied. A migration that adds a column of state
+ * must also rewrite the sums of `stored_row.ts`, or leave the column out of them if it is null.
  */
 
 import { ROW_COLUMNS } from "./stored_row.ts";
 
-/** In the header of the file, so that it is known for ours: "sd_1". */
+/** Identifies files of sd in their header: "sd_1". */
 export const APPLICATION_ID = 0x73645f31;
 /** Measured: with 8192 the same inserts are 10 to 20 % slower. */
 export const PAGE_BYTES = 4096;
 
 /*
- * Small columns stand first: a look at a row's state never reads the pages that a long payload fills.
- * A completed task with nothing special about it stands in no index, and so costs one row.
+ * Small columns come first: reading the state of a row never reads the pages of a long payload. A completed task without
+ * options is in no index, and so costs one row.
  */
 const VERSION_1 = `
 CREATE TABLE tasks (
@@ -39,7 +39,7 @@ CREATE TABLE counts (
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 `;
 
-/* Logs have a table of their own: whoever looks at tasks never reads what they said. */
+/* Logs have a table of their own, so that reading tasks never reads their logs. */
 const VERSION_2 = `
 ALTER TABLE tasks ADD COLUMN trail TEXT;
 CREATE TABLE logs (ord INTEGER PRIMARY KEY, sum INTEGER NOT NULL, log TEXT NOT NULL);
@@ -47,5 +47,5 @@ CREATE TABLE logs (ord INTEGER PRIMARY KEY, sum INTEGER NOT NULL, log TEXT NOT N
 
 export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
 
-/** For a SELECT of whole rows, and for an INSERT. */
+/** The columns of a whole row, for SELECT and INSERT. */
 export const ROW_COLUMN_LIST = ROW_COLUMNS.join(", ");

@@ -1,9 +1,9 @@
-/** What went wrong inside SQLite, in the words of `StoreFault`. */
+/** Maps errors of SQLite and of the system to `StoreFault`. */
 
 import type { DamagedRow } from "./store_message.ts";
 import type { StoreFault } from "../../journaled/task_store.ts";
 
-/** By primary result code of SQLite. */
+/** Faults by primary result code of SQLite. */
 const FAULTS = new Map<number, StoreFault>([
   [7, "io"], // NOMEM
   [8, "io"], // READONLY
@@ -16,7 +16,7 @@ const FAULTS = new Map<number, StoreFault>([
 const BUSY = 5;
 const SYSTEM_CODE = /^E[A-Z]{2,}$/;
 
-/** Some calls of `node:sqlite` tell no code. */
+/** Codes by message: some calls of `node:sqlite` give no code. */
 const CODES_BY_TEXT: readonly (readonly [text: string, code: number])[] = [
   ["database is locked", BUSY],
   ["disk I/O error", 10],
@@ -27,10 +27,10 @@ const CODES_BY_TEXT: readonly (readonly [text: string, code: number])[] = [
   ["file is not a database", 26],
 ];
 
-/** A request that failed for a reason that has a name. */
+/** A failure of a request with a known kind of fault. */
 export class FaultError extends Error {
   override readonly name = "FaultError";
-  /** What the request wrote may be in the log. */
+  /** The remains of the request can still be in the log. */
   readonly isUncut: boolean;
   constructor(
     readonly fault: StoreFault,
@@ -42,7 +42,7 @@ export class FaultError extends Error {
   }
 }
 
-/** A row that was asked for by its id is not what was written. */
+/** The error of `find` for a row that is not what was written. */
 export function damageError(row: DamagedRow): FaultError {
   return new FaultError("damaged", row.message);
 }
@@ -58,7 +58,7 @@ export function isBusy(error: unknown): boolean {
   return codeOf(error) === BUSY;
 }
 
-/** Any error, as the reply tells it. What has no name is a bug, told with its stack. */
+/** Any error as part of a reply. An error of an unknown kind is a bug, and its message is its stack. */
 export function faultOf(
   error: unknown,
 ): { fault: StoreFault; message: string; isUncut?: boolean } {
@@ -66,7 +66,7 @@ export function faultOf(
     const { fault, message, isUncut } = error;
     return { fault, message, ...(isUncut && { isUncut }) };
   }
-  // The system says so, of a file that is opened here.
+  // Errors of the system, from files that are opened here.
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOSPC" || code === "EDQUOT") {
     return { fault: "full", message: (error as Error).message };
@@ -74,7 +74,7 @@ export function faultOf(
   if (typeof code === "string" && SYSTEM_CODE.test(code)) {
     return { fault: "io", message: (error as Error).message };
   }
-  // An integer beyond 2^53: none was ever written.
+  // A RangeError is an integer beyond 2^53, which was never written.
   const fault = error instanceof RangeError ? "damaged" : FAULTS.get(codeOf(error));
   if (fault !== undefined) return { fault, message: `sqlite: ${(error as Error).message}` };
   return {

@@ -1,6 +1,6 @@
 /**
- * The messages between the sqlite store and the thread that keeps its file. The requests are those of `TaskCalls`, and
- * those that only a file needs. They are answered in the order in which they were sent; see `TaskStore`.
+ * The messages between the sqlite store and the thread that keeps its file. The requests are `TaskCalls`, and
+ * some that only a file needs. They are answered in the order in which they were sent; see `TaskStore`.
  */
 
 import type { FileIdentity } from "../../../../protocol/transfer.ts";

@@ -1,11 +1,11 @@
-/** Entry of the thread that keeps the file of a store: opens it, then answers requests in their order. */
+/** Entry of the store thread, started by `Store.open`: opens the file, then answers requests in their order. */
 
 import { ClientError } from "../../../../net/client_error.ts";
 import { faultOf } from "./sqlite_fault.ts";
 import type { StoreReply, StoreRequest, StoreStart, StoreStarted } from "./store_message.ts";
 import { TaskFile } from "./task_file.ts";
 
-/** What a Web Worker has of its own; the house checks with the names of a window. */
+/** The global scope of a Web Worker; type checks here use that of a window. */
 const scope = self as unknown as {
   postMessage(message: StoreReply | StoreStarted): void;
   onmessage: ((event: MessageEvent) => void) | null;

@@ -1,6 +1,9 @@
 /**
- * A task as a row of the file, and back. Two sums (CRC-32) go with it, one over the columns that never change
- * and one over the `ord` and those that do: a row that is not what was written is never taken for a task.
+ * A task as a row of the file, and back. Two sums (CRC-32) are stored with it: one over the columns that never change, one
+ * over `ord` and the columns that do. So a row that is not what was written is never taken for a task.
+ *
+ * SQLite cuts text off at U+0000 when it is read, and turns a lone surrogate into U+FFFD. So these, and the escape
+ * character itself, are stored as the escape and four hexadecimal digits.
  */
 
 import { crc32 } from "node:zlib";
@@ -11,11 +14,24 @@ import {
   STATE_COLUMNS,
   type StoredTask,
 } from "../../journaled/task_store.ts";
-import { fromStored, keyFromStored, keyToStored, NULL_MARK, toStored } from "./stored_text.ts";
+
+const ESCAPE = "\x1a";
+/** Stands for `null` in a sum over a row; it is never the text of an escape. */
+export const NULL_MARK = ESCAPE;
+/** The empty key; the empty text stands for no key. */
+const EMPTY_KEY = `${ESCAPE}-`;
+
+// deno-lint-ignore no-control-regex
+const ODD = /[\0\x1a\ud800-\udfff]/;
+// With `u`, a surrogate of a pair does not match by itself.
+// deno-lint-ignore no-control-regex
+const ODD_CHARACTERS = /[\0\x1a\ud800-\udfff]/gu;
+// deno-lint-ignore no-control-regex
+const ESCAPED = /\x1a([0-9a-f]{4})/g;
 
 /** The columns in the order in which rows are read and written. */
 export const ROW_COLUMNS = [...FIXED_COLUMNS, "fixedSum", ...STATE_COLUMNS, "stateSum"] as const;
-/** What an update sets, in its order; `ord` and the status on disk come after them. */
+/** The columns that an update sets, in its order; `ord` and the status on disk come after them. */
 export const CHANGED_COLUMNS = [...STATE_COLUMNS, "stateSum"] as const;
 
 const FIXED = FIXED_COLUMNS.length;
@@ -23,7 +39,7 @@ const STATE = STATE_COLUMNS.length;
 export const INSERT_CELLS = FIXED + STATE;
 export const UPDATE_CELLS = 2 + STATE;
 
-// Places in a row, and in what `Write` carries.
+// Places in a row, and in the cells of a `Write`.
 const [ID, OP, PAYLOAD, OPTIONS, KEY] = [1, 3, 4, 5, 6];
 const [RESULT, ERROR, TRAIL] = [8, 9, 10];
 const FIXED_SUM = FIXED;
@@ -44,7 +60,7 @@ export function pushInsert(cells: readonly Cell[], at: number, into: Cell[]): vo
   pushState(cells, at + FIXED, into[start] as number, into);
 }
 
-/** Appends what the update at `at` sets, then the two cells that find its row. */
+/** Appends the parameters of the update at `at`: new values, then the two cells that find its row. */
 export function pushUpdate(cells: readonly Cell[], at: number, into: Cell[]): void {
   const ord = cells[at] as number;
   pushState(cells, at + 2, ord, into);
@@ -71,12 +87,12 @@ function fixedSum(row: readonly Cell[], at: number): number {
 function stateSum(ord: number, row: readonly Cell[], at: number): number {
   let text = `${ord}`;
   for (let i = 0; i < TRAIL; i++) text += `\0${row[at + i] ?? NULL_MARK}`;
-  // Rows of version 1 were summed up without it.
+  // The sums of version 1 do not cover it.
   if (row[at + TRAIL] !== null) text += `\0${row[at + TRAIL]}`;
   return crc32(text);
 }
 
-/** The task of a row, its cells as `ROW_COLUMNS`; or what is known of one that is damaged. */
+/** The task of a row with the cells of `ROW_COLUMNS`, or a report of its damage. */
 export function taskOf(row: readonly Cell[]): StoredTask | DamagedRow {
   const ord = row[0] as number;
   const sound = row[FIXED_SUM] === fixedSum(row, 0) &&
@@ -107,7 +123,7 @@ export function taskOf(row: readonly Cell[]): StoredTask | DamagedRow {
   };
 }
 
-/** `id` as far as it can be read; the message is for the log and for the one who asks. */
+/** A damaged row; its message goes to the log and into the error of `find`. */
 export function damagedRow(ord: number, id: Cell): DamagedRow {
   const name = typeof id === "string" ? fromStored(id) : null;
   const called = name === null ? "" : `, its id as far as it can be read ${JSON.stringify(name)}`;
@@ -124,4 +140,31 @@ export function isDamaged(found: StoredTask | DamagedRow): found is DamagedRow {
 
 function textOrNull(cell: Cell | undefined): string | null {
   return typeof cell === "string" ? fromStored(cell) : null;
+}
+
+export function toStored(text: string): string {
+  return ODD.test(text) ? text.replace(ODD_CHARACTERS, escape) : text;
+}
+
+export function fromStored(stored: string): string {
+  return stored.includes(ESCAPE) ? stored.replace(ESCAPED, unescape) : stored;
+}
+
+/** A key as it is in the index, in which NULL cannot be looked up. */
+export function keyToStored(key: string | null): string {
+  if (key === null) return "";
+  return key === "" ? EMPTY_KEY : toStored(key);
+}
+
+export function keyFromStored(stored: string): string | null {
+  if (stored === "") return null;
+  return stored === EMPTY_KEY ? "" : fromStored(stored);
+}
+
+function escape(character: string): string {
+  return ESCAPE + character.charCodeAt(0).toString(16).padStart(4, "0");
+}
+
+function unescape(_: string, digits: string): string {
+  return String.fromCharCode(parseInt(digits, 16));
 }

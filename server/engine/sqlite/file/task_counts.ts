@@ -1,17 +1,17 @@
 /**
- * How many tasks of each status the file has, and the number that the next task may take. They stand in one
- * row that is committed with the tasks themselves, and are compared with the indexes when a file is opened.
+ * The number of tasks in each status, and the number of the next task. They are one row of the file, which is committed
+ * with the tasks themselves, and are compared with the indexes when a file is opened.
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
-import { prepareArrays } from "./array_rows.ts";
+import { prepareArrays } from "./row_reader.ts";
 import { refusal, RESTORE } from "./file_check.ts";
 import { type Cell, STORED_STATUSES } from "../../journaled/task_store.ts";
 
 const QUEUED = 0;
 const DELAYED = 1;
-/** Final statuses have this index in `STORED_STATUSES`, or a higher one. */
+/** The lowest index of a final status in `STORED_STATUSES`. */
 export const FIRST_FINAL = 3;
 
 interface Held {
@@ -35,7 +35,7 @@ export class TaskCounts {
     );
   }
 
-  /** Inside the transaction that made them true. */
+  /** Writes the row, inside the transaction that changed the counts. */
   save(): void {
     this.#save.run(...this.byStatus, this.next, sumOf(this.byStatus, this.next));
   }
@@ -44,7 +44,7 @@ export class TaskCounts {
     return { byStatus: [...this.byStatus], next: this.next };
   }
 
-  /** After the transaction was rolled back. */
+  /** Resets the counts, after the transaction was rolled back. */
   restore({ byStatus, next }: Held): void {
     this.byStatus = [...byStatus];
     this.next = next;
@@ -62,7 +62,7 @@ export class TaskCounts {
     if (number >= this.next) this.next = number + 1;
   }
 
-  /** Reads the row, and refuses the file at `path` where what can be counted quickly says otherwise. */
+  /** Reads the row, and refuses the file at `path` if its indexes contradict the row. */
   load(db: DatabaseSync, path: string): void {
     const names = [...STORED_STATUSES, "next", "sum"].join(", ");
     const row = prepareArrays(db, `SELECT ${names} FROM counts`).get() as unknown as
@@ -84,7 +84,7 @@ function sumOf(byStatus: readonly number[], next: number): number {
   return crc32([...byStatus, next].join());
 }
 
-/** Where the indexes, or the newest row, contradict the counts. */
+/** How the indexes or the newest row contradict the counts; `null` if they do not. */
 function unlike(db: DatabaseSync, { byStatus, next }: Held): string | null {
   const one = (sql: string) => (prepareArrays(db, sql).get() as unknown as [Cell])[0];
   const counted = new Map<number, Cell>([

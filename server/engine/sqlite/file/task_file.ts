@@ -1,7 +1,7 @@
 /**
- * The open file of a store: answers one request after the other, each from one state of the file. A request that
- * fails leaves no transaction open and nothing of itself behind, also not in the log; if that cannot be made certain,
- * its error says so, and nothing is written before it is.
+ * The open file of a store: answers one request after the other, each from one state of the file. A request that fails
+ * leaves no open transaction, and nothing in the file or in the log. If that is not certain, its error says so
+ * (`isUncut`), and nothing is written until it is.
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -15,25 +15,25 @@ import { RowReader } from "./row_reader.ts";
 import { FaultError, faultOf } from "./sqlite_fault.ts";
 import type { DamagedRow, StoreCall, StoreCalls } from "./store_message.ts";
 import type { Opened } from "../../journaled/task_store.ts";
-import { fromStored } from "./stored_text.ts";
+import { fromStored } from "./stored_row.ts";
 import { TaskCounts } from "./task_counts.ts";
-import { TaskList } from "./task_list.ts";
-import { TaskLogs } from "./task_logs.ts";
+import { TaskList } from "./task_reader.ts";
+import { TaskLogs } from "./task_writer.ts";
 import { TaskReader } from "./task_reader.ts";
 import { TaskSweeper } from "./task_sweeper.ts";
 import { TaskWriter } from "./task_writer.ts";
 
 /**
- * Pages in the log before they are moved to the main file, between two requests. Measured: with 4000 no quicker, and
- * the longest wait 17 to 27 ms instead of 10 to 16.
+ * Pages in the log at which it is moved to the main file, between two requests. Measured: 4000 are no faster, and the
+ * longest wait is then 17 to 27 ms instead of 10 to 16.
  */
 const CHECKPOINT_PAGES = 2000;
-/** After a move or a start that failed, in ms. */
+/** Time until a failed move or start is tried again, in ms. */
 const MOVE_AGAIN_MS = 1000;
-/** The log may grow to this while a backup is read, before what was not read yet is set aside. */
+/** Size of the log during a backup, in bytes, at which the unread rest of the file is set aside. */
 const MAX_LOG_BYTES_IN_BACKUP = 64 * 1024 * 1024;
 
-/** All that belongs to one connection. */
+/** Everything that belongs to one connection. */
 interface Session {
   readonly db: DatabaseSync;
   readonly counts: TaskCounts;
@@ -49,7 +49,7 @@ interface Session {
 
 type Answers = { [C in StoreCall]: (ask: StoreCalls[C]["ask"]) => StoreCalls[C]["answer"] };
 
-/** Options of a store, and of tests. */
+/** Options of a file; some are for tests only. */
 export interface TaskFileOptions extends OpenFileOptions {
   readonly maxLogBytesInBackup?: number;
 }
@@ -63,21 +63,21 @@ export class TaskFile {
   readonly #guard: FileGuard;
   #session: Session;
   #log: LogFile;
-  /** Of the log that is written now. */
+  /** The mark of the current log. */
   #mark = 0;
   #hasBegun = false;
   /**
-   * All that was committed is in the main file: the next commit begins a new log. Not so before the first one, if there
-   * was a crash; but that one begins with a new mark, too.
+   * All commits are in the main file, so the next one begins a new log. After a crash this is not true before the first
+   * commit, but that one begins with a new mark as well.
    */
   #isMoved = true;
   /** The end of the log was looked up after the last commit. */
   #isNoted = true;
-  /** What a failed commit has left in the log is still there. */
+  /** The remains of a failed commit are still in the log. */
   #isUncut = false;
   #moveAgainAt = -Infinity;
   #copy: MainCopy | undefined;
-  /** Rows that no sweep may drop. */
+  /** Rows that sweeps must not drop. */
   #held: ReadonlySet<number> = new Set();
   #notes: string[] = [];
 
@@ -107,7 +107,7 @@ export class TaskFile {
     close: () => (this.close(), null),
   };
 
-  /** Throws a `ClientError` where a person must do something first. */
+  /** Throws a `ClientError` if a person must do something first. */
   constructor(options: TaskFileOptions) {
     const { path, db, raw } = openFile(options);
     this.#path = path;
@@ -137,7 +137,7 @@ export class TaskFile {
     return this.#answers[call](ask);
   }
 
-  /** After an answer, while no request waits: moves the log, or what a backup has not read yet. Never throws. */
+  /** Called after each answer: moves the log, or sets aside the unread rest of a backup. Never throws. */
   tidy(): void {
     if (!this.#session.db.isOpen) return;
     if (!this.#hasBegun && performance.now() < this.#moveAgainAt) return;
@@ -148,7 +148,7 @@ export class TaskFile {
       if (this.#log.bytes > this.#maxLogBytes) this.#copy.saveSlice();
       if (!this.#copy.holdsMain) this.#moveIfLong();
     } catch (error) {
-      // The next commit tries it again, and fails if it must.
+      // The next commit tries it again, and fails if that fails.
       const { fault, message } = faultOf(error);
       const isNew = !this.#hasBegun && this.#moveAgainAt === -Infinity;
       if (fault === "bug" || isNew) this.#notes.push(message);
@@ -156,12 +156,12 @@ export class TaskFile {
     }
   }
 
-  /** Rows that were left out of answers since the last call. */
+  /** The rows that were left out of answers since the last call. */
   takeDamaged(): DamagedRow[] {
     return this.#session.rows.takeDamaged();
   }
 
-  /** Sentences for the log since the last call. */
+  /** Sentences for the log, since the last call. */
   takeNotes(): string[] {
     if (this.#notes.length === 0) return this.#notes;
     return this.#notes.splice(0);
@@ -180,8 +180,8 @@ export class TaskFile {
   }
 
   /**
-   * A server begins to use the file: with a mark that no copy of it has, and an empty log. Not in the constructor: it
-   * waits for the disk several times, and reads need not wait for that.
+   * Gives the file a mark that no copy of it has, and empties the log, before the first commit of a server. The constructor
+   * does not do it, since it waits for the disk several times, and reads need not wait for that.
    */
   #begin(): void {
     if (this.#hasBegun) return;
@@ -222,7 +222,7 @@ export class TaskFile {
     return answer;
   }
 
-  /** After a sweep, which is committed whatever becomes of this. */
+  /** Gives room back to the system after a sweep. If it fails, the sweep is still committed. */
   #giveBack(): void {
     const { sweeper } = this.#session;
     try {
@@ -232,7 +232,7 @@ export class TaskFile {
     }
   }
 
-  /** Before a commit: its end, and the place where it is kept, must be certain. */
+  /** Makes certain, before a commit, that the end of the log is known and that the file has its name. */
   #makeReady(): void {
     this.#begin();
     this.#cut();
@@ -256,7 +256,7 @@ export class TaskFile {
     try {
       this.#cut();
     } catch {
-      // `isUncut` says so, and the caller is told.
+      // `isUncut` stays true, and the error of the caller says so.
     }
   }
 
@@ -266,7 +266,7 @@ export class TaskFile {
     if (this.#guard.check(this.#log) === "whole") this.#moveNow("PASSIVE");
   }
 
-  /** Later, if it fails: the log grows until then. */
+  /** Moves the log; if that fails, again later: the log grows until then. */
   #moveNow(how: "PASSIVE" | "TRUNCATE"): void {
     try {
       this.#move(how);
@@ -282,7 +282,7 @@ export class TaskFile {
     }
   }
 
-  /** Moves all that is committed into the main file. */
+  /** Moves all commits into the main file. */
   #move(how: "PASSIVE" | "TRUNCATE"): void {
     const { db } = this.#session;
     const before = this.#mark;
@@ -297,12 +297,12 @@ export class TaskFile {
   }
 
   /**
-   * The connection goes on after that: its next commit begins where the log ends. A new connection would read the log
-   * again, and find a failed commit that was not cut off.
+   * Rolls back and keeps the connection: its next commit begins at the end of the log. A new connection would read the log
+   * again, and play back a failed commit that was not cut off.
    */
   #rollBack(db: DatabaseSync, cause: unknown): void {
     try {
-      // SQLite has rolled back by itself after some errors.
+      // SQLite rolls back by itself after some errors.
       if (db.isTransaction) db.exec("ROLLBACK");
     } catch (error) {
       // The last resort: a connection that cannot even roll back.
@@ -312,7 +312,7 @@ export class TaskFile {
     }
   }
 
-  /** The log alone was removed: all that it held is moved, and it is made again. */
+  /** Makes a removed log again, after its commits were moved into the main file. */
   #renewLog(): void {
     this.#backupEnd();
     this.#move("TRUNCATE");
@@ -321,7 +321,7 @@ export class TaskFile {
     this.#notes.push(`${this.#log.path} was removed while the server uses it; it was made again`);
   }
 
-  /** Once the log is cut: SQLite plays it back. */
+  /** Opens a new connection, once the log is cut: SQLite plays it back. */
   #openAgain(cause?: unknown): void {
     try {
       this.#cut();

@@ -1,4 +1,7 @@
-/** Answers what the engine wants to know of stored tasks; see `StoreCalls`. */
+/**
+ * Answers the reads of the engine; see `TaskCalls`. `TaskReader` finds tasks by id and in the order of an index;
+ * `TaskList` walks through all of them.
+ */
 
 import type { StatementSync } from "node:sqlite";
 import { serialOf } from "../../../task/task_id.ts";
@@ -7,8 +10,14 @@ import { ROW_COLUMN_LIST } from "./schema.ts";
 import { damageError, FaultError } from "./sqlite_fault.ts";
 import type { StoreCalls } from "./store_message.ts";
 import type { Cell, LaneQuery, StoredTask } from "../../journaled/task_store.ts";
-import { isDamaged, taskOf } from "./stored_row.ts";
-import { fromStored, keyFromStored, keyToStored, toStored } from "./stored_text.ts";
+import {
+  fromStored,
+  isDamaged,
+  keyFromStored,
+  keyToStored,
+  taskOf,
+  toStored,
+} from "./stored_row.ts";
 
 type Ask<C extends keyof StoreCalls> = StoreCalls[C]["ask"];
 type Answer<C extends keyof StoreCalls> = StoreCalls[C]["answer"];
@@ -19,8 +28,8 @@ const LANE: PageQuery = {
   place: ["seq"],
 };
 /*
- * Two steps, since SQLite looks up pairs by their first half only: of many tasks delayed to one moment, each page
- * would pass over all those before it.
+ * Two steps, since SQLite looks up pairs only by their first half: of many tasks delayed to one moment, each page
+ * would pass over all rows before it.
  */
 const DUE_FROM = "FROM tasks INDEXED BY tasks_due WHERE status = 1 AND";
 const DUE_THEN: PageQuery = {
@@ -41,9 +50,9 @@ const EXPIRED: PageQuery = {
   place: ["expiresAt", "ord"],
 };
 
-/** A lane before all others: no key is less, and priorities are small. */
+/** A place before all lanes: no key is less, and priorities are small. */
 const BEFORE_LANES = [-1e9, "", ""] as const;
-/** Lanes that `ahead` looks at beyond its limit; more make its answer too low. */
+/** Most empty lanes that `ahead` looks at; with more, its answer is too low. */
 const MAX_EMPTY_LANES = 1000;
 
 export class TaskReader {
@@ -85,7 +94,7 @@ export class TaskReader {
     const serial = serialOf(id);
     if (serial > 0) {
       const found = this.rows.byOrd(serial);
-      // It may be the one that was asked for: that is not known any more.
+      // It can be the requested one: its id cannot be read.
       if (found !== null && isDamaged(found)) throw damageError(found);
       if (found?.id === id) return found;
       if (found === null) this.#checkBeside(serial, id);
@@ -98,7 +107,7 @@ export class TaskReader {
     return found.id === id ? found : null;
   }
 
-  /** A row whose number is damaged stands where the search ended: then nobody can say that there was none. */
+  /** Throws if a row beside the place is damaged: its number can be wrong, so it can be the requested one. */
   #checkBeside(serial: number, id: string): void {
     for (const statement of [this.#below, this.#above]) {
       const row = statement.get(serial) as unknown as Cell[] | undefined;
@@ -157,11 +166,11 @@ export class TaskReader {
     });
   }
 
-  /** Every lane with queued tasks, at most one for each of them: one step down the index for each. */
+  /** Every lane with queued tasks, by one step down the index for each. There are at most as many as queued tasks. */
   lanes(queued: number): LaneQuery[] {
     const lanes: LaneQuery[] = [];
     for (const [priority, key, op] of this.#lanesFrom(BEFORE_LANES)) {
-      // Text that is no UTF-8 is read as other text, from which the next step may go back.
+      // Text that is not UTF-8 is read as other text, from which the next step can go back.
       if (lanes.length === queued) {
         throw new FaultError("damaged", "the index of the queue does not end");
       }
@@ -170,7 +179,7 @@ export class TaskReader {
     return lanes;
   }
 
-  /** One walk over the index of the queue, like the count of it when a file is opened. */
+  /** The queued tasks of each op, by one walk over the index of the queue. */
   queuedOps(): [op: string, count: number][] {
     const lanes = `SELECT op, count(*) AS tasks FROM tasks INDEXED BY tasks_queue WHERE status = 0
       GROUP BY priority, key, op`;
@@ -191,7 +200,7 @@ export class TaskReader {
     }
   }
 
-  /** Lane by lane, since within one priority the index goes by lane before it goes by `seq`. */
+  /** Counts lane by lane, since within one priority the index is in the order of lanes before that of `seq`. */
   ahead({ priority, seq, limit }: Ask<"ahead">): number {
     const count = (statement: StatementSync, parameters: readonly (string | number)[]) =>
       (statement.get(...parameters) as unknown as [number])[0];
@@ -204,5 +213,92 @@ export class TaskReader {
       ahead += here;
     }
     return ahead;
+  }
+}
+
+/** Most rows that one `list` looks at: some milliseconds, in which nothing is written. */
+const MAX_LOOKED_AT = 1000;
+/** Statuses with an index by `ord`. The others are common: a look at the newest rows finds them. */
+const INDEXED = [1, 2, 4, 5, 6];
+
+/** The columns that a look reads. */
+const SEEN = `ord, status, min(createdAt, ${Number.MAX_SAFE_INTEGER}), key, op`;
+type Seen = [ord: number, status: number, createdAt: number, key: string, op: string];
+
+const NEWEST = "ord < ? ORDER BY ord DESC";
+const OLDEST = "ord > ? ORDER BY ord";
+
+/** A look for each direction. */
+interface Looks<Look> {
+  readonly newest: Look;
+  readonly oldest: Look;
+}
+
+/** Tasks in the order of their submission, a bounded look at a time. */
+export class TaskList {
+  readonly #rows: RowReader;
+  readonly #all: Looks<StatementSync>;
+  readonly #byStatus: Looks<ReadonlyMap<number, StatementSync>>;
+
+  constructor(rows: RowReader) {
+    this.#rows = rows;
+    const all = (order: string) => rows.prepare(`SELECT ${SEEN} FROM tasks WHERE ${order} LIMIT ?`);
+    const byStatus = (order: string) =>
+      new Map(INDEXED.map((status) => [
+        status,
+        rows.prepare(
+          `SELECT ${SEEN} FROM tasks INDEXED BY tasks_rare
+          WHERE status = ${status} AND ${order} LIMIT ?`,
+        ),
+      ]));
+    this.#all = { newest: all(NEWEST), oldest: all(OLDEST) };
+    this.#byStatus = { newest: byStatus(NEWEST), oldest: byStatus(OLDEST) };
+  }
+
+  list(ask: Ask<"list">): Answer<"list"> {
+    const { statuses, limit, maxChars, createdSince } = ask;
+    const op = ask.op === null ? null : toStored(ask.op);
+    const key = ask.key === null ? null : keyToStored(ask.key);
+    const indexed = statuses.length > 0 && statuses.every((status) => INDEXED.includes(status));
+    // If every row fits, one beyond the limit shows whether there are more.
+    const every = op === null && key === null && createdSince === 0 &&
+      (indexed || statuses.length === 0);
+    const rows = every ? Math.min(limit + 1, MAX_LOOKED_AT) : MAX_LOOKED_AT;
+    const seen = indexed ? this.#lookByStatus(ask, rows) : this.#lookAtAll(ask, rows);
+    const tasks: StoredTask[] = [];
+    let chars = 0;
+    for (const [place, [ord, status, createdAt, itsKey, itsOp]] of seen.entries()) {
+      if (tasks.length >= limit) return { tasks, next: seen[place - 1]![0] };
+      if (op !== null && itsOp !== op) continue;
+      if (key !== null && itsKey !== key) continue;
+      if (createdAt < createdSince) continue;
+      if (statuses.length > 0 && !statuses.includes(status)) continue;
+      const found = this.#rows.byOrd(ord);
+      if (found === null) continue;
+      if (isDamaged(found)) {
+        this.#rows.note(found);
+        continue;
+      }
+      chars += found.payload.length + (found.result?.length ?? 0);
+      if (chars > maxChars && tasks.length > 0) return { tasks, next: seen[place - 1]![0] };
+      tasks.push(found);
+    }
+    return { tasks, next: seen.length < rows ? null : seen.at(-1)![0] };
+  }
+
+  #lookAtAll({ ord, oldestFirst }: Ask<"list">, rows: number): Seen[] {
+    return this.#all[oldestFirst ? "oldest" : "newest"].all(
+      ord,
+      rows,
+    ) as unknown as Cell[][] as Seen[];
+  }
+
+  #lookByStatus({ ord, statuses, oldestFirst }: Ask<"list">, rows: number): Seen[] {
+    const byStatus = this.#byStatus[oldestFirst ? "oldest" : "newest"];
+    const sign = oldestFirst ? 1 : -1;
+    return [...new Set(statuses)]
+      .flatMap((status) => byStatus.get(status)!.all(ord, rows) as unknown as Cell[][] as Seen[])
+      .sort((a, b) => sign * (a[0] - b[0]))
+      .slice(0, rows);
   }
 }

@@ -1,9 +1,8 @@
 /**
- * Drops the records of final tasks that were kept long enough, or for which there is no room, a slice at a time.
+ * Drops records of final tasks that were kept long enough, or for which there is no room, a slice at a time.
  *
- * It goes up through the table by `ord` and begins again at its end, with two places. While there is too much it
- * goes on from the one below which no record could go when it passed: so the oldest go first. Else it looks for
- * what is old from the other.
+ * It walks up the table by `ord`, and starts again at the end of it. It has two places in the table. While there are too
+ * many records it goes on from `lowest`, so the oldest are dropped first. Otherwise it looks for old records from `looked`.
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
@@ -11,13 +10,13 @@ import type { RowReader } from "./row_reader.ts";
 import { type SweepRequest, type Swept } from "./store_message.ts";
 import { type Cell, STORED_STATUSES } from "../../journaled/task_store.ts";
 import { FIRST_FINAL, type TaskCounts } from "./task_counts.ts";
-import type { TaskLogs } from "./task_logs.ts";
+import type { TaskLogs } from "./task_writer.ts";
 
-/** Free pages are given back to the system beyond this share of the file, */
+/** Free pages are given back to the system beyond this share of the file */
 const FREE_SHARE = 0.25;
-/** and beyond so many: a small file is not worth the work, and will grow again. */
+/** and beyond this number: a small file is not worth the work, and grows again. */
 const FREE_PAGES = 10_000;
-/** Given back in one sweep: each may have to be filled from the end of the file. */
+/** Pages given back in one sweep: each can need a copy from the end of the file. */
 const PAGES_AT_A_TIME = 500;
 
 /** `ord`, status, `finishedAt` and `dropAt`. */
@@ -33,13 +32,13 @@ export class TaskSweeper {
   readonly #freePages: StatementSync;
   readonly #giveBack: StatementSync;
   readonly #pageBytes: number;
-  /** Up to this `ord` everything was dropped, open or held. */
+  /** Up to this `ord`, every record is dropped, open or held. */
   #lowest = 0;
-  /** Up to this `ord` nothing was old. */
+  /** Up to this `ord`, no record was old. */
   #looked = 0;
-  /** Where the look at those with a `dropAt` of their own is: held ones must not stop it. */
+  /** The place of the look at records with a `dropAt` of their own: held ones must not stop it. */
   #duePlace: readonly [dropAt: number, ord: number] = [0, 0];
-  /** Looked at since the last one was dropped: a whole round means that nothing can be. */
+  /** Rows looked at since the last drop: after a whole round, nothing can be dropped. */
   #idleRows = 0;
 
   constructor(
@@ -59,7 +58,7 @@ export class TaskSweeper {
     this.#drop = db.prepare("DELETE FROM tasks WHERE ord BETWEEN ? AND ?");
     this.#pages = rows.prepare("PRAGMA page_count");
     this.#freePages = rows.prepare("PRAGMA freelist_count");
-    // A step for each page: by `exec` it would be one page.
+    // It is a step for each page; `exec` would do one.
     this.#giveBack = rows.prepare(`PRAGMA incremental_vacuum(${PAGES_AT_A_TIME})`);
     this.#pageBytes = one(rows.prepare("PRAGMA page_size"));
   }
@@ -79,7 +78,7 @@ export class TaskSweeper {
     return { removed, used, more: tooMuch || due.more || (dropped > 0 && !ended) };
   }
 
-  /** So much of the file is free that some of it is better given back to the system. */
+  /** Whether enough of the file is free to give some of it back to the system. */
   get hasRoomToGive(): boolean {
     const [pages, free] = [one(this.#pages), one(this.#freePages)];
     return free > FREE_PAGES && free > pages * FREE_SHARE;
@@ -125,7 +124,7 @@ export class TaskSweeper {
     ) as unknown as Cell[][] as Seen[];
     let dropped = 0;
     let place = 0;
-    // Rows side by side are dropped by one statement.
+    // Adjacent rows are dropped by one statement.
     let first: number | null = null;
     let last = 0;
     const dropRun = () => {
@@ -133,7 +132,7 @@ export class TaskSweeper {
       first = null;
     };
     for (const [ord, status, finishedAt, dropAt] of seen) {
-      // Enough went: the next time begins with this one.
+      // Enough was dropped: the next sweep begins here.
       if (tooMuch && dropped >= excess) break;
       place = ord;
       const old = dropAt === null ? finishedAt + keepMs <= now : dropAt <= now;
@@ -163,7 +162,7 @@ export class TaskSweeper {
     this.#counts.byStatus[status]! -= 1;
   }
 
-  /** How many records are too many; what their bytes are is known on the average only. */
+  /** The number of records above the limits; their size is known only on average. */
   #excess({ maxKept, maxBytes }: SweepRequest): number {
     const byNumber = this.#counts.final - maxKept;
     const used = (one(this.#pages) - one(this.#freePages)) * this.#pageBytes;

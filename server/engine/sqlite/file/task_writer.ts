@@ -1,24 +1,26 @@
-/** Writes tasks, their logs, and settings: all that one request brings is one transaction. */
+/** Writes tasks, their logs, and settings. All changes of one request are one transaction. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
+import { joined, logFromText, logToText } from "../../../task/task_log.ts";
 import { ROW_COLUMN_LIST } from "./schema.ts";
 import { FaultError } from "./sqlite_fault.ts";
 import type { Cell, Write } from "../../journaled/task_store.ts";
-import { toStored } from "./stored_text.ts";
 import {
   CHANGED_COLUMNS,
   INSERT_CELLS,
   pushInsert,
   pushUpdate,
   ROW_COLUMNS,
+  toStored,
   UPDATE_CELLS,
 } from "./stored_row.ts";
 import type { TaskCounts } from "./task_counts.ts";
-import type { TaskLogs } from "./task_logs.ts";
+import type { RowReader } from "./row_reader.ts";
 
-/** Rows that one statement inserts. Measured: half again as quick as one; 16 and 32 are no quicker. */
+/** Rows that one statement inserts. Measured: 1.5 times as fast as one; 16 and 32 are no faster. */
 const ROWS_AT_A_TIME = 8;
-// Places in what `Write` carries.
+// Places in the cells of a `Write`.
 const STATUS_OF_INSERT = 10;
 const SEQ_OF_INSERT = 11;
 const OLD_STATUS = 1;
@@ -99,4 +101,52 @@ export class TaskWriter {
 function insertSql(rows: number): string {
   const row = `(${ROW_COLUMNS.map(() => "?").join(", ")})`;
   return `INSERT INTO tasks (${ROW_COLUMN_LIST}) VALUES ${Array(rows).fill(row).join(", ")}`;
+}
+
+/**
+ * Logs of tasks, in a table of their own: one row for each task with output, with a sum (CRC-32) over it. A log that is not
+ * what was written is reported and treated as missing; its task is not affected.
+ */
+export class TaskLogs {
+  readonly #rows: RowReader;
+  readonly #find: StatementSync;
+  readonly #put: StatementSync;
+  readonly #drop: StatementSync;
+
+  constructor(db: DatabaseSync, rows: RowReader) {
+    this.#rows = rows;
+    this.#find = rows.prepare("SELECT sum, log FROM logs WHERE ord = ?");
+    this.#put = db.prepare(
+      `INSERT INTO logs (ord, sum, log) VALUES (?, ?, ?)
+      ON CONFLICT (ord) DO UPDATE SET sum = excluded.sum, log = excluded.log`,
+    );
+    this.#drop = db.prepare("DELETE FROM logs WHERE ord BETWEEN ? AND ?");
+  }
+
+  /** Appends `log` to the log of the task. Inside a transaction. */
+  append(ord: number, log: string): void {
+    const before = this.read(ord);
+    const whole = before === null ? log : logToText(joined(logFromText(before), logFromText(log)));
+    this.#put.run(ord, sumOf(ord, whole), whole);
+  }
+
+  /** The log as it was written; `null` if it is missing or cannot be read. */
+  read(ord: number): string | null {
+    const row = this.#find.get(ord) as unknown as [number, string] | undefined;
+    if (row === undefined) return null;
+    const [sum, log] = row;
+    if (sum === sumOf(ord, log)) return log;
+    const message = `the log of task number ${ord} is damaged: it is not what was written`;
+    this.#rows.note({ ord, id: null, message });
+    return null;
+  }
+
+  /** Drops the logs of the tasks from number `first` to number `last`. Inside a transaction. */
+  drop(first: number, last: number): void {
+    this.#drop.run(first, last);
+  }
+}
+
+function sumOf(ord: number, log: string): number {
+  return crc32(`${ord}\0${log}`);
 }

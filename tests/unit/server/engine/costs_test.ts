@@ -63,7 +63,7 @@ Deno.test("an export asks for the logs of many tasks at a time, and has all of t
   assertEquals(gets.flat().length, count);
 });
 
-Deno.test("a wait among many for one task is dropped in one step", () => {
+Deno.test("one of many waits on the same task is dropped in one step", () => {
   const table = new WaitTable(new WaitsById());
   let steps = 0;
   const waits = Array.from({ length: 5000 }, (_, ref) => {
@@ -194,7 +194,7 @@ Deno.test("imported settings are saved at one time, each once, and no more than 
   assertEquals([book.list().length, most], [MAX_CRONS, MAX_CRONS]);
 });
 
-Deno.test("an import whose settings find no room on the disk is refused as a whole, and ends nothing else", async () => {
+Deno.test("an import is refused as a whole if the disk has no room for its settings", async () => {
   const full = new SdError("storage_full", "no room");
   let begun = 0;
   const taker = {
@@ -215,7 +215,7 @@ Deno.test("an import whose settings find no room on the disk is refused as a who
   assert(begun >= 2);
 });
 
-Deno.test("a sweep says which records must stay when that has changed, and again after one that failed", async () => {
+Deno.test("a sweep names the held records when they have changed, and again after a failure", async () => {
   const keeper = { changed() {}, ended() {}, said() {}, takesOver: () => false };
   const live = new LiveTasks({ keeper, random: () => 0 });
   const asked: (readonly number[] | null)[] = [];
@@ -283,7 +283,7 @@ Deno.test("a start of a full rate writes a piece of its window, and a restart kn
   assertEquals([...stored], []);
 });
 
-Deno.test("pieces of a rate that could not be written or dropped are, with the next", async () => {
+Deno.test("pieces of a rate that could not be written or dropped are tried again with the next", async () => {
   const stored = new Map<string, string>();
   let isFull = true;
   const keeper = new RateKeeper(new StartLimits(() => []), (name, value) => {

@@ -1,4 +1,4 @@
-/** Whose turn it is to read: few slices at a time, each asker in turn, none for one that has left. */
+/** Turns of reads: few slices at a time, each asker in turn, no slice for an asker that has left. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../../../protocol/errors.ts";
@@ -31,7 +31,7 @@ function ask(turns: ReadTurns, asker: Asker | undefined, read: () => Promise<voi
   return turns.start(asker).then(() => turns.during(asker, read()));
 }
 
-Deno.test("who asks for much delays another by one slice", async () => {
+Deno.test("an asker with many reads delays another one by one slice", async () => {
   const turns = new ReadTurns(1);
   const reads = new Reads();
   const greedy = newAsker();
@@ -47,7 +47,7 @@ Deno.test("who asks for much delays another by one slice", async () => {
   await Promise.all(all);
 });
 
-Deno.test("no more slices are under way than may be, and the server's own reads wait for none", async () => {
+Deno.test("no more slices than the limit are under way, and the server's own reads do not wait", async () => {
   const turns = new ReadTurns(2);
   const reads = new Reads();
   const askers = [1, 2, 3].map(() => newAsker());
@@ -59,7 +59,7 @@ Deno.test("no more slices are under way than may be, and the server's own reads 
   await Promise.all(all);
 });
 
-Deno.test("what was asked for is not read once its asker has left, and its turn goes on", async () => {
+Deno.test("a read is dropped once its asker has left, and its turn passes on", async () => {
   const turns = new ReadTurns(1);
   const reads = new Reads();
   const gone = newAsker();

@@ -1,4 +1,4 @@
-/** A damaged store is refused, or what is damaged is named; it never answers with what was not written. */
+/** A damaged store is refused, or its damaged rows are named; it never returns a row that was not written. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
@@ -36,7 +36,7 @@ async function flip(path: string, at: number, bit = 0): Promise<void> {
   await Deno.writeFile(path, bytes);
 }
 
-/** What a crash leaves at `path` after so many commits of one task each, all of them in the log. */
+/** Puts at `path` the remains of a crash after `commits` commits of one task each, all of them in the log. */
 async function crashed(path: string, commits: number): Promise<void> {
   const live = `${path}.live`;
   await withStore(live, async (store) => {
@@ -64,13 +64,13 @@ function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i + 1);
 }
 
-Deno.test("after a crash everything that was committed is there", () =>
+Deno.test("after a crash every commit is there", () =>
   withPath(async (path) => {
     await crashed(path, 20);
     assertEquals(await tasksIn(path), upTo(20));
   }));
 
-Deno.test("a log with a torn end is opened, without the commit that was torn", () =>
+Deno.test("a log with a torn end is opened without the torn commit", () =>
   withPath(async (path) => {
     await crashed(path, 20);
     const { size } = await Deno.stat(`${path}-wal`);
@@ -114,7 +114,7 @@ Deno.test("a log whose header is damaged is not taken for an empty one", () =>
     assertEquals(await tasksIn(path), upTo(20));
   }));
 
-Deno.test("where a power cut may take the last commits, a log damaged in its middle is its end", () =>
+Deno.test("with `normal` durability, a log damaged in its middle ends there", () =>
   withPath(async (path) => {
     await crashed(path, 20);
     const { size } = await Deno.stat(`${path}-wal`);
@@ -161,7 +161,7 @@ Deno.test("counts that contradict the indexes, or themselves, are refused", asyn
   }
 });
 
-Deno.test("a damaged row is named by find, left out of pages and told once; the others are answered", () =>
+Deno.test("a damaged row is named by find, left out of pages and reported once; the others are returned", () =>
   withPath(async (path) => {
     const given = { id: "mine", given: 1 };
     await withStore(path, (store) =>
@@ -208,7 +208,7 @@ Deno.test("a damaged row is named by find, left out of pages and told once; the 
     }, { onDamaged: (rows) => told.push(...rows) });
   }));
 
-Deno.test("bits flipped anywhere in the file or its log: refused, named, or the truth", async () => {
+Deno.test("bits flipped anywhere in the file or its log: refused, named, or answered rightly", async () => {
   const seed = crypto.getRandomValues(new Uint32Array(1))[0]!;
   say(`seed ${seed}`);
   let state = seed;
@@ -241,7 +241,7 @@ Deno.test("bits flipped anywhere in the file or its log: refused, named, or the 
           const truth = ord % 2 ? task(ord) : completed(ord);
           try {
             const [found] = store.answer("find", { ids: [truth.id] });
-            // The end of the log is torn: nobody can tell that from a crash before the acknowledgement.
+            // The end of the log is torn: it looks like a crash before the acknowledgement.
             if (inLog && ord === commits && found === null) continue;
             assertEquals(found, truth, `round ${round}, task ${ord}`);
           } catch (error) {

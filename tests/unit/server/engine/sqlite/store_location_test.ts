@@ -1,4 +1,4 @@
-/** Which file a sqlite URL names. */
+/** Tests which file a sqlite URL names. */
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { SdError } from "../../../../../protocol/errors.ts";
@@ -18,7 +18,7 @@ Deno.test("sqlite:PATH is that file, with the slashes of other URLs too", () => 
   assertEquals(sqlitePath("sqlite:///srv/x.db", "/d"), "/srv/x.db");
 });
 
-Deno.test("what names no file is refused with what would be right", () => {
+Deno.test("a URL that names no file is refused with an example of a right one", () => {
   for (const url of ["sqlite::memory:", "sqlite:a\0b", "memory:", "postgres://x"]) {
     const error = assertThrows(() => sqlitePath(url, "/d"), SdError, "sqlite:");
     assertEquals(error.code, "bad_request");

@@ -1,4 +1,4 @@
-/** The table of logs: what is written is what is read, within bounds, and it goes when its task does. */
+/** The table of logs: a log is read as it was written, is bounded, and is dropped with its task. */
 
 import { assertEquals } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
@@ -20,7 +20,7 @@ function many(from: number, count: number): TaskLog {
   return Array.from({ length: count }, (_, i) => entry(from + i));
 }
 
-Deno.test("a log is kept with its task in one write, and what comes later goes behind it", () =>
+Deno.test("a log is kept with its task in one write, and later output is appended", () =>
   withPath(async (path) => {
     const odd = entry(1, 'U+0000 \0, \ud800, \x1a0000, "quotes", \n, 😀');
     await withStore(path, async (store) => {
@@ -37,7 +37,7 @@ Deno.test("a log is kept with its task in one write, and what comes later goes b
     });
   }));
 
-Deno.test("of a log that grows the newest is kept", () =>
+Deno.test("the newest entries of a growing log are kept", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       for (const from of [1, 601, 1201]) {
@@ -48,7 +48,7 @@ Deno.test("of a log that grows the newest is kept", () =>
     })
   ));
 
-Deno.test("a log goes with its task, whether that goes alone or with its neighbours", () =>
+Deno.test("a log is dropped with its task, alone or with its neighbours", () =>
   withPath(async (path) => {
     await withStore(path, async (store) => {
       const old = { finishedAt: 1 };
@@ -77,7 +77,7 @@ Deno.test("a log goes with its task, whether that goes alone or with its neighbo
     assertEquals(rows.map(({ ord }) => ord), [3, 5]);
   }));
 
-Deno.test("a damaged log is told of and treated as none; its task is sound, and logs on", () =>
+Deno.test("a damaged log is reported and treated as missing; its task is sound and can log more", () =>
   withPath(async (path) => {
     await withStore(path, (store) =>
       store.call("write", {

@@ -1,4 +1,4 @@
-/** Opening a store: made whole or not at all, one server at a time, and refused with what to do. */
+/** Opening a store: made whole or not at all, used by one server at a time, and refused with the cure. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
@@ -7,7 +7,7 @@ import { MIGRATIONS } from "../../../../../server/engine/sqlite/file/schema.ts";
 import { TaskFile } from "../../../../../server/engine/sqlite/file/task_file.ts";
 import { completed, inserts, NOW, open, task, withPath, withStore } from "./store_rows.ts";
 
-/** Opening `path` fails with a message that has `text` in it and says what to do. */
+/** Asserts that opening `path` fails with a message that contains `text`, and with a hint. */
 async function assertRefused(path: string, text: string): Promise<ClientError> {
   const error = await assertRejects(() => open(path, { durability: "full" }), ClientError, text);
   assert(error.message.includes(path), error.message);
@@ -15,7 +15,7 @@ async function assertRefused(path: string, text: string): Promise<ClientError> {
   return error;
 }
 
-/** What another process gets that opens the file with SQLite alone. */
+/** Opens the file in another process with SQLite alone; resolves with the result. */
 async function askAsStranger(path: string): Promise<string> {
   const script = `import { DatabaseSync } from "node:sqlite";
     try {
@@ -33,7 +33,7 @@ async function askAsStranger(path: string): Promise<string> {
   }
 }
 
-/** As root may. */
+/** Whether this user is root. */
 function mayWriteEverything(): boolean {
   const file = Deno.makeTempFileSync();
   try {
@@ -71,7 +71,7 @@ Deno.test("a new store is made with its folder, for this user alone, and leaves 
     assertEquals(Deno.statSync(`${folder}/sd.db`).mode! & 0o777, 0o600);
   }));
 
-Deno.test("what a process left that died while it made a store is removed, what another makes is not", () =>
+Deno.test("the unfinished store of a dead process is removed, that of a live one is not", () =>
   withPath(async (path) => {
     const [old, fresh] = [`${path}.new-1-old`, `${path}.new-2-fresh`];
     for (const [name, time] of [[old, NOW - 61_000], [fresh, NOW - 1000]] as const) {
@@ -82,7 +82,7 @@ Deno.test("what a process left that died while it made a store is removed, what 
     assertEquals(names(path.replace(/\/sd\.db$/, "")), ["sd.db", "sd.db.new-2-fresh"]);
   }));
 
-Deno.test("the file is for one server: another, and any other program, is refused", () =>
+Deno.test("only one server can use a file: another server or program is refused", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       await store.call("write", inserts([task(1)]));
@@ -104,7 +104,7 @@ Deno.test("the lock is held also while a backup reads the file, and after it", a
   });
 });
 
-Deno.test("of two servers that make the same store at once, one has it and the other is refused", () =>
+Deno.test("if two servers make the same store at once, one gets it and the other is refused", () =>
   withPath(async (path) => {
     const both = await Promise.allSettled([open(path), open(path)]);
     const opened = both.filter((one) => one.status === "fulfilled");
@@ -114,7 +114,7 @@ Deno.test("of two servers that make the same store at once, one has it and the o
     assert(refused?.reason instanceof ClientError, String(refused?.reason));
   }));
 
-Deno.test("what is no store of sd is refused, and left as it is", () =>
+Deno.test("a file that is not a store of sd is refused and not changed", () =>
   withPath(async (path) => {
     const text = "# my notes, much longer than the header of a database\n".repeat(10);
     await Deno.writeTextFile(path, text);
@@ -181,7 +181,7 @@ function versionOf(path: string): unknown {
   }
 }
 
-Deno.test("a file of version 1 is taken to version 2, and its records are sound", () =>
+Deno.test("a file of version 1 is migrated to version 2, and its records are sound", () =>
   withPath((path) => {
     const first = new TaskFile({ path, durability: "full", now: NOW });
     first.answer("write", inserts([task(1), completed(2, { error: '{"x":1}' })]));
@@ -201,7 +201,7 @@ Deno.test("a file of version 1 is taken to version 2, and its records are sound"
     assertEquals(versionOf(path), 2);
   }));
 
-Deno.test("a file is taken to a newer version, each migration wholly or not at all", () =>
+Deno.test("a file is migrated to a newer version, each migration wholly or not at all", () =>
   withPath((path) => {
     const first = new TaskFile({ path, durability: "full", now: NOW });
     first.answer("write", inserts([task(1), completed(2)]));

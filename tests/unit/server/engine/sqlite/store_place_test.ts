@@ -1,4 +1,4 @@
-/** A store, its log and its name: what does not belong together is refused, and what is lost under a server is noticed. */
+/** A store, its log and its name: a log of another store is refused, and a file that is lost or replaced is noticed. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
@@ -12,7 +12,7 @@ import {
 } from "../../../../../server/engine/sqlite/file/task_file.ts";
 import { ANY_TASK, inserts, NOW, ords, PLENTY, task, withPath } from "./store_rows.ts";
 
-/** Longer than the server does not look at the names of its files. */
+/** Longer than the time between two looks of the server at the names of its files. */
 const NOTICED_MS = 50;
 
 function open(path: string, more: Partial<TaskFileOptions> = {}): TaskFile {
@@ -144,7 +144,7 @@ Deno.test("a journal that sd never makes is refused, since it would be played ba
     assertEquals(tasksIn(path), []);
   }));
 
-/** What each does to the file under the server; all that was kept is in a backup all the same. */
+/** Ways to lose the file while a server uses it; a backup still has all earlier commits. */
 const LOSSES: readonly [name: string, text: string, lose: (path: string) => void][] = [
   ["removed", "was removed", (path) => Deno.removeSync(path)],
   ["renamed", "was removed", (path) => Deno.renameSync(path, `${path}.away`)],
@@ -163,7 +163,7 @@ const LOSSES: readonly [name: string, text: string, lose: (path: string) => void
 
 for (const [name, text, lose] of LOSSES) {
   Deno.test({
-    name: `a file ${name} under the server takes nothing more, and a backup has all that it took`,
+    name: `a file ${name} under a server gets no more commits, and a backup has all earlier ones`,
     ignore: Deno.build.os === "windows",
     fn: () =>
       withPath(async (path) => {
@@ -184,7 +184,7 @@ for (const [name, text, lose] of LOSSES) {
 }
 
 Deno.test({
-  name: "a file that is put back under the server is used again",
+  name: "a file that is put back while a server uses it is used again",
   ignore: Deno.build.os === "windows",
   fn: () =>
     withPath(async (path) => {
@@ -200,7 +200,7 @@ Deno.test({
     }),
 });
 
-Deno.test("a file that is overwritten under the server takes nothing more, and stays what was put there", () =>
+Deno.test("a file that is overwritten while a server uses it gets no more commits, and is not changed", () =>
   withPath(async (path) => {
     const backup = `${path}.backup`;
     const file = open(path);
@@ -219,7 +219,7 @@ Deno.test("a file that is overwritten under the server takes nothing more, and s
   }));
 
 Deno.test({
-  name: "a log that is removed under the server is made again, and nothing of it is lost",
+  name: "a log that is removed while a server uses it is made again without loss",
   ignore: Deno.build.os === "windows",
   fn: () =>
     withPath(async (path) => {
@@ -236,7 +236,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a link to a store leads to its log too, whatever the server is started with",
+  name: "a store is found with its log by a link and by its own path",
   ignore: Deno.build.os === "windows",
   fn: () =>
     withPath((path) => {

@@ -47,7 +47,7 @@ function many(from: number, count: number, make: (ord: number) => StoredTask): S
   return Array.from({ length: count }, (_, i) => make(from + i));
 }
 
-Deno.test("final tasks go when they were kept long enough, open ones and held ones stay", () =>
+Deno.test("final tasks are dropped when they were kept long enough; open and held ones stay", () =>
   withPath(async (path) => {
     await withStore(path, async (store) => {
       await store.call(
@@ -75,7 +75,7 @@ Deno.test("final tasks go when they were kept long enough, open ones and held on
     });
   }));
 
-Deno.test("beyond the most that are kept the oldest go, in slices, and no more than that", () =>
+Deno.test("records beyond the limit are dropped, the oldest first, in slices", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       const odd = (ord: number) => ord % 10 === 0 ? task(ord) : completed(ord);
@@ -98,7 +98,7 @@ Deno.test("beyond the most that are kept the oldest go, in slices, and no more t
     })
   ));
 
-Deno.test("a sweep ends where all that is too much is held", () =>
+Deno.test("a sweep ends if all excess records are held", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       await store.call("write", inserts(many(1, 100, completed)));
@@ -121,7 +121,7 @@ Deno.test("many due records that are held do not stop those behind them", () =>
     })
   ));
 
-Deno.test("a file stays below the bytes it may use, and gives back what is free", () =>
+Deno.test("a file stays below its limit, and gives free room back", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       const payload = "x".repeat(40_000);
@@ -182,7 +182,7 @@ async function assertRejectsWith(store: Store, fault: string): Promise<void> {
   assert(error instanceof StoreError && error.fault === fault, String(error));
 }
 
-Deno.test("what SQLite fails with has its name: no room, no disk, damage", () => {
+Deno.test("faults of SQLite have their names: no room, no disk, damage", () => {
   const db = new DatabaseSync(":memory:");
   db.exec("CREATE TABLE t (a); PRAGMA max_page_count = 3");
   const insert = db.prepare("INSERT INTO t VALUES (?)");

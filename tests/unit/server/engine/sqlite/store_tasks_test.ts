@@ -85,7 +85,7 @@ Deno.test("a client's id is found, also one that looks like the server's", () =>
     })
   ));
 
-Deno.test("a lane is read by seq, from behind a place, up to a limit of rows and of characters", () =>
+Deno.test("a lane is read by seq from a place on, up to a limit of rows and of characters", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       const tasks = [5, 3, 4, 1, 2].map((seq, i) => task(i + 1, { seq, payload: "x".repeat(100) }));
@@ -134,7 +134,7 @@ Deno.test("delayed, waiting and expiring tasks come in the order of their time",
     })
   ));
 
-Deno.test("delayed tasks are read page by page, also many of one moment, each once and in order", () =>
+Deno.test("delayed tasks are read page by page, also many with the same time, each once and in order", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       const tasks = Array.from(
@@ -155,7 +155,7 @@ Deno.test("delayed tasks are read page by page, also many of one moment, each on
     })
   ));
 
-Deno.test("list goes from the newest down, by status and by op, and says where to go on", () =>
+Deno.test("list returns the newest first, by status and by op, with a place to go on from", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       const statuses = [QUEUED, FAILED, CANCELLED, 3, EXPIRED, DELAYED];
@@ -257,7 +257,7 @@ Deno.test("list looks at a bounded number of rows, and goes on behind them", () 
     })
   ));
 
-Deno.test("ahead counts what is handed out before a place, up to a limit", () =>
+Deno.test("ahead counts the tasks that start before a place, up to a limit", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       const keys = [null, "a", "b"];
@@ -357,7 +357,7 @@ Deno.test("answers come in the order of the questions, and each sees what was wr
     })
   ));
 
-Deno.test("after closing, everything is refused; closing waits for what was asked, and twice is once", () =>
+Deno.test("after closing, requests are refused; closing waits for earlier requests, and twice is once", () =>
   withPath(async (path) => {
     const { store } = await open(path);
     const write = store.call("write", inserts([task(1)]));
