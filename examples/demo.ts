@@ -1,7 +1,7 @@
 /**
- * `deno task demo`: starts the real server with two workers, sends it tasks with the real client, kills the
- * server amid some of them and starts it again, prints what came back, checks it, stops the server. Ends
- * with 0 only when every answer was right.
+ * `deno task demo`: starts the real server with two workers and sends it tasks with the real client. It kills the
+ * server while some of them run and starts it again. It prints and checks the results, and stops the server. The exit
+ * code is 0 only if every result was right.
  */
 
 import { TextLineStream } from "@std/streams/text-line-stream";
@@ -10,7 +10,7 @@ import { selfCommand } from "../cli/pool/self_command.ts";
 import { print } from "../cli/talk.ts";
 
 const BATCH = 1000;
-/** Tasks that the server does not get through before it is killed. */
+/** Number of slow tasks: more than the server can finish before it is killed. */
 const SLOW = 100;
 
 interface Sample {
@@ -45,10 +45,10 @@ async function expectResult(client: Client, { op, args, expected }: Sample): Pro
   return result;
 }
 
-/** Starts `sd serve` on a free port; resolves once it says where it listens. */
+/** Starts `sd serve` on a free port; resolves once it has logged its address. */
 async function startServer(folder: string, port = 0) {
   const flags = ["--port", String(port), "--workers", "2", "--data", folder];
-  // Its lines are read below: in the language that they are known in.
+  // The code below reads its lines, in English.
   const { path, args } = selfCommand(["serve", "--lang", "en", ...flags]);
   const child = new Deno.Command(path, { args, stderr: "piped" }).spawn();
   const lines = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());

@@ -1,5 +1,5 @@
 // Submits one task to sd and prints its result: java Client.java 127.0.0.1:5000 '{"op":"square","n":7}'
-// Java has no JSON. sd writes task_id and status first and ref last, so a reply can be told by its text.
+// Java has no JSON. sd writes task_id and status first and ref last, so this client matches the text of a reply.
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import java.io.*;

@@ -1,5 +1,5 @@
 /* Submits one task to sd and prints its result: cc -o client client.c; ./client 127.0.0.1:5000 '{"op":"square","n":7}'
- * C has no JSON. sd writes task_id and status first and ref last, so a reply can be told by its text. */
+ * C has no JSON. sd writes task_id and status first and ref last, so this client matches the text of a reply. */
 #define _POSIX_C_SOURCE 200809L
 #include <netdb.h>
 #include <stdio.h>

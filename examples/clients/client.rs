@@ -1,5 +1,5 @@
 // Submits one task to sd and prints its result: rustc client.rs && ./client 127.0.0.1:5000 '{"op":"square","n":7}'
-// Rust's library has no JSON. sd writes task_id and status first and ref last, so a reply can be told by its text.
+// Rust's library has no JSON. sd writes task_id and status first and ref last, so this client matches the text of a reply.
 use std::io::{BufRead, BufReader, Write};
 use std::{env, net::TcpStream, process::ExitCode};
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Submits one task to sd and prints its result: bash client.sh 127.0.0.1:5000 '{"op":"square","n":7}'
-# Bash has no JSON. sd writes task_id and status first and ref last, so a reply can be told by its text.
+# Bash has no JSON. sd writes task_id and status first and ref last, so this client matches the text of a reply.
 
 say() { echo "$1" >&2; }
 

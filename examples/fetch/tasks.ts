@@ -1,4 +1,4 @@
-/** Fetches pages from a server that is not always well: what may get better is tried again, what will not is not. */
+/** Fetches pages from an unreliable server: errors that can pass are tried again, others are not. */
 /// <reference path="../starter/sd.d.ts" />
 
 export async function fetch_text({ url }: { url: string }, ctx: TaskContext) {
@@ -6,7 +6,7 @@ export async function fetch_text({ url }: { url: string }, ctx: TaskContext) {
   const text = await response.text();
   if (response.ok) return { text, attempt: ctx.attempt };
   const { status } = response;
-  // 5xx is the server's trouble and may pass; 4xx is ours, and stays as long as the request is the same.
+  // A 5xx is a fault of the server and can pass. A 4xx is a fault of the request, and stays the same.
   throw new TaskError(`${url} answers ${status}: ${text}`, { retry: status >= 500 });
 }
 fetch_text.options = {

@@ -1,10 +1,10 @@
-/** The report of a day: reads its sales, sums them up, and writes the report. */
+/** Reads the sales of a day, sums them up, and writes a report. */
 /// <reference path="../starter/sd.d.ts" />
 
-/** What a sale was of, and for how much: a line like `espresso,2.40`. */
+/** A sale: a line like `espresso,2.40`. */
 type Sale = [product: string, price: string];
 
-/** Without a day, the day before the night for which the task is scheduled, even if it runs later. */
+/** Without `day`, reports on the day before the scheduled time of the task, even if the task runs later. */
 export async function daily_report({ day }: { day?: string }, ctx: TaskContext) {
   const date = day ?? dayBefore(ctx.id.slice(ctx.id.indexOf(":") + 1));
   const text = await Deno.readTextFile(`sales/${date}.csv`);

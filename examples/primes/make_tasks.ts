@@ -1,4 +1,4 @@
-/** Prints tasks, one a line: a thousand that count, and one after them all that adds up. */
+/** Prints tasks, one a line: a thousand that count primes, and one after them that adds up the results. */
 
 const TASKS = 1000;
 const size = Number(Deno.args[0] ?? 100_000_000) / TASKS;

@@ -1,7 +1,7 @@
-/** Counts primes: each task those of one range, and a last one adds up what they found. */
+/** Counts primes: each task in a range of numbers, and a last task adds up the results. */
 /// <reference path="../starter/sd.d.ts" />
 
-/** How many primes `p` there are with `from` ≤ `p` < `to`: the sieve of Eratosthenes, over that range alone. */
+/** The number of primes `p` with `from` ≤ `p` < `to`, by the sieve of Eratosthenes over that range alone. */
 export function count_primes({ from, to }: { from: number; to: number }): number {
   const composite = new Uint8Array(to - from);
   for (let divisor = 2; divisor * divisor < to; divisor++) {
@@ -13,7 +13,7 @@ export function count_primes({ from, to }: { from: number; to: number }): number
   return primes;
 }
 
-/** `after` holds what the tasks returned that this one came after. */
+/** `after` holds the results of the tasks before this one. */
 export function total(_: unknown, { after }: TaskContext): number {
   return Object.values(after).map(Number).reduce((sum, count) => sum + count, 0);
 }

@@ -1,32 +1,33 @@
 /**
- * What a task file can use without importing it, for your editor and for
- * `deno check`. Written by `sd init`; a task file names it in a line of its own:
+ * The types of what a task file can use without an import, for your editor and
+ * for `deno check`. `sd init` writes this file. A task file names it in a line
+ * of its own:
  *
  *     /// <reference path="./sd.d.ts" />
  */
 
-/** What a handler is handed beside its arguments: `export function op(args, ctx) {…}`. */
+/** The second argument of a handler: `export function op(args, ctx) {…}`. */
 interface TaskContext {
-  /** The task's id. */
+  /** The id of the task. */
   readonly id: string;
-  /** Counted from 1. */
+  /** The number of this attempt, from 1. */
   readonly attempt: number;
-  /** The results of the tasks that this one came after, by their ids. */
+  /** The results of the tasks in `after`, by their ids. */
   readonly after: Record<string, unknown>;
-  /** Whether the task shall stop; true at once, also in a loop that never awaits. */
+  /** Whether the task must stop. It becomes true at once, also in a loop that never awaits. */
   readonly cancelled: boolean;
-  /** Aborts when the task shall stop: it was cancelled, or it reached its time limit. */
+  /** Aborts when the task must stop: it was cancelled, or is at its time limit. */
   readonly signal: AbortSignal;
-  /** Says how far the task is, from 0 to 1. As often as is convenient. */
+  /** Reports how far the task is, from 0 to 1. Frequent calls are cheap. */
   readonly progress: (fraction: number, note?: string) => void;
-  /** Keeps a line with the task: `sd logs ID` shows it. `console.log` does the same. */
+  /** Adds a line to the log of the task: `sd logs ID` shows it. `console.log` does the same. */
   readonly log: (...values: unknown[]) => void;
 }
 
-/** An error that can say that another attempt is of no use. */
+/** An error that can prevent further attempts. */
 declare class TaskError extends Error {
   readonly name: "TaskError";
-  /** `false`: the task fails now, whatever attempts it has left. */
+  /** `false`: the task fails now, also if attempts are left. */
   readonly retry: boolean;
   constructor(message: string, options?: { retry?: boolean; cause?: unknown });
 }
@@ -36,29 +37,29 @@ type TaskTimeUnit = "ms" | "s" | "m" | "h" | "d";
 /** Like `"500ms"`, `"30s"`, `"5m"`; a number counts milliseconds. */
 type TaskDuration = number | `${number}${TaskTimeUnit}`;
 
-/** What an op asks for: `op.options = {…} satisfies TaskOptions`. */
+/** The options of an op: `op.options = {…} satisfies TaskOptions`. */
 interface TaskOptions {
-  /** So long may one attempt run, then it is stopped. Default: a minute. */
+  /** Longest run of one attempt; then it is stopped. Default: a minute. */
   timeout?: TaskDuration;
-  /** Most attempts when the handler throws or times out, 1 to 100. Default: 1. */
+  /** Most attempts if the handler throws or times out, 1 to 100. Default: 1. */
   attempts?: number;
-  /** Before attempt 2, doubling after each, at most an hour. Default: a second. */
+  /** Delay before attempt 2; doubles for each further one, up to an hour. Default: a second. */
   backoff?: TaskDuration;
-  /** From submit; not started any more after it. Default: never. */
+  /** Time from the submit after which the task does not start any more. Default: never. */
   expires?: TaskDuration;
-  /** Tasks of the op that run at a time, on all workers together. Default: any number. */
+  /** Most tasks of the op that run at a time, on all workers together. Default: no limit. */
   limit?: number;
-  /** Tasks of the op that start in a time, like `"10/1m"`. Default: any number. */
+  /** Most tasks of the op that start in a time, like `"10/1m"`. Default: no limit. */
   rate?: `${number}/${number | ""}${TaskTimeUnit}`;
-  /** Checks the arguments on submit: of zod, valibot, arktype, or your own. */
+  /** Checks the arguments on submit: from zod, valibot or arktype, or your own. */
   schema?: TaskSchema;
-  /** What its runs may do. Default: all that `sd serve --allow-…` allows. */
+  /** Permissions of its runs. Default: all that `sd serve --allow-…` allows. */
   permissions?: "none" | TaskPermissions;
-  /** Each run has a fresh worker, where nothing is left of another one, or a process of its own. */
+  /** `true`: a fresh worker for each run; `"process"`: a process of its own. Default: false. */
   isolate?: boolean | "process";
 }
 
-/** `true`: all of it; a list: only those; absent: nothing. */
+/** `true` allows everything, a list only its items; an absent member allows nothing. */
 interface TaskPermissions {
   /** Hosts, like `"example.com"` or `"127.0.0.1:8080"`. */
   net?: boolean | string[];
@@ -77,9 +78,9 @@ interface TaskPermissions {
 interface TaskSchema<Args = unknown> {
   readonly "~standard": {
     readonly version: 1;
-    /** Who made it. */
+    /** The name of the library. */
     readonly vendor: string;
-    /** What the handler gets, or what is wrong with what was submitted. */
+    /** Returns the arguments for the handler, or the issues of the submitted ones. */
     readonly validate: (
       args: unknown,
     ) => TaskSchemaResult<Args> | Promise<TaskSchemaResult<Args>>;

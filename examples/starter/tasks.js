@@ -8,7 +8,7 @@
 // @ts-check
 
 /**
- * A handler gets what was submitted; what it returns is the result.
+ * A handler gets the submitted arguments; the returned value is the result.
  * @param {{ name: string }} args
  */
 export function greet({ name }) {
@@ -16,7 +16,7 @@ export function greet({ name }) {
 }
 
 /**
- * It may take its time, say how far it is, and stop when it shall.
+ * A slow task that reports its progress, and stops when it is cancelled.
  * @param {{ seconds: number }} args
  * @param {TaskContext} ctx
  */
@@ -31,7 +31,7 @@ export async function countdown({ seconds }, ctx) {
 countdown.options = { timeout: "2m" };
 
 /**
- * What is not exported is no op.
+ * A function that is not exported is not an op.
  * @param {number} ms
  * @param {AbortSignal} signal
  * @returns {Promise<void>}
@@ -47,12 +47,12 @@ function pause(ms, signal) {
 }
 
 /**
- * A task that failed is tried again, unless its error says otherwise.
+ * A failed task runs again, unless its error says `retry: false`.
  * @param {{ times: number }} args
  * @param {TaskContext} ctx
  */
 export function knock({ times }, { attempt }) {
-  if (times > 5) throw new TaskError("nobody is there", { retry: false });
+  if (times > 5) throw new TaskError("the door stays closed", { retry: false });
   if (attempt < times) throw new Error(`no answer to knock ${attempt}`);
   return `open after ${attempt}`;
 }
@@ -60,7 +60,7 @@ export function knock({ times }, { attempt }) {
 knock.options = { attempts: 5, backoff: "200ms" };
 
 /**
- * What it logs is kept with the task: `sd logs ID`.
+ * The log of a task is kept with it: `sd logs ID` shows it.
  * @param {{ text: string }} args
  * @param {TaskContext} ctx
  */
@@ -71,7 +71,7 @@ export function count_words({ text }, ctx) {
 }
 
 /**
- * It gets the results of tasks that it came after: `sd submit --after ID,ID`
+ * A task gets the results of the tasks in `--after`: `sd submit --after ID,ID`.
  * @param {unknown} _
  * @param {TaskContext} ctx
  */
@@ -80,7 +80,7 @@ export function sum(_, { after }) {
 }
 
 /**
- * A Standard Schema, by hand. With zod: `z.object({ price: z.number(), … })`
+ * A Standard Schema without a library. With zod: `z.object({ price: z.number(), … })`.
  * @type {TaskSchema<{ price: number, count: number }>}
  */
 const ORDER = {
@@ -101,7 +101,7 @@ const ORDER = {
 };
 
 /**
- * Wrong arguments are refused when they are submitted.
+ * Wrong arguments are refused when the task is submitted.
  * @param {{ price: number, count: number }} args
  */
 export function invoice({ price, count }) {
@@ -111,9 +111,9 @@ export function invoice({ price, count }) {
 invoice.options = { schema: ORDER };
 
 /**
- * Task code may do nothing that `sd serve --allow-net=… --allow-read=…` does
- * not allow. An op can ask for less than that, and for a fresh worker each
- * time: here for what strangers wrote.
+ * Task code can do only what `sd serve --allow-net=… --allow-read=…` allows.
+ * An op can ask for less, and for a fresh worker for each run: here because
+ * strangers write the formula.
  * @param {{ formula: string }} args
  */
 export function calculate({ formula }) {

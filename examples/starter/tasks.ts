@@ -6,12 +6,12 @@
  */
 /// <reference path="./sd.d.ts" />
 
-/** A handler gets what was submitted; what it returns is the result. */
+/** A handler gets the submitted arguments; the returned value is the result. */
 export function greet({ name }: { name: string }) {
   return `Hello, ${name}!`;
 }
 
-/** It may take its time, say how far it is, and stop when it shall. */
+/** A slow task that reports its progress, and stops when it is cancelled. */
 export async function countdown(
   { seconds }: { seconds: number },
   ctx: TaskContext,
@@ -24,7 +24,7 @@ export async function countdown(
 }
 countdown.options = { timeout: "2m" } satisfies TaskOptions;
 
-/** What is not exported is no op. */
+/** A function that is not exported is not an op. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, ms);
@@ -35,22 +35,22 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A task that failed is tried again, unless its error says otherwise. */
+/** A failed task runs again, unless its error says `retry: false`. */
 export function knock({ times }: { times: number }, { attempt }: TaskContext) {
-  if (times > 5) throw new TaskError("nobody is there", { retry: false });
+  if (times > 5) throw new TaskError("the door stays closed", { retry: false });
   if (attempt < times) throw new Error(`no answer to knock ${attempt}`);
   return `open after ${attempt}`;
 }
 knock.options = { attempts: 5, backoff: "200ms" } satisfies TaskOptions;
 
-/** What it logs is kept with the task: `sd logs ID`. */
+/** The log of a task is kept with it: `sd logs ID` shows it. */
 export function count_words({ text }: { text: string }, ctx: TaskContext) {
   const words = text.split(/\s+/).filter((word) => word !== "");
   ctx.log("first and last:", words.at(0), words.at(-1));
   return words.length;
 }
 
-/** It gets the results of tasks that it came after: `sd submit --after ID,ID` */
+/** A task gets the results of the tasks in `--after`: `sd submit --after ID,ID`. */
 export function sum(_: unknown, { after }: TaskContext) {
   return Object.values(after).map(Number).reduce((a, b) => a + b, 0);
 }
@@ -60,7 +60,7 @@ interface Order {
   count: number;
 }
 
-/** A Standard Schema, by hand. With zod: `z.object({ price: z.number(), … })` */
+/** A Standard Schema without a library. With zod: `z.object({ price: z.number(), … })`. */
 const ORDER: TaskSchema<Order> = {
   "~standard": {
     version: 1,
@@ -78,16 +78,16 @@ const ORDER: TaskSchema<Order> = {
   },
 };
 
-/** Wrong arguments are refused when they are submitted. */
+/** Wrong arguments are refused when the task is submitted. */
 export function invoice({ price, count }: Order) {
   return { total: price * count };
 }
 invoice.options = { schema: ORDER } satisfies TaskOptions;
 
 /**
- * Task code may do nothing that `sd serve --allow-net=… --allow-read=…` does
- * not allow. An op can ask for less than that, and for a fresh worker each
- * time: here for what strangers wrote.
+ * Task code can do only what `sd serve --allow-net=… --allow-read=…` allows.
+ * An op can ask for less, and for a fresh worker for each run: here because
+ * strangers write the formula.
  */
 export function calculate({ formula }: { formula: string }) {
   return new Function(`return (${formula});`)();

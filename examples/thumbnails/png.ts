@@ -1,4 +1,4 @@
-/** Reads and writes PNG pictures: 8 bits a channel, not interlaced, as nearly all are. */
+/** Reads and writes PNG pictures with 8 bits a channel and without interlacing, as nearly all are. */
 
 import { crc32, deflateSync, inflateSync } from "node:zlib";
 
@@ -56,7 +56,7 @@ export function encodePng({ width, height, rgba }: Picture): Uint8Array {
   ]);
 }
 
-/** A PNG is a row of named parts, each with its length before and a sum behind it. */
+/** Reads the parts of a PNG by their names. Each part has its length in front and a checksum at its end. */
 function readParts(file: Uint8Array): Map<string, Uint8Array[]> {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const parts = new Map<string, Uint8Array[]>();
@@ -77,7 +77,7 @@ function part(name: string, data: Uint8Array): Uint8Array {
   return joined([length, named, sum]);
 }
 
-/** Each row says how it was made smaller: by what stands to the left, above, or at both. */
+/** Undoes the filter of each row: a byte is the difference to the byte on its left, above it, or to both. */
 function unfilter(
   data: Uint8Array,
   { rows, rowBytes, pixelBytes }: { rows: number; rowBytes: number; pixelBytes: number },

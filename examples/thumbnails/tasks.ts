@@ -1,11 +1,11 @@
-/** Thumbnails of PNG pictures: reads from photos/, writes to thumbnails/, and may touch nothing else. */
+/** Makes thumbnails of PNG pictures: reads from photos/, writes to thumbnails/, and can touch nothing else. */
 /// <reference path="../starter/sd.d.ts" />
 
 import { decodePng, encodePng, type Picture } from "./png.ts";
 
 interface Order {
   photo: string;
-  /** Of the thumbnail, in pixels. */
+  /** Width of the thumbnail, in pixels. */
   width?: number;
 }
 
@@ -18,7 +18,7 @@ export async function thumbnail({ photo, width = 64 }: Order, ctx: TaskContext) 
 }
 thumbnail.options = { timeout: "30s" } satisfies TaskOptions;
 
-/** Each pixel is the mean of those that it stands for. */
+/** Makes a picture smaller: each new pixel is the mean of the pixels that it replaces. */
 function shrunk({ width: fromWidth, height: fromHeight, rgba }: Picture, width: number): Picture {
   const height = Math.max(1, Math.round(fromHeight * width / fromWidth));
   const small = new Uint8Array(width * height * 4);
