@@ -106,7 +106,6 @@ export type RetireReason = StopReason | "suspect";
 
 /** A leased task as it is written: `payload` is the line that the client sent. */
 export interface LeaseToWrite {
-  readonly lease: number;
   readonly attempt: number;
   readonly timeoutMs: number;
   readonly id: string;
@@ -115,12 +114,12 @@ export interface LeaseToWrite {
   readonly after?: string | undefined;
 }
 
-/** A leased task as text. */
-export function leasedTaskLine(task: LeaseToWrite): string {
+/** A leased task as text; `lease` is the number of its lease on this link. */
+export function leasedTaskLine(lease: number, task: LeaseToWrite): string {
   const { after } = task;
   // Its length goes before it, so that a worker can leave it unread until a handler asks for it.
   const results = after === undefined ? "" : `"after_chars":${after.length},"after":${after},`;
-  return `{"lease":${task.lease},"attempt":${task.attempt},"timeout":${task.timeoutMs},` +
+  return `{"lease":${lease},"attempt":${task.attempt},"timeout":${task.timeoutMs},` +
     `"id":"${task.id}",${results}"submit":${task.payload}}`;
 }
 

@@ -21,7 +21,7 @@ import { VERSION } from "../cli/version.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
 import { checkAddress, readTlsFiles, readTokens, type ServeConfig } from "./config.ts";
-import type { Engine } from "./engine/engine.ts";
+import type { EndedSink, Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
 import { sqlitePath } from "./engine/sqlite/location.ts";
 import { surviveStrayRejections, untilStopSignal } from "./lifecycle.ts";
@@ -29,7 +29,7 @@ import { gapLine, type Log, openLog } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
 import { keepPoolSecret } from "./pool_secret.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
-import { type Server, type ServerOptions, startServer } from "./server.ts";
+import { type Server, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";
 
 const MIB = 1024 * 1024;
@@ -76,9 +76,9 @@ async function run(
   for (const idle of idleFlags(args, flags)) log.warn("server", idle);
   const given = Deno.env.get(SECRET_VARIABLE);
   const secret = given ? readPoolSecret(given, SECRET_VARIABLE) : newPoolSecret();
-  const server = listen({
+  const server = await startServer({
     config,
-    engine: await engineOf(flags, log),
+    openEngine: (ended) => engineOf(flags, log, ended),
     secret,
     limits: limitsOf(flags),
     clock: systemClock,
@@ -140,11 +140,12 @@ function configOf(flags: ServeFlags, args: readonly string[]): ServeConfig {
   };
 }
 
-function engineOf(flags: ServeFlags, log: Log): Promise<Engine> {
+function engineOf(flags: ServeFlags, log: Log, ended: EndedSink): Promise<Engine> {
   checkFolder(flags.data, "--data");
   if (flags.engine.startsWith("sqlite:~")) checkFolder(flags.engine.slice(7), "--engine");
   return openEngine(flags.engine, {
     ...limitsOf(flags),
+    ended,
     dataDir: flags.data,
     durability: flags.durability,
     maxKept: flags.maxKept,
@@ -190,22 +191,4 @@ function warnOfOwnFiles(permissions: TaskPermissions, flags: ServeFlags, log: Lo
       folders.at(-1)
     }; name folders without them`,
   );
-}
-
-/** Starts the server; an address that cannot be had is the user's to mend, not a bug. */
-function listen(options: ServerOptions): Server {
-  const { hostname, port } = options.config;
-  try {
-    return startServer(options);
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) {
-      throw new ClientError("usage", `cannot listen on ${hostname}:${port}: it is in use`, {
-        hint: "choose another with --port, or stop the program that has it",
-        cause: error,
-      });
-    }
-    throw new ClientError("usage", `cannot listen on ${hostname}:${port}: ${String(error)}`, {
-      cause: error,
-    });
-  }
 }

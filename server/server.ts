@@ -4,6 +4,7 @@
  */
 
 import { inLanguage } from "../cli/messages.ts";
+import { ClientError } from "../net/client_error.ts";
 import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
@@ -26,7 +27,7 @@ import { SchemaChecks } from "./dispatch/schema_checks.ts";
 import { createWatchdog } from "./dispatch/watchdog.ts";
 import { ResultReports } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
-import type { Engine, LeasedTask } from "./engine/engine.ts";
+import type { EndedSink, Engine, LeasedTask } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
@@ -34,12 +35,13 @@ import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
 import { logLine } from "./task/task_log.ts";
 import { TcpDoor, type TcpDoorOptions } from "./tcp/door.ts";
-import { openListeners } from "./tcp/socket/listeners.ts";
+import { type Listeners, openListeners } from "./tcp/socket/listeners.ts";
 import type { WorkLink } from "./tcp/link/work_link.ts";
 
 export interface ServerOptions {
   readonly config: ServeConfig;
-  readonly engine: Engine;
+  /** Opens the engine, which reports to `ended` from its opening on. */
+  readonly openEngine: (ended: EndedSink) => Engine | Promise<Engine>;
   readonly secret: string;
   readonly limits: ServerLimits;
   readonly clock: Clock;
@@ -72,13 +74,24 @@ export interface Server {
   stop(graceMs: number): Promise<void>;
 }
 
-/** Listens, and starts all rooms. Throws what the system says of the address or the certificate. */
-export function startServer(options: ServerOptions): Server {
-  const { config, engine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
-  if (engine.lastAt !== undefined) clock.reach(engine.lastAt);
-  const listeners = openListeners(config);
+/**
+ * Opens the engine, listens, and starts everything. Rejects with what `openEngine` throws, or with a `ClientError` for
+ * an address or a certificate that cannot be used.
+ */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { config, openEngine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
   const metrics = new Metrics();
   const events = new TaskEvents(metrics, clock);
+  // The one place where ends become news: no other part of the server calls `emit`.
+  const engine = await openEngine((tasks) => {
+    try {
+      events.emit(tasks);
+    } catch (error) {
+      log.bug("server", error);
+    }
+  });
+  if (engine.lastAt !== undefined) clock.reach(engine.lastAt);
+  const listeners = await listen(config, engine);
   const ops = new OpDirectory(config.workers > 0, () => clock.awake());
   const pauses = new Pauses(engine.settings, () => dispatcher.kick());
   const dispatcher: Dispatcher = new Dispatcher({
@@ -91,11 +104,11 @@ export function startServer(options: ServerOptions): Server {
     bounds: ops,
   });
   const settlement = new ResultReports({ engine, events, dispatcher, clock, log, leaseMs });
-  const reclaimer = createReclaimer({ engine, events, dispatcher, clock, log, leaseMs });
+  const reclaimer = createReclaimer({ engine, dispatcher, clock, log, leaseMs });
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
   const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
   const recurringOps = () => book.list().map(({ task }) => task.op);
-  const janitor = createJanitor({ engine, events, clock, log, ops, recurringOps });
+  const janitor = createJanitor({ engine, clock, log, ops, recurringOps });
   const watchdog = createWatchdog({ engine, dispatcher, clock, log, metrics });
   const scheduler: Scheduler = new Scheduler({
     book,
@@ -207,6 +220,25 @@ export function startServer(options: ServerOptions): Server {
     workersStarted: started.promise,
     stop: (graceMs) => stopped ??= stop(graceMs),
   };
+}
+
+/** Opens the sockets; an address that cannot be had is for the operator to change. */
+async function listen(config: ServeConfig, engine: Engine): Promise<Listeners> {
+  const { hostname, port } = config;
+  try {
+    return openListeners(config);
+  } catch (error) {
+    await engine.close();
+    const isInUse = error instanceof Deno.errors.AddrInUse;
+    throw new ClientError(
+      "usage",
+      `cannot listen on ${hostname}:${port}: ${isInUse ? "it is in use" : String(error)}`,
+      {
+        ...(isInUse ? { hint: "choose another with --port, or stop the program that has it" } : {}),
+        cause: error,
+      },
+    );
+  }
 }
 
 /** What work links tell the loops. */

@@ -40,12 +40,11 @@ export class ManyTasks {
 
   /** Resolves once none of them will ever start, and those that ran have stopped. */
   async cancel(ids: readonly string[], caller: Caller): Promise<ManyAnswer> {
-    const { engine, events, clock, cancelOne } = this.#options;
+    const { engine, clock, cancelOne } = this.#options;
     const cancelled: Cancelled[] = [];
     for (const some of slicesOf(ids)) {
       checkThere(caller);
       const ended = await engine.cancel(some, clock.now(), caller);
-      events.emit(ended.flatMap(({ finished, others }) => finished ? [finished, ...others] : []));
       cancelled.push(...ended);
     }
     const answers = ids.map(async (task_id, i) => {

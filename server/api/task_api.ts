@@ -13,7 +13,7 @@ import type {
   Why,
 } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Engine, Enqueued, ListRequest, TaskRecord } from "../engine/engine.ts";
+import type { Engine, Enqueued, Lease, ListRequest, TaskRecord } from "../engine/engine.ts";
 import { RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NewTask } from "../task/new_task.ts";
@@ -33,9 +33,9 @@ import { whyOf } from "./why.ts";
 /** What the use cases need of the loops. */
 export interface Dispatch {
   kick(): void;
-  stopTasks(leases: readonly number[], reason: "cancel"): void;
-  progressOf(lease: number): Progress | undefined;
-  logOf(lease: number): TaskLog | undefined;
+  stopTasks(leases: readonly Lease[], reason: "cancel"): void;
+  progressOf(lease: Lease): Progress | undefined;
+  logOf(lease: Lease): TaskLog | undefined;
   readonly runners: readonly {
     readonly ops: ReadonlySet<string>;
     readonly pid: number;
@@ -152,7 +152,7 @@ export class TaskApi {
   /** What the task has said. */
   async logs(id: string, asker?: Caller): Promise<TaskLogView> {
     const { engine, dispatch } = this.#options;
-    const logOf = (lease: number) => dispatch.logOf(lease);
+    const logOf = (lease: Lease) => dispatch.logOf(lease);
     const view = await readTaskLog({ engine, logOf, asker }, id);
     if (!view) throw notFound(id);
     return view;
@@ -184,11 +184,10 @@ export class TaskApi {
 
   /** Resolves once the task is cancelled: it will never start, or it has stopped. */
   cancel(id: string, caller: Caller): Promise<{ task_id: string; status: "cancelled" }> {
-    const { engine, events, dispatch, clock } = this.#options;
+    const { engine, dispatch, clock } = this.#options;
     return this.#watchingFinal(id, caller, async (final) => {
       const [cancelled] = await engine.cancel([id], clock.now(), caller);
       if (!cancelled || cancelled.outcome === "not_found") throw notFound(id);
-      if (cancelled.finished) events.emit([cancelled.finished, ...cancelled.others]);
       let status = cancelled.status;
       if (cancelled.lease !== undefined) {
         dispatch.stopTasks([cancelled.lease], "cancel");
@@ -296,6 +295,6 @@ export class TaskApi {
   }
 
   #progressOf(record: TaskRecord): Progress | undefined {
-    return record.lease > 0 ? this.#options.dispatch.progressOf(record.lease) : undefined;
+    return record.lease !== undefined ? this.#options.dispatch.progressOf(record.lease) : undefined;
   }
 }

@@ -45,15 +45,11 @@ export class TaskEntry {
 
   #tell(tasks: readonly NewTask[], enqueued: readonly Enqueued[]): void {
     const { events } = this.#options;
-    const isWatched = events.watchers.any;
+    if (!events.watchers.any) return;
     for (let i = 0; i < enqueued.length; i++) {
-      const { outcome, status, finished } = enqueued[i]!;
+      const { outcome, status } = enqueued[i]!;
       const { id, op, past } = tasks[i]!;
-      if (outcome !== "created") continue;
-      if (finished) {
-        // An imported task that is final became so elsewhere.
-        if (!past) events.emitNew([finished]);
-      } else if (isWatched && (status === "queued" || status === "delayed")) {
+      if (outcome === "created" && (status === "queued" || status === "delayed")) {
         events.watchers.tell(status, { id, op, attempt: past?.attempt ?? 0 });
       }
     }

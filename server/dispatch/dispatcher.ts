@@ -7,7 +7,7 @@
 import { setImmediate } from "node:timers";
 import type { Progress } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Engine, Leased } from "../engine/engine.ts";
+import type { Engine, Lease, Leased } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import type { OpDirectory } from "./op_directory.ts";
@@ -118,27 +118,40 @@ export class Dispatcher {
   }
 
   /** Stops the tasks of `leases`, wherever they run. */
-  stopTasks(leases: readonly number[], reason: "cancel" | "lost"): void {
-    for (const runner of this.#runners) {
-      const held = leases.filter((lease) => runner.holds(lease));
-      if (held.length > 0) runner.stop(held, reason);
-    }
+  stopTasks(leases: readonly Lease[], reason: "cancel" | "lost"): void {
+    for (const runner of this.#runners) runner.stop(leases, reason);
   }
 
-  /** Cuts off the runners that hold any of `leases`, which ran out: nothing more is given to them. */
-  cutHolders(leases: readonly number[], why: string): void {
+  /**
+   * Cuts off the runners that hold any of `leases`, which ran out: each ends its runs itself, and gets nothing more.
+   * Returns the leases that no runner holds.
+   */
+  cutHolders(leases: readonly Lease[], why: string): Lease[] {
+    const held = new Set<Lease>();
     for (const runner of [...this.#runners]) {
-      if (leases.some((lease) => runner.holds(lease))) runner.cutOff(why);
+      const its = leases.filter((lease) => runner.holds(lease));
+      if (its.length > 0) runner.cutOff(why, its);
+      for (const lease of its) held.add(lease);
     }
+    return leases.filter((lease) => !held.has(lease));
   }
 
-  progressOf(lease: number): Progress | undefined {
-    return this.#runners.find((runner) => runner.holds(lease))?.progressOf(lease);
+  progressOf(lease: Lease): Progress | undefined {
+    return this.#ofHolder((runner) => runner.progressOf(lease));
   }
 
   /** What the run under `lease` has said so far. */
-  logOf(lease: number): TaskLog | undefined {
-    return this.#runners.find((runner) => runner.holds(lease))?.logOf(lease);
+  logOf(lease: Lease): TaskLog | undefined {
+    return this.#ofHolder((runner) => runner.logOf(lease));
+  }
+
+  /** What the one runner answers that knows of something. */
+  #ofHolder<T>(ask: (runner: Runner) => T | undefined): T | undefined {
+    for (const runner of this.#runners) {
+      const answer = ask(runner);
+      if (answer !== undefined) return answer;
+    }
+    return undefined;
   }
 
   async #run(): Promise<void> {
@@ -235,7 +248,6 @@ export class Dispatcher {
     } else if (this.#quarantine.need(leased.suspectOps, this.#runners)) {
       this.#roundAsks = true;
     }
-    if (leased.expired.length > 0) events.emit(leased.expired);
     if (leased.tasks.length === limit) this.#roundAsks = true;
     if (leased.nextDueAt !== Infinity) this.#kickAt(leased.nextDueAt);
     if (leased.more) this.#kickWhen(leased.more);
@@ -253,11 +265,10 @@ export class Dispatcher {
   }
 
   /** The runner left while tasks were leased for it: they are next again. */
-  async #giveBack({ tasks, expired }: Leased): Promise<void> {
-    const { engine, events, clock } = this.#options;
-    events.emit(expired);
+  async #giveBack({ tasks }: Leased): Promise<void> {
+    const { engine, clock } = this.#options;
     const nacks = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
-    events.emit(await engine.nack(nacks, clock.now()));
+    await engine.nack(nacks, clock.now());
     this.#roundAsks = true;
   }
 

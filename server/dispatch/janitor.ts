@@ -6,13 +6,11 @@
 import type { Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
-import type { TaskEvents } from "../task/task_events.ts";
 import type { OpDirectory } from "./op_directory.ts";
 import { Ticker } from "./ticker.ts";
 
 export interface JanitorOptions {
   readonly engine: Engine;
-  readonly events: TaskEvents;
   readonly clock: Clock;
   readonly log: Log;
   readonly ops: Pick<OpDirectory, "isDue" | "forget">;
@@ -25,14 +23,13 @@ const LONGEST_MS = 500;
 const SHORTEST_MS = 20;
 
 export function createJanitor(options: JanitorOptions): Ticker {
-  const { engine, events, clock, log, ops, recurringOps } = options;
+  const { engine, clock, log, ops, recurringOps } = options;
   return new Ticker({
     room: "janitor",
     clock,
     log,
     async work() {
-      const { expired, nextAt } = await engine.prune(clock.now(), clock.aheadMs);
-      events.emit(expired);
+      const { nextAt } = await engine.prune(clock.now(), clock.aheadMs);
       if (ops.isDue) {
         const stats = await engine.stats();
         const open = new Set([...stats.ops.map(({ op }) => op), ...recurringOps()]);

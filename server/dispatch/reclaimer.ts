@@ -8,14 +8,12 @@ import { AWAKE_STEP_MS } from "../../net/awake_clock.ts";
 import type { Clock } from "../clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
-import type { TaskEvents } from "../task/task_events.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Ticker } from "./ticker.ts";
 
 export interface ReclaimerOptions {
   readonly engine: Engine;
-  readonly events: TaskEvents;
-  readonly dispatcher: Pick<Dispatcher, "kick" | "cutHolders" | "logOf">;
+  readonly dispatcher: Pick<Dispatcher, "kick" | "cutHolders">;
   readonly clock: Clock;
   readonly log: Log;
   readonly leaseMs: number;
@@ -27,7 +25,7 @@ const LOOKS = 10;
 const READ_MS = AWAKE_STEP_MS / 2;
 
 export function createReclaimer(options: ReclaimerOptions): Ticker {
-  const { engine, events, dispatcher, clock, log, leaseMs } = options;
+  const { engine, dispatcher, clock, log, leaseMs } = options;
   const lookMs = leaseMs / LOOKS;
   let nextLook = 0;
   return new Ticker({
@@ -38,13 +36,13 @@ export function createReclaimer(options: ReclaimerOptions): Ticker {
       const awake = clock.awake();
       if (awake >= nextLook) {
         nextLook = awake + lookMs;
-        const logOf = (lease: number) => dispatcher.logOf(lease);
-        const { lost, finished } = await engine.reclaim(awake, clock.now(), logOf);
-        if (lost.length > 0) {
-          log.warn("reclaimer", `${lost.length} leases ran out; their tasks are queued again`);
-          // Otherwise they would be given the same tasks again. A process that lives connects again.
-          dispatcher.cutHolders(lost, "its leases ran out");
-          events.emit(finished);
+        const overdue = await engine.overdue(awake);
+        if (overdue.length > 0) {
+          log.warn("reclaimer", `${overdue.length} leases ran out; their tasks are queued again`);
+          // Its process would be given the same tasks again if it stayed. If it lives it connects again.
+          const unheld = dispatcher.cutHolders(overdue, "its leases ran out");
+          const nacks = unheld.map((lease) => ({ lease, reason: "lost" as const }));
+          if (nacks.length > 0) await engine.nack(nacks, clock.now());
           dispatcher.kick();
         }
       }

@@ -6,10 +6,10 @@
  */
 
 import { SdError } from "../../protocol/errors.ts";
+import type { Status } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Ack, Engine, Nack } from "../engine/engine.ts";
+import type { Ack, Engine, Lease, Nack } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
-import type { FinishedTask } from "../task/finished_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import { charsOf, type TaskLog } from "../task/task_log.ts";
 import { UnderWay } from "../task/under_way.ts";
@@ -80,7 +80,7 @@ export class ResultReports {
   }
 
   /** A worker process still holds these; it is told which of them it has lost. */
-  async renew(leases: readonly number[]): Promise<void> {
+  async renew(leases: readonly Lease[]): Promise<void> {
     const { engine, clock, leaseMs, dispatcher, log } = this.#options;
     try {
       const lost = await engine.renew(leases, clock.awake() + leaseMs);
@@ -92,16 +92,15 @@ export class ResultReports {
 
   /** Tells of the tasks that are final by it, once they are safe, and of `broken` runs. */
   async #settle(
-    work: Promise<FinishedTask[]>,
+    work: Promise<(Status | undefined)[] | void>,
     chars: number,
     broken: readonly BrokenRun[] = [],
   ): Promise<void> {
     const { events, dispatcher, log } = this.#options;
     this.#unsafe.begin(chars);
     try {
-      const finished = await work;
-      events.emit(finished);
-      if (broken.length > 0) this.#tellGoingOn(broken, finished);
+      const statuses = await work;
+      if (statuses && events.watchers.any) this.#tellGoingOn(broken, statuses);
     } catch (error) {
       if (error instanceof SdError) {
         log.warn("dispatcher", `results are not kept: ${error.message}`);
@@ -113,18 +112,17 @@ export class ResultReports {
   }
 
   /** Tells of the runs after which a task goes on: it is attempted again, or was not to blame. */
-  #tellGoingOn(runs: readonly BrokenRun[], finished: readonly FinishedTask[]): void {
+  #tellGoingOn(runs: readonly BrokenRun[], statuses: readonly (Status | undefined)[]): void {
     const { watchers } = this.#options.events;
-    if (!watchers.any) return;
-    const final = new Set(finished.map(({ id }) => id));
-    for (const { nack, task } of runs) {
-      if (final.has(task.id)) continue;
+    runs.forEach(({ nack, task }, i) => {
+      const status = statuses[i];
+      if (status !== "queued" && status !== "delayed") return;
       if (nack.reason === "failed") {
         watchers.tell("delayed", task, nack.error ? { error: nack.error } : undefined);
       } else {
         watchers.tell("queued", task);
       }
-    }
+    });
   }
 }
 

@@ -6,7 +6,7 @@
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Progress } from "../../protocol/task.ts";
 import type { SchemaFault } from "../../protocol/work_message.ts";
-import type { LeasedTask } from "../engine/engine.ts";
+import type { Lease, LeasedTask } from "../engine/engine.ts";
 import type { TaskLog } from "../task/task_log.ts";
 
 /** What is to be checked by the schema of its op: the line as it was submitted. */
@@ -33,14 +33,20 @@ export interface Runner {
   /** How many it holds of each op. */
   heldOps(): ReadonlyMap<string, number>;
   run(tasks: readonly LeasedTask[]): void;
-  holds(lease: number): boolean;
-  progressOf(lease: number): Progress | undefined;
+  holds(lease: Lease): boolean;
+  /** Of a run that it holds and that has said how far it is. */
+  progressOf(lease: Lease): Progress | undefined;
   /** What the run under `lease` has said so far; `undefined` where it said nothing. */
-  logOf(lease: number): TaskLog | undefined;
-  /** `cancel`: stop these tasks and say so. `lost`: they are not yours any more. */
-  stop(leases: readonly number[], reason: "cancel" | "lost"): void;
-  /** Ends its connection, for this reason: it has lost what it held. Its process has not died of a task. */
-  cutOff(why: string): void;
+  logOf(lease: Lease): TaskLog | undefined;
+  /**
+   * Of `leases`, those that it holds, `cancel`: stop these tasks and say so. `lost`: they are not yours any more.
+   */
+  stop(leases: readonly Lease[], reason: "cancel" | "lost"): void;
+  /**
+   * Ends its connection, for this reason, and the runs that it holds as lost: its process has not died of a task. The
+   * leases in `overdue` ran out, so no task of them is blamed for anything.
+   */
+  cutOff(why: string, overdue?: readonly Lease[]): void;
   /** Of each submit its fault, or null; nothing where the process ended, or answered something else. */
   check(submits: readonly UncheckedSubmit[]): Promise<readonly (SchemaFault | null)[] | undefined>;
 }

@@ -13,14 +13,12 @@ import type { Rate } from "../../protocol/text_forms.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { RunHistory } from "../task/run_history.ts";
 
-/** In what engines differ, for those who must know. */
-export interface EngineTraits {
-  /** What was acknowledged outlives the process. */
-  readonly durable: boolean;
-  readonly priorities: boolean;
-  /** Several servers may use it together. */
-  readonly shared: boolean;
-}
+/**
+ * Receives the tasks that have become final, given to an engine when it is opened. Each end is reported once, after its
+ * commit and in the order of the ends; a task whose commit failed for good is never reported. It must not throw, and
+ * must read the tasks before it returns.
+ */
+export type EndedSink = (tasks: readonly FinishedTask[]) => void;
 
 /** What became of a submitted task. */
 export interface Enqueued {
@@ -32,7 +30,7 @@ export interface Enqueued {
    * not be made safe, and was given up.
    */
   readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent" | "unsafe";
-  /** Set when the task was there already, or came after one that failed, and is final. */
+  /** The task, if it is final already: it existed, or it comes after a task that failed. For the reply. */
   readonly finished: FinishedTask | undefined;
   /** Of `no_parent`: the id that is not there. */
   readonly missing?: string;
@@ -53,13 +51,23 @@ export interface LeaseRequest {
   readonly limit: number;
   /** How far `now` is ahead of the wall clock, for tasks that are due by that; default: as before. */
   readonly aheadMs?: number;
-  /** When the lease runs out unless it is renewed, on the clock by which `reclaim` is asked. */
+  /** When the lease runs out unless it is renewed, on the clock of `overdue`. */
   readonly leaseUntil: number;
   /**
    * Only suspects: tasks whose next death is their last. Without it no suspect is leased: it runs while
    * its worker process holds nothing else, so that a death in which it runs is its own.
    */
   readonly suspects?: boolean;
+}
+
+declare const LEASE: unique symbol;
+
+/**
+ * A claim on a task, as its engine knows it. It is opaque: others keep it, compare it with `===`, and give it back. No
+ * two leases of a server process are equal.
+ */
+export interface Lease {
+  readonly [LEASE]: never;
 }
 
 /** A task handed out. Read it at once: an engine may hand out its own record of the task. */
@@ -69,8 +77,8 @@ export interface LeasedTask {
   readonly payload: string;
   readonly attempt: number;
   readonly timeoutMs: number;
-  /** A safe integer that no other lease of this server process has or had. */
-  readonly lease: number;
+  /** What every report of this run names. */
+  readonly lease: Lease;
   /** The results of the tasks it came after, by their ids, as a JSON object; of a task that has any. */
   readonly after: string | undefined;
   /** What its runs before this one have left, and this one's version. */
@@ -79,8 +87,6 @@ export interface LeasedTask {
 
 export interface Leased {
   readonly tasks: readonly LeasedTask[];
-  /** Tasks found to be too late while looking for some to lease. */
-  readonly expired: readonly FinishedTask[];
   /** When the next delayed task becomes due; `Infinity` when there is none. */
   readonly nextDueAt: number;
   /**
@@ -94,7 +100,7 @@ export interface Leased {
 
 /** A completed task. */
 export interface Ack {
-  readonly lease: number;
+  readonly lease: Lease;
   /** In JSON. */
   readonly result: string;
   /** What the run has said; its numbers go on from those before. */
@@ -103,7 +109,7 @@ export interface Ack {
 
 /** How a run ended without a result. */
 export interface Nack {
-  readonly lease: number;
+  readonly lease: Lease;
   /**
    * `failed`: it threw or timed out, and may be attempted again. `stopped`: as a cancel asked.
    * `released`: it was never started. `lost`: its lease ran out. `died`: its worker process did; not the task's
@@ -123,11 +129,7 @@ export interface Cancelled {
   /** Set unless it was not found. */
   readonly status: Status | undefined;
   /** Of a running task: the lease to stop. It becomes `cancelled` when its `nack` comes. */
-  readonly lease: number | undefined;
-  /** Of a task cancelled now. */
-  readonly finished: FinishedTask | undefined;
-  /** Tasks that came after it and are cancelled with it. */
-  readonly others: readonly FinishedTask[];
+  readonly lease: Lease | undefined;
 }
 
 /** The answer to a cancel of a task that is not there. */
@@ -135,8 +137,6 @@ export const NOT_FOUND: Cancelled = {
   outcome: "not_found",
   status: undefined,
   lease: undefined,
-  finished: undefined,
-  others: [],
 };
 
 export interface Requeued {
@@ -185,8 +185,8 @@ export interface TaskRecord {
   readonly attempt: number;
   readonly deaths: number;
   readonly expiresAt: number;
-  /** The lease it runs under; 0 while it does not run. */
-  readonly lease: number;
+  /** The lease it runs under; `undefined` while it does not run. */
+  readonly lease: Lease | undefined;
   readonly createdAt: number;
   readonly runAt: number;
   /** `runAt` is the wall clock's; all other times are server time. */
@@ -272,7 +272,6 @@ export interface Rechecked {
 export interface Pruned {
   /** Finished records that were dropped. */
   readonly removed: number;
-  readonly expired: readonly FinishedTask[];
   /** When there will be something to prune; `Infinity` when nobody can say. */
   readonly nextAt: number;
 }
@@ -302,7 +301,6 @@ export interface Backup {
 
 export interface Engine {
   readonly name: string;
-  readonly traits: EngineTraits;
   readonly settings: Settings;
   /** The latest time that an earlier server gave it, as far as it is known: `now` is never below it. */
   readonly lastAt?: number;
@@ -319,20 +317,16 @@ export interface Engine {
   /** Hands out queued tasks that are in memory: higher priority first, then first in first out. */
   lease(request: LeaseRequest, now: number): Promise<Leased>;
   /** Extends leases to `leaseUntil`; answers those that are lost. */
-  renew(leases: readonly number[], leaseUntil: number): Promise<number[]>;
-  /** Completes tasks; a lease that was lost gives nothing. */
-  ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]>;
-  /** Ends runs that have no result; answers the tasks that are final by it. */
-  nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]>;
+  renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]>;
+  /** Completes tasks; resolves once that is committed. A result under a lost lease changes nothing. */
+  ack(acks: readonly Ack[], now: number): Promise<void>;
   /**
-   * Takes back leases that run out at `leaseTime` or earlier. Nothing has died: the tasks are queued again, and neither
-   * an attempt nor a death is counted. `logOf` knows what was said.
+   * Ends runs that have no result; resolves with the status of each task after it, `undefined` for a lost lease, once
+   * the ends among them are committed.
    */
-  reclaim(
-    leaseTime: number,
-    now: number,
-    logOf?: (lease: number) => TaskLog | undefined,
-  ): Promise<{ lost: number[]; finished: FinishedTask[] }>;
+  nack(nacks: readonly Nack[], now: number): Promise<(Status | undefined)[]>;
+  /** The leases that run out at `leaseTime` or earlier. Their tasks run on until a `nack` (`lost`) takes them back. */
+  overdue(leaseTime: number): Promise<Lease[]>;
   cancel(ids: readonly string[], now: number, asker?: Asker): Promise<Cancelled[]>;
   /** Runs final tasks again, as if they were new. Completed ones are refused. */
   requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]>;

@@ -11,8 +11,8 @@ export const ENGINE_URLS = ["sqlite:", "sqlite:PATH", "memory:"] as const;
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   if (url === "memory:") {
     const { openMemoryEngine } = await import("./memory/memory.ts");
-    const { maxQueued = Infinity, maxQueuedBytes = Infinity } = options;
-    return openMemoryEngine({ maxQueued, maxOpenChars: maxQueuedBytes });
+    const { maxQueued = Infinity, maxQueuedBytes = Infinity, ended = () => {} } = options;
+    return openMemoryEngine({ ended, maxQueued, maxOpenChars: maxQueuedBytes });
   }
   if (url.startsWith("sqlite:")) {
     const { openSqlite } = await import("./sqlite/open_sqlite.ts");

@@ -1,9 +1,13 @@
 /** How an engine is opened: what an operator may choose, whichever engine it is. */
 
+import type { EndedSink } from "./engine.ts";
+
 export const DURABILITIES = ["full", "normal"] as const;
 export type Durability = typeof DURABILITIES[number];
 
 export interface EngineOptions {
+  /** Receives the ends of tasks; default: nothing does. */
+  readonly ended?: EndedSink;
   /** New tasks are refused while so many are queued or delayed; default: no limit. */
   readonly maxQueued?: number;
   /** Or while the payloads of all tasks that are not final take so much, where they are in memory. */

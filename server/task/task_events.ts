@@ -64,16 +64,7 @@ export class TaskEvents {
       tell(this.#bySerial.take(task.serial), task);
       if (this.#byId.size > 0) tell(this.#byId.take(task.id), task);
     }
-    if (this.watchers.any) this.#tellWatchers(tasks);
-  }
-
-  /** Tells that `tasks` are final where they are so from the first: nobody can be waiting for them. */
-  emitNew(tasks: readonly FinishedTask[]): void {
-    this.#metrics.finished += tasks.length;
-    if (this.watchers.any) this.#tellWatchers(tasks);
-  }
-
-  #tellWatchers(tasks: readonly FinishedTask[]): void {
+    if (!this.watchers.any) return;
     for (const task of tasks) {
       this.watchers.tell(task.status, task, task.error ? { error: task.error } : undefined);
     }

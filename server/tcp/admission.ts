@@ -55,6 +55,8 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #guesses: WrongGuesses;
   readonly #answering = new Set<Promise<void>>();
+  /** The last number of a lease on any link. */
+  #numbers = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -154,6 +156,7 @@ export class Admission {
     const { outbox, isSealed, ownWorkersOnly, hangUp, cut, clock } = newcomer;
     if (!isSealed && (ownWorkersOnly || !isSameSecret(message.secret, secret))) throw wrongSecret();
     const link = new WorkLink({
+      newNumber: () => ++this.#numbers,
       hello: readWorkHello(message),
       outbox,
       listener: links,

@@ -1,14 +1,43 @@
 /** What the tests of the contract say in few words: submit, lease, look. */
 
 import { assertEquals } from "@std/assert";
-import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
+import type { EndedSink, Engine, Lease, LeasedTask } from "../../server/engine/engine.ts";
+import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { type NewTask, newTask } from "../../server/task/new_task.ts";
 
 export const NOW = 1_800_000_000_000;
 export const LEASE_MS = 30_000;
 export const OPS = new Set(["square", "echo"]);
 
-export type ContractTest = (engine: Engine) => Promise<void>;
+export type ContractTest = (engine: Engine, ends: Ends) => Promise<void>;
+
+/** A sink that keeps the ends that an engine reports, as copies, for a test to look at. */
+export class Ends {
+  #ended: FinishedTask[] = [];
+  readonly sink: EndedSink = (tasks) => {
+    for (const { id, serial, op, status, attempt, result, error } of tasks) {
+      this.#ended.push({ id, serial, op, status, attempt, result, error });
+    }
+  };
+
+  /** Takes what was reported since the last call. */
+  take(): FinishedTask[] {
+    return this.#ended.splice(0);
+  }
+
+  /** The same, with the ends that `engine` has decided and not committed yet. */
+  async committed(engine: Engine): Promise<FinishedTask[]> {
+    await engine.get([]);
+    return this.take();
+  }
+}
+
+/** Takes back the leases that run out at `leaseTime`, as the server does of those that nothing holds. */
+export async function reclaim(engine: Engine, leaseTime: number, now: number): Promise<Lease[]> {
+  const overdue = await engine.overdue(leaseTime);
+  await engine.nack(overdue.map((lease) => ({ lease, reason: "lost" as const })), now);
+  return overdue;
+}
 
 /** A task as a client would submit it, at `NOW`. */
 export function task(message: Record<string, unknown> = {}, now = NOW): NewTask {
@@ -47,7 +76,7 @@ export async function leaseMany(engine: Engine, limit: number, now = NOW): Promi
 }
 
 /** The lease of the one suspect there is. */
-export async function leaseSuspect(engine: Engine): Promise<number> {
+export async function leaseSuspect(engine: Engine): Promise<Lease> {
   const request = { ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS, suspects: true };
   const { tasks } = await engine.lease(request, NOW);
   assertEquals(tasks.length, 1, "one suspect was queued");

@@ -6,11 +6,12 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
-import type { Engine, ListRequest } from "../../server/engine/engine.ts";
+import type { EndedSink, Engine, ListRequest } from "../../server/engine/engine.ts";
 import { newTask } from "../../server/task/new_task.ts";
 import { AFTER_TESTS } from "./after_contract.ts";
 import {
   type ContractTest,
+  Ends,
   FAILED,
   LEASE_MS,
   leaseIds,
@@ -19,6 +20,7 @@ import {
   leaseSuspect,
   NOW,
   OPS,
+  reclaim,
   statusOf,
   submit,
   task,
@@ -33,7 +35,7 @@ export interface EngineContract {
   /** Stands before each claim in the name of its test. */
   readonly name: string;
   /** Opens an empty engine whose backoff has no jitter. `random` is for an engine with faults. */
-  readonly open: (random: Random) => Promise<Engine>;
+  readonly open: (random: Random, ended: EndedSink) => Promise<Engine>;
   /** Tests that do not apply, and why. */
   readonly lacks?: readonly { readonly test: string; readonly reason: string }[];
 }
@@ -41,15 +43,16 @@ export interface EngineContract {
 type Tests = Record<string, ContractTest>;
 
 const LIFE: Tests = {
-  async "a task goes from queued to running to completed, with its result"(engine) {
+  async "a task goes from queued to running to completed, with its result"(engine, ends) {
     const [id] = await submit(engine, task());
     assertEquals(await statusOf(engine, id!), "queued");
     const leased = await leaseOne(engine, NOW + 5);
     assertEquals([leased.id, leased.op, leased.attempt], [id, "square", 1]);
     assertEquals(JSON.parse(leased.payload), { op: "square", n: 4 });
     assertEquals(await statusOf(engine, id!), "running");
-    const finished = await engine.ack([{ lease: leased.lease, result: "16" }], NOW + 9);
-    assertEquals(finished.map((one) => [one.id, one.status, one.result]), [[
+    assertEquals(ends.take(), []);
+    await engine.ack([{ lease: leased.lease, result: "16" }], NOW + 9);
+    assertEquals(ends.take().map((one) => [one.id, one.status, one.result]), [[
       id,
       "completed",
       "16",
@@ -109,32 +112,36 @@ const LIFE: Tests = {
     assertEquals(await statusOf(engine, other!), "queued");
   },
 
-  async "a result under a lost lease changes nothing"(engine) {
+  async "a result under a lost lease changes nothing"(engine, ends) {
     const [id] = await submit(engine, task());
     const first = await leaseOne(engine);
     await engine.nack([{ lease: first.lease, reason: "died" }], NOW);
     const second = await leaseOne(engine);
     assertNotEquals(first.lease, second.lease);
-    assertEquals(await engine.ack([{ lease: first.lease, result: "0" }], NOW), []);
-    assertEquals(await engine.nack([{ lease: first.lease, reason: "stopped" }], NOW), []);
+    await engine.ack([{ lease: first.lease, result: "0" }], NOW);
+    const stopped = await engine.nack([{ lease: first.lease, reason: "stopped" }], NOW);
+    assertEquals([stopped, ends.take()], [[undefined], []]);
     assertEquals(await statusOf(engine, id!), "running");
-    const finished = await engine.ack([{ lease: second.lease, result: "16" }], NOW);
-    assertEquals(finished.map((one) => one.result), ["16"]);
-    assertEquals(await engine.ack([{ lease: second.lease, result: "17" }], NOW), []);
+    await engine.ack([{ lease: second.lease, result: "16" }], NOW);
+    await engine.ack([{ lease: second.lease, result: "17" }], NOW);
+    assertEquals(ends.take().map((one) => one.result), ["16"]);
     assertEquals((await engine.get([id!]))[0]?.result, "16");
   },
 
-  async "a failed task with attempts left is delayed by its backoff, doubled each time"(engine) {
+  async "a failed task with attempts left is delayed by its backoff, doubled each time"(
+    engine,
+    ends,
+  ) {
     const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 1000 } }));
     let now = NOW;
     for (const [attempt, wait] of [[1, 1000], [2, 2000]] as const) {
       const leased = await leaseOne(engine, now);
       assertEquals(leased.attempt, attempt);
-      const news = await engine.nack(
+      const statuses = await engine.nack(
         [{ lease: leased.lease, reason: "failed", error: FAILED }],
         now,
       );
-      assertEquals(news, []);
+      assertEquals([statuses, ends.take()], [["delayed"], []]);
       assertEquals(await statusOf(engine, id!), "delayed");
       const early = await engine.lease(
         { ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS },
@@ -144,8 +151,13 @@ const LIFE: Tests = {
       now += wait;
     }
     const last = await leaseOne(engine, now);
-    const news = await engine.nack([{ lease: last.lease, reason: "failed", error: FAILED }], now);
-    assertEquals(news.map((one) => [one.status, one.error, one.attempt]), [["failed", FAILED, 3]]);
+    const nack = { lease: last.lease, reason: "failed", error: FAILED } as const;
+    assertEquals(await engine.nack([nack], now), ["failed"]);
+    assertEquals(ends.take().map((one) => [one.status, one.error, one.attempt]), [[
+      "failed",
+      FAILED,
+      3,
+    ]]);
     assertEquals(await statusOf(engine, id!), "failed");
   },
 
@@ -164,33 +176,36 @@ const LIFE: Tests = {
     assertEquals((await engine.get([ids[0]!]))[0]?.attempt, 1);
   },
 
-  async "a task whose worker process dies runs again, and fails at the last death"(engine) {
+  async "a task whose worker process dies runs again, and fails at the last death"(engine, ends) {
     const [id] = await submit(engine, task());
     for (let death = 1; death < MAX_DEATHS; death++) {
       const leased = await leaseOne(engine);
       assertEquals(leased.attempt, 1);
-      assertEquals(await engine.nack([{ lease: leased.lease, reason: "died" }], NOW), []);
+      assertEquals(await engine.nack([{ lease: leased.lease, reason: "died" }], NOW), ["queued"]);
       assertEquals(await statusOf(engine, id!), "queued");
     }
     const lease = await leaseSuspect(engine);
-    const news = await engine.nack([{ lease, reason: "died" }], NOW);
-    assertEquals(news.map((one) => one.error?.code), ["worker_crashed"]);
+    assertEquals(await engine.nack([{ lease, reason: "died" }], NOW), ["failed"]);
+    assertEquals(ends.take().map((one) => one.error?.code), ["worker_crashed"]);
     assertEquals(await statusOf(engine, id!), "failed");
   },
 
-  async "a task whose last death has a cause is failed with that"(engine) {
+  async "a task whose last death has a cause is failed with that"(engine, ends) {
     const error = { code: "out_of_memory", message: "too much" } as const;
     await submit(engine, task());
     for (let death = 1; death < MAX_DEATHS; death++) {
       const { lease } = await leaseOne(engine);
-      assertEquals(await engine.nack([{ lease, reason: "died", error }], NOW), []);
+      assertEquals(await engine.nack([{ lease, reason: "died", error }], NOW), ["queued"]);
     }
     const lease = await leaseSuspect(engine);
-    const news = await engine.nack([{ lease, reason: "died", error }], NOW);
-    assertEquals(news.map(({ status, error }) => [status, error]), [["failed", error]]);
+    await engine.nack([{ lease, reason: "died", error }], NOW);
+    assertEquals(ends.take().map(({ status, error }) => [status, error]), [["failed", error]]);
   },
 
-  async "a task whose next death is its last is leased only to who asks for suspects"(engine) {
+  async "a task whose next death is its last is leased only to who asks for suspects"(
+    engine,
+    ends,
+  ) {
     const [suspect, other] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
     for (let death = 1; death < MAX_DEATHS; death++) {
       const { lease } = await leaseOne(engine);
@@ -201,8 +216,8 @@ const LIFE: Tests = {
     assertEquals([...(await engine.lease(request, NOW)).suspectOps], ["square"]);
     const lease = await leaseSuspect(engine);
     assertEquals((await engine.lease(request, NOW)).suspectOps.size, 0);
-    const finished = await engine.ack([{ lease, result: "1" }], NOW);
-    assertEquals(finished.map(({ id }) => id), [suspect]);
+    await engine.ack([{ lease, result: "1" }], NOW);
+    assertEquals(ends.take().map(({ id }) => id), [suspect]);
   },
 
   async "a lease that runs out is reclaimed, one that is renewed is not"(engine) {
@@ -210,8 +225,10 @@ const LIFE: Tests = {
     const a = await leaseOne(engine);
     const b = await leaseOne(engine);
     assertEquals(await engine.renew([a.lease], NOW + 10_000 + LEASE_MS), []);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS - 1, NOW + LEASE_MS - 1)).lost, []);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS, NOW + LEASE_MS)).lost, [b.lease]);
+    assertEquals(await engine.overdue(NOW + LEASE_MS - 1), []);
+    assertEquals(await engine.overdue(NOW + LEASE_MS), [b.lease]);
+    assertEquals(await statusOf(engine, gone!), "running", "a look at leases changes nothing");
+    assertEquals(await reclaim(engine, NOW + LEASE_MS, NOW + LEASE_MS), [b.lease]);
     assertEquals(await statusOf(engine, kept!), "running");
     assertEquals(await statusOf(engine, gone!), "queued");
     assertEquals(await engine.renew([a.lease, b.lease], NOW + 2 * LEASE_MS), [b.lease]);
@@ -225,7 +242,7 @@ const LIFE: Tests = {
     assertEquals(await leaseIds(engine, 1, NOW + 500), [id!]);
   },
 
-  async "a task that nobody started in time is expired, by lease and by prune"(engine) {
+  async "a task that nobody started in time is expired, by lease and by prune"(engine, ends) {
     const [a, b] = await submit(
       engine,
       task({ task: { expires: 100 } }),
@@ -236,17 +253,20 @@ const LIFE: Tests = {
       NOW + 100,
     );
     assertEquals(leased.tasks, []);
-    assertEquals(leased.expired.map(({ id, status }) => [id, status]), [[a, "expired"]]);
-    assertEquals((await engine.prune(NOW + 199)).expired, []);
-    const { expired } = await engine.prune(NOW + 200);
-    assertEquals(expired.map(({ id }) => id), [b]);
+    const expired = await ends.committed(engine);
+    assertEquals(expired.map(({ id, status }) => [id, status]), [[a, "expired"]]);
+    await engine.prune(NOW + 199);
+    assertEquals(await ends.committed(engine), []);
+    await engine.prune(NOW + 200);
+    assertEquals((await ends.committed(engine)).map(({ id }) => id), [b]);
     assertEquals(await leaseIds(engine, 9, NOW + 300), []);
   },
 
-  async "a running task does not expire"(engine) {
+  async "a running task does not expire"(engine, ends) {
     const [id] = await submit(engine, task({ task: { expires: 100 } }));
     const { lease } = await leaseOne(engine);
-    assertEquals((await engine.prune(NOW + 1000)).expired, []);
+    await engine.prune(NOW + 1000);
+    assertEquals(await ends.committed(engine), []);
     await engine.ack([{ lease, result: "16" }], NOW + 1000);
     assertEquals(await statusOf(engine, id!), "completed");
   },
@@ -270,25 +290,32 @@ const LIFE: Tests = {
     assertEquals([done?.outcome, done?.finished?.result], ["exists", "16"]);
   },
 
-  async "a queued task that is cancelled never starts"(engine) {
+  async "a queued task that is cancelled never starts"(engine, ends) {
     const [a, b] = await submit(engine, task(), task({ task: { delay: 10 } }));
     const cancelled = await engine.cancel([a!, b!, "nobody"], NOW);
     assertEquals(cancelled.map(({ outcome }) => outcome), ["cancelled", "cancelled", "not_found"]);
-    assertEquals(cancelled[0]?.finished?.status, "cancelled");
+    assertEquals(ends.take().map(({ id, status }) => [id, status]), [
+      [a, "cancelled"],
+      [b, "cancelled"],
+    ]);
     assertEquals(await leaseIds(engine, 9, NOW + 100), []);
     const [again] = await engine.cancel([a!], NOW);
     assertEquals([again?.outcome, again?.status], ["final", "cancelled"]);
   },
 
-  async "a running task that is cancelled is so once it has stopped, however it stopped"(engine) {
+  async "a running task that is cancelled is so once it has stopped, however it stopped"(
+    engine,
+    ends,
+  ) {
     for (const reason of ["stopped", "failed", "died"] as const) {
       const [id] = await submit(engine, task({ task: { attempts: 3 } }));
       const { lease } = await leaseOne(engine);
       const [cancelled] = await engine.cancel([id!], NOW);
       assertEquals([cancelled?.outcome, cancelled?.lease], ["running", lease]);
       assertEquals(await statusOf(engine, id!), "running");
-      const news = await engine.nack([{ lease, reason, error: FAILED }], NOW);
-      assertEquals(news.map(({ status }) => status), ["cancelled"]);
+      assertEquals(ends.take(), []);
+      assertEquals(await engine.nack([{ lease, reason, error: FAILED }], NOW), ["cancelled"]);
+      assertEquals(ends.take().map(({ status }) => status), ["cancelled"]);
       assertEquals((await engine.get([id!]))[0]?.error, undefined);
     }
   },
@@ -457,9 +484,10 @@ export function testEngine({ name, open, lacks = [] }: EngineContract): void {
       ignore: lack !== undefined,
       async fn() {
         const seed = newSeed();
-        const engine = await open(new Random(seed));
+        const ends = new Ends();
+        const engine = await open(new Random(seed), ends.sink);
         try {
-          await test(engine);
+          await test(engine, ends);
         } catch (error) {
           throw new Error(`with SD_SEED=${seed}`, { cause: error });
         } finally {

@@ -9,6 +9,7 @@ import {
   leaseOne,
   NOW,
   OPS,
+  reclaim,
   submit,
   task,
 } from "./contract_steps.ts";
@@ -58,7 +59,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     assertEquals(await leaseIds(engine), [ids[3]!]);
     await engine.nack([{ lease: next[0]!.lease, reason: "died" }], NOW);
     assertEquals(await leaseIds(engine), [ids[2]!]);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS, NOW + LEASE_MS)).lost.length, 3);
+    assertEquals((await reclaim(engine, NOW + LEASE_MS, NOW + LEASE_MS)).length, 3);
     const again = await leaseIds(engine, 100, NOW + LEASE_MS);
     assertEquals(again.sort(), [ids[2]!, other!, ids[3]!].sort());
   },

@@ -10,6 +10,7 @@ import {
   leaseOne,
   NOW,
   OPS,
+  reclaim,
   submit,
   task,
 } from "./contract_steps.ts";
@@ -54,7 +55,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
     assertEquals([fourth?.id, none], [ids[3], []]);
     await engine.nack([{ lease: fourth!.lease, reason: "released" }], NOW);
     assertEquals(await next(), [ids[3]!]);
-    assertEquals((await engine.reclaim(NOW + LEASE_MS, NOW + LEASE_MS)).lost.length, 4);
+    assertEquals((await reclaim(engine, NOW + LEASE_MS, NOW + LEASE_MS)).length, 4);
     assertEquals((await leaseLimited(engine, TWO)).length, 4, "two of it, and both others");
   },
 

@@ -1,11 +1,10 @@
 /** Opens a sqlite engine for a test: no jitter, and whatever it has to report is an error. */
 
-import type { Engine } from "../../server/engine/engine.ts";
+import type { EndedSink, Engine } from "../../server/engine/engine.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { StoreError } from "../../server/engine/journaled/task_store.ts";
-import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
 import { FlakyStore, type StoreFaults } from "../faults/flaky_store.ts";
 import type { Random } from "../fuzz/random.ts";
@@ -15,11 +14,16 @@ import { NOW } from "./contract_steps.ts";
 export async function openFlakySqlite(
   path: string,
   random: Random,
-  { sizes = {}, faults }: { sizes?: Partial<PagerSizes>; faults?: StoreFaults } = {},
+  { sizes = {}, faults, ended = () => {} }: {
+    sizes?: Partial<PagerSizes>;
+    faults?: StoreFaults;
+    ended?: EndedSink;
+  } = {},
 ): Promise<{ engine: Engine; store: FlakyStore }> {
   const opened = Promise.withResolvers<FlakyStore>();
   const engine = await openEngine(path, {
     sizes,
+    ended,
     through(store) {
       const flaky = new FlakyStore(store, random, faults);
       opened.resolve(flaky);
@@ -34,8 +38,9 @@ export async function openTestSqlite(
   path: string,
   sizes: Partial<PagerSizes> = {},
   now = NOW,
+  ended: EndedSink = () => {},
 ): Promise<Engine> {
-  return await openEngine(path, { sizes, now });
+  return await openEngine(path, { sizes, now, ended });
 }
 
 /** A disk of which a test says when it has no room. */
@@ -52,7 +57,7 @@ export class FullDisk {
     return { refuse: () => resolve(false) };
   }
 
-  async open(path: string): Promise<Engine> {
+  async open(path: string, ended: EndedSink = () => {}): Promise<Engine> {
     const through = (store: Store): Pick<Store, "call" | "close"> => ({
       call: async (call, ask) => {
         if (call === "write") {
@@ -66,11 +71,13 @@ export class FullDisk {
       },
       close: () => store.close(),
     });
-    return await openEngine(path, { through, report: (message) => this.reports.push(message) });
+    const report = (message: string) => void this.reports.push(message);
+    return await openEngine(path, { through, ended, report });
   }
 }
 
 interface OpenOptions {
+  readonly ended: EndedSink;
   readonly sizes?: Partial<PagerSizes>;
   /** What the engine has for its store. */
   readonly through?: (store: Store) => Pick<Store, "call" | "close">;
@@ -81,7 +88,7 @@ interface OpenOptions {
 
 async function openEngine(
   path: string,
-  { sizes = {}, through = (store) => store, report = throwing, now = NOW }: OpenOptions,
+  { ended, sizes = {}, through = (store) => store, report = throwing, now = NOW }: OpenOptions,
 ): Promise<Engine> {
   const { store, opened } = await Store.open({ path, durability: "full", now });
   startSerialsAt(opened.next);
@@ -90,6 +97,7 @@ async function openEngine(
       store: through(store),
       opened,
       now,
+      ended,
       report,
       random: () => 0.5,
       maxKept: 1_000_000,
@@ -103,11 +111,9 @@ async function openEngine(
 export function patient(engine: Engine): Engine {
   const lease = engine.lease.bind(engine);
   engine.lease = async (request, now) => {
-    const expired: FinishedTask[] = [];
     for (;;) {
       const leased = await lease(request, now);
-      expired.push(...leased.expired);
-      if (leased.tasks.length > 0 || !leased.more) return { ...leased, expired };
+      if (leased.tasks.length > 0 || !leased.more) return leased;
       await leased.more;
     }
   };

@@ -6,7 +6,16 @@ import { delay } from "@std/async/delay";
 import { SdError } from "../../protocol/errors.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
-import { FAILED, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
+import {
+  Ends,
+  FAILED,
+  leaseIds,
+  leaseMany,
+  leaseOne,
+  NOW,
+  submit,
+  task,
+} from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
 import { logOf, recordOf, told } from "./log_contract.ts";
 import { calendarTask, leaseAt } from "./time_contract.ts";
@@ -26,16 +35,17 @@ const ORDER = [
 
 testEngine({
   name: "sqlite",
-  open: () => inNewFolder((path) => openTestSqlite(path)),
+  open: (_random, ended) => inNewFolder((path) => openTestSqlite(path, {}, NOW, ended)),
 });
 testEngine({
   name: "sqlite, queue on disk",
-  open: () => inNewFolder((path) => openTestSqlite(path, TINY)),
+  open: (_random, ended) => inNewFolder((path) => openTestSqlite(path, TINY, NOW, ended)),
   lacks: ORDER,
 });
 testEngine({
   name: "sqlite, late store",
-  open: (random) => inNewFolder(async (path) => (await openFlakySqlite(path, random)).engine),
+  open: (random, ended) =>
+    inNewFolder(async (path) => (await openFlakySqlite(path, random, { ended })).engine),
 });
 
 /** Opens a new file, which is removed with its folder when the engine is closed. */
@@ -196,7 +206,8 @@ Deno.test("a rate holds across a restart, and settings outlive it", async () => 
 
 Deno.test("a task that leaves memory while others are looked for on disk is known all the same", async () => {
   const folder = await Deno.makeTempDir();
-  const engine = await openTestSqlite(`${folder}/sd.db`);
+  const ends = new Ends();
+  const engine = await openTestSqlite(`${folder}/sd.db`, {}, NOW, ends.sink);
   try {
     const first = task({ task: { id: "first" } });
     await submit(engine, first);
@@ -208,7 +219,9 @@ Deno.test("a task that leaves memory while others are looked for on disk is know
       [task({ task: { id: "first" } }), task({ task: { id: "second", after: ["first"] } })],
       NOW,
     );
-    assertEquals((await acking).map(({ id }) => id), ["first"]);
+    assertEquals(ends.take(), [], "nothing is reported before its commit");
+    await acking;
+    assertEquals(ends.take().map(({ id }) => id), ["first"]);
     const [exists, after] = await again;
     assertEquals([exists?.outcome, exists?.finished?.result], ["exists", "16"]);
     assertEquals([after?.outcome, after?.status], ["created", "queued"]);
@@ -223,7 +236,8 @@ Deno.test("a task that leaves memory while others are looked for on disk is know
 Deno.test("a task is not kept whose parent had completed and could not be kept", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
-  const engine = await disk.open(`${folder}/sd.db`);
+  const ends = new Ends();
+  const engine = await disk.open(`${folder}/sd.db`, ends.sink);
   try {
     const after = (id: string, ...parents: string[]) => task({ task: { id, after: parents } });
     const full = disk.fill();
@@ -238,8 +252,9 @@ Deno.test("a task is not kept whose parent had completed and could not be kept",
     full.refuse();
     const outcomes = (await Promise.all(submits)).flat().map(({ outcome }) => outcome);
     assertEquals(outcomes, ["unsafe", "unsafe", "created", "unsafe"]);
-    assertEquals(await acking, []);
-    assertEquals(await engine.ack([{ lease: child.lease, result: "16" }], NOW), []);
+    await acking;
+    await engine.ack([{ lease: child.lease, result: "16" }], NOW);
+    assertEquals(await ends.committed(engine), [], "no end of a task that was not kept");
     const { tasks } = await engine.list({ limit: 10 });
     assertEquals(tasks.map(({ id, status }) => [id, status]), [["other", "queued"]]);
     const again = await engine.enqueue(
@@ -257,7 +272,8 @@ Deno.test("a task is not kept whose parent had completed and could not be kept",
 Deno.test("a task that is kept is told as it is kept, while its end cannot be", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
-  const engine = await disk.open(`${folder}/sd.db`);
+  const ends = new Ends();
+  const engine = await disk.open(`${folder}/sd.db`, ends.sink);
   try {
     const mine = () => task({ task: { id: "mine" } });
     await submit(engine, mine());
@@ -272,7 +288,9 @@ Deno.test("a task that is kept is told as it is kept, while its end cannot be", 
       "queued",
       undefined,
     ]);
-    assertEquals((await acking).map(({ id }) => id), ["mine"]);
+    assertEquals(ends.take(), [], "its end is not committed yet");
+    await acking;
+    assertEquals(ends.take().map(({ id }) => id), ["mine"]);
     const [final] = await engine.enqueue([mine()], NOW);
     assertEquals([final?.outcome, final?.finished?.result], ["exists", "16"]);
   } finally {

@@ -13,7 +13,7 @@ import { LateCalls } from "./late_calls.ts";
 /** A method that can fail. */
 export type FailingMethod = Exclude<
   keyof Engine,
-  "name" | "traits" | "settings" | "lastAt" | "backup" | "close"
+  "name" | "settings" | "lastAt" | "backup" | "close"
 >;
 
 export interface EngineFaults {
@@ -64,10 +64,6 @@ export class FlakyEngine implements Engine {
     return this.#engine.name;
   }
 
-  get traits() {
-    return this.#engine.traits;
-  }
-
   get lastAt() {
     return this.#engine.lastAt ?? 0;
   }
@@ -90,8 +86,8 @@ export class FlakyEngine implements Engine {
 
   nack: Engine["nack"] = (...args) => this.#call("nack", () => this.#engine.nack(...args));
 
-  reclaim: Engine["reclaim"] = (...args) =>
-    this.#call("reclaim", () => this.#engine.reclaim(...args));
+  overdue: Engine["overdue"] = (...args) =>
+    this.#call("overdue", () => this.#engine.overdue(...args));
 
   cancel: Engine["cancel"] = (...args) => this.#call("cancel", () => this.#engine.cancel(...args));
 

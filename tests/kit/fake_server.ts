@@ -48,7 +48,7 @@ export class FakeLink implements Disposable {
   /** Leases one task. */
   async lease(lease: number, submit: Record<string, unknown>, timeoutMs = 60_000): Promise<void> {
     const payload = JSON.stringify(submit);
-    await this.say(leasedTaskLine({ lease, attempt: 1, timeoutMs, id: `task-${lease}`, payload }));
+    await this.say(leasedTaskLine(lease, { attempt: 1, timeoutMs, id: `task-${lease}`, payload }));
   }
 
   /** The first report that `is` holds for, once it is there. */

@@ -85,8 +85,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   /** Queues tasks; returns their leases. */
   run(...tasks: { op: string; timeout?: number; [arg: string]: unknown }[]): number[] {
     const lines = tasks.map(({ timeout = 60_000, ...submit }) =>
-      leasedTaskLine({
-        lease: ++this.#lease,
+      leasedTaskLine(++this.#lease, {
         attempt: 1,
         timeoutMs: timeout,
         id: `task-${this.#lease}`,

@@ -2,18 +2,31 @@
 
 import { BUILTIN_WORK, type PoolWork } from "../../protocol/pool_start.ts";
 import { type Clock, systemClock } from "../../server/clock.ts";
-import type { Engine } from "../../server/engine/engine.ts";
+import type { EndedSink } from "../../server/engine/engine.ts";
+import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "../../server/limits.ts";
 import type { TlsFiles } from "../../server/config.ts";
 import type { Log } from "../../server/log.ts";
-import { type Server, startServer } from "../../server/server.ts";
+import { type Server, type ServerOptions, startServer } from "../../server/server.ts";
 import { newPoolSecret } from "../../server/tcp/pool_secret.ts";
 import { RawClient } from "./raw_client.ts";
 
+type OpenEngine = ServerOptions["openEngine"];
+
+/** Opens a memory engine that servers of one test have one after the other; each hears of the ends in its own time. */
+export function sharedEngine(): OpenEngine {
+  let sink: EndedSink = () => {};
+  const engine = openMemoryEngine({ ended: (tasks) => sink(tasks) });
+  return (ended) => {
+    sink = ended;
+    return engine;
+  };
+}
+
 export interface TestServerOptions {
-  /** One that a server before this one had; default: an empty one in memory. */
-  readonly engine?: Engine;
+  /** Opens its engine; default: an empty one in memory. */
+  readonly engine?: OpenEngine;
   readonly workers?: number;
   readonly leaseMs?: number;
   readonly clock?: Clock;
@@ -60,9 +73,9 @@ export class TestServer implements AsyncDisposable {
       bug: (room, error) => line(room, `BUG ${error instanceof Error ? error.stack : error}`),
     };
     const { secret = newPoolSecret() } = options;
-    const server = startServer({
+    const server = await startServer({
       config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls },
-      engine: options.engine ?? await openEngine("memory:", limits),
+      openEngine: options.engine ?? ((ended) => openEngine("memory:", { ...limits, ended })),
       secret,
       limits,
       clock: options.clock ?? systemClock,

@@ -8,9 +8,9 @@
 import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
 import { isFinal } from "../../protocol/task.ts";
-import type { Engine, LeasedTask, Nack } from "../../server/engine/engine.ts";
+import type { EndedSink, Engine, Lease, LeasedTask, Nack } from "../../server/engine/engine.ts";
 import { type NewTask, newTask } from "../../server/task/new_task.ts";
-import { NOW } from "../contract/contract_steps.ts";
+import { Ends, NOW } from "../contract/contract_steps.ts";
 import type { Random } from "../fuzz/random.ts";
 
 const OPS = ["square", "echo", "hash"];
@@ -28,22 +28,33 @@ export class BacklogWalk {
   readonly #random: Random;
   readonly #open: () => Promise<Walked>;
   #walked: Walked;
+  readonly #ends: Ends;
   #now = NOW;
   #ids = 0;
   /** Tasks whose submit was answered with `created`. */
   readonly #acknowledged = new Set<string>();
-  #leases: number[] = [];
+  /** Tasks that were not kept. */
+  readonly #refused = new Set<string>();
+  /** Tasks that may have more than one end. */
+  readonly #retried = new Set<string>();
+  #leases: Lease[] = [];
   readonly #underWay = new Set<Promise<void>>();
 
-  private constructor(random: Random, open: () => Promise<Walked>, walked: Walked) {
+  private constructor(random: Random, open: () => Promise<Walked>, walked: Walked, ends: Ends) {
     this.#random = random;
     this.#open = open;
     this.#walked = walked;
+    this.#ends = ends;
   }
 
   /** `open` opens what the engine before left, on a store with faults. */
-  static async start(random: Random, open: () => Promise<Walked>): Promise<BacklogWalk> {
-    return new BacklogWalk(random, open, await open());
+  static async start(
+    random: Random,
+    open: (ended: EndedSink) => Promise<Walked>,
+  ): Promise<BacklogWalk> {
+    const ends = new Ends();
+    const reopen = () => open(ends.sink);
+    return new BacklogWalk(random, reopen, await reopen(), ends);
   }
 
   get acknowledged(): number {
@@ -90,6 +101,28 @@ export class BacklogWalk {
       return [`${ids[i]} ${record?.op} ${record?.status} priority ${record?.rules.priority}`];
     });
     assertEquals(standing, [], "beside an idle worker nothing stands still");
+    await this.#checkEnds();
+  }
+
+  /** Each acknowledged task has ended once, and none that was not kept has. */
+  async #checkEnds(): Promise<void> {
+    const times = new Map<string, number>();
+    for (const { id } of await this.#ends.committed(this.#walked.engine)) {
+      times.set(id, (times.get(id) ?? 0) + 1);
+    }
+    const timesOf = (ids: Iterable<string>) => [...ids].map((id) => [id, times.get(id) ?? 0]);
+    const once = [...this.#acknowledged].filter((id) => !this.#retried.has(id));
+    assertEquals(timesOf(once), once.map((id) => [id, 1]), "each end is reported once");
+    assertEquals(
+      timesOf(this.#retried).filter(([, count]) => count === 0),
+      [],
+      "a task that is run again has ended before",
+    );
+    assertEquals(
+      timesOf(this.#refused).filter(([, count]) => count !== 0),
+      [],
+      "a task that was not kept has no end",
+    );
   }
 
   async close(): Promise<void> {
@@ -100,10 +133,9 @@ export class BacklogWalk {
   async #serve(suspects: boolean): Promise<number> {
     const { engine } = this.#walked;
     const request = { ops: new Set(OPS), limit: 7, leaseUntil: LEASE_UNTIL, suspects };
-    const { tasks, expired, nextDueAt, more } = await engine.lease(request, this.#now);
+    const { tasks, nextDueAt, more } = await engine.lease(request, this.#now);
     await engine.ack(tasks.map(({ lease }) => ({ lease, result: "1" })), this.#now);
-    const got = tasks.length + expired.length;
-    if (got > 0) return got;
+    if (tasks.length > 0) return tasks.length;
     if (more) {
       await more;
       return 1;
@@ -166,7 +198,9 @@ export class BacklogWalk {
     const tasks = Array.from({ length: this.#random.int(1, 8) }, () => this.#task());
     const answers = await this.#walked.engine.enqueue(tasks, this.#now);
     answers.forEach(({ outcome }, i) => {
-      if (outcome === "created") this.#acknowledged.add((tasks[i] as NewTask).id);
+      const { id } = tasks[i] as NewTask;
+      if (outcome === "created") this.#acknowledged.add(id);
+      else this.#refused.add(id);
     });
   }
 
@@ -205,14 +239,16 @@ export class BacklogWalk {
   }
 
   async #requeue(): Promise<void> {
-    await this.#walked.engine.requeue(this.#someIds(), this.#now);
+    const ids = this.#someIds();
+    for (const id of ids) this.#retried.add(id);
+    await this.#walked.engine.requeue(ids, this.#now);
   }
 
   async #prune(): Promise<void> {
     await this.#walked.engine.prune(this.#now);
   }
 
-  #takeLeases(): number[] {
+  #takeLeases(): Lease[] {
     const count = this.#random.int(1, 5);
     const at = this.#random.int(0, Math.max(0, this.#leases.length - count));
     return this.#leases.splice(at, count);

@@ -2,6 +2,7 @@
 
 import { assert } from "@std/assert";
 import { deadline } from "@std/async/deadline";
+import type { EndedSink } from "../../server/engine/engine.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
@@ -19,7 +20,13 @@ const LONGEST_MS = 120_000;
 /** What engines have reported: faults are what this is about. */
 const reports: string[] = [];
 
-async function openFlaky(path: string, sizes: PagerSizes, random: Random): Promise<Walked> {
+interface Opening {
+  readonly sizes: PagerSizes;
+  readonly random: Random;
+  readonly ended: EndedSink;
+}
+
+async function openFlaky(path: string, { sizes, random, ended }: Opening): Promise<Walked> {
   const { store, opened } = await Store.open({ path, durability: "normal", now: NOW });
   startSerialsAt(opened.next);
   const faults = { full: random.pick([0, 0.1]), unreadable: random.pick([0, 0.05]) };
@@ -28,6 +35,7 @@ async function openFlaky(path: string, sizes: PagerSizes, random: Random): Promi
     store: flaky,
     opened,
     now: NOW,
+    ended,
     report: (message) => void reports.push(message),
     random: () => random.next(),
     maxKept: 1_000_000,
@@ -55,7 +63,7 @@ Deno.test("beside an idle worker no acknowledged task stands still, on a store t
       };
       const walk = await BacklogWalk.start(
         random,
-        () => openFlaky(`${folder}/${at}.db`, sizes, random),
+        (ended) => openFlaky(`${folder}/${at}.db`, { sizes, random, ended }),
       );
       try {
         await deadline(walk.run(STEPS).then(() => walk.drain()), LONGEST_MS);

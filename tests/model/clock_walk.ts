@@ -13,7 +13,7 @@ import type { Runner } from "../../server/dispatch/runner.ts";
 import { Scheduler } from "../../server/dispatch/scheduler.ts";
 import { ResultReports } from "../../server/dispatch/results.ts";
 import { CronBook } from "../../server/engine/cron_book.ts";
-import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
+import type { Engine, Lease, LeasedTask } from "../../server/engine/engine.ts";
 import { Metrics } from "../../server/metrics.ts";
 import { newCronTask } from "../../server/task/cron_task.ts";
 import { DEFAULTS, newTask } from "../../server/task/new_task.ts";
@@ -64,12 +64,12 @@ class WalkRunner implements Runner {
   readonly pid = 1;
   readonly workers = 4;
   readonly isSingle = false;
-  readonly tasks = new Map<number, { readonly id: string; readonly until: number }>();
+  readonly tasks = new Map<Lease, { readonly id: string; readonly until: number }>();
   isFrozen = false;
 
   constructor(
     readonly started: (task: LeasedTask) => number,
-    readonly wasCut: (runner: WalkRunner, leases: readonly number[]) => void,
+    readonly wasCut: (runner: WalkRunner, leases: readonly Lease[]) => void,
   ) {}
 
   get accepts(): boolean {
@@ -94,7 +94,7 @@ class WalkRunner implements Runner {
     }
   }
 
-  holds(lease: number): boolean {
+  holds(lease: Lease): boolean {
     return this.tasks.has(lease);
   }
 
@@ -106,7 +106,7 @@ class WalkRunner implements Runner {
     return undefined;
   }
 
-  stop(leases: readonly number[]): void {
+  stop(leases: readonly Lease[]): void {
     for (const lease of leases) this.tasks.delete(lease);
   }
 

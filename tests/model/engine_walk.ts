@@ -8,6 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
 import { isFinal, type Status } from "../../protocol/task.ts";
 import type { Engine, Nack } from "../../server/engine/engine.ts";
+import { leaseAt, numberOf } from "../../server/engine/live/live_task.ts";
 import { Metrics } from "../../server/metrics.ts";
 import { backoffMs } from "../../server/task/backoff.ts";
 import { type NewTask, newTask } from "../../server/task/new_task.ts";
@@ -18,6 +19,7 @@ import {
   type TaskState,
   transition,
 } from "../../server/task/transition.ts";
+import { type Ends, reclaim } from "../contract/contract_steps.ts";
 import type { Random } from "../fuzz/random.ts";
 import { WalkClient } from "./walk_client.ts";
 
@@ -52,8 +54,16 @@ export class EngineWalk {
   /** Closes the engine, and opens what it left behind: of an engine that leaves anything. */
   readonly #reopen: ((engine: Engine) => Promise<Engine>) | undefined;
 
-  constructor(engine: Engine, random: Random, reopen?: (engine: Engine) => Promise<Engine>) {
+  /** What the engine reports. */
+  readonly #ends: Ends;
+
+  constructor(
+    { engine, ends }: { engine: Engine; ends: Ends },
+    random: Random,
+    reopen?: (engine: Engine) => Promise<Engine>,
+  ) {
     this.#engine = engine;
+    this.#ends = ends;
     this.#random = random;
     this.#reopen = reopen;
   }
@@ -179,12 +189,13 @@ export class EngineWalk {
     // What an engine has to fetch first is there then.
     await this.#engine.lease({ ...request, ops: new Set() }, this.#now);
     for (const suspects of [false, true]) {
-      const { tasks, expired, nextDueAt } = await this.#engine.lease(
+      const { tasks, nextDueAt } = await this.#engine.lease(
         { ...request, suspects },
         this.#now,
       );
       assert(tasks.length <= limit, "no more than asked for");
-      for (const { id, lease, attempt } of tasks) {
+      for (const { id, lease: handle, attempt } of tasks) {
+        const lease = numberOf(handle);
         const known = this.#find(id);
         assert(known.task.expiresAt > this.#now, `${id} is too late to be leased`);
         assert(!this.#leases.some((one) => one.lease === lease), `lease ${lease} was given before`);
@@ -194,8 +205,7 @@ export class EngineWalk {
         known.wasLeasedOrRetried = true;
         this.#leases.push({ id, lease });
       }
-      for (const { id } of expired) this.#expire(id);
-      this.#events.emit(expired);
+      await this.#expireAll();
       const due = [...this.#known.values()].filter(({ state }) => state.status === "delayed")
         .map(({ runAt }) => runAt);
       assert(nextDueAt <= Math.min(Infinity, ...due), "no delayed task is overslept");
@@ -222,7 +232,8 @@ export class EngineWalk {
     this.#log(`ack ${one.lease} of ${one.id}`);
     const known = this.#known.get(one.id);
     const next = known && transition(known.state, { type: "complete", lease: one.lease });
-    const finished = await this.#engine.ack([{ lease: one.lease, result: "1" }], this.#now);
+    await this.#engine.ack([{ lease: leaseAt(one.lease), result: "1" }], this.#now);
+    const finished = this.#ends.take();
     assertEquals(
       finished.map(({ id, status }) => [id, status]),
       next ? [[one.id, "completed"]] : [],
@@ -239,12 +250,16 @@ export class EngineWalk {
     const last = this.#random.chance(0.2);
     this.#log(`nack ${lease} of ${id}: ${reason}${last ? ", the last" : ""}`);
     const error = { code: "task_error", message: "no" } as const;
-    const nack: Nack = reason === "failed" ? { lease, reason, error, last } : { lease, reason };
-    const finished = await this.#engine.nack([nack], this.#now);
+    const handle = leaseAt(lease);
+    const nack: Nack = reason === "failed"
+      ? { lease: handle, reason, error, last }
+      : { lease: handle, reason };
+    const [status] = await this.#engine.nack([nack], this.#now);
+    const finished = this.#ends.take();
     const known = this.#known.get(id);
     const event = known && eventOf(nack, known);
     if (!known || !event || !transition(known.state, event)) {
-      assertEquals(finished, [], "a report under a lost lease is refused");
+      assertEquals([status, finished], [undefined, []], "a report under a lost lease is refused");
       return;
     }
     const { attempt } = known.state;
@@ -252,6 +267,7 @@ export class EngineWalk {
     if (known.state.status === "delayed") {
       known.runAt = this.#now + backoffMs(known.task.rules.backoffMs, attempt, NO_JITTER());
     }
+    assertEquals(status, known.state.status);
     this.#assertNews(finished, known);
     this.#events.emit(finished);
   }
@@ -259,7 +275,9 @@ export class EngineWalk {
   async #renew(): Promise<void> {
     const leases = this.#leases.slice(-6).map(({ lease }) => lease);
     this.#log("renew the last leases");
-    const lost = await this.#engine.renew(leases, this.#now + LEASE_MS);
+    const lost = (await this.#engine.renew(leases.map(leaseAt), this.#now + LEASE_MS)).map(
+      numberOf,
+    );
     const live = [...this.#known.values()].filter(({ state }) => leases.includes(state.lease));
     assertEquals(lost, leases.filter((one) => !live.some(({ state }) => state.lease === one)));
     for (const known of live) known.leaseUntil = this.#now + LEASE_MS;
@@ -271,7 +289,8 @@ export class EngineWalk {
       state.status === "running" && leaseUntil <= this.#now
     );
     const leases = over.map(({ state }) => state.lease);
-    const { lost, finished } = await this.#engine.reclaim(this.#now, this.#now);
+    const lost = (await reclaim(this.#engine, this.#now, this.#now)).map(numberOf);
+    const finished = this.#ends.take();
     assertEquals(lost.toSorted((a, b) => a - b), leases.toSorted((a, b) => a - b));
     for (const known of over) this.#move(known, { type: "lose", lease: known.state.lease });
     assertEquals(
@@ -295,8 +314,10 @@ export class EngineWalk {
     this.#move(known, { type: "cancel" });
     const isRunning = known.state.status === "running";
     assertEquals(cancelled?.outcome, isRunning ? "running" : "cancelled");
-    if (isRunning) assertEquals(cancelled?.lease, known.state.lease);
-    if (cancelled?.finished) this.#events.emit([cancelled.finished]);
+    if (isRunning) assertEquals(cancelled?.lease, leaseAt(known.state.lease));
+    const finished = this.#ends.take();
+    this.#assertNews(finished, known);
+    this.#events.emit(finished);
   }
 
   async #requeue(): Promise<void> {
@@ -314,9 +335,8 @@ export class EngineWalk {
 
   async #prune(): Promise<void> {
     this.#log("prune");
-    const { expired } = await this.#engine.prune(this.#now);
-    for (const { id } of expired) this.#expire(id);
-    this.#events.emit(expired);
+    await this.#engine.prune(this.#now);
+    await this.#expireAll();
     for (const [id, { task, state, finishedAt, wasLeasedOrRetried }] of this.#known) {
       const isOver = isFinal(state.status);
       if (isOver && finishedAt + task.rules.keepMs <= this.#now) this.#known.delete(id);
@@ -334,6 +354,13 @@ export class EngineWalk {
     this.#events.wait(id, client);
     client.waits(id);
     return Promise.resolve();
+  }
+
+  /** Moves the tasks whose ends the engine reports now, once they are committed. */
+  async #expireAll(): Promise<void> {
+    const expired = await this.#ends.committed(this.#engine);
+    for (const { id } of expired) this.#expire(id);
+    this.#events.emit(expired);
   }
 
   #expire(id: string): void {
@@ -376,8 +403,10 @@ export class EngineWalk {
     const records = await this.#engine.get(IDS);
     const expected = IDS.map((id) => this.#known.get(id)?.state);
     assertEquals(
-      records.map((one) => one && [one.id, one.status, one.attempt, one.lease]),
-      expected.map((one, i) => one && [IDS[i]!, one.status, one.attempt, one.lease]),
+      records.map((one) =>
+        one && [one.id, one.status, one.attempt, one.lease && numberOf(one.lease)]
+      ),
+      expected.map((one, i) => one && [IDS[i]!, one.status, one.attempt, one.lease || undefined]),
     );
     const { tasks, ops } = await this.#engine.stats();
     for (const [status, count] of Object.entries(tasks)) {
@@ -392,7 +421,8 @@ export class EngineWalk {
   }
 }
 
-function eventOf({ lease, reason, last }: Nack, { task, state }: Known): TaskEvent {
+function eventOf({ lease: handle, reason, last }: Nack, { task, state }: Known): TaskEvent {
+  const lease = numberOf(handle);
   switch (reason) {
     case "failed":
       return { type: "fail", lease, again: !last && state.attempt < task.rules.attempts };

@@ -1,6 +1,7 @@
 /** Engines and the model of them go the same way, whatever happens to them. */
 
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
+import { Ends, NOW } from "../contract/contract_steps.ts";
 import { openTestSqlite } from "../contract/sqlite_files.ts";
 import { newSeed, Random } from "../fuzz/random.ts";
 import { EngineWalk, NO_JITTER } from "./engine_walk.ts";
@@ -23,7 +24,9 @@ async function walkAll(walks: number, open: (random: Random) => Promise<EngineWa
 
 Deno.test("on random walks the memory engine does what the model does, and tells each client once", async () => {
   await walkAll(300, (random) => {
-    return Promise.resolve(new EngineWalk(openMemoryEngine({ random: NO_JITTER }), random));
+    const ends = new Ends();
+    const engine = openMemoryEngine({ ended: ends.sink, random: NO_JITTER });
+    return Promise.resolve(new EngineWalk({ engine, ends }, random));
   });
 });
 
@@ -33,9 +36,11 @@ Deno.test("on random walks the sqlite engine does what the model does, restarts 
     let files = 0;
     await walkAll(20, async (random) => {
       const path = `${folder}/${++files}.db`;
-      return new EngineWalk(await openTestSqlite(path), random, async (engine) => {
+      const ends = new Ends();
+      const open = () => openTestSqlite(path, {}, NOW, ends.sink);
+      return new EngineWalk({ engine: await open(), ends }, random, async (engine) => {
         await engine.close();
-        return await openTestSqlite(path);
+        return await open();
       });
     });
   } finally {

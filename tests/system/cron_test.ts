@@ -4,8 +4,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { delay } from "@std/async/delay";
 import { ClientError } from "../../net/client_error.ts";
 import { type Client, connect } from "../../client/client.ts";
-import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
-import { TestServer } from "../kit/test_server.ts";
+import { sharedEngine, TestServer } from "../kit/test_server.ts";
 import { type Finished, runSd } from "../kit/sd_process.ts";
 
 const PATIENCE_MS = 60_000;
@@ -53,7 +52,7 @@ Deno.test("every second a task runs, with its arguments, until it is removed", a
 });
 
 Deno.test("the next server on the engine goes on where the last one stopped", async () => {
-  const engine = openMemoryEngine();
+  const engine = sharedEngine();
   let first: string[];
   {
     await using server = await TestServer.start({ workers: 1, engine });

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../protocol/errors.ts";
+import type { EndedSink } from "../../server/engine/engine.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { ToldEvent, type Watcher, Watchers } from "../../server/task/watchers.ts";
@@ -35,7 +36,7 @@ for (const kind of ["memory", "sqlite"] as const) {
   Deno.test(`what a greedy client asks of ${kind} is answered behind what others submit`, async (t) => {
     const folder = Deno.makeTempDirSync();
     const url = kind === "memory" ? "memory:" : `sqlite:${folder}/sd.db`;
-    const engine = await openEngine(url, DEFAULT_LIMITS);
+    const engine = (ended: EndedSink) => openEngine(url, { ...DEFAULT_LIMITS, ended });
     try {
       await using server = await TestServer.start({ workers: 1, engine });
       using filler = await server.connect();

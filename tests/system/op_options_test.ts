@@ -5,7 +5,7 @@ import { MAX_OPS, MAX_SCHEMA_CHARS, MAX_WORK_HELLO_BYTES } from "../../protocol/
 import { type OpSpec, tellable } from "../../protocol/op_spec.ts";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { FakeWorker, helloOf } from "../kit/fake_worker.ts";
-import { TestServer } from "../kit/test_server.ts";
+import { sharedEngine, TestServer } from "../kit/test_server.ts";
 
 const RESIZE: OpSpec = {
   op: "resize",
@@ -37,7 +37,7 @@ Deno.test("ops tells all that is known of an op", async () => {
 
 Deno.test("a task has the options of its op where it names none, recurring ones too", async () => {
   const engine = openMemoryEngine();
-  await using server = await TestServer.start({ workers: 0, engine });
+  await using server = await TestServer.start({ workers: 0, engine: () => engine });
   const { schema: _schema, ...spec } = RESIZE;
   using _worker = await FakeWorker.join(server, [spec, { op: "plain" }], { credit: 0 });
   using client = await server.connect();
@@ -126,7 +126,7 @@ Deno.test("an op that its pool no longer has is unknown once nobody has it, and 
 });
 
 Deno.test("an id that is there already is answered although nobody has the op any more", async () => {
-  const engine = openMemoryEngine();
+  const engine = sharedEngine();
   const submit = { op: "gone", n: 1, task: { id: "x", wait: false } };
   {
     await using server = await TestServer.start({ workers: 0, engine });

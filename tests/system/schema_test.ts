@@ -223,7 +223,7 @@ Deno.test("a recurring task is checked when it is made, and not when it is sent 
 
 Deno.test("a server that stops refuses what is being checked, and takes none of it", async () => {
   const engine = openMemoryEngine();
-  const server = await TestServer.start({ workers: 0, engine, graceMs: 0 });
+  const server = await TestServer.start({ workers: 0, engine: () => engine, graceMs: 0 });
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
   using client = await server.connect();
   await client.sendObjects({ ...resize("a"), ref: 5 });

@@ -131,8 +131,10 @@ Deno.test("logs and versions travel with export and import, whatever the engine"
     await worker.end(lease, { result: 1 });
     await source.wait("t");
     const records = await Array.fromAsync(source.exportRecords());
-    const engine = await openEngine(`sqlite:${folder}/sd.db`);
-    await using fresh = await TestServer.start({ workers: 0, engine });
+    await using fresh = await TestServer.start({
+      workers: 0,
+      engine: (ended) => openEngine(`sqlite:${folder}/sd.db`, { ended }),
+    });
     await using target = await connect(fresh.address);
     const text = records.map((record) => JSON.stringify(record)).join("\n");
     assertEquals((await target.importText(text)).imported, 1);

@@ -5,11 +5,12 @@ import { type Client, connect } from "../../client/client.ts";
 import type { SdRecord } from "../../client/transfer.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
-import type { Engine } from "../../server/engine/engine.ts";
-import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
+import type { EndedSink } from "../../server/engine/engine.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { ImportParts } from "../../server/tcp/client/import_parts.ts";
 import { TestServer } from "../kit/test_server.ts";
+
+const opener = (url: string) => (ended: EndedSink) => openEngine(url, { ended });
 
 async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
@@ -47,12 +48,12 @@ async function fill(client: Client): Promise<void> {
   await client.submit("square", { n: 2 }, { id: "later", delay: 3_600_000 });
 }
 
-async function carry(from: Engine, to: Engine): Promise<void> {
-  await using old = await TestServer.start({ workers: 1, engine: from });
+async function carry(from: string, to: string): Promise<void> {
+  await using old = await TestServer.start({ workers: 1, engine: opener(from) });
   await using source = await connect(old.address);
   await fill(source);
   const records = await exported(source);
-  await using fresh = await TestServer.start({ workers: 1, engine: to });
+  await using fresh = await TestServer.start({ workers: 1, engine: opener(to) });
   await using target = await connect(fresh.address);
   const text = asText(records);
   const nothing = { imported: 0, existed: 0, conflicts: [], orphans: [], bad: [] };
@@ -88,12 +89,12 @@ async function carry(from: Engine, to: Engine): Promise<void> {
 
 Deno.test("everything goes from the memory engine to sqlite, once", () =>
   withFolder(async (folder) => {
-    await carry(openMemoryEngine(), await openEngine(`sqlite:${folder}/new.db`));
+    await carry("memory:", `sqlite:${folder}/new.db`);
   }));
 
 Deno.test("everything goes from sqlite to the memory engine, once", () =>
   withFolder(async (folder) => {
-    await carry(await openEngine(`sqlite:${folder}/old.db`), openMemoryEngine());
+    await carry(`sqlite:${folder}/old.db`, "memory:");
   }));
 
 Deno.test("ten thousand tasks go over in pages, each once and in their order", async () => {
@@ -159,13 +160,13 @@ Deno.test("a pause outlives the server, and resume hands out what waited", () =>
   withFolder(async (folder) => {
     const url = `sqlite:${folder}/sd.db`;
     {
-      await using server = await TestServer.start({ workers: 1, engine: await openEngine(url) });
+      await using server = await TestServer.start({ workers: 1, engine: opener(url) });
       await using client = await connect(server.address);
       assertEquals(await client.pause("square"), ["square"]);
       assertEquals(await client.pause("unknown"), ["square", "unknown"]);
       await client.submit("square", { n: 9 }, { id: "t", wait: false });
     }
-    await using server = await TestServer.start({ workers: 1, engine: await openEngine(url) });
+    await using server = await TestServer.start({ workers: 1, engine: opener(url) });
     await using client = await connect(server.address);
     assertEquals((await client.stats()).paused, ["square", "unknown"]);
     assertEquals((await client.get("t")).status, "queued");
@@ -179,7 +180,7 @@ Deno.test("a backup is a file that a server serves", () =>
   withFolder(async (folder) => {
     const copy = `${folder}/copy.db`;
     {
-      const engine = await openEngine(`sqlite:${folder}/sd.db`);
+      const engine = opener(`sqlite:${folder}/sd.db`);
       await using server = await TestServer.start({ workers: 1, engine });
       await using client = await connect(server.address);
       // More than one piece.
@@ -193,7 +194,7 @@ Deno.test("a backup is a file that a server serves", () =>
       // One after another there may be as many as one likes.
       assertEquals(await client.backup(() => undefined) > 1_000_000, true);
     }
-    const engine = await openEngine(`sqlite:${copy}`);
+    const engine = opener(`sqlite:${copy}`);
     await using server = await TestServer.start({ workers: 0, engine });
     await using client = await connect(server.address);
     assertEquals((await client.get("b")).result, "b".repeat(400_000));
@@ -201,7 +202,7 @@ Deno.test("a backup is a file that a server serves", () =>
 
 Deno.test("who leaves in the middle of a backup does not keep others from theirs", () =>
   withFolder(async (folder) => {
-    const engine = await openEngine(`sqlite:${folder}/sd.db`);
+    const engine = opener(`sqlite:${folder}/sd.db`);
     await using server = await TestServer.start({ workers: 1, engine });
     await using client = await connect(server.address);
     for (let i = 0; i < 12; i++) {

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
+import type { EndedSink } from "../../server/engine/engine.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { startSerialsAt } from "../../server/task/task_id.ts";
@@ -11,7 +12,7 @@ import { TestServer } from "../kit/test_server.ts";
 const TINY = { lane: 6, page: 4, all: 50, few: 2, chars: 100_000, delayed: 4 };
 
 /** An engine whose store leaves all rows but the last out of some pages that answer to `broken`. */
-async function openBroken(path: string, broken: string) {
+async function openBroken(path: string, broken: string, ended: EndedSink) {
   const now = Date.now();
   const { store, opened } = await Store.open({ path, durability: "normal", now });
   startSerialsAt(opened.next);
@@ -28,6 +29,7 @@ async function openBroken(path: string, broken: string) {
     close: () => store.close(),
   };
   return await openSqliteEngine({
+    ended,
     store: through,
     opened,
     now,
@@ -46,7 +48,7 @@ for (
 ) {
   Deno.test(`${what} tasks that a page leaves out are found by the watchdog, told of, and run`, async () => {
     const folder = await Deno.makeTempDir();
-    const engine = await openBroken(`${folder}/sd.db`, call);
+    const engine = (ended: EndedSink) => openBroken(`${folder}/sd.db`, call, ended);
     try {
       await using server = await TestServer.start({ engine, mayStandStill: true });
       using client = await server.connect();

@@ -121,7 +121,6 @@ const WAITING = {
     "ask.ts",
     "thread_choice.ts",
     "trail_record.ts",
-    "untold_ends.ts",
     "waiting.ts",
     "wrong_guesses.ts",
   ],
@@ -228,6 +227,16 @@ Deno.test("the library is client/ without its commands, over net/ and protocol/"
 
 Deno.test("every folder stands on the ladder", () => {
   assertEquals(FILES.filter(({ path }) => roomOf(path) === "").map(({ path }) => path), []);
+});
+
+Deno.test("one place of the server turns ends of tasks into news: the sink of its engine", () => {
+  const callers = FILES.filter(({ path, text }) =>
+    path.startsWith("server/") && /\bemit\(/.test(text)
+  );
+  assertEquals(callers.map(({ path }) => path).sort(), [
+    "server/server.ts",
+    "server/task/task_events.ts",
+  ]);
 });
 
 Deno.test("no circle of imports", () => {

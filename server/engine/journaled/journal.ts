@@ -8,7 +8,9 @@
 import { setImmediate } from "node:timers";
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
+import type { FinishedTask } from "../../task/finished_task.ts";
 import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
+import type { EndedSink } from "../engine.ts";
 import { type LiveTask, NOT_STORED } from "../live/live_task.ts";
 import { pushFixed, pushState, storedStatusOf } from "./rows.ts";
 import type { Cell, StoreFault, Write } from "./task_store.ts";
@@ -24,6 +26,8 @@ export interface JournalOptions {
   readonly giveUp: (task: LiveTask) => void;
   /** A task is on disk as it is here, and nothing of it is needed here any more. */
   readonly release: (task: LiveTask) => void;
+  /** Receives the ends of a batch once it is committed, in their order. */
+  readonly ended: EndedSink;
   /** The first failed commit in a row; `undefined`: commits succeed again. */
   readonly onTrouble: (error: SdError | undefined) => void;
 }
@@ -34,6 +38,8 @@ interface Batch {
   /** What runs of some of them have said. */
   readonly logs: Map<LiveTask, TaskLog>;
   readonly settings: Map<string, string | null>;
+  /** Ends that its commit makes final, in their order; all are of its tasks. */
+  readonly ended: FinishedTask[];
   /** Resolves with nothing once it is committed, with the reason when it could not be. */
   readonly done: PromiseWithResolvers<SdError | undefined>;
 }
@@ -96,6 +102,12 @@ export class Journal {
     }
     this.#fresh.add(task);
     this.#schedule();
+  }
+
+  /** These tasks, each of which was reported as `changed`, are final: their ends are published with their commit. */
+  ended(tasks: readonly FinishedTask[]): void {
+    const { ended } = this.#next;
+    for (const task of tasks) ended.push(task);
   }
 
   /** A run of `task` has said this; call `changed` after it. */
@@ -210,6 +222,7 @@ export class Journal {
       task.firstWrite?.stored(task);
       if (!task.isDirty && (task.isSpilled || isFinal(task.state.status))) release(task);
     }
+    if (batch.ended.length > 0) this.#options.ended(batch.ended);
     batch.done.resolve(undefined);
     this.#flush();
   }
@@ -227,9 +240,12 @@ export class Journal {
       // It may have changed since, and stand in the next batch as well.
       else task.isDirty = true;
     });
-    this.#giveUp(batch.tasks.filter(({ storedStatus }) => storedStatus === NOT_STORED), error);
+    const lost = this.#giveUp(
+      batch.tasks.filter(({ storedStatus }) => storedStatus === NOT_STORED),
+      error,
+    );
     // Settings are not tried again: what saves one hears of it.
-    this.#next = this.#merge(kept, batch.logs);
+    this.#next = this.#merge(kept, batch, lost);
     batch.done.resolve(error);
     if (isEmpty(this.#next)) {
       // All of it was given up: no commit would end the waits for it.
@@ -242,14 +258,19 @@ export class Journal {
     this.#retryTimer = setTimeout(() => this.#flush(), isProbe ? PROBE_MS : RETRY_MS);
   }
 
-  /** Gives up new tasks, and new ones that came after them: where they had ended by then, nothing else would stop these. */
-  #giveUp(tasks: readonly LiveTask[], error: SdError): void {
+  /**
+   * Gives up new tasks, and new ones that came after them: if they had ended by then, nothing else would stop these.
+   * Returns the ids of all of them.
+   */
+  #giveUp(tasks: readonly LiveTask[], error: SdError): ReadonlySet<string> {
+    const all = new Set<string>();
     for (let lost = tasks; lost.length > 0;) {
       for (const task of lost) {
         this.#options.giveUp(task);
         task.firstWrite?.givenUp(task, error);
       }
       const ids = new Set(lost.map(({ id }) => id));
+      for (const id of ids) all.add(id);
       // One that is on disk waited for them there, and is cancelled with them.
       lost = [...this.#next.tasks, ...this.#stale, ...this.#fresh].filter((task) =>
         task.storedStatus === NOT_STORED && !task.isGone &&
@@ -257,14 +278,15 @@ export class Journal {
       );
       for (const task of lost) if (!this.#stale.delete(task)) this.#fresh.delete(task);
     }
+    return all;
   }
 
   /** The next batch, with what a failed one leaves before it and without what was given up. */
-  #merge(kept: readonly LiveTask[], unwritten: ReadonlyMap<LiveTask, TaskLog>): Batch {
+  #merge(kept: readonly LiveTask[], failed: Batch, lost: ReadonlySet<string>): Batch {
     const next = this.#next;
     const tasks = next.tasks.filter((task) => !task.isGone);
     for (const task of kept) {
-      const log = unwritten.get(task);
+      const log = failed.logs.get(task);
       const later = next.logs.get(task);
       if (log) next.logs.set(task, later ? joined(log, later) : log);
       if (task.isDirty) continue;
@@ -272,12 +294,19 @@ export class Journal {
       tasks.push(task);
     }
     for (const task of next.logs.keys()) if (task.isGone) next.logs.delete(task);
-    return { ...next, tasks };
+    const ended = [...failed.ended, ...next.ended].filter(({ id }) => !lost.has(id));
+    return { ...next, tasks, ended };
   }
 }
 
 function newBatch(): Batch {
-  return { tasks: [], logs: new Map(), settings: new Map(), done: Promise.withResolvers() };
+  return {
+    tasks: [],
+    logs: new Map(),
+    settings: new Map(),
+    ended: [],
+    done: Promise.withResolvers(),
+  };
 }
 
 function isEmpty({ tasks, settings }: Batch): boolean {

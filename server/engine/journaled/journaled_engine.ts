@@ -4,8 +4,7 @@
  * not written down, only its end: a task that is running when the server dies is queued in the file.
  */
 
-import { isFinal } from "../../../protocol/task.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
+import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import {
@@ -13,10 +12,12 @@ import {
   type Asker,
   type Backup,
   type Cancelled,
+  type EndedSink,
   type Engine,
   type EngineStats,
   type Enqueued,
   type GetOptions,
+  type Lease,
   type Leased,
   type LeaseRequest,
   type Listed,
@@ -45,7 +46,6 @@ import { codeOf, readRow, subtract } from "./rows.ts";
 import { notKept, Safety } from "./safety.ts";
 import { type Opened, type RecordSweeper, STORED_STATUSES, type TaskStore } from "./task_store.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
-import { UntoldEnds } from "./untold_ends.ts";
 import { openChildren } from "./waiting.ts";
 
 export interface JournaledOptions {
@@ -55,6 +55,8 @@ export interface JournaledOptions {
   /** The contents of the store. */
   readonly opened: Opened;
   readonly now: number;
+  /** Receives the ends of tasks. */
+  readonly ended?: EndedSink;
   /** What an operator has to know: the disk is full, the file is damaged. */
   readonly report: (message: string) => void;
   /** 0…1, for the jitter of a backoff. */
@@ -84,7 +86,6 @@ export async function openJournaledEngine(options: JournaledOptions): Promise<En
 
 class JournaledEngine implements Engine, StorageHooks {
   readonly name: string;
-  readonly traits = { durable: true, priorities: true, shared: false };
   readonly settings: KeptSettings;
   readonly recheck: NonNullable<Engine["recheck"]>;
   readonly lastAt: number;
@@ -98,7 +99,6 @@ class JournaledEngine implements Engine, StorageHooks {
   readonly #turns = new ReadTurns(4);
   readonly #finder: TaskFinder;
   readonly backup: NonNullable<Engine["backup"]> | undefined;
-  readonly #ends: UntoldEnds;
   readonly #safety: Safety;
   readonly #mark: ClockMark;
   /** The time of the last submit, lease or result. */
@@ -121,12 +121,9 @@ class JournaledEngine implements Engine, StorageHooks {
       along: (needed) => this.#mark.along(this.#now, needed),
       giveUp: (task) => this.#giveUp(task),
       release: (task) => this.#release(task),
-      onTrouble: (error) => {
-        report(error ? error.message : "what was waiting is written");
-        if (!error) this.#ends.troubleIsOver();
-      },
+      ended: options.ended ?? (() => {}),
+      onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
     });
-    this.#ends = new UntoldEnds(this.#journal);
     this.#safety = new Safety(this.#journal, this.#live);
     this.#pager = new Pager({
       live: this.#live,
@@ -152,7 +149,8 @@ class JournaledEngine implements Engine, StorageHooks {
       live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
     });
     for (const [op, count] of queuedOps) live.census.queuedOf(op, count);
-    await openChildren({ store: this.#store, live, now, finished: this.#ends.left });
+    await openChildren({ store: this.#store, live, now });
+    this.#passEnds();
     this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
   }
 
@@ -202,11 +200,10 @@ class JournaledEngine implements Engine, StorageHooks {
       maxOpenChars: Infinity,
     };
     const writing = new FirstWrite();
-    const finished: FinishedTask[] = [];
     /** By place, what may be told of tasks that were there already. */
     const known = new Map<number, Promise<Enqueued>>();
     const taken = tasks.map((task, i) => {
-      const { enqueued, kept, known: other } = takeIn(intake, task, now, finished);
+      const { enqueued, kept, known: other } = takeIn(intake, task, now);
       if (kept) {
         writing.add(kept);
         this.#journal.changed(kept);
@@ -214,6 +211,7 @@ class JournaledEngine implements Engine, StorageHooks {
       if (other) known.set(i, this.#safety.ofKnown(other, enqueued));
       return { enqueued, kept };
     });
+    this.#passEnds();
     await writing.done;
     const enqueued = taken.map(({ enqueued, kept }) => {
       const error = writing.reasonOf(kept);
@@ -223,48 +221,44 @@ class JournaledEngine implements Engine, StorageHooks {
     return enqueued;
   }
 
-  async lease(request: LeaseRequest, now: number): Promise<Leased> {
+  lease(request: LeaseRequest, now: number): Promise<Leased> {
     this.#now = now;
-    const expired: FinishedTask[] = [];
     const { isStuck } = this.#journal;
     // Before the lease: what it takes may be the last that a limit leaves to a suspect.
     const startable = isStuck ? NO_OPS : this.#live.suspectOps(request, now);
-    const tasks = isStuck ? [] : this.#live.lease(request, now, expired);
+    const tasks = isStuck ? [] : this.#live.lease(request, now);
+    this.#passEnds();
     this.#pager.fetch(now);
     this.#rates.started(tasks, request.rates);
     const nextDueAt = Math.min(this.#live.nextAt, this.#pager.nextAt);
-    // Before the wait below, in which a page may come: the dispatcher must hear of it.
     const more = tasks.length < request.limit ? this.#pager.next : undefined;
-    return {
+    return Promise.resolve({
       tasks,
-      expired: await this.#ends.whenCommittable(expired),
       // Nothing else kicks the dispatcher when the disk takes changes again.
       nextDueAt: isStuck ? now + STUCK_MS : nextDueAt,
       suspectOps: request.suspects && !isStuck ? this.#live.suspectOps(request, now) : startable,
       more,
-    };
+    });
   }
 
-  renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
+  renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]> {
     return Promise.resolve(this.#live.renew(leases, leaseUntil));
   }
 
-  ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
+  ack(acks: readonly Ack[], now: number): Promise<void> {
     this.#now = now;
-    return this.#ends.whenCommitted(this.#live.ack(acks, now));
+    this.#live.ack(acks, now);
+    return this.#passEnds() ? this.#journal.committed() : Promise.resolve();
   }
 
-  nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]> {
-    return this.#ends.whenCommitted(this.#live.nack(nacks, now));
+  async nack(nacks: readonly Nack[], now: number): Promise<(Status | undefined)[]> {
+    const statuses = this.#live.nack(nacks, now);
+    if (this.#passEnds()) await this.#journal.committed();
+    return statuses;
   }
 
-  async reclaim(
-    leaseTime: number,
-    now: number,
-    logOf?: (lease: number) => TaskLog | undefined,
-  ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
-    const { lost, finished } = this.#live.reclaim(leaseTime, now, logOf);
-    return { lost, finished: await this.#ends.whenCommitted(finished) };
+  overdue(leaseTime: number): Promise<Lease[]> {
+    return Promise.resolve(this.#live.overdue(leaseTime));
   }
 
   async cancel(ids: readonly string[], now: number, asker?: Asker): Promise<Cancelled[]> {
@@ -274,13 +268,12 @@ class JournaledEngine implements Engine, StorageHooks {
     if (trouble && ids.some((id) => this.#endsByCancel(id, rows))) throw trouble;
     const tasks = ids.map((id) => this.#atHand(id, rows));
     const cancelled = tasks.map((task) => task ? this.#live.cancel(task, now) : NOT_FOUND);
+    this.#passEnds();
     // Also a task that had ended before may not be committed yet. A cancel whose commit fails is in effect all the
     // same, since it is tried again: so its answer waits for that.
     if (!cancelled.some(({ status }) => status && isFinal(status))) return cancelled;
     await this.#journal.committed();
-    return cancelled.map((one, i) =>
-      tasks[i]?.isGivenUp ? NOT_FOUND : { ...one, others: this.#ends.kept(one.others) }
-    );
+    return cancelled.map((one, i) => tasks[i]?.isGivenUp ? NOT_FOUND : one);
   }
 
   async requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]> {
@@ -291,6 +284,7 @@ class JournaledEngine implements Engine, StorageHooks {
     const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both, asker);
     const undone = new Map<LiveTask, Ended>();
     const requeued = ids.map((id) => this.#requeue(id, { rows: all, now, undone }));
+    this.#passEnds();
     if (undone.size === 0) return requeued;
     try {
       await this.#journal.committedNow();
@@ -322,23 +316,22 @@ class JournaledEngine implements Engine, StorageHooks {
   async prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
     this.#live.delayed.aheadMs = aheadMs;
     this.#now = now;
-    // Kept there until nothing can fail any more that would lose them.
-    this.#live.expire(now, this.#ends.left);
+    this.#live.expire(now);
+    this.#passEnds();
     const late = await this.#store.call("expired", { now, ...EXPIRED_PAGE });
     for (const row of late) {
       if (this.#live.index.get(row.id)) continue;
       const task = readRow(row);
       this.#pager.bringToEnd(task);
-      this.#live.expireOne(task, now, this.#ends.left);
+      this.#live.expireOne(task, now);
     }
+    this.#passEnds();
     this.#rates.prune(now);
     if (this.#live.counts.delayed > 0) this.#mark.alone(now);
     const { counts, kin } = this.#live;
     const held = { version: kin.version, ords: () => kin.parentSerials() };
     const swept = await this.#options.sweeper.sweep(now, held);
-    const removed = subtract(counts, swept.removed);
-    const expired = await this.#ends.whenCommittable(this.#ends.take());
-    return { removed, expired, nextAt: swept.more ? now : Infinity };
+    return { removed: subtract(counts, swept.removed), nextAt: swept.more ? now : Infinity };
   }
 
   async close(): Promise<void> {
@@ -349,9 +342,16 @@ class JournaledEngine implements Engine, StorageHooks {
     await this.#store.close();
   }
 
+  /** Gives the ends since the last call to the journal, which reports them; false if there are none. */
+  #passEnds(): boolean {
+    const ended = this.#live.takeEnded();
+    if (ended.length > 0) this.#journal.ended(ended);
+    return ended.length > 0;
+  }
+
   #giveUp(task: LiveTask): void {
-    this.#ends.giveUp(task);
-    this.#live.disown(task, this.#now, this.#ends.left);
+    this.#live.disown(task, this.#now);
+    this.#passEnds();
   }
 
   /** The task is on disk as it is here, and not needed here. */
@@ -374,7 +374,7 @@ class JournaledEngine implements Engine, StorageHooks {
       return { outcome: "refused", status, parent: hinderingParent(task.task.after, known) };
     }
     if (!this.#live.index.get(id)) this.#live.recall(task);
-    const ended = this.#live.requeue(task, parents, now, this.#ends.left);
+    const ended = this.#live.requeue(task, parents, now);
     if (ended) undone.set(task, ended);
     return { outcome: "queued", status: task.state.status };
   }

@@ -1,6 +1,5 @@
 /** Brings the tasks that come after others to hand when a file is opened: all of them, in whatever order. */
 
-import type { FinishedTask } from "../../task/finished_task.ts";
 import { parentsOf } from "../live/enqueue_rules.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
@@ -13,11 +12,9 @@ export interface WaitingOptions {
   readonly store: TaskStore;
   readonly live: LiveTasks;
   readonly now: number;
-  /** Those that end at once, since what they come after did. */
-  readonly finished: FinishedTask[];
 }
 
-export async function openChildren({ store, live, now, finished }: WaitingOptions): Promise<void> {
+export async function openChildren({ store, live, now }: WaitingOptions): Promise<void> {
   for (let ord = 0;;) {
     const rows = await store.call("waiting", { ord, ...PAGE });
     const last = rows.at(-1);
@@ -40,7 +37,7 @@ export async function openChildren({ store, live, now, finished }: WaitingOption
       live.census.moved(child.op, "delayed", "queued");
     }
     const found = parentsOf(child.task.after, known);
-    live.add(child, typeof found === "string" ? child.task.after.map(gone) : found, now, finished);
+    live.add(child, typeof found === "string" ? child.task.after.map(gone) : found, now);
   }
 }
 

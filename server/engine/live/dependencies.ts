@@ -5,7 +5,6 @@
 
 import { MAX_AFTER_CHARS } from "../../../protocol/limits.ts";
 import { isFinal, type Status } from "../../../protocol/task.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
 import type { TaskEvent } from "../../task/transition.ts";
 import type { LiveTask } from "./live_task.ts";
 
@@ -21,7 +20,7 @@ export interface Parent {
 export interface KinActions {
   /** It is not to be queued yet. */
   hold(task: LiveTask): void;
-  end(task: LiveTask, event: TaskEvent, now: number, finished: FinishedTask[]): void;
+  end(task: LiveTask, event: TaskEvent, now: number): void;
   /** It waits for nothing any more but its time. */
   free(task: LiveTask, now: number): void;
 }
@@ -43,12 +42,7 @@ export class Dependencies {
   }
 
   /** Makes the task wait for those of its `parents` that are open, or ends it with one that failed. */
-  add(
-    task: LiveTask,
-    parents: readonly Parent[],
-    now: number,
-    finished: FinishedTask[],
-  ): void {
+  add(task: LiveTask, parents: readonly Parent[], now: number): void {
     const { after } = task.task;
     if (after.length === 0) return;
     this.children.add(task);
@@ -62,14 +56,14 @@ export class Dependencies {
       if (status === "completed") {
         task.gathered.set(id, result ?? "null");
       } else if (isFinal(status)) {
-        return this.#endFor(id, task, now, finished);
+        return this.#endFor(id, task, now);
       } else {
         task.unmet++;
         this.#wait(id, task);
       }
     }
     if (task.unmet > 0) this.#actions.hold(task);
-    else this.#checkGathered(task, now, finished);
+    else this.#checkGathered(task, now);
   }
 
   /** The task waits no more, whatever for. */
@@ -85,14 +79,14 @@ export class Dependencies {
   }
 
   /** Tells those that wait for `task`, which is final now. */
-  ended(task: LiveTask, now: number, finished: FinishedTask[]): void {
+  ended(task: LiveTask, now: number): void {
     if (this.#waiting.size === 0) return;
     this.#ended.push(task);
     // A loop, since a chain of tasks may be longer than the stack is deep.
     if (this.#isTelling) return;
     this.#isTelling = true;
     for (let next = this.#ended.pop(); next; next = this.#ended.pop()) {
-      this.#tell(next, now, finished);
+      this.#tell(next, now);
     }
     this.#isTelling = false;
   }
@@ -115,29 +109,29 @@ export class Dependencies {
     else this.#waiting.set(parentId, new Set([task]));
   }
 
-  #tell(parent: LiveTask, now: number, finished: FinishedTask[]): void {
+  #tell(parent: LiveTask, now: number): void {
     const children = this.#waiting.get(parent.id);
     if (!children) return;
     this.#waiting.delete(parent.id);
     for (const child of children) {
       if (parent.state.status !== "completed") {
-        this.#endFor(parent.id, child, now, finished);
+        this.#endFor(parent.id, child, now);
         continue;
       }
       child.gathered?.set(parent.id, parent.result ?? "null");
-      if (--child.unmet > 0 || this.#checkGathered(child, now, finished)) continue;
+      if (--child.unmet > 0 || this.#checkGathered(child, now)) continue;
       this.#actions.free(child, now);
     }
   }
 
   /** The task is cancelled, since its parent did not complete. */
-  #endFor(parentId: string, task: LiveTask, now: number, finished: FinishedTask[]): void {
+  #endFor(parentId: string, task: LiveTask, now: number): void {
     task.cancelledFor = parentId;
-    this.#actions.end(task, { type: "cancel" }, now, finished);
+    this.#actions.end(task, { type: "cancel" }, now);
   }
 
   /** Fails a task whose handler cannot be handed so much; true when it did. */
-  #checkGathered(task: LiveTask, now: number, finished: FinishedTask[]): boolean {
+  #checkGathered(task: LiveTask, now: number): boolean {
     let chars = 0;
     for (const result of task.gathered?.values() ?? []) chars += result.length;
     if (chars <= MAX_AFTER_CHARS) return false;
@@ -147,7 +141,7 @@ export class Dependencies {
         `the results of the tasks it comes after have ${chars} characters together; at most ` +
         `${MAX_AFTER_CHARS} can be handed on`,
     };
-    this.#actions.end(task, { type: "refuse" }, now, finished);
+    this.#actions.end(task, { type: "refuse" }, now);
     return true;
   }
 }

@@ -1,7 +1,6 @@
 /** What becomes of a task that is submitted: new, there already, in conflict, one too many. */
 
 import { isFinal, type Status } from "../../../protocol/task.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import { asksTheSame } from "../../task/same_task.ts";
 import type { Enqueued } from "../engine.ts";
@@ -25,13 +24,11 @@ const FULL: Enqueued = { ...QUEUED, outcome: "full" };
 
 /**
  * Takes `task` in, or says why not; `kept` is the task that was made, `known` the one that was there already.
- * Ends of others go to `finished`.
  */
 export function takeIn(
   { live, known, maxQueued, maxOpenChars }: IntakeOptions,
   task: NewTask,
   now: number,
-  finished: FinishedTask[],
 ): { readonly enqueued: Enqueued; readonly kept?: LiveTask; readonly known?: LiveTask } {
   const other = task.idGiven ? known(task.id) : undefined;
   if (other) return { enqueued: compare(other, task), known: other };
@@ -46,7 +43,7 @@ export function takeIn(
   }
   const kept = new LiveTask(task);
   live.census.moved(kept.op, undefined, kept.state.status);
-  live.add(kept, parents, now, finished);
+  live.add(kept, parents, now);
   const { status } = kept.state;
   if (status === "queued") return { enqueued: QUEUED, kept };
   if (status === "delayed") return { enqueued: DELAYED, kept };

@@ -12,7 +12,7 @@ import type { NewTask } from "../../task/new_task.ts";
 import { charsOf, type TaskLog } from "../../task/task_log.ts";
 import type { RunHistory } from "../../task/run_history.ts";
 import { initialState, type TaskState } from "../../task/transition.ts";
-import type { LeasedTask, TaskRecord } from "../engine.ts";
+import type { Lease, LeasedTask, TaskRecord } from "../engine.ts";
 import type { ReadyEntry } from "./ready_queue.ts";
 
 /** One stay among the finished tasks; a task that is retried and finishes again has another. */
@@ -29,6 +29,16 @@ export interface FirstWriteListener {
 
 /** Instead of a status on disk. */
 export const NOT_STORED = -1;
+
+/** The handle of the lease with this number. */
+export function leaseAt(number: number): Lease {
+  return number as unknown as Lease;
+}
+
+/** The number of a lease: of engines that keep their tasks in memory. */
+export function numberOf(lease: Lease): number {
+  return lease as unknown as number;
+}
 
 export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   state: TaskState;
@@ -149,8 +159,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.state.attempt;
   }
 
-  get lease(): number {
-    return this.state.lease;
+  get lease(): Lease {
+    return leaseAt(this.state.lease);
   }
 
   /** The results of the tasks it came after, as one JSON object. */
@@ -188,7 +198,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
       after: task.after,
       attempt: state.attempt,
       deaths: state.deaths,
-      lease: state.lease,
+      lease: state.lease === 0 ? undefined : this.lease,
       createdAt: task.createdAt,
       expiresAt: task.expiresAt,
       runAt: this.runAt,

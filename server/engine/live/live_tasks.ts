@@ -15,10 +15,10 @@ import { ranBy, retried, said } from "../../task/run_history.ts";
 import { type TaskEvent, transition } from "../../task/transition.ts";
 import { TaskCounts } from "./counts.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
-import type { Ack, Cancelled, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
+import type { Ack, Cancelled, Lease, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
 import type { StorageHooks } from "./storage_hooks.ts";
 import { Dependencies, type Parent } from "./dependencies.ts";
-import type { LiveTask } from "./live_task.ts";
+import { leaseAt, type LiveTask, numberOf } from "./live_task.ts";
 import { ReadyQueue } from "./ready_queue.ts";
 import { StartLimits } from "./start_limits.ts";
 import { TaskIndex } from "./task_index.ts";
@@ -51,13 +51,15 @@ export class LiveTasks {
   readonly #keeper: StorageHooks;
   readonly #random: () => number;
   #lease = 0;
+  /** Tasks that became final since the last `takeEnded`. */
+  #ended: FinishedTask[] = [];
 
   constructor({ keeper, random }: LiveTasksOptions) {
     this.#keeper = keeper;
     this.#random = random;
     this.kin = new Dependencies({
       hold: (task) => void this.#move(task, { type: "hold" }),
-      end: (task, event, now, finished) => this.#end(task, event, now, finished),
+      end: (task, event, now) => this.#end(task, event, now),
       free: (task, now) => {
         if (this.delayed.dueAt(task) > now) this.delayed.push(task);
         else this.#queue(task);
@@ -65,18 +67,25 @@ export class LiveTasks {
     });
   }
 
+  /** Takes the tasks that became final since the last call, in the order of their ends. */
+  takeEnded(): readonly FinishedTask[] {
+    const ended = this.#ended;
+    this.#ended = [];
+    return ended;
+  }
+
   /**
    * Adds a task, in whatever state it is; `parents` are those of its `after`, in that order. It is in no
    * count yet: say `counts` of it where it is new.
    */
-  add(task: LiveTask, parents: readonly Parent[], now: number, finished: FinishedTask[]): void {
+  add(task: LiveTask, parents: readonly Parent[], now: number): void {
     this.index.add(task);
     const log = task.task.past?.log;
     if (log) this.#keeper.said(task, log);
     if (isFinal(task.state.status)) return this.#keeper.ended(task);
     this.openChars += task.chars;
     if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
-    this.kin.add(task, parents, now, finished);
+    this.kin.add(task, parents, now);
     if (!isFinal(task.state.status)) this.#place(task);
   }
 
@@ -111,7 +120,7 @@ export class LiveTasks {
   }
 
   /** Takes out a task as if it had never been there; those that come after it are cancelled. */
-  disown(task: LiveTask, now: number, finished: FinishedTask[]): void {
+  disown(task: LiveTask, now: number): void {
     const { status, lease } = task.state;
     if (task.isSpilled) this.#keeper.takesBack?.(task);
     task.isGone = true;
@@ -124,10 +133,10 @@ export class LiveTasks {
     // What lies in a queue of it still is passed over: a final task waits for nothing.
     task.state = { ...task.state, status: "cancelled", lease: 0 };
     this.index.remove(task);
-    this.kin.ended(task, now, finished);
+    this.kin.ended(task, now);
   }
 
-  lease(request: LeaseRequest, now: number, expired: FinishedTask[]): LeasedTask[] {
+  lease(request: LeaseRequest, now: number): LeasedTask[] {
     if (request.aheadMs !== undefined) this.delayed.aheadMs = request.aheadMs;
     this.wake(now);
     const tasks: LeasedTask[] = [];
@@ -138,7 +147,7 @@ export class LiveTasks {
       const task = queue.take(ops, holds);
       if (!task) break;
       if (task.task.expiresAt <= now) {
-        this.#end(task, { type: "expire" }, now, expired);
+        this.#end(task, { type: "expire" }, now);
         continue;
       }
       const lease = ++this.#lease;
@@ -164,57 +173,46 @@ export class LiveTasks {
     return this.#suspects.startable(this.gate.openOps(request, now));
   }
 
-  renew(leases: readonly number[], leaseUntil: number): number[] {
+  renew(leases: readonly Lease[], leaseUntil: number): Lease[] {
     return leases.filter((lease) => {
-      const task = this.running.get(lease);
+      const task = this.running.get(numberOf(lease));
       if (task) task.leaseUntil = leaseUntil;
       return !task;
     });
   }
 
-  ack(acks: readonly Ack[], now: number): FinishedTask[] {
-    const finished: FinishedTask[] = [];
-    for (const { lease, result, log } of acks) {
+  ack(acks: readonly Ack[], now: number): void {
+    for (const { lease: handle, result, log } of acks) {
+      const lease = numberOf(handle);
       const task = this.running.take(lease);
       if (!task) continue;
       task.result = result;
       if (log) this.#said(task, log);
       this.#leaveGate(task, now);
-      this.#end(task, { type: "complete", lease }, now, finished);
+      this.#end(task, { type: "complete", lease }, now);
     }
-    return finished;
   }
 
-  nack(nacks: readonly Nack[], now: number): FinishedTask[] {
-    const finished: FinishedTask[] = [];
+  /** Ends runs without a result; returns the status of each task after it, `undefined` for a lost lease. */
+  nack(nacks: readonly Nack[], now: number): (Status | undefined)[] {
+    const before = this.#ended.length;
     // The last released goes back first, so that they come out in their old order.
-    for (const nack of nacks.toReversed()) this.#nack(nack, now, finished);
-    return finished.reverse();
+    const statuses = nacks.toReversed().map((nack) => this.#nack(nack, now));
+    this.#ended.push(...this.#ended.splice(before).reverse());
+    return statuses.reverse();
   }
 
-  reclaim(
-    leaseTime: number,
-    now: number,
-    logOf: (lease: number) => TaskLog | undefined = () => undefined,
-  ): { lost: number[]; finished: FinishedTask[] } {
-    const finished: FinishedTask[] = [];
-    const lost = [...this.running.entries()].filter(([, task]) => task.leaseUntil <= leaseTime)
-      .map(([lease]) => lease);
-    for (const lease of lost) {
-      this.#nack({ lease, reason: "lost", log: logOf(lease) }, now, finished);
-    }
-    return { lost, finished };
+  overdue(leaseTime: number): Lease[] {
+    return [...this.running.entries()].filter(([, task]) => task.leaseUntil <= leaseTime)
+      .map(([lease]) => leaseAt(lease));
   }
 
   cancel(task: LiveTask, now: number): Cancelled {
-    const nothing = { lease: undefined, finished: undefined, others: [] };
-    const ended: FinishedTask[] = [];
-    this.#end(task, { type: "cancel" }, now, ended);
+    const wasFinal = isFinal(task.state.status);
+    this.#end(task, { type: "cancel" }, now);
     const { status, lease } = task.state;
-    if (status === "running") return { ...nothing, outcome: "running", status, lease };
-    const [finished, ...others] = ended;
-    if (!finished) return { ...nothing, outcome: "final", status };
-    return { ...nothing, outcome: "cancelled", status, finished, others };
+    if (status === "running") return { outcome: "running", status, lease: leaseAt(lease) };
+    return { outcome: wasFinal ? "final" : "cancelled", status, lease: undefined };
   }
 
   /** Whether `requeue` would run it again. */
@@ -230,7 +228,6 @@ export class LiveTasks {
     task: LiveTask,
     parents: readonly Parent[],
     now: number,
-    finished: FinishedTask[],
   ): Ended | undefined {
     const { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail } = task;
     if (!this.#move(task, { type: "retry" })) return undefined;
@@ -244,7 +241,7 @@ export class LiveTasks {
     task.seq = newSerial();
     task.isParked = true;
     this.#keeper.changed(task);
-    this.kin.add(task, parents, now, finished);
+    this.kin.add(task, parents, now);
     return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail };
   }
 
@@ -262,15 +259,15 @@ export class LiveTasks {
   }
 
   /** Expires what nobody started in time. */
-  expire(now: number, expired: FinishedTask[]): void {
+  expire(now: number): void {
     for (let task = this.expiring.take(now); task; task = this.expiring.take(now)) {
-      this.expireOne(task, now, expired);
+      this.expireOne(task, now);
     }
   }
 
-  expireOne(task: LiveTask, now: number, expired: FinishedTask[]): void {
+  expireOne(task: LiveTask, now: number): void {
     if (task.state.status !== "queued" && task.state.status !== "delayed") return;
-    this.#end(task, { type: "expire" }, now, expired);
+    this.#end(task, { type: "expire" }, now);
   }
 
   /** Queues what was waiting for a time that has come. */
@@ -285,19 +282,25 @@ export class LiveTasks {
     return Math.min(this.delayed.nextAt, this.gate.nextAt);
   }
 
-  #nack(nack: Nack, now: number, finished: FinishedTask[]): void {
-    const { lease, reason, log } = nack;
-    const task = this.running.take(lease);
-    if (!task) return;
+  #nack(nack: Nack, now: number): Status | undefined {
+    const { log } = nack;
+    const task = this.running.take(numberOf(nack.lease));
+    if (!task) return undefined;
     if (log) this.#said(task, log);
     this.#leaveGate(task, now);
-    switch (reason) {
+    this.#endRun(task, nack, now);
+    return task.state.status;
+  }
+
+  #endRun(task: LiveTask, nack: Nack, now: number): void {
+    const lease = numberOf(nack.lease);
+    switch (nack.reason) {
       case "released":
-        return this.#end(task, { type: "release", lease }, now, finished);
+        return this.#end(task, { type: "release", lease }, now);
       case "stopped":
-        return this.#end(task, { type: "stop", lease }, now, finished);
+        return this.#end(task, { type: "stop", lease }, now);
       case "lost":
-        return this.#end(task, { type: "lose", lease }, now, finished);
+        return this.#end(task, { type: "lose", lease }, now);
       case "died":
         if (task.state.deaths + 1 === MAX_DEATHS) {
           task.error = nack.error ?? {
@@ -305,14 +308,14 @@ export class LiveTasks {
             message: `its worker process died ${MAX_DEATHS} times while it was running`,
           };
         }
-        return this.#end(task, { type: "die", lease }, now, finished);
+        return this.#end(task, { type: "die", lease }, now);
       case "failed": {
         const { attempts, backoffMs: base } = task.task.rules;
         const { attempt } = task.state;
         task.error = nack.error;
         task.runAt = now + backoffMs(base, attempt, this.#random());
         const again = !nack.last && attempt < attempts;
-        this.#end(task, { type: "fail", lease, again }, now, finished);
+        this.#end(task, { type: "fail", lease, again }, now);
       }
     }
   }
@@ -353,7 +356,7 @@ export class LiveTasks {
   }
 
   /** Applies an event that ends something, and puts the task where it belongs after it. */
-  #end(task: LiveTask, event: TaskEvent, now: number, finished: FinishedTask[]): void {
+  #end(task: LiveTask, event: TaskEvent, now: number): void {
     if (task.isSpilled) this.#keeper.takesBack?.(task);
     const status = this.#move(task, event);
     if (status === undefined || status === "running") return;
@@ -369,9 +372,9 @@ export class LiveTasks {
       if (status !== "failed") task.error = undefined;
       this.#keeper.changed(task);
       const news = task.finished();
-      if (news) finished.push(news);
+      if (news) this.#ended.push(news);
       this.#keeper.ended(task);
-      this.kin.ended(task, now, finished);
+      this.kin.ended(task, now);
     }
   }
 

@@ -2,17 +2,18 @@
  * The engine that keeps tasks in this process' memory and nowhere else. Fast, and gone with the process.
  */
 
-import { isFinal } from "../../../protocol/task.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
+import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import { joined, type TaskLog } from "../../task/task_log.ts";
 import {
   type Ack,
   type Cancelled,
+  type EndedSink,
   type Engine,
   type EngineStats,
   type Enqueued,
   type GetOptions,
+  type Lease,
   type Leased,
   type LeaseRequest,
   type Listed,
@@ -37,6 +38,8 @@ import { KeptSettings } from "../settings.ts";
 import { isAhead, repairQueue, standingOf, waitsInLine } from "../live/wait_reason.ts";
 
 export interface MemoryOptions {
+  /** Receives the ends of tasks. */
+  ended?: EndedSink;
   /** Finished tasks kept at most, the oldest dropped first. */
   kept?: ShelfLimits;
   /** 0…1, for the jitter of a backoff. */
@@ -57,9 +60,9 @@ export function openMemoryEngine(options: MemoryOptions = {}): Engine {
 
 class MemoryEngine implements Engine, StorageHooks {
   readonly name = "memory";
-  readonly traits = { durable: false, priorities: true, shared: false };
   readonly settings = new KeptSettings();
 
+  readonly #ended: EndedSink;
   readonly #live: LiveTasks;
   readonly #turns = new ReadTurns(1);
   readonly #shelf: Retention;
@@ -68,6 +71,7 @@ class MemoryEngine implements Engine, StorageHooks {
   readonly #known = (id: string): LiveTask | undefined => this.#live.index.get(id);
 
   constructor(options: MemoryOptions) {
+    this.#ended = options.ended ?? (() => {});
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#maxQueued = options.maxQueued ?? Infinity;
     this.#maxOpenChars = options.maxOpenChars ?? Infinity;
@@ -89,26 +93,24 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
-    return settle(() => {
+    return this.#change(() => {
       const intake = {
         live: this.#live,
         known: this.#known,
         maxQueued: this.#maxQueued,
         maxOpenChars: this.#maxOpenChars,
       };
-      // A new task ends no other: nobody can come after it yet.
-      return tasks.map((task) => takeIn(intake, task, now, []).enqueued);
+      return tasks.map((task) => takeIn(intake, task, now).enqueued);
     });
   }
 
   lease(request: LeaseRequest, now: number): Promise<Leased> {
-    return settle(() => {
-      const expired: FinishedTask[] = [];
+    return this.#change(() => {
       // Before the lease: what it takes may be the last that a limit leaves to a suspect.
       const startable = this.#live.suspectOps(request, now);
-      const tasks = this.#live.lease(request, now, expired);
+      const tasks = this.#live.lease(request, now);
       const suspectOps = request.suspects ? this.#live.suspectOps(request, now) : startable;
-      return { tasks, expired, nextDueAt: this.#live.nextAt, suspectOps, more: undefined };
+      return { tasks, nextDueAt: this.#live.nextAt, suspectOps, more: undefined };
     });
   }
 
@@ -118,28 +120,24 @@ class MemoryEngine implements Engine, StorageHooks {
     return { ...await this.#turns.run(SERVER, repairQueue(this.#live, ops, now)), knew };
   };
 
-  renew(leases: readonly number[], leaseUntil: number): Promise<number[]> {
+  renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]> {
     return settle(() => this.#live.renew(leases, leaseUntil));
   }
 
-  ack(acks: readonly Ack[], now: number): Promise<FinishedTask[]> {
-    return settle(() => this.#live.ack(acks, now));
+  ack(acks: readonly Ack[], now: number): Promise<void> {
+    return this.#change(() => this.#live.ack(acks, now));
   }
 
-  nack(nacks: readonly Nack[], now: number): Promise<FinishedTask[]> {
-    return settle(() => this.#live.nack(nacks, now));
+  nack(nacks: readonly Nack[], now: number): Promise<(Status | undefined)[]> {
+    return this.#change(() => this.#live.nack(nacks, now));
   }
 
-  reclaim(
-    leaseTime: number,
-    now: number,
-    logOf?: (lease: number) => TaskLog | undefined,
-  ): Promise<{ lost: number[]; finished: FinishedTask[] }> {
-    return settle(() => this.#live.reclaim(leaseTime, now, logOf));
+  overdue(leaseTime: number): Promise<Lease[]> {
+    return settle(() => this.#live.overdue(leaseTime));
   }
 
   cancel(ids: readonly string[], now: number): Promise<Cancelled[]> {
-    return settle(() =>
+    return this.#change(() =>
       ids.map((id) => {
         const task = this.#known(id);
         return task ? this.#live.cancel(task, now) : NOT_FOUND;
@@ -148,7 +146,7 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 
   requeue(ids: readonly string[], now: number): Promise<Requeued[]> {
-    return settle(() => ids.map((id) => this.#requeue(id, now)));
+    return this.#change(() => ids.map((id) => this.#requeue(id, now)));
   }
 
   get(
@@ -170,14 +168,12 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 
   prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
-    return settle(() => {
+    return this.#change(() => {
       this.#live.delayed.aheadMs = aheadMs;
-      const expired: FinishedTask[] = [];
-      this.#live.expire(now, expired);
+      this.#live.expire(now);
       this.#live.gate.prune(now);
       return {
         removed: this.#shelf.prune(now),
-        expired,
         nextAt: Math.min(this.#live.expiring.nextAt, this.#shelf.nextAt),
       };
     });
@@ -185,6 +181,16 @@ class MemoryEngine implements Engine, StorageHooks {
 
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** Runs `work`, and reports the ends that came of it. */
+  #change<T>(work: () => T): Promise<T> {
+    return settle(() => {
+      const answer = work();
+      const ended = this.#live.takeEnded();
+      if (ended.length > 0) this.#ended(ended);
+      return answer;
+    });
   }
 
   #record(id: string, options: GetOptions): TaskRecord | undefined {
@@ -229,7 +235,7 @@ class MemoryEngine implements Engine, StorageHooks {
       return { outcome: "refused", status, parent: hinderingParent(task.task.after, this.#known) };
     }
     this.#shelf.takeBack(task);
-    this.#live.requeue(task, parents, now, []);
+    this.#live.requeue(task, parents, now);
     this.#live.settleRequeue(task);
     return { outcome: "queued", status: task.state.status };
   }

@@ -27,6 +27,7 @@ export async function openSqlite(url: string, options: EngineOptions): Promise<E
     maxQueued = Infinity,
     maxKept = MAX_KEPT,
     maxFileBytes = MAX_FILE_BYTES,
+    ended = () => {},
     report = () => {},
   } = options;
   const path = sqlitePath(url, options.dataDir ?? stateDir());
@@ -44,6 +45,7 @@ export async function openSqlite(url: string, options: EngineOptions): Promise<E
       store,
       opened,
       now,
+      ended,
       report,
       maxQueued,
       maxKept,

@@ -9,7 +9,7 @@ import { MAX_CREDIT } from "../../../protocol/limits.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
 import type { Line } from "../../../protocol/ndjson.ts";
 import { LOG_LEVELS } from "../../../protocol/task.ts";
-import type { Nack } from "../../engine/engine.ts";
+import type { Lease, Nack } from "../../engine/engine.ts";
 import type { PoolReport, RetireReason } from "../../../protocol/work_message.ts";
 
 const RETIRE_REASONS: readonly RetireReason[] = ["timeout", "cancel", "lost", "memory", "suspect"];
@@ -26,15 +26,15 @@ const OUT_OF_MEMORY = {
 /** A run that ended without a result. */
 export type RunFailure = Extract<PoolReport, { error: unknown } | { cancelled: true }>;
 
-export function nackOf(report: RunFailure): Nack {
-  const { lease } = report;
+/** What it means for its task, which runs under `lease`. */
+export function nackOf(lease: Lease, report: RunFailure): Nack {
   if ("cancelled" in report) return { lease, reason: "stopped" };
   return { lease, reason: "failed", error: report.error, last: report.retry === false };
 }
 
 /** What became of a run that a process held as its link ended: `doomed` if it was one that did not stop. */
 export function verdictOn(
-  lease: number,
+  lease: Lease,
   doomed: RetireReason | undefined,
   otherwise: "died" | "released" | "lost",
 ): Nack {

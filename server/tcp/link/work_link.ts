@@ -21,13 +21,12 @@ import {
 } from "../../../protocol/work_message.ts";
 import type { Runner, UncheckedSubmit } from "../../dispatch/runner.ts";
 import type { BrokenRun } from "../../dispatch/results.ts";
-import type { Ack, LeasedTask, Nack } from "../../engine/engine.ts";
-import { RunLog } from "../../task/run_log.ts";
-import { SerialMap } from "../../task/serial_map.ts";
+import type { Ack, Lease, LeasedTask, Nack } from "../../engine/engine.ts";
 import type { LoggedEntry, TaskLog } from "../../task/task_log.ts";
 import type { ServerLimits } from "../../limits.ts";
 import type { Log } from "../../log.ts";
 import type { LineHandler } from "../socket/line_handler.ts";
+import { HeldTasks } from "./held_tasks.ts";
 import { LinkChecks } from "./link_checks.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { nackOf, readReport, verdictOn } from "./pool_report.ts";
@@ -48,7 +47,7 @@ export interface LinkListener {
   readonly room: Promise<void> | undefined;
   progressed(task: LeasedTask, progress: Progress): void;
   said(task: LeasedTask, entries: readonly LoggedEntry[]): void;
-  renew(leases: readonly number[]): Promise<void>;
+  renew(leases: readonly Lease[]): Promise<void>;
   /** The link takes more tasks than before. */
   hasRoom(): void;
   detached(link: WorkLink): void;
@@ -56,9 +55,9 @@ export interface LinkListener {
   forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]): void;
 }
 
-type Said = Extract<PoolReport, { log: unknown }>;
-
 export interface WorkLinkOptions {
+  /** The next number for a lease on the wire; no link of the server gives one twice. */
+  readonly newNumber: () => number;
   readonly hello: WorkHello;
   readonly outbox: Outbox;
   readonly listener: LinkListener;
@@ -85,12 +84,7 @@ export class WorkLink implements LineHandler, Runner {
   readonly pool: string | undefined;
   readonly pid: number;
   readonly #options: WorkLinkOptions;
-  /** The tasks that the process holds, by their leases. */
-  readonly #held = new SerialMap<LeasedTask>();
-  /** Of those that are held, how far they say they are. */
-  readonly #progress = new Map<number, Progress>();
-  /** Of those that are held, what they have said. */
-  readonly #logs = new Map<number, RunLog>();
+  readonly #held: HeldTasks;
   /** Of those that are held, the ones that are not written yet. */
   readonly #unwritten = new Map<number, LeasedTask>();
   readonly #doomed = new Map<number, RetireReason>();
@@ -111,6 +105,7 @@ export class WorkLink implements LineHandler, Runner {
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
     this.#options = options;
+    this.#held = new HeldTasks(options.newNumber);
     this.isSingle = hello.single === true;
     // What is known of an op, the process has said that has loaded its file; one for a single run tells nothing of it.
     this.specs = new Map(this.isSingle ? [] : hello.ops.map((spec) => [spec.op, spec]));
@@ -139,20 +134,20 @@ export class WorkLink implements LineHandler, Runner {
 
   heldOps(): ReadonlyMap<string, number> {
     const ops = new Map<string, number>();
-    for (const [, { op }] of this.#held.entries()) ops.set(op, (ops.get(op) ?? 0) + 1);
+    for (const { task: { op } } of this.#held.entries()) ops.set(op, (ops.get(op) ?? 0) + 1);
     return ops;
   }
 
   run(tasks: readonly LeasedTask[]): void {
     let text = "";
     for (const task of tasks) {
-      this.#held.set(task.lease, task);
+      const number = this.#held.add(task);
       if (this.#unwritten.size > 0 || text.length > FEED_CHARS) {
         if (this.#unwritten.size === 0) void this.#feed();
-        this.#unwritten.set(task.lease, task);
+        this.#unwritten.set(number, task);
         continue;
       }
-      text += leasedTaskLine(task);
+      text += leasedTaskLine(number, task);
       text += "\n";
     }
     if (text === "") return;
@@ -161,28 +156,31 @@ export class WorkLink implements LineHandler, Runner {
     if (tasks.length >= EAGER_TASKS) this.#options.outbox.flush();
   }
 
-  holds(lease: number): boolean {
-    return this.#held.has(lease);
+  holds(lease: Lease): boolean {
+    return this.#held.numbersOf([lease]).length > 0;
   }
 
-  progressOf(lease: number): Progress | undefined {
-    return this.#progress.get(lease);
+  progressOf(lease: Lease): Progress | undefined {
+    return this.#held.progressOf(lease);
   }
 
-  logOf(lease: number): TaskLog | undefined {
-    return this.#logs.size > 0 ? this.#logs.get(lease)?.log : undefined;
+  logOf(lease: Lease): TaskLog | undefined {
+    return this.#held.logOf(lease);
   }
 
-  stop(leases: readonly number[], reason: "cancel" | "lost"): void {
-    const unwritten = leases.filter((lease) => this.#unwritten.delete(lease));
-    this.#order(reason === "cancel" ? { cancel: [...leases] } : { lost: [...leases] });
+  stop(leases: readonly Lease[], reason: "cancel" | "lost"): void {
+    const numbers = this.#held.numbersOf(leases);
+    if (numbers.length === 0) return;
+    const unwritten = numbers.filter((number) => this.#unwritten.delete(number));
+    this.#order(reason === "cancel" ? { cancel: numbers } : { lost: numbers });
     if (reason === "lost") {
-      leases.forEach((lease) => this.#release(lease));
+      numbers.forEach((number) => this.#held.take(number));
     } else if (unwritten.length > 0) {
       // The process has never heard of them.
-      this.#options.listener.nack(unwritten.flatMap((lease) => {
-        const task = this.#release(lease);
-        return task ? [brokenRun(task, { lease, reason: "stopped" })] : [];
+      this.#options.listener.nack(unwritten.flatMap((number) => {
+        const lease = this.#held.leaseOf(number);
+        const task = this.#held.take(number);
+        return task && lease !== undefined ? [brokenRun(task, { lease, reason: "stopped" })] : [];
       }));
     }
   }
@@ -237,8 +235,9 @@ export class WorkLink implements LineHandler, Runner {
     return this.#isCutOff;
   }
 
-  cutOff(why: string): void {
+  cutOff(why: string, overdue: readonly Lease[] = []): void {
     if (this.#isCut) return;
+    for (const number of this.#held.numbersOf(overdue)) this.#doomed.delete(number);
     const { log, cut } = this.#options;
     const held = this.#held.size;
     const tasks = held === 0
@@ -257,7 +256,7 @@ export class WorkLink implements LineHandler, Runner {
   /** Its process no longer says what its pool says; `what` tells how that shows. The link ends. */
   forged(what: string): void {
     this.#order({ forged: what });
-    this.#options.listener.forged(this, what, [...this.#held.entries()].map(([, task]) => task));
+    this.#options.listener.forged(this, what, [...this.#held.entries()].map(({ task }) => task));
     this.#options.hangUp();
   }
 
@@ -271,13 +270,11 @@ export class WorkLink implements LineHandler, Runner {
     const { listener } = this.#options;
     // A process that ends for another task's sake has not died of the others.
     const otherwise = this.#isCutOff ? "lost" : this.#retiring ? "released" : "died";
-    const broken = [...this.#held.entries()].map(([lease, task]) => {
-      const verdict = verdictOn(lease, this.#doomed.get(lease), otherwise);
-      return brokenRun(task, { ...verdict, log: this.logOf(lease) });
+    const broken = [...this.#held.entries()].map(({ number, lease, task }) => {
+      const verdict = verdictOn(lease, this.#doomed.get(number), otherwise);
+      return brokenRun(task, { ...verdict, log: this.#held.log(number) });
     });
     this.#held.clear();
-    this.#progress.clear();
-    this.#logs.clear();
     this.#unwritten.clear();
     listener.detached(this);
     this.#checks.cut();
@@ -292,22 +289,18 @@ export class WorkLink implements LineHandler, Runner {
   }
 
   #take(line: Line, acks: Ack[], broken: BrokenRun[]): void {
-    const lease = line === null ? 0 : leaseOf(line);
-    const result = lease > 0 && line?.endsWith("}") ? resultOf(line) : undefined;
+    const number = line === null ? 0 : leaseOf(line);
+    const result = number > 0 && line?.endsWith("}") ? resultOf(line) : undefined;
     if (result === undefined) {
       const report = readReport(line);
       if (report) this.#report(report, broken);
       return;
     }
-    const log = this.logOf(lease);
-    if (this.#release(lease)) acks.push(log ? { lease, result, log } : { lease, result });
-  }
-
-  /** The process does not hold it any more; the task, where it did. */
-  #release(lease: number): LeasedTask | undefined {
-    if (this.#progress.size > 0) this.#progress.delete(lease);
-    if (this.#logs.size > 0) this.#logs.delete(lease);
-    return this.#held.take(lease);
+    const lease = this.#held.leaseOf(number);
+    if (lease === undefined) return;
+    const log = this.#held.log(number);
+    this.#held.take(number);
+    acks.push(log ? { lease, result, log } : { lease, result });
   }
 
   /** Writes what is unwritten, a piece at a time, as fast as the process reads. */
@@ -318,9 +311,9 @@ export class WorkLink implements LineHandler, Runner {
       await undefined;
       await outbox.room();
       let text = "";
-      for (const [lease, task] of this.#unwritten) {
-        this.#unwritten.delete(lease);
-        text += leasedTaskLine(task);
+      for (const [number, task] of this.#unwritten) {
+        this.#unwritten.delete(number);
+        text += leasedTaskLine(number, task);
         text += "\n";
         if (text.length > FEED_CHARS) break;
       }
@@ -330,25 +323,33 @@ export class WorkLink implements LineHandler, Runner {
 
   #report(report: PoolReport, broken: BrokenRun[]): void {
     if ("lease" in report) {
-      const { lease } = report;
-      const task = this.#held.get(lease);
+      const { lease: number } = report;
+      const task = this.#held.get(number);
       if (!task) return;
       if ("progress" in report) {
-        this.#progress.set(lease, report.progress);
+        this.#held.setProgress(number, report.progress);
         this.#options.listener.progressed(task, report.progress);
         return;
       }
-      if ("log" in report) return this.#said(task, report);
-      const log = this.logOf(lease);
-      this.#release(lease);
-      broken.push(brokenRun(task, { ...nackOf(report), log }));
+      if ("log" in report) {
+        this.#options.listener.said(task, this.#held.addLog(number, task, report));
+        return;
+      }
+      const lease = this.#held.leaseOf(number);
+      const log = this.#held.log(number);
+      this.#held.take(number);
+      if (lease !== undefined) broken.push(brokenRun(task, { ...nackOf(lease, report), log }));
     } else if ("release" in report) {
-      for (const lease of report.release) {
-        const task = this.#release(lease);
-        if (task) broken.push(brokenRun(task, { lease, reason: "released" }));
+      for (const number of report.release) {
+        const lease = this.#held.leaseOf(number);
+        const task = this.#held.take(number);
+        if (task && lease !== undefined) {
+          broken.push(brokenRun(task, { lease, reason: "released" }));
+        }
       }
     } else if ("renew" in report) {
-      void this.#options.listener.renew(report.renew);
+      const leases = report.renew.map((number) => this.#held.leaseOf(number));
+      void this.#options.listener.renew(leases.filter((lease) => lease !== undefined));
     } else if ("credit" in report) {
       const grown = report.credit > this.#credit;
       this.#credit = Math.min(report.credit, MAX_CREDIT);
@@ -361,12 +362,6 @@ export class WorkLink implements LineHandler, Runner {
       this.#retiring = true;
       for (const [lease, reason] of report.retire) this.#doomed.set(lease, reason);
     }
-  }
-
-  #said(task: LeasedTask, { lease, log, dropped }: Said): void {
-    let said = this.#logs.get(lease);
-    if (!said) this.#logs.set(lease, said = new RunLog(task));
-    this.#options.listener.said(task, said.add(log, dropped));
   }
 
   #order(order: ServerOrder): void {

@@ -138,7 +138,7 @@ Deno.test("durations read as people write them", () => {
 
 Deno.test("a leased task is one line of JSON that holds the client's own", () => {
   const payload = '{ "op":"square","n":4 }';
-  const line = leasedTaskLine({ lease: 12, attempt: 2, timeoutMs: 5, id: "a-b", payload });
+  const line = leasedTaskLine(12, { attempt: 2, timeoutMs: 5, id: "a-b", payload });
   assertEquals(JSON.parse(line), {
     lease: 12,
     attempt: 2,

@@ -22,7 +22,7 @@ function record(more: Partial<TaskRecord>): TaskRecord {
     attempt: 0,
     deaths: 0,
     expiresAt: Infinity,
-    lease: 0,
+    lease: undefined,
     createdAt: AT - 1000,
     runAt: AT - 1000,
     startedAt: 0,
@@ -164,7 +164,7 @@ Deno.test("what holds all tasks of an op goes before what holds this one", () =>
 });
 
 Deno.test("a task that runs says since when, and how far it is", () => {
-  const running = { status: "running", attempt: 2, startedAt: AT, lease: 9 } as const;
+  const running = { status: "running", attempt: 2, startedAt: AT } as const;
   assertEquals(say({ heldBy: "running" }, { paused: "all" }, running), [
     "running",
     `it is running: attempt 2, since ${AT_TEXT}`,

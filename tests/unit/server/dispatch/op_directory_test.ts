@@ -6,8 +6,6 @@ import { createJanitor } from "../../../../server/dispatch/janitor.ts";
 import { MAX_LEFT_OPS, OpDirectory } from "../../../../server/dispatch/op_directory.ts";
 import type { Runner } from "../../../../server/dispatch/runner.ts";
 import type { Engine } from "../../../../server/engine/engine.ts";
-import { Metrics } from "../../../../server/metrics.ts";
-import { TaskEvents } from "../../../../server/task/task_events.ts";
 import { HandClock } from "../../../kit/hand_clock.ts";
 
 const MINUTE_MS = 60_000;
@@ -103,7 +101,7 @@ Deno.test("the janitor has ops forgotten, but for those of tasks and of recurrin
   ops.remove(leaving);
   const stats = { ops: [{ op: "queued", queued: 1, running: 0, waitingSince: 0 }] };
   const engine = {
-    prune: () => Promise.resolve({ removed: 0, expired: [], nextAt: Infinity }),
+    prune: () => Promise.resolve({ removed: 0, nextAt: Infinity }),
     stats: () => Promise.resolve(stats),
   } as unknown as Engine;
   const bug = (_room: string, error: unknown) => {
@@ -111,7 +109,6 @@ Deno.test("the janitor has ops forgotten, but for those of tasks and of recurrin
   };
   const janitor = createJanitor({
     engine,
-    events: new TaskEvents(new Metrics(), clock),
     clock,
     log: { info() {}, warn() {}, error() {}, bug },
     ops,

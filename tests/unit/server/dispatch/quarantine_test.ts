@@ -147,7 +147,6 @@ Deno.test("a loop of the dispatcher that never settles lets timers run, and is l
   let leases = 0;
   const nothing: Leased = {
     tasks: [],
-    expired: [],
     nextDueAt: Infinity,
     suspectOps: new Set(),
     more: undefined,

@@ -235,7 +235,6 @@ Deno.test("a sweep names the held records when they have changed, and again afte
       new LiveTask(task({ task: { after: [`p${parent}`] } })),
       [{ serial: parent, status: "queued", result: undefined }],
       NOW,
-      [],
     );
   const sweep = () =>
     sweeper.sweep(NOW, { version: live.kin.version, ords: () => live.kin.parentSerials() });

@@ -95,13 +95,12 @@ Deno.test("a long error message is cut, and carries no stack", () => {
 Deno.test("a leased task is read as it was written, without op, ref and task", () => {
   const payload = '{"n":1,"op":"square","ref":"r","task":{"timeout":5},"__proto__":2,"a\\"b":"}"}';
   const envelope = {
-    lease: 2 ** 53 - 1,
     attempt: 100,
     timeoutMs: 2 ** 31 - 1,
     id: "a.b:c-D_9",
     payload,
   };
-  const { args, ...rest } = readLeasedTask(leasedTaskLine(envelope));
+  const { args, ...rest } = readLeasedTask(leasedTaskLine(2 ** 53 - 1, envelope));
   assertEquals(rest, {
     lease: 2 ** 53 - 1,
     attempt: 100,
@@ -114,9 +113,12 @@ Deno.test("a leased task is read as it was written, without op, ref and task", (
   assertEquals(Object.getPrototypeOf(args), Object.prototype);
 
   const after = '{"p":",\\"submit\\":","q.1":{"ü":"😀","__proto__":1}}';
-  const child = readLeasedTask(leasedTaskLine({ ...envelope, after }));
+  const child = readLeasedTask(leasedTaskLine(2 ** 53 - 1, { ...envelope, after }));
   assertEquals(child, { ...rest, args, after });
-  assertEquals(JSON.parse(leasedTaskLine({ ...envelope, after })).after_chars, after.length);
+  assertEquals(
+    JSON.parse(leasedTaskLine(2 ** 53 - 1, { ...envelope, after })).after_chars,
+    after.length,
+  );
 });
 
 Deno.test("a line that is no leased task is refused, not looked at for ever", () => {

@@ -23,7 +23,7 @@ function backlogs(...ops: string[]): Backlogs {
 }
 
 function lineOf(op: string, lease = 1): string {
-  return leasedTaskLine({ lease, attempt: 1, timeoutMs: 1, id: "i", payload: `{"op":"${op}"}` });
+  return leasedTaskLine(lease, { attempt: 1, timeoutMs: 1, id: "i", payload: `{"op":"${op}"}` });
 }
 
 function seat(profile: Profile, state: "idle" | "busy" | "loading" | "fresh"): Seat {

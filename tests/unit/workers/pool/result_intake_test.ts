@@ -7,7 +7,7 @@ import { endsOfResults, ResultIntake } from "../../../../workers/pool/result_int
 import { TaskShare } from "../../../../workers/bridge/task_table.ts";
 
 const task = (lease: number) =>
-  leasedTaskLine({ lease, attempt: 1, timeoutMs: 1000, id: "t", payload: '{"op":"a"}' });
+  leasedTaskLine(lease, { attempt: 1, timeoutMs: 1000, id: "t", payload: '{"op":"a"}' });
 const TASKS = [7, 70, 8].map(task);
 const bytesOf = (...lines: string[]) =>
   new TextEncoder().encode(lines.map((line) => `${line}\n`).join(""));
