@@ -36,14 +36,13 @@ import { ReadTurns } from "../live/read_turns.ts";
 import type { Lane } from "../live/ready_queue.ts";
 import { KeptSettings } from "../settings.ts";
 import { ClockMark, markIn } from "./clock_mark.ts";
-import { FirstWrite } from "./first_write.ts";
+import { CommitBarrier, FirstWrite } from "./commit_barrier.ts";
 import { Journal } from "./journal.ts";
 import { listTasks } from "./listing.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
 import { RateKeeper } from "./rate_keeper.ts";
 import { Recheck } from "./recheck.ts";
 import { codeOf, readRow, subtract } from "./rows.ts";
-import { notKept, Safety } from "./safety.ts";
 import { type Opened, type RecordSweeper, STORED_STATUSES, type TaskStore } from "./task_store.ts";
 import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { openChildren } from "./waiting.ts";
@@ -99,7 +98,7 @@ class JournaledEngine implements Engine, StorageHooks {
   readonly #turns = new ReadTurns(4);
   readonly #finder: TaskFinder;
   readonly backup: NonNullable<Engine["backup"]> | undefined;
-  readonly #safety: Safety;
+  readonly #barrier: CommitBarrier;
   readonly #mark: ClockMark;
   /** The time of the last submit, lease or result. */
   #now: number;
@@ -124,7 +123,7 @@ class JournaledEngine implements Engine, StorageHooks {
       ended: options.ended ?? (() => {}),
       onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
     });
-    this.#safety = new Safety(this.#journal, this.#live);
+    this.#barrier = new CommitBarrier(this.#journal, this.#live);
     this.#pager = new Pager({
       live: this.#live,
       store,
@@ -188,7 +187,7 @@ class JournaledEngine implements Engine, StorageHooks {
     }
     if (this.#finder.has(ids)) return await this.#takeIn(tasks, NO_TASKS, now);
     const found = this.#finder.find(ids);
-    return await this.#safety.entering(found.then((rows) => this.#takeIn(tasks, rows, now)));
+    return await this.#barrier.during(found.then((rows) => this.#takeIn(tasks, rows, now)));
   }
 
   /** `rows`: of the ids that are given or come after, those that are on disk. */
@@ -200,7 +199,7 @@ class JournaledEngine implements Engine, StorageHooks {
       maxOpenChars: Infinity,
     };
     const writing = new FirstWrite();
-    /** By place, what may be told of tasks that were there already. */
+    /** Replies for existing tasks, by place. */
     const known = new Map<number, Promise<Enqueued>>();
     const taken = tasks.map((task, i) => {
       const { enqueued, kept, known: other } = takeIn(intake, task, now);
@@ -208,16 +207,13 @@ class JournaledEngine implements Engine, StorageHooks {
         writing.add(kept);
         this.#journal.changed(kept);
       }
-      if (other) known.set(i, this.#safety.ofKnown(other, enqueued));
+      if (other) known.set(i, this.#barrier.replyOfExisting(other, enqueued));
       return { enqueued, kept };
     });
     this.#passEnds();
     await writing.done;
-    const enqueued = taken.map(({ enqueued, kept }) => {
-      const error = writing.reasonOf(kept);
-      return error ? notKept(enqueued, error) : enqueued;
-    });
-    for (const [i, told] of known) enqueued[i] = await told;
+    const enqueued = taken.map(({ enqueued, kept }) => writing.replyOf(kept, enqueued));
+    for (const [i, reply] of known) enqueued[i] = await reply;
     return enqueued;
   }
 
@@ -300,12 +296,12 @@ class JournaledEngine implements Engine, StorageHooks {
     ids: readonly string[],
     options: GetOptions = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    await this.#safety.whenSafe();
+    await this.#barrier.passed();
     return await this.#finder.records(ids, options);
   }
 
   async list(request: ListRequest): Promise<Listed> {
-    await this.#safety.whenSafe();
+    await this.#barrier.passed();
     return await listTasks({ store: this.#store, live: this.#live, turns: this.#turns }, request);
   }
 
@@ -336,7 +332,7 @@ class JournaledEngine implements Engine, StorageHooks {
 
   async close(): Promise<void> {
     this.#mark.last(this.#now);
-    await this.#safety.whenSafe();
+    await this.#barrier.passed();
     this.#pager.close();
     this.#journal.close();
     await this.#store.close();
