@@ -137,7 +137,7 @@ async function recurring(count: number): Promise<number> {
 async function dropWaits(count: number): Promise<number> {
   const table = new WaitTable(new WaitsById());
   const waits = Array.from({ length: count }, (_, ref) => {
-    const wait = new Wait({ closed: false, deliver() {} }, ref);
+    const wait = new Wait("a", { closed: false, deliver() {} }, ref);
     table.add("id", wait);
     return wait;
   });

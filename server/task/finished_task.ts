@@ -8,8 +8,6 @@ import type { FinalStatus } from "../../protocol/task.ts";
 
 export interface FinishedTask {
   readonly id: string;
-  /** That of the `NewTask`, where this process still knows it; else 0. */
-  readonly serial: number;
   readonly op: string;
   readonly status: FinalStatus;
   readonly attempt: number;

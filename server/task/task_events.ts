@@ -1,8 +1,8 @@
 /**
- * Who waits for which task, and the news to them when it is final. Filled by sessions, rung by
- * whatever made a task final. Whoever submitted a task waits by its serial number, unless the client
- * named it; everyone else waits by its id. Waiters of closed connections are swept out together, so that
- * closing one costs nothing on the way of the others.
+ * The waits for the ends of tasks, and the news to them. Sessions add waits; the engine's sink calls `emit`. A wait is
+ * for an id, whichever server made the task final. An id that this server made is looked up by the number at its end,
+ * which is cheaper than a map of strings. Waits of closed connections are removed together, so that closing one
+ * connection does not delay the others.
  */
 
 import type { Ref } from "../../protocol/message.ts";
@@ -11,6 +11,7 @@ import type { Metrics } from "../metrics.ts";
 import type { FinishedTask } from "./finished_task.ts";
 import type { NewTask } from "./new_task.ts";
 import { SerialMap } from "./serial_map.ts";
+import { serialOf } from "./task_id.ts";
 import { Wait, type Waiter, WaitsById, WaitTable } from "./wait_table.ts";
 import { Watchers } from "./watchers.ts";
 
@@ -34,7 +35,7 @@ export class TaskEvents {
 
   /** Waits for a task that is about to be enqueued. */
   waitForNew(task: NewTask, waiter: Waiter, ref: Ref | undefined): Wait {
-    const wait = new Wait(waiter, ref);
+    const wait = new Wait(task.id, waiter, ref);
     if (task.idGiven) this.#byId.add(task.id, wait);
     else this.#bySerial.add(task.serial, wait);
     return wait;
@@ -47,7 +48,7 @@ export class TaskEvents {
   }
 
   wait(id: string, waiter: Waiter): Wait {
-    const wait = new Wait(waiter, undefined);
+    const wait = new Wait(id, waiter, undefined);
     this.#byId.add(id, wait);
     return wait;
   }
@@ -61,7 +62,13 @@ export class TaskEvents {
   emit(tasks: readonly FinishedTask[]): void {
     this.#metrics.finished += tasks.length;
     for (const task of tasks) {
-      tell(this.#bySerial.take(task.serial), task);
+      if (this.#bySerial.size > 0) {
+        const serial = serialOf(task.id);
+        // Another server's task can have the same number at the end of its id.
+        if (this.#bySerial.first(serial)?.id === task.id) {
+          tell(this.#bySerial.take(serial), task);
+        }
+      }
       if (this.#byId.size > 0) tell(this.#byId.take(task.id), task);
     }
     if (!this.watchers.any) return;

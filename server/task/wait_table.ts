@@ -21,7 +21,7 @@ export class Wait {
   /** It stands in a chain. */
   isOpen = false;
 
-  constructor(readonly waiter: Waiter, readonly ref: Ref | undefined) {}
+  constructor(readonly id: string, readonly waiter: Waiter, readonly ref: Ref | undefined) {}
 }
 
 /** The map that a table keeps its chains in. */
@@ -62,6 +62,11 @@ export class WaitTable<Key> {
     else this.#waits.take(key);
     wait.isOpen = false;
     return true;
+  }
+
+  /** The first wait for `key`, which stays. */
+  first(key: Key): Wait | undefined {
+    return this.#waits.get(key);
   }
 
   /** All who wait for `key`; they wait no longer. */

@@ -15,8 +15,8 @@ export type ContractTest = (engine: Engine, ends: Ends) => Promise<void>;
 export class Ends {
   #ended: FinishedTask[] = [];
   readonly sink: EndedSink = (tasks) => {
-    for (const { id, serial, op, status, attempt, result, error } of tasks) {
-      this.#ended.push({ id, serial, op, status, attempt, result, error });
+    for (const { id, op, status, attempt, result, error } of tasks) {
+      this.#ended.push({ id, op, status, attempt, result, error });
     }
   };
 

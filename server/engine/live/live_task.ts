@@ -181,8 +181,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     if (!isFinal(status)) return undefined;
     // Nothing changes a completed task any more; another may be retried before its news are read.
     if (status === "completed") return this;
-    const { id, serial, op, result, error } = this;
-    return { id, serial, op, status, attempt, result, error };
+    const { id, op, result, error } = this;
+    return { id, op, status, attempt, result, error };
   }
 
   record(): TaskRecord {

@@ -67,7 +67,7 @@ Deno.test("one of many waits on the same task is dropped in one step", () => {
   const table = new WaitTable(new WaitsById());
   let steps = 0;
   const waits = Array.from({ length: 5000 }, (_, ref) => {
-    const wait = new Wait({ closed: false, deliver() {} }, ref);
+    const wait = new Wait("a", { closed: false, deliver() {} }, ref);
     let next: Wait | undefined;
     Object.defineProperty(wait, "next", {
       get: () => (steps++, next),

@@ -186,8 +186,8 @@ Deno.test("two lines ask the same when op and arguments are equal, whatever else
   assert(!asksTheSame('{"op":"a","__proto__":1}', '{"op":"a"}'));
 });
 
-function finished(id: string, serial = 0): FinishedTask {
-  return { id, serial, op: "a", status: "completed", attempt: 1, result: "1", error: undefined };
+function finished(id: string): FinishedTask {
+  return { id, op: "a", status: "completed", attempt: 1, result: "1", error: undefined };
 }
 
 function waiter(): Waiter & { closed: boolean; got: string[] } {
@@ -207,7 +207,7 @@ Deno.test("everyone who waits for a task is told once, and nobody else", () => {
   events.wait(unnamed.id, other);
   const wait = events.wait("y", other);
   const another = events.wait("y", again);
-  events.emit([finished("x"), finished("z"), finished(unnamed.id, unnamed.serial)]);
+  events.emit([finished("x"), finished("z"), finished(unnamed.id)]);
   events.emit([finished("x")]);
   assertEquals(submitter.got, ["x 1", `${unnamed.id} 3`]);
   assertEquals([again.got, other.got], [["x 2"], [`${unnamed.id} undefined`]]);
@@ -217,6 +217,17 @@ Deno.test("everyone who waits for a task is told once, and nobody else", () => {
   assertEquals(events.size, 1);
   events.unwait("y", wait);
   assertEquals([events.size, metrics.finished], [0, 4]);
+});
+
+Deno.test("the end of another server's task is no news for a task with the same number", () => {
+  const events = new TaskEvents(new Metrics());
+  const submitter = waiter();
+  const own = newTask({ op: "square" }, '{"op":"square"}', NOW);
+  events.waitForNew(own, submitter, 1);
+  events.emit([finished(newTaskId(NOW - 1, own.serial))]);
+  assertEquals(submitter.got, []);
+  events.emit([finished(own.id)]);
+  assertEquals(submitter.got, [`${own.id} 1`]);
 });
 
 Deno.test("waiters of closed connections are told nothing, and do not pile up", () => {
