@@ -32,7 +32,7 @@ row("  after a restart", `${whole(long.mibAfterRestart)} MiB`);
 row("  while they are run", `${whole(long.mibDraining)} MiB`);
 row("tasks enqueued a second, first tenth", whole(long.enqueuedAtEmpty));
 row("  last tenth", whole(long.enqueuedAtFull));
-row("tasks run a second, from so long a queue", whole(long.drainedAtFull));
+row("tasks run a second from the full queue", whole(long.drainedAtFull));
 row(`  from ${whole(few)}`, whole(short.drainedAtFull));
 row(`ready after a restart, ${whole(few)} queued`, `${whole(short.readyMs)} ms`);
 row("  all of them queued", `${whole(long.readyMs)} ms`);

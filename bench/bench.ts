@@ -1,7 +1,7 @@
 /**
- * `deno task bench`: sd beside a bare Deno TCP echo and the naive path of a task, measured in one run and
- * in turn, so that their ratios hold on a machine whose speed drifts. Prints the figures of
- * `docs/performance.md`. `--rounds N` (5), `--quick`.
+ * `deno task bench`: measures sd beside a bare Deno TCP echo and the naive path of a task. All three take turns in one
+ * run, so that their ratios hold on a machine whose speed drifts. Prints the figures of `docs/performance.md`.
+ * `--rounds N` (5), `--quick`.
  */
 
 import { parseArgs } from "@std/cli/parse-args";

@@ -133,7 +133,7 @@ async function recurring(count: number): Promise<number> {
   return median(times);
 }
 
-/** Clients that wait for one task, and leave one after the other, the first first. */
+/** Clients that wait for the same task and leave in the order in which they came. */
 async function dropWaits(count: number): Promise<number> {
   const table = new WaitTable(new WaitsById());
   const waits = Array.from({ length: count }, (_, ref) => {
@@ -157,7 +157,7 @@ const COSTS: readonly Cost[] = [
   { name: "a start under a rate; in its window", little: 100, much: 5000, micros: leaseUnderRate },
   { name: "a recurring task; due at once", little: 50, much: MAX_CRONS, micros: recurring },
   {
-    name: "a wait that is dropped; for one task",
+    name: "a dropped wait, all for the same task",
     little: 10_000,
     much: 100_000,
     micros: dropWaits,

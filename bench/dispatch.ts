@@ -43,7 +43,7 @@ class BareThread implements Disposable {
   }
 }
 
-/** CPU time of the Web Workers of a process so far, in ms; Linux tells. What else the host does counts as theirs. */
+/** CPU time of the Web Workers of a process so far, in ms, as Linux reports it. Other work of the process counts as theirs. */
 function workerCpuMs(pid: number): number {
   let ns = 0;
   for (const { name: thread } of Deno.readDirSync(`/proc/${pid}/task`)) {

@@ -1,8 +1,7 @@
 /**
- * The path of a task with nothing on it: no options, no engine, no leases, no limits, no order; what is
- * lost is lost. It says what the runtime and the machine give to a server of this shape, so that the
- * figures of sd can be told apart from those of the machine. Speaks just enough of the wire for
- * `sd bench`.
+ * The path of a task with nothing on it: no options, no engine, no leases, no limits, no order, no retry after a loss.
+ * It shows what the runtime and the machine give to a server of this shape, to separate the costs of sd from theirs.
+ * Speaks just enough of the wire for `sd bench`.
  */
 
 interface Peer {

@@ -1,7 +1,8 @@
 /**
- * Whether popular packages give the same results in a task as in plain Deno: `deno run -A bench/packages.ts`. Each is tried
- * three times: in a program of its own, in a handler of `sd serve` that imports it when it is called, twice in one worker, and,
- * for comparison, in a program that has called `lockdown()` of `ses` first. Needs a registry; run by hand.
+ * Compares the results of popular packages in a task with those in plain Deno: `deno run -A bench/packages.ts`. Each package
+ * is tried in three places. The first is a program of its own. The second is a handler of `sd serve` that imports it when it
+ * is called, twice in one worker. The third, for comparison, is a program that called `lockdown()` of `ses` before.
+ * Needs a registry; run by hand.
  */
 
 import { print } from "../cli/talk.ts";

@@ -39,7 +39,7 @@ const beside: number[] = [];
 for (let i = 0; i < ROUNDS; i++) {
   alone.push((await benchTasks(server.port, LOAD)).latency.p99);
   const relieve = await burden(server.port);
-  // The flood fills what there is to fill; then it stands still, and is in nobody's way.
+  // The flood fills all buffers. Then it stands still, and hinders no other client.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   beside.push((await benchTasks(server.port, LOAD)).latency.p99);
   await relieve();

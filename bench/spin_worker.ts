@@ -1,4 +1,4 @@
-/** A bare thread for `dispatch.ts`: spins so often, one after another, and says how long that took, in ms. */
+/** A bare thread for `dispatch.ts`: spins as often as it is asked to, and answers with the time that took, in ms. */
 
 import { spin } from "./spin_tasks.js";
 

@@ -35,7 +35,7 @@ async function compile(output: string, target: readonly string[]): Promise<void>
     cwd: ROOT,
     args: [
       "compile",
-      // Every package of the lock file would be put in, also those of tests and scripts: 24 MB more.
+      // Otherwise every package of the lock file is included, also the packages of tests and scripts: 24 MB more.
       "--no-lock",
       ...ENTRY_PERMISSIONS,
       ...TASK_PERMISSIONS,

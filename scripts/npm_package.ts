@@ -98,7 +98,7 @@ function manifest(): Record<string, unknown> {
   };
 }
 
-/** What `document`, docs/clients.md, tells of the library; the documents that it leads to are not in the package. */
+/** The part of `document`, docs/clients.md, about the library. The documents that it links to are not in the package. */
 function readme(document: string): string {
   const [, library = ""] = /^## The library\n([^]*?)^## /m.exec(document) ?? [];
   const text = library.trim().replace(/\[([^\]]+)\]\([^)]*\.md[^)]*\)/g, "$1");

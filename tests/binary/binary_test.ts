@@ -42,7 +42,7 @@ class Installed implements Disposable {
   }
 }
 
-/** Processes that run the executable in `folder`. Asks `ps`: Deno lets nobody read /proc but all. */
+/** Processes that run the executable in `folder`. Asks `ps`, since Deno grants /proc only together with all permissions. */
 async function processesOf(folder: string): Promise<number[]> {
   const { stdout } = await new Deno.Command("ps", { args: ["-eo", "pid=,args="] }).output();
   return new TextDecoder().decode(stdout).split("\n")
@@ -87,7 +87,7 @@ async function serve(sd: Installed, args: string[] = [], env: Record<string, str
 
 Deno.test({
   ...withBinary(
-    "the executable alone serves, submits, and leaves nothing behind when it is told to stop",
+    "the executable alone serves, submits, and leaves nothing behind after a stop",
   ),
   async fn() {
     assert(BINARY, "SD_BINARY must name the executable in CI");
@@ -144,7 +144,7 @@ Deno.test({
   },
 });
 
-/** Modules beside the executable, and what `sd serve` says of those that it cannot take. */
+/** Modules beside the executable, and the error of `sd serve` for each that it cannot load. */
 const MODULES: Record<string, string> = {
   "tasks.js": `
     import { createHash } from "node:crypto";

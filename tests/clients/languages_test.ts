@@ -12,7 +12,7 @@ interface Language {
   readonly file: string;
   /** Programs without which it cannot run. */
   readonly needs: readonly string[];
-  /** Makes `program` in the folder where it runs, for those that are compiled. */
+  /** Makes `program` in the folder where it runs; set for compiled languages. */
   readonly build?: string;
   readonly run: readonly string[];
 }
@@ -89,7 +89,7 @@ for (const language of LANGUAGES) {
 
   Deno.test({
     ...inLanguage(
-      `${file} prints results, tells failures, ends with the exit code that goes with them`,
+      `${file} prints results and failures, and ends with the exit code of the last task`,
     ),
     fn: async () => {
       await using server = await TestServer.start();

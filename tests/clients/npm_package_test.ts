@@ -1,4 +1,4 @@
-/** The npm package, built anew: what it does on each runtime that is here, and what its types say. */
+/** The npm package, freshly built: its behaviour on each installed runtime, and its types. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import ts from "typescript";

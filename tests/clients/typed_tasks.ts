@@ -1,4 +1,4 @@
-/** A task file whose exports stand for all that the types of a client must read. Nobody runs it. */
+/** A task file whose exports stand for all that the types of a client must read. It is never run. */
 
 export interface Point {
   x: number;

@@ -1,6 +1,6 @@
 /**
- * What one client knows of one task: what it sent, what it was told, and whether that can be true. Only
- * what was told is evidence; what was sent and never answered may have happened or not.
+ * What one client knows of one task: its requests, the replies, and whether the replies can be true. Only replies are
+ * evidence: a request without a reply can have happened or not.
  */
 
 import { type End, endText, faultOfRun } from "./ending.ts";
@@ -46,7 +46,7 @@ export class Account {
     this.acknowledged = true;
   }
 
-  /** The retry has surely happened: the task has no end now, and needs new reasons for one. */
+  /** The retry has surely happened: the task has no end now, and its next end needs new reasons. */
   acknowledgeRetry(): void {
     this.end = undefined;
     this.cancelAsked = false;

@@ -1,14 +1,13 @@
 /**
- * Reads the system calls of a server and tells, for each line that acknowledges a task or ends it, whether
- * what it says was on the disk by then: the task was in a page written to the WAL, the transaction of that
- * page was committed there, and a sync of the WAL had begun after that and had ended, before the first byte
- * of the line went to a socket.
+ * Reads the system calls of a server. For each line that acknowledges a task, or reports its end, it decides whether the
+ * change was on the disk before the first byte of that line went to a socket. On the disk means: the task was in a page
+ * written to the WAL, the transaction of that page was committed there, and a later sync of the WAL had ended.
  */
 
 import { type SystemCall, TraceReader } from "./system_call.ts";
 
 export interface AckVerdict {
-  /** Lines that said so, and those of them that came after a sync. */
+  /** Lines that acknowledge a task, and how many of them came after a sync. */
   acknowledged: number;
   acknowledgedSafely: number;
   ended: number;

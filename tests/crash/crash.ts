@@ -1,4 +1,4 @@
-/** `deno task crash`: kills a server many times, and tells whether it lost anything. `--seed` repeats a run. */
+/** `deno task crash`: kills a server many times, and reports whether it lost anything. `--seed` repeats a run. */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { print, say } from "../../cli/talk.ts";

@@ -150,7 +150,7 @@ export class DamageRun {
     if (errors > 0) report.answeredErrors++;
   }
 
-  /** No task that nobody submitted; how many errors it answered. */
+  /** Finds no task that was not submitted; returns the number of errors in the replies. */
   async #judgeList(client: RawClient, name: string): Promise<number> {
     const page = await client.ask({ cmd: "list", limit: 1000 });
     if (page.error) return 1;
@@ -200,7 +200,7 @@ function findIds(folder: string): string[] {
       database.close();
     }
   } catch {
-    // It cannot read this at all; then nobody can say what should be there.
+    // It cannot read this at all, so no one state is the right one.
     return [];
   } finally {
     Deno.removeSync(copy, { recursive: true });

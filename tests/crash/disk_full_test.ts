@@ -1,4 +1,4 @@
-/** A full disk costs nobody a task that was acknowledged, and service comes back with room. */
+/** A full disk loses no acknowledged task, and service comes back with room. */
 
 import { assert, assertEquals } from "@std/assert";
 import { say } from "../../cli/talk.ts";
@@ -31,7 +31,7 @@ const onSmallDisk = needing(`a small disk (${lacking})`, lacking === undefined);
 
 Deno.test({
   ...onSmallDisk(
-    `the disk full ${RUNS * POINTS_A_RUN} times: nothing lost, nothing acknowledged in vain`,
+    `the disk full ${RUNS * POINTS_A_RUN} times: no acknowledged task is lost`,
   ),
   async fn() {
     assertEquals(lacking, undefined);

@@ -1,6 +1,6 @@
 /**
- * How a task that was submitted must end, worked out from what was submitted without a line of the
- * server's code. Every task of a run has arguments that no other has, so that its end tells whose it is.
+ * The right end of a submitted task, worked out from its submit without a line of the server's code. Every task of a run
+ * has arguments of its own, so that each end belongs to one task only.
  */
 
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ export type Ending =
   | { readonly is: "fails"; readonly mark: string }
   | { readonly is: "times_out" };
 
-/** What a client was told of the end of a task: by a final line, by `get`, by `wait` or by `cancel`. */
+/** The end of a task as a reply to a client: a final line, or the answer to `get`, `wait` or `cancel`. */
 export interface End {
   readonly status: FinalStatus;
   readonly result?: unknown;
@@ -27,7 +27,7 @@ export function sha256(data: string, rounds: number): string {
   return digest.toString("hex");
 }
 
-/** In one text, equal for equal ends, whether a final line told it, `get` or the answer to `cancel`. */
+/** One text, equal for equal ends, whichever reply they came in. */
 export function endText({ status, result, error }: End): string {
   if (status === "cancelled" || status === "expired") return `["${status}"]`;
   return JSON.stringify([status, result ?? null, error?.code ?? null, error?.message ?? null]);

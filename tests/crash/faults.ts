@@ -4,7 +4,7 @@
 export const FAULTS = [
   /** Acknowledged, and not there or not final in the end. */
   "lost",
-  /** There, and nobody sent it, or twice. */
+  /** A task exists that was not sent, or it exists twice. */
   "invented",
   /** Two ends of one task, with no retry between them. */
   "two ends",
@@ -14,12 +14,12 @@ export const FAULTS = [
   "wrong result",
   /** Failed, cancelled or expired otherwise than its client asked for. */
   "wrong end",
-  /** Refused, and there all the same. */
+  /** A task was refused, and exists. */
   "refused but kept",
   "refused",
   /** More tasks of a key at a time than its limit, or one that ran before those it comes after. */
   "wrong order",
-  /** Nothing was killed, every task is final, and a client was not told. */
+  /** Nothing was killed, every task is final, and a client got no final line. */
   "unanswered",
   "store",
   "server",

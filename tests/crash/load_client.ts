@@ -41,7 +41,7 @@ export class LoadClient {
     this.#book = book;
   }
 
-  /** Comes back, and asks for the tasks it knows: those that ended must have ended the same way. */
+  /** Comes back, and asks for the tasks it knows: a task that has ended must have the same end. */
   async connect(address: { hostname: string; port: number }): Promise<void> {
     this.#wire = await RawClient.connect(address, PATIENCE_MS);
     this.#listening = this.#listen(this.#wire);
@@ -79,7 +79,7 @@ export class LoadClient {
     try {
       await this.#wire?.sendObjects(...messages);
     } catch (error) {
-      // The server was killed; whoever listens learns it too.
+      // The server was killed; listeners notice it too.
       if (!isBroken(error)) throw error;
     }
   }
@@ -94,7 +94,7 @@ export class LoadClient {
     if (kind === "submit" || kind === "again") {
       if (!account.sent) this.#latest.push(account);
       account.sent = true;
-      // What it was told before says nothing of this one.
+      // Earlier replies are no evidence for this one.
       account.refused = undefined;
       const { op, args, options } = task;
       return { op, ref, ...args, ...(Object.keys(options).length > 0 ? { task: options } : {}) };

@@ -84,7 +84,7 @@ function judgeStrangers({ accounts, faults }: Book, strangers: readonly TaskView
   }
 }
 
-/** A task that ran by itself ran after those that it comes after had completed. */
+/** A task with `after` ran after all of its parents had completed. */
 function judgeOrder(
   { faults }: Book,
   byId: ReadonlyMap<string, Account>,

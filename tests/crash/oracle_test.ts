@@ -51,7 +51,7 @@ function view(task_id: string, end: Partial<TaskView>): TaskView {
   } as TaskView;
 }
 
-/** A book with `planned` sent and acknowledged, told of `ends`. */
+/** A book in which `planned` was sent and acknowledged, and `ends` were replied. */
 function bookOf(planned: PlannedTask, ...ends: End[]): Book {
   const book = new Book();
   const account = book.account(planned, 0);

@@ -43,12 +43,12 @@ export interface PlanOptions {
   readonly name: string;
 }
 
-/** From the beginning of a round to its kill, at most; so long a script lasts. */
+/** Longest time from the beginning of a round to its kill; each script lasts as long. */
 const MAX_KILL_MS = 600;
 /** A worker process that dies younger than a second is followed by the next one later and later. */
 const MAX_POOL_KILL_MS = 1500;
 const MAX_START_UP_MS = 400;
-/** Tasks that a client still speaks of: its latest. */
+/** How many of its latest tasks a client asks for. */
 const RECENT = 60;
 const OTHER_STEPS = ["again", "cancel", "cancel", "retry", "retry", "get", "wait"] as const;
 

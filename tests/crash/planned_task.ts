@@ -44,7 +44,7 @@ export class TaskMaker {
     return { serial, options, ...this.#work(random, serial, options) };
   }
 
-  /** One of a flood: soon done, told of once; some with ids, delays, keys, priorities. */
+  /** One of a flood: soon done, with one final line; some with ids, delays, keys, priorities. */
   makeSimple(random: Random): PlannedTask {
     const serial = ++this.#serial;
     const options: TaskOptions = { wait: false };

@@ -38,7 +38,7 @@ export async function listIds(address: Address): Promise<string[]> {
   }
 }
 
-/** What `get` answers for each id, in their order; `undefined` for one that it does not find. */
+/** The answers of `get` in the order of the ids; `undefined` for an unknown id. */
 export async function getAll(
   address: Address,
   ids: readonly string[],

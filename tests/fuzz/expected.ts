@@ -1,4 +1,4 @@
-/** What the server owes for one line, and how much of it has come. */
+/** The replies that the server owes for one line, and how many of them have come. */
 
 import type { Forecast, Outcome } from "./forecast.ts";
 
@@ -14,7 +14,7 @@ export interface Reply {
   readonly ref?: unknown;
 }
 
-/** Whether a reply was for this line, and whether more is to come. */
+/** Whether a reply was for this line, and whether more replies follow. */
 export type Verdict = "other" | "more" | "done";
 
 const FINAL = ["completed", "failed", "cancelled", "expired"];

@@ -16,7 +16,7 @@ export type Forecast =
   | {
     readonly is: "task";
     readonly ref: Ref;
-    /** Codes with which it may be refused all the same. */
+    /** Codes with which it can also be refused. */
     readonly codes: readonly string[];
     readonly wait: boolean;
     /** It may take long by itself: to be cancelled once it is acknowledged. */
@@ -72,7 +72,7 @@ export function forecast(bytes: Uint8Array): Forecast {
   if (op !== undefined && cmd !== undefined && cmd !== "list") faults.push("bad_request");
   if (op === undefined && cmd === undefined) faults.push("bad_request");
   if (faults.length > 0) {
-    // Which of several faults is told is nobody's promise.
+    // If there are several faults, any of them can be reported.
     if (cmd === undefined && op !== undefined && !isKnownOp(op)) faults.push("unknown_op");
     return refused(ref as Ref, ...faults);
   }

@@ -46,7 +46,7 @@ const KINDS: readonly (readonly [string, number, (maker: FrameMaker) => string |
   ["slow", 4, (maker) => maker.line(maker.slow())],
 ];
 const TOTAL_WEIGHT = KINDS.reduce((sum, [, weight]) => sum + weight, 0);
-/** One frame in so many is large, or spins: each costs as much as thousands of others. */
+/** One frame in this many is large, or spins: each costs as much as thousands of others. */
 const LARGE_EVERY = 2500;
 const SPIN_EVERY = 25_000;
 
@@ -309,7 +309,7 @@ export class FrameMaker {
     return Uint8Array.from([...bytes, 10]);
   }
 
-  /** Tasks and commands that meet those of other connections, some in the same segment. */
+  /** Tasks and commands that meet tasks of other connections, some in the same segment. */
   sharedId(): string {
     const { random } = this;
     let text = "";

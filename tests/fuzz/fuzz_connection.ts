@@ -10,7 +10,7 @@ import { Expected, type Reply } from "./expected.ts";
 import { type Forecast, forecast } from "./forecast.ts";
 import { MAX_LINE_BYTES } from "./frames.ts";
 
-/** A connection that says nothing for so long, though it owes something, hangs. */
+/** Longest silence of a connection that owes a reply, in ms; after it, the connection hangs. */
 const PATIENCE_MS = 60_000;
 /** A result has a limit of its own; `get` puts some hundred bytes around it. */
 const MAX_REPLY_BYTES = MAX_LINE_BYTES + 4096;

@@ -1,6 +1,6 @@
 /**
- * A run of the fuzzer: a real server, some connections that send it frames of every kind, a probe that
- * sends decent tasks all the while, and at the end a look at what was left behind.
+ * A run of the fuzzer on a real server. Some connections send frames of every kind, and a probe sends valid tasks all the
+ * time. At the end, the run checks what was left behind.
  */
 
 import { delay } from "@std/async/delay";
@@ -15,7 +15,7 @@ export interface FuzzOptions {
   readonly seed: number;
   readonly frames: number;
   readonly connections: number;
-  /** The run ends after so long, however many frames are left. */
+  /** Longest run, in ms, however many frames are left. */
   readonly seconds: number;
   readonly onProgress?: (frames: number, rate: number) => void;
 }
@@ -27,7 +27,7 @@ export interface FuzzReport {
   readonly probes: number;
   readonly kinds: Tally;
   readonly replies: Tally;
-  /** Of the server, in MiB; `undefined` where the system does not tell. */
+  /** Of the server, in MiB; `undefined` if the system does not report it. */
   readonly rssAfterWarmUp: number | undefined;
   readonly rssAtEnd: number | undefined;
 }
@@ -145,7 +145,7 @@ export class FuzzRun {
     switch (random.int(0, 4)) {
       case 0: {
         this.#count("half-close");
-        // The last line has no newline, and counts all the same.
+        // The last line has no newline, and counts as a line.
         const { bytes } = maker.decent();
         connection.expectLines(bytes);
         await connection.send(bytes.subarray(0, -1));
@@ -201,7 +201,7 @@ export class FuzzRun {
     this.#kinds.set(kind, (this.#kinds.get(kind) ?? 0) + 1);
   }
 
-  /** Ends the run when the server has ended, and tells how it goes on. */
+  /** Ends the run when the server has ended; logs the progress. */
   async #watch(signal: AbortSignal): Promise<void> {
     let last = { at: performance.now(), frames: this.#frames };
     while (!signal.aborted) {
@@ -228,7 +228,7 @@ export class FuzzRun {
   }
 }
 
-/** The first line of a connection decides what it is; empty lines before it mean nothing. */
+/** The first line of a connection decides what it is; empty lines before it are skipped. */
 function opening(random: Random): Uint8Array {
   const first = random.pick(['{"cmd":"ping"}\n', '{"cmd":"hello"}\r\n', '{"op":5}\n', "{}\n"]);
   return new TextEncoder().encode(random.pick(["", "", "\n", "\r\n\r\n"]) + first);

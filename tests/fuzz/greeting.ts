@@ -1,4 +1,4 @@
-/** What somebody says first who speaks another protocol, or who has no business here. */
+/** First bytes of clients that speak another protocol, or look for a weakness. */
 
 import type { Random } from "./random.ts";
 import { GREETINGS } from "./values.ts";

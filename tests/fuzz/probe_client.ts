@@ -10,7 +10,7 @@ const QUIET_MS = 30_000;
 export class ProbeClient implements Disposable {
   asked = 0;
   readonly #client: RawClient;
-  /** Those that are open while only this client is there: its own, and perhaps one of the workers. */
+  /** Connections that are open beside this client's alone: its own, and sometimes one of the workers. */
   #connections = 0;
 
   private constructor(client: RawClient) {

@@ -57,14 +57,14 @@ export class ServerProcess implements AsyncDisposable {
     return line && `the server met an error of its own: ${line}`;
   }
 
-  /** Resident memory in MiB; `undefined` where the system does not tell. */
+  /** Resident memory in MiB; `undefined` if the system does not report it. */
   async rssMiB(): Promise<number | undefined> {
     const status = await output("cat", `/proc/${this.pid}/status`);
     if (status === undefined) return undefined;
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
   }
 
-  /** How many files and sockets it has open; `undefined` where the system does not tell. */
+  /** How many files and sockets it has open; `undefined` if the system does not report it. */
   async openFiles(): Promise<number | undefined> {
     const files = await output("ls", `/proc/${this.pid}/fd`);
     return files?.trim().split("\n").length;
@@ -76,7 +76,7 @@ export class ServerProcess implements AsyncDisposable {
       await deadline(this.#child.status, STOP_MS);
     } catch (error) {
       this.#child.kill("SIGKILL");
-      throw new Error("the server did not stop when it was told to", { cause: error });
+      throw new Error("the server did not stop after SIGTERM", { cause: error });
     } finally {
       await this.#talk;
     }
@@ -90,7 +90,7 @@ export class ServerProcess implements AsyncDisposable {
       if (line.includes("[dispatcher] started")) this.#started.resolve();
     }
     this.#started.reject(new Error(`sd serve ended: ${this.lines.join("\n")}`));
-    // Nobody waits any more once it had started.
+    // After the start this promise is not awaited.
     this.#started.promise.catch(() => undefined);
   }
 }

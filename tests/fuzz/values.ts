@@ -82,7 +82,7 @@ export const EDGE_NUMBERS: readonly string[] = [
   '"0x10"',
 ];
 
-/** Names that an object has without being told. */
+/** Names that every object has by itself. */
 export const ODD_NAMES: readonly string[] = [
   "__proto__",
   "constructor",

@@ -1,7 +1,6 @@
 /**
- * Runs every hostile behaviour among good tasks, on a real server, round after round. Each hostile task must
- * end with a code that fits, every good one with the right result, and whoever asks the server meanwhile
- * must have an answer.
+ * Runs every hostile behaviour among good tasks, on a real server, round after round. Each hostile task must end with a
+ * code that fits, and every good one with the right result. Other requests to the server must be answered meanwhile.
  */
 
 import { delay } from "@std/async/delay";
@@ -40,7 +39,7 @@ const ENDS: Record<string, readonly string[]> = {
   submit_itself: ["completed"],
 };
 
-/** One attempt of a hostile task; those that take memory have longer, to take it. */
+/** One attempt of a hostile task; a task that takes memory gets more time for it. */
 const TIMEOUT_MS = 400;
 const SLOW_OPS = ["heap", "buffers", "slow_heap", "return_much", "flood_log"];
 const SLOW_TIMEOUT_MS = 60_000;

@@ -1,6 +1,6 @@
 /** A TCP proxy between a client and a server that a test can cut, close and open again. */
 
-/** Forwards every connection to a server, until it is told to cut them. */
+/** A proxy that forwards every connection to a server until the test cuts them. */
 export class CuttingProxy implements AsyncDisposable {
   #server: { hostname: string; port: number };
   readonly #pairs = new Set<readonly [Deno.TcpConn, Deno.TcpConn]>();
@@ -34,7 +34,7 @@ export class CuttingProxy implements AsyncDisposable {
     for (const pair of this.#pairs) for (const conn of pair) close(conn);
   }
 
-  /** What is sent on the connections that there are now, by either side, comes to nobody; new ones work. */
+  /** Swallows the bytes of both sides on all connections that are open now; new connections work. */
   swallow(): void {
     for (const pair of this.#pairs) this.#swallowed.add(pair);
   }

@@ -1,4 +1,4 @@
-/** The server's end of a work link, for tests of worker processes: says what it is told to say. */
+/** The server's end of a work link, played by a test of worker processes line by line. */
 
 import { delay } from "@std/async/delay";
 import { answerSealOffer, type Seal } from "../../protocol/link_seal.ts";
@@ -58,7 +58,9 @@ export class FakeLink implements Disposable {
       if (found) return found;
       await delay(2);
     }
-    throw new Error(`waited in vain; so far: ${JSON.stringify(this.reports).slice(-2000)}`);
+    throw new Error(
+      `no such report came; reports so far: ${JSON.stringify(this.reports).slice(-2000)}`,
+    );
   }
 
   /** What became of `lease`, once it has. */

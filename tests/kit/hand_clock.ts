@@ -64,7 +64,7 @@ export class HandClock implements Clock {
     this.#run(end);
   }
 
-  /** The wall clock becomes another one: it is set, or the machine slept for so long. */
+  /** Moves the wall clock alone by `ms`: it was set, or the machine slept. */
   async jump(ms: number): Promise<void> {
     this.#wall += ms;
     await this.#settled();

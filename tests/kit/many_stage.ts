@@ -83,7 +83,7 @@ export class ManyStage implements AsyncDisposable {
     return `${this.folder}/results.ndjson`;
   }
 
-  /** Starts `sd submit` on the file; its results go behind those that there are. */
+  /** Starts `sd submit` on the file; its results are appended to the earlier ones. */
   start(...args: string[]): ManyProcess {
     const self = selfCommand(["submit", "--server", this.server, "--file", this.file, ...args]);
     const child = new Deno.Command("sh", {

@@ -15,7 +15,7 @@ export async function isInstalled(...programs: readonly string[]): Promise<boole
   return success;
 }
 
-/** Makes of a claim what `Deno.test` is to know of a test that needs `what`. */
+/** Makes the options of `Deno.test` for a claim whose test needs `what`. */
 export function needing(
   what: string,
   isHere: boolean,

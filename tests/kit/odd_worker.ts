@@ -32,7 +32,7 @@ const ODD_OPS: [string, Handler][] = [
     spin(ms);
     return "was busy";
   }],
-  // Takes so many MiB, a MiB at a time, and has them for a while.
+  // Takes `mib` MiB, a MiB at a time, and holds them for `ms`.
   ["hoard", ({ mib, kind, ms }) => {
     const pieces: unknown[] = [];
     while (pieces.length < Number(mib)) pieces.push(piece(kind));

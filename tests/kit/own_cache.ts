@@ -1,6 +1,6 @@
 /**
- * A cache of Deno's own for a program whose files may not grow (`ulimit -f`): the databases in the cache of the person who
- * runs the tests would be cut off in the middle of a write, and be damaged for every program after it.
+ * A separate Deno cache for a program whose files must not grow (`ulimit -f`). In the usual cache, its databases would be
+ * cut off in the middle of a write, and so be damaged for every later program.
  */
 
 export class OwnCache implements Disposable {

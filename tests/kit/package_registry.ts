@@ -16,11 +16,11 @@ export class PackageRegistry implements AsyncDisposable {
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       (request) => this.#answer(new URL(request.url).pathname),
     );
-    // The home of a person who has this registry for one scope, and the usual one for all others.
+    // A home folder that sets this registry for one scope, and leaves the usual one for all others.
     Deno.writeTextFileSync(`${this.#folder}/.npmrc`, `${SCOPE}:registry=${this.#url}\n`);
   }
 
-  /** For a program that is to find its packages here. */
+  /** The environment of a program that looks for its packages here. */
   get env(): Record<string, string> {
     return { HOME: this.#folder, DENO_DIR: CACHE };
   }

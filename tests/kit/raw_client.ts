@@ -2,7 +2,7 @@
 
 import { deadline } from "@std/async/deadline";
 
-/** Long enough for a slow machine; a test that waits so long has failed. */
+/** Longest wait of a test, in ms: long enough for a slow machine. */
 const PATIENCE_MS = 60_000;
 
 const encoder = new TextEncoder();

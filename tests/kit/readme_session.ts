@@ -1,8 +1,7 @@
 /**
- * Runs the commands of a README as a person would who types them, in a copy of its folder, and holds what
- * they print against what the README shows. A command stands behind `$ ` in an indented block; what
- * follows it there is its stdout, where `…` stands for anything within a line. One that ends with a server
- * (`sd serve`, `deno run … server.ts`) is left running.
+ * Runs the commands of a README in a copy of its folder, and compares their output with the README. A command stands
+ * behind `$ ` in an indented block. The lines after it are its stdout, in which `…` stands for anything within a line.
+ * A command that starts a server (`sd serve`, `deno run … server.ts`) is left running.
  */
 
 import { deadline } from "@std/async/deadline";
@@ -25,7 +24,7 @@ export class ReadmeSession implements AsyncDisposable {
   readonly #env: Record<string, string>;
   readonly #running: AsyncDisposable[] = [];
 
-  /** `ports`: those that the README and its files name, each replaced by one that is free. */
+  /** `ports`: the ports in the README and its files; each is replaced by a free one. */
   constructor(source: URL, ports: readonly number[] = []) {
     this.folder = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "sd-readme-" }));
     let text = Deno.readTextFileSync(new URL("README.md", source));
@@ -55,7 +54,7 @@ export class ReadmeSession implements AsyncDisposable {
     }
   }
 
-  /** Runs a command as those of the README are. */
+  /** Runs a command in the same way as the commands of the README. */
   async shell(line: string): Promise<{ stdout: string; stderr: string }> {
     const command = new Deno.Command("sh", {
       args: ["-c", line],

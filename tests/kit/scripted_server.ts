@@ -1,8 +1,8 @@
-/** A server that a test plays line by line, connection after connection: what it reads, says and cuts. */
+/** A server that a test plays to a client, line by line and connection after connection. */
 
 import { deadline } from "@std/async/deadline";
 
-/** Long enough for a slow machine; a test that waits so long has failed. */
+/** Longest wait of a test, in ms: long enough for a slow machine. */
 const PATIENCE_MS = 60_000;
 
 export type Message = Record<string, unknown> & { ref: number };

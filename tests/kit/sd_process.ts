@@ -5,7 +5,7 @@ import { TextLineStream } from "@std/streams/text-line-stream";
 import { selfCommand } from "../../cli/pool/self_command.ts";
 
 const PATIENCE_MS = 60_000;
-/** Nothing of whoever runs the tests: no colours, no language, no contexts. */
+/** An environment without the colours, the language and the contexts of the person at the keyboard. */
 const PLAIN = { NO_COLOR: "1", LC_ALL: "C", XDG_CONFIG_HOME: "/nowhere" };
 
 export interface Finished {
@@ -135,7 +135,7 @@ export class SdServe implements AsyncDisposable {
   }
 }
 
-/** What the system's own programs say; Deno lets nobody read /proc but all. */
+/** The output of the system's own programs, since Deno grants /proc only together with all permissions. */
 export async function shell(script: string): Promise<string> {
   const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
   return new TextDecoder().decode(stdout).trim();

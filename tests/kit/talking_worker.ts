@@ -48,7 +48,7 @@ const TALKING_OPS: [string, Handler][] = [
     console.count("c");
     console.timeEnd("never begun");
     console.clear();
-    // Taken when no task ran: they speak for the task all the same.
+    // Taken when no task ran, they still speak for the task.
     log("taken");
     table("taken");
     trace("traced");
@@ -86,7 +86,7 @@ const TALKING_OPS: [string, Handler][] = [
     console.log("%s too", "printed");
     return "done";
   }],
-  // Says something and does not yield until long after it was given up. Nothing could stop it in this process.
+  // Says something and does not yield until long after its worker was replaced. Nothing in this process can stop it.
   ["hang", (_args, ctx) => {
     ctx.log("last words");
     for (const end = performance.now() + 3000; performance.now() < end;);

@@ -32,12 +32,12 @@ export class TaskFolder implements Disposable {
     return `${this.path}/${name}`;
   }
 
-  /** As a pool is told of them. */
+  /** In the form that a pool gets. */
   refs(...names: string[]): TaskFileRef[] {
     return names.map((name) => ({ path: this.file(name), name }));
   }
 
-  /** As a worker is told of them. */
+  /** In the form that a worker gets. */
   modules(...names: string[]): TaskModule[] {
     return names.map((name) => ({ url: pathToFileURL(this.file(name)).href, name }));
   }

@@ -48,7 +48,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
   #queue: string[] = [];
   #held = 0;
 
-  /** Its workers run the built-in ops and the odd ones, those of `modules`, or what is in `entry`. */
+  /** Its workers run the built-in ops and the odd ones, the ops of `modules`, or the worker file `entry`. */
   constructor(workers: number, options: TestPoolOptions = {}) {
     const { modules = [], entry, isTrusted = false } = options;
     const source = entry ?? (modules.length > 0 ? "../../workers/worker.ts" : "./odd_worker.ts");
@@ -56,7 +56,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     this.pool = new Pool({
       workers,
       ops: {
-        // Code of others runs in it, whoever it is.
+        // It runs foreign code.
         modules: entry === undefined || isTrusted ? modules : [{ url: entry, name: entry }],
         base: BASE,
         hasSpecial: false,
@@ -118,7 +118,7 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
     return await this.endOf(lease!);
   }
 
-  /** What the server was told of the end of `lease`, once it was. */
+  /** The report of the end of `lease`, once it came. */
   async endOf(lease: number): Promise<Report> {
     return await this.until(() =>
       this.reports.find((report) => report.lease === lease && isEnd(report))
@@ -132,7 +132,9 @@ export class TestPool implements ResultSink, PoolListener, Disposable {
       const found = find();
       if (found !== undefined && found !== false) return found;
       if (performance.now() > end) {
-        throw new Error(`waited in vain; so far: ${JSON.stringify(this.reports).slice(-2000)}`);
+        throw new Error(
+          `no such report came; reports so far: ${JSON.stringify(this.reports).slice(-2000)}`,
+        );
       }
       await delay(2);
     }

@@ -1,6 +1,6 @@
 /**
- * The loops of a server on a clock that jumps at random, beside a model that knows only how much time has really passed and
- * what the wall clock said. It knows nothing of how the server keeps time.
+ * The loops of a server on a clock that jumps at random, beside a model. The model knows only how much time has really
+ * passed and the readings of the wall clock. It does not know how the server keeps time.
  */
 
 import { setImmediate } from "node:timers";
@@ -26,11 +26,11 @@ const START = Date.parse("2026-11-24T00:30:00.250Z");
 const LEASE_MS = 30 * SECOND;
 const OP = "square";
 const CRON = "minutely";
-/** By so much a start may be late: the longest wait for a look, and some rounding. */
+/** Longest delay of a start, in ms: the longest wait for a look, and some rounding. */
 const LATE_MS = 3 * SECOND;
 /** What a restart may add to that: the time of the file is so old at most. */
 const RESTART_MS = 31 * SECOND;
-/** By so much the wall clock that is shown may be off; and server time may be slow. */
+/** Largest error of the wall clock that is shown, and of server time, in ms. */
 const DRIFT_MS = SECOND + 1, DRIFT_SHARE = 0.001;
 
 interface Known {

@@ -1,7 +1,7 @@
 /**
- * One task in memory and on disk: every state of the two together, found by trying every event in every
- * state, among them a commit, a commit that fails and the death of the server at any moment. What a
- * client was told must never be untrue afterwards.
+ * One task in memory and on disk: every state of the two together, found by trying every event in every state. Among the
+ * events are a commit, a failed commit and the death of the server at any moment. No reply to a client becomes untrue
+ * later.
  */
 
 import { isFinal, type Status } from "../../protocol/task.ts";
@@ -22,14 +22,14 @@ export interface Durable {
   readonly disk: TaskState | undefined;
   /** The client knows that the task is safe. */
   readonly isAcknowledged: boolean;
-  /** The end that a client was told of, since the last retry that was acknowledged or begun. */
+  /** The end that was reported to a client since the last retry, acknowledged or begun. */
   readonly told: Status | undefined;
-  /** A client was told that it is cancelled, or will never start. */
+  /** A reply said that it is cancelled, or will never start. */
   readonly isCancelTold: boolean;
 }
 
 export interface Rules {
-  /** Clients are told before the commit: what must not be, for the model to find. */
+  /** Replies leave before the commit: a wrong server, which the model must find. */
   readonly tellsEarly?: boolean;
   /** What is running is kept as such, and found so after a crash. */
   readonly keepsRuns?: boolean;
@@ -56,7 +56,7 @@ const EVENTS: readonly TaskEvent[] = [
   { type: "expire" },
 ];
 
-/** Every state that can be reached; throws at the first in which something that was told is untrue. */
+/** Every state that can be reached; throws at the first in which a reply is untrue. */
 export function exploreDurable(rules: Rules = {}): number {
   const seen = new Map<string, Durable>();
   const found: Durable[] = [NOTHING];
@@ -94,17 +94,17 @@ function* steps(state: Durable, rules: Rules): Generator<[event: string, next: D
     if (next) yield [event.type, tell({ ...state, memory: next }, rules.tellsEarly)];
   }
   const again = transition(memory, { type: "retry" });
-  // Whoever asks for it knows that what was told counts no more.
+  // The client that asks for it knows that earlier replies no longer count.
   if (again && state.told) {
     yield ["retry", { ...state, memory: again, told: undefined, isCancelTold: false }];
   }
   const stored = rules.keepsRuns ? memory : transition(memory, { type: "restart" }) ?? memory;
   yield ["commit", tell({ ...state, disk: stored }, true)];
-  // A commit fails: a new task is given up, anything else stays to be written.
+  // A commit fails: a new task is rolled back, anything else stays to be written.
   if (!disk) yield ["give up", { ...state, memory: undefined }];
 }
 
-/** Clients are told what the memory holds. */
+/** Replies report the state in memory. */
 function tell(state: Durable, isTime: boolean | undefined): Durable {
   const { memory } = state;
   if (!isTime || !memory) return state;
@@ -121,9 +121,9 @@ function faultOf(
 ): string | undefined {
   if (isAcknowledged && !memory && !disk) return "an acknowledged task is lost";
   if (isAcknowledged && !disk) return "a task is acknowledged that is not on disk";
-  if (told && memory?.status !== told) return `a task that was told to be ${told} is not`;
+  if (told && memory?.status !== told) return `a task is not ${told}, as a reply said`;
   if (isCancelTold && memory?.status !== "cancelled") return "a cancel is undone";
   if (memory && memory.attempt > ATTEMPTS) return "an attempt too many";
-  if (disk?.status === "running") return "a task runs on disk that nobody runs";
+  if (disk?.status === "running") return "a task runs on disk that no worker runs";
   return undefined;
 }

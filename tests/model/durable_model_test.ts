@@ -1,17 +1,17 @@
-/** What was told stays true, whenever the server dies. */
+/** Replies stay true, whenever the server dies. */
 
 import { assert, assertThrows } from "@std/assert";
 import { exploreDurable } from "./durable_model.ts";
 
-Deno.test("whenever the server dies, whatever clients were told of a task stays true", () => {
+Deno.test("whenever the server dies, every reply about a task stays true", () => {
   const states = exploreDurable();
   assert(states > 50, `${states} states`);
 });
 
-Deno.test("a server that tells its clients before the commit is found out by the model", () => {
+Deno.test("the model finds the fault of a server that replies before the commit", () => {
   assertThrows(() => exploreDurable({ tellsEarly: true }), Error, "not on disk");
 });
 
-Deno.test("a server that writes runs down is found out by the model", () => {
+Deno.test("the model finds the fault of a server that stores runs", () => {
   assertThrows(() => exploreDurable({ keepsRuns: true }), Error, "runs on disk");
 });

@@ -1,7 +1,7 @@
 /**
- * Every state that a task can be in, with the two workers that may hold it and the two clients that may
- * wait for it, found by trying every event in every state. The events go through the server's own
- * `transition`; what must hold after each of them is checked here. `system_model.ts` puts tasks together.
+ * Every state of a task with two workers that can hold it and two clients that can wait for it. The states are found by
+ * trying every event in every state. The events go through the server's own `transition`; the rules are checked here after
+ * each of them. `system_model.ts` puts tasks together.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -137,7 +137,7 @@ function* workerSteps(
   const reclaimed = apply(task, { type: "lose", lease });
   if (reclaimed) yield { event: "reclaim", next: settled(life, reclaimed, life.held) };
   // It has been told: it drops the task and says nothing.
-  else yield { event: "told that it is lost", next: settled(life, task, dropped) };
+  else yield { event: "lease reported as lost", next: settled(life, task, dropped) };
 }
 
 function hold(life: Life, worker: number, lease: number): readonly (readonly number[])[] {
@@ -161,7 +161,7 @@ function apply(task: TaskState, event: TaskEvent): TaskState | undefined {
   assert(!next.cancelling || next.status === "running", `only what runs is stopped: ${told}`);
   // A server that dies has not acknowledged the cancel: its client asks again.
   if (task.cancelling && next.status !== "running" && event.type !== "restart") {
-    assert(["cancelled", "completed"].includes(next.status), `it was to be cancelled: ${told}`);
+    assert(["cancelled", "completed"].includes(next.status), `it must be cancelled: ${told}`);
   }
   if (event.type === "retry") {
     assert(task.status !== "completed", told);
@@ -170,7 +170,7 @@ function apply(task: TaskState, event: TaskEvent): TaskState | undefined {
   return next;
 }
 
-/** The life after an event: whoever waits is told of an end, once; numbers of leases start anew. */
+/** The life after an event: each waiting client gets an end once; numbers of leases start again. */
 function settled(life: Life, task: TaskState, held: Life["held"]): Life {
   const live = held.flat().filter((lease) => lease === task.lease);
   assertEquals(live.length, task.status === "running" ? 1 : 0, "one live lease while it runs");

@@ -139,7 +139,7 @@ class ThreeTasks {
     return [Math.floor(code / size / size), Math.floor(code / size) % size, code % size];
   }
 
-  /** The least of all the ways in which this state can be told. */
+  /** The least of all equal descriptions of this state. */
   #canonical(x: number, y: number, z: number): number {
     let least = this.#size ** 3;
     for (const mirror of this.#mirrors) {

@@ -1,4 +1,4 @@
-/** A client of the model: counts what it waits for, and holds against it what it is told. */
+/** A client of the model: counts its waits, and compares them with the ends that it gets. */
 
 import { assertEquals } from "@std/assert";
 import type { Status } from "../../protocol/task.ts";
@@ -16,7 +16,7 @@ export class WalkClient implements Waiter {
     this.#waiting.set(id, (this.#waiting.get(id) ?? 0) + 1);
   }
 
-  /** The task has ended: whoever waits for it must be told so, once for each wait. */
+  /** The task has ended: each wait for it must get one end. */
   mustBeTold(id: string, status: Status): void {
     const times = this.#waiting.get(id) ?? 0;
     this.#waiting.delete(id);
@@ -27,7 +27,7 @@ export class WalkClient implements Waiter {
     this.#told.push(`${id} ${status}`);
   }
 
-  /** Throws unless it was told exactly what it had to be. */
+  /** Throws unless it got exactly the ends that it waited for. */
   check(): void {
     assertEquals(this.#told.toSorted(), this.#expected.toSorted());
     this.#told.length = 0;

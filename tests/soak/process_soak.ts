@@ -5,7 +5,7 @@ import { RawClient } from "../kit/raw_client.ts";
 import { SdServe, shell } from "../kit/sd_process.ts";
 import { type Footprint, PARTS, settledFootprintOf } from "./footprint.ts";
 
-/** A process that has lived so long is replaced at once when it dies. */
+/** Age in ms from which a process that dies is replaced at once. */
 const GROWN_UP_MS = 1100;
 
 /** The footprint of the server after each part of `rounds`: in every third the process is killed. */

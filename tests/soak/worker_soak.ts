@@ -17,7 +17,7 @@ function taskOf(n: number): { op: string; timeout?: number; [arg: string]: unkno
   return { op: "leak", kind: n % 2 === 0 ? "heap" : "buffer", mib: 20 };
 }
 
-/** The footprint of this process after each part of so many replacements. */
+/** The footprint of this process after each part of the replacements. */
 export async function soakWorkers(replacements: number): Promise<Footprint[]> {
   using test = new TestPool(WORKERS, { maxMemoryBytes: 32 * MIB });
   const footprints: Footprint[] = [];

@@ -9,8 +9,8 @@
  *     C- the client sends nothing more
  *     S- the server closes the connection
  *
- * In a server's line, `…name…` stands for any text within a string, or any number, and for the same text wherever the
- * name comes again, also in the client's lines. Each connection's lines are compared in their order.
+ * In a server's line, `…name…` stands for any text within a string, or any number. The same name stands for the same text
+ * everywhere, also in the client's lines. Each connection's lines are compared in their order.
  */
 
 import { assertEquals } from "@std/assert";
