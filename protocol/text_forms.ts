@@ -131,3 +131,20 @@ export function parseRfc3339(value: unknown): number {
 }
 
 type Six = [number, number, number, number, number, number];
+
+/** A time in UTC to the millisecond: `2030-01-31T08:00:00.000Z`. */
+export function formatTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** A time in UTC to the second: `2030-01-31T08:00:00Z`. */
+export function formatSecond(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+// Counts: `12,345`.
+
+/** A whole number with a comma before each three digits. */
+export function withCommas(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}

@@ -5,14 +5,14 @@
 
 import { inLanguage } from "../cli/messages.ts";
 import { ClientError } from "../net/client_error.ts";
-import { PROTOCOL_VERSION } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
 import { cronTakers } from "./api/cron_transfer.ts";
-import { Pausing } from "./api/pausing.ts";
+import type { UseCases } from "./api/operations.ts";
 import { SubmitCheck } from "./api/submit_check.ts";
 import { TaskApi } from "./api/task_api.ts";
 import { TaskEntry } from "./api/task_entry.ts";
+import { TaskReads } from "./api/task_reads.ts";
 import { Transfer } from "./api/export_import.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
@@ -93,7 +93,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   if (engine.lastAt !== undefined) clock.reach(engine.lastAt);
   const listeners = await listen(config, engine);
   const ops = new OpDirectory(config.workers > 0, () => clock.awake());
-  const pauses = new Pauses(engine.settings, () => dispatcher.kick());
+  const pauses = new Pauses({
+    settings: engine.settings,
+    onResumed: () => dispatcher.kick(),
+    leased: () => dispatcher.leased(),
+  });
   const dispatcher: Dispatcher = new Dispatcher({
     engine,
     events,
@@ -114,36 +118,37 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     book,
     clock,
     log,
-    submit: (tasks) => api.submit(tasks),
+    submit: (tasks) => entry.submit(tasks),
     defaultsOf: (op) => ops.get(op)?.defaults,
   });
   const schemas = new SchemaChecks({ ops, clock });
-  const takers = [pauses, ...cronTakers({ settings: engine.settings, book, scheduler })];
-  const api = new TaskApi({
+  const check = new SubmitCheck({ engine, ops, schemas });
+  const reads = new TaskReads({
     engine,
-    events,
-    dispatch: dispatcher,
+    running: dispatcher,
     ops,
     pauses,
-    check: new SubmitCheck({ engine, ops, schemas }),
     entry,
-    pausing: new Pausing({ pauses, leased: () => dispatcher.leased() }),
-    transfer: new Transfer({ engine, entry, takers, clock }),
     metrics,
     clock,
     version,
-    protocol: PROTOCOL_VERSION,
-    limits,
   });
-  const crons = new CronApi({ book, tasks: api, check: api.check, scheduler });
+  const takers = [pauses, ...cronTakers({ settings: engine.settings, book, scheduler })];
+  const cases: UseCases = {
+    reads,
+    tasks: new TaskApi({ engine, reads, events, clock, dispatch: dispatcher }),
+    crons: new CronApi({ book, entry, clock, check, scheduler }),
+    transfer: new Transfer({ engine, entry, takers, clock }),
+    pauses,
+  };
 
   const address = listeners.open.addr as Deno.NetAddr;
   const started = Promise.withResolvers<void>();
   const door = new TcpDoor({
     listeners,
     tls: config.tls,
-    api,
-    crons,
+    cases,
+    route: { check, entry, events, clock },
     auth: new Auth(config.tokens),
     secret,
     leaseMs,
@@ -187,7 +192,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs: number) => {
     const deadline = clock.awake() + graceMs;
-    api.stopSubmits();
+    entry.close();
     schemas.stop();
     ops.giveUpWaiting();
     await door.stopAccepting();

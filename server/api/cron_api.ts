@@ -6,15 +6,18 @@
 import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_CRONS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
+import { formatSecond, formatTime } from "../../protocol/text_forms.ts";
 import type { CronAnswer, CronView } from "../../protocol/task.ts";
+import type { Clock } from "../clock.ts";
 import type { CronBook, CronEntry } from "../engine/cron_book.ts";
 import { cronRunId, type CronTask, isSameCron, newCronTask } from "../task/cron_task.ts";
 import type { SubmitCheck } from "./submit_check.ts";
-import type { TaskApi } from "./task_api.ts";
+import type { TaskEntry } from "./task_entry.ts";
 
 export interface CronApiOptions {
   readonly book: CronBook;
-  readonly tasks: Pick<TaskApi, "wall" | "checkOpen">;
+  readonly entry: Pick<TaskEntry, "checkOpen">;
+  readonly clock: Pick<Clock, "wall">;
   readonly check: Pick<SubmitCheck, "checkOp" | "checkArguments">;
   /** To be told of every change. */
   readonly scheduler: { wake(): void };
@@ -30,9 +33,9 @@ export class CronApi {
 
   /** Makes the recurring task that a submitted line asks for; resolves once it is safe. */
   async create(message: JsonObject, line: string): Promise<CronAnswer> {
-    const { book, tasks, check } = this.#options;
-    const task = newCronTask(message, line, tasks.wall);
-    tasks.checkOpen();
+    const { book, entry, clock, check } = this.#options;
+    const task = newCronTask(message, line, clock.wall());
+    entry.checkOpen();
     if (!book.get(task.id)) {
       check.checkOp(task.op);
       await check.checkArguments(task.op, line);
@@ -70,7 +73,7 @@ export class CronApi {
     return this.#inTurn(async () => {
       const { task } = this.#find(id);
       if (!task.record.paused) return this.#answer(this.#find(id));
-      const resumedAt = this.#options.tasks.wall;
+      const resumedAt = this.#options.clock.wall();
       return await this.#keep({ ...task, record: { ...task.record, paused: false, resumedAt } });
     });
   }
@@ -104,8 +107,8 @@ export class CronApi {
   }
 
   #next({ task, reachedAt }: CronEntry): { next_at?: string } {
-    const nextAt = task.rule.nextAfter(Math.max(reachedAt, this.#options.tasks.wall));
-    return nextAt === undefined ? {} : { next_at: time(nextAt) };
+    const nextAt = task.rule.nextAfter(Math.max(reachedAt, this.#options.clock.wall()));
+    return nextAt === undefined ? {} : { next_at: formatSecond(nextAt) };
   }
 
   #view(entry: CronEntry): CronView {
@@ -120,8 +123,8 @@ export class CronApi {
       ...(record.paused ? {} : this.#next(entry)),
       ...(lastAt === undefined
         ? {}
-        : { last_at: time(lastAt), last_task_id: cronRunId(id, lastAt) }),
-      created_at: new Date(record.createdAt).toISOString(),
+        : { last_at: formatSecond(lastAt), last_task_id: cronRunId(id, lastAt) }),
+      created_at: formatTime(record.createdAt),
     };
   }
 
@@ -140,9 +143,4 @@ function conflict(id: string): SdError {
     `there is another recurring task with the id "${id}": its op, its arguments or its options differ; ` +
       `remove it first, with {"cmd":"uncron","cron_id":"${id}"}, or give another id`,
   );
-}
-
-/** Every time of an expression is a whole second. */
-function time(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }

@@ -14,7 +14,7 @@ import type { Asker, Backup, Engine, ListRequest, TaskRecord } from "../engine/e
 import type { NewTask } from "../task/new_task.ts";
 import { charsOf } from "../task/task_log.ts";
 import type { TaskEntry } from "./task_entry.ts";
-import { atWall } from "./task_view.ts";
+import { atWall } from "./views.ts";
 import { checkVersion, RECORD_VERSION, recordFromJson, recordToJson } from "./task_record_json.ts";
 
 /** A room whose settings travel. */

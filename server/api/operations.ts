@@ -12,9 +12,11 @@ import {
   COMMANDS,
   isCommandName,
   type Operation,
+  SUBMITS,
 } from "../../protocol/operations.ts";
-import type { Caller } from "./auth.ts";
+import { type Caller, checkRole } from "./auth.ts";
 import type { CronApi } from "./cron_api.ts";
+import type { Transfer } from "./export_import.ts";
 import {
   readCronId,
   readExportRequest,
@@ -24,11 +26,20 @@ import {
   readTaskIds,
 } from "./requests.ts";
 import type { TaskApi } from "./task_api.ts";
+import type { TaskReads } from "./task_reads.ts";
 
 /** What operations run: the use cases of the server, the same for every door. */
 export interface UseCases {
-  readonly api: TaskApi;
+  readonly reads: TaskReads;
+  readonly tasks: TaskApi;
   readonly crons: CronApi;
+  readonly transfer: Transfer;
+  readonly pauses: {
+    /** What is paused now; `["*"]` when all ops are. */
+    readonly list: string[];
+    pause(op?: string): Promise<void>;
+    resume(op?: string): Promise<void>;
+  };
 }
 
 /** Operations that need the connection, or answer in many pieces: each door runs them in its own way. */
@@ -37,30 +48,36 @@ export type DoorCommand = "hello" | "ping" | "watch" | "unwatch" | "import" | "b
 type Run = (cases: UseCases, message: JsonObject, caller: Caller) => Promise<object> | object;
 
 const RUNS: Readonly<Record<Exclude<CommandName, DoorCommand>, Run>> = {
-  get: ({ api }, message, caller) => api.get(readTaskId(message), caller),
-  wait: ({ api }, message, caller) => api.wait(readTaskId(message), caller),
-  why: ({ api }, message, caller) => api.why(readTaskId(message), caller),
-  logs: ({ api }, message, caller) => api.logs(readTaskId(message), caller),
-  list: ({ api }, message, caller) => api.list({ ...readListRequest(message, api), asker: caller }),
-  stats: ({ api }) => api.stats(),
-  ops: ({ api }) => api.ops(),
-  cancel: ({ api }, message, caller) => {
+  get: ({ reads }, message, caller) => reads.get(readTaskId(message), caller),
+  wait: ({ tasks }, message, caller) => tasks.wait(readTaskId(message), caller),
+  why: ({ reads }, message, caller) => reads.why(readTaskId(message), caller),
+  logs: ({ reads }, message, caller) => reads.logs(readTaskId(message), caller),
+  list: ({ reads }, message, caller) =>
+    reads.list({ ...readListRequest(message, reads), asker: caller }),
+  stats: ({ reads }) => reads.stats(),
+  ops: ({ reads }) => reads.ops(),
+  cancel: ({ tasks }, message, caller) => {
     const named = readTaskIds(message);
-    return "id" in named ? api.cancel(named.id, caller) : api.many.cancel(named.ids, caller);
+    return "id" in named ? tasks.cancel(named.id, caller) : tasks.cancelAll(named.ids, caller);
   },
-  retry: ({ api }, message, caller) => {
+  retry: ({ tasks }, message, caller) => {
     const named = readTaskIds(message);
-    return "id" in named ? api.retry(named.id, caller) : api.many.retry(named.ids, caller);
+    return "id" in named ? tasks.retry(named.id, caller) : tasks.retryAll(named.ids, caller);
   },
-  pause: ({ api, crons }, message) => {
+  pause: async ({ pauses, crons }, message) => {
     const { op, cronId } = readPauseRequest(message);
-    return cronId === undefined ? api.pausing.pause(op) : crons.pause(cronId);
+    if (cronId !== undefined) return await crons.pause(cronId);
+    await pauses.pause(op);
+    return { paused: pauses.list };
   },
-  resume: ({ api, crons }, message) => {
+  resume: async ({ pauses, crons }, message) => {
     const { op, cronId } = readPauseRequest(message);
-    return cronId === undefined ? api.pausing.resume(op) : crons.resume(cronId);
+    if (cronId !== undefined) return await crons.resume(cronId);
+    await pauses.resume(op);
+    return { paused: pauses.list };
   },
-  export: ({ api }, message, caller) => api.transfer.exportPage(readExportRequest(message), caller),
+  export: ({ transfer }, message, caller) =>
+    transfer.exportPage(readExportRequest(message), caller),
   crons: ({ crons }) => crons.list(),
   uncron: ({ crons }, message) => crons.remove(readCronId(message)),
 };
@@ -72,6 +89,19 @@ export function runCommand(
   { message, caller }: { readonly message: JsonObject; readonly caller: Caller },
 ): Promise<object> | object {
   return RUNS[name](cases, message, caller);
+}
+
+/** Makes the recurring task that a line without `cmd` asks for. */
+export async function runSchedule(
+  { crons }: UseCases,
+  { message, line, caller }: {
+    readonly message: JsonObject;
+    readonly line: string;
+    readonly caller: Caller;
+  },
+): Promise<object> {
+  checkRole(caller.role, SUBMITS.schedule);
+  return await crons.create(message, line);
 }
 
 /** The command that `cmd` names. Throws `unknown_cmd`. */

@@ -47,6 +47,11 @@ export class SubmitCheck {
     this.#options = options;
   }
 
+  /** Pending until it is known which ops there are. */
+  get ready(): Promise<void> | undefined {
+    return this.#options.ops.ready;
+  }
+
   /** What is known of the op of a message. */
   knownOp(op: unknown): KnownOp | undefined {
     return this.#options.ops.get(op);

@@ -1,300 +1,189 @@
 /**
- * The use cases of sd: what a client may ask of tasks, whichever door it came in by. Rules that hold
- * for every door are here or below; what a door has of its own (framing, refs, connections) is not.
+ * The use cases that wait for tasks or change them: wait, cancel, retry, for one task or for several. The rules hold
+ * for every door; framing, refs and connections are the door's own.
  */
 
-import { quote, SdError } from "../../protocol/errors.ts";
-import type {
-  OpView,
-  Progress,
-  ServerStats,
-  TaskLogView,
-  TaskView,
-  Why,
-} from "../../protocol/task.ts";
+import { type ErrorBody, errorBody, quote, SdError } from "../../protocol/errors.ts";
+import type { Status, TaskView } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Engine, Enqueued, Lease, ListRequest, TaskRecord } from "../engine/engine.ts";
-import { RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
-import type { Metrics } from "../metrics.ts";
-import type { NewTask } from "../task/new_task.ts";
+import type { Asker, Cancelled, Engine, Lease, Requeued } from "../engine/engine.ts";
+import { checkThere } from "../engine/live/read_turns.ts";
 import type { TaskEvents } from "../task/task_events.ts";
-import type { TaskLog } from "../task/task_log.ts";
-import type { Caller } from "./auth.ts";
-import { opLoads, poolViews } from "./load_view.ts";
-import { ManyTasks, notFound, type TaskStatus } from "./bulk.ts";
-import type { Pausing } from "./pausing.ts";
-import type { KnownOps, SubmitCheck } from "./submit_check.ts";
-import type { TaskEntry } from "./task_entry.ts";
-import { readTaskLog } from "./task_log_view.ts";
-import { atWall, taskSummary, taskView } from "./task_view.ts";
-import type { Transfer } from "./export_import.ts";
-import { whyOf } from "./why.ts";
+import { notFound, type TaskReads } from "./task_reads.ts";
 
-/** What the use cases need of the loops. */
-export interface Dispatch {
-  kick(): void;
-  stopTasks(leases: readonly Lease[], reason: "cancel"): void;
-  progressOf(lease: Lease): Progress | undefined;
-  logOf(lease: Lease): TaskLog | undefined;
-  readonly runners: readonly {
-    readonly ops: ReadonlySet<string>;
-    readonly pid: number;
-    readonly workers: number;
-    readonly isSingle: boolean;
-    readonly held: number;
-    heldOps(): ReadonlyMap<string, number>;
-    readonly room: number;
-  }[];
-}
-
-/** What is paused now. */
-export interface PausedOps {
-  /** `["*"]` when all ops are. */
-  readonly list: string[];
-  has(op: string): boolean;
-}
+/** Tasks of one request that are looked up at a time; other requests are served in between. */
+const MAX_AT_A_TIME = 50;
 
 export interface TaskApiOptions {
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, "cancel" | "requeue" | "get">;
+  readonly reads: Pick<TaskReads, "get">;
   readonly events: TaskEvents;
-  readonly dispatch: Dispatch;
-  readonly ops: KnownOps;
-  readonly pauses: PausedOps;
-  readonly check: SubmitCheck;
-  readonly entry: TaskEntry;
-  readonly pausing: Pausing;
-  readonly transfer: Transfer;
-  readonly metrics: Metrics;
   readonly clock: Clock;
-  readonly version: string;
-  readonly protocol: number;
-  /** Of the engine, for messages. */
-  readonly limits: Pick<ServerLimits, "maxQueued" | "maxQueuedBytes">;
+  readonly dispatch: {
+    kick(): void;
+    stopTasks(leases: readonly Lease[], reason: "cancel"): void;
+  };
+}
+
+export interface TaskStatus {
+  readonly task_id: string;
+  readonly status: Status;
+}
+
+/** The status of each of several tasks, or why it was refused. One refusal stops no other task. */
+export interface BulkAnswer {
+  readonly tasks: readonly (TaskStatus | { readonly task_id: string; readonly error: ErrorBody })[];
 }
 
 export class TaskApi {
-  readonly events: TaskEvents;
-  readonly check: SubmitCheck;
-  readonly pausing: Pausing;
-  readonly transfer: Transfer;
-  readonly many: ManyTasks;
   readonly #options: TaskApiOptions;
-  readonly #startedAt: number;
-  #stopping = false;
 
   constructor(options: TaskApiOptions) {
     this.#options = options;
-    this.events = options.events;
-    this.check = options.check;
-    this.pausing = options.pausing;
-    this.transfer = options.transfer;
-    this.many = new ManyTasks({
-      ...options,
-      kick: () => options.dispatch.kick(),
-      cancelOne: (id, caller) => this.cancel(id, caller),
-    });
-    this.#startedAt = options.clock.awake();
-  }
-
-  /** Pending while nobody can know which ops there are; await it before `check`. */
-  get ready(): Promise<void> | undefined {
-    return this.#options.ops.ready;
-  }
-
-  get now(): number {
-    return this.#options.clock.now();
-  }
-
-  get wall(): number {
-    return this.#options.clock.wall();
-  }
-
-  /** How far `now` is ahead of `wall`. */
-  get aheadMs(): number {
-    return this.#options.clock.aheadMs;
-  }
-
-  /** From now on every submit is refused. */
-  stopSubmits(): void {
-    this.#stopping = true;
-  }
-
-  /** Throws while no task at all can be taken. */
-  checkOpen(): void {
-    if (!this.#stopping) return;
-    throw new SdError("shutting_down", "the server is stopping and takes no more tasks");
-  }
-
-  /** Why a task was refused that the engine found to be one too many. */
-  queueFull(): SdError {
-    const { maxQueued, maxQueuedBytes } = this.#options.limits;
-    return new SdError(
-      "queue_full",
-      `cannot submit: ${maxQueued} tasks are queued (--max-queued), or they take more room than they may ` +
-        `(in memory ${maxQueuedBytes / 2 ** 20} MiB, --max-queued-mib; on disk --max-file-mib)`,
-      { retryAfterMs: RETRY_AFTER_MS },
-    );
-  }
-
-  /** Keeps `tasks`, each of which `check` let through; resolves once they are safe. */
-  async submit(tasks: readonly NewTask[]): Promise<Enqueued[]> {
-    const enqueued = await this.#options.entry.enter(tasks);
-    this.#options.metrics.submitted += tasks.length;
-    return enqueued;
-  }
-
-  async get(id: string, asker?: Caller): Promise<TaskView> {
-    const [record] = await this.#options.engine.get([id], { asker });
-    if (!record) throw notFound(id);
-    return this.#view(record);
-  }
-
-  /** What the task has said. */
-  async logs(id: string, asker?: Caller): Promise<TaskLogView> {
-    const { engine, dispatch } = this.#options;
-    const logOf = (lease: Lease) => dispatch.logOf(lease);
-    const view = await readTaskLog({ engine, logOf, asker }, id);
-    if (!view) throw notFound(id);
-    return view;
   }
 
   /** The task once it is final. */
-  async wait(id: string, caller: Caller): Promise<TaskView> {
+  async wait(id: string, asker: Asker): Promise<TaskView> {
+    const { reads } = this.#options;
     for (;;) {
-      const view = await this.#watchingFinal(id, caller, async (final) => {
-        const view = await this.get(id, caller);
+      const view = await this.#watchingEnd(id, asker, async (ended) => {
+        const view = await reads.get(id, asker);
         if (view.finished_at !== undefined) return view;
-        await final;
-        return await this.get(id, caller);
+        await ended;
+        return await reads.get(id, asker);
       });
-      // Unless a retry came between its end and that look at it.
+      // A retry may have come between its end and this look at it.
       if (view.finished_at !== undefined) return view;
     }
   }
 
-  /** A page of tasks, without their results. */
-  async list(request: ListRequest): Promise<{ tasks: TaskView[]; cursor: string | null }> {
-    const { engine, clock } = this.#options;
-    const { tasks, cursor } = await engine.list(request);
-    const views = tasks.map((record) =>
-      taskSummary(atWall(record, clock.aheadMs), this.#progressOf(record))
-    );
-    return { tasks: views, cursor: cursor ?? null };
-  }
-
   /** Resolves once the task is cancelled: it will never start, or it has stopped. */
-  cancel(id: string, caller: Caller): Promise<{ task_id: string; status: "cancelled" }> {
-    const { engine, dispatch, clock } = this.#options;
-    return this.#watchingFinal(id, caller, async (final) => {
-      const [cancelled] = await engine.cancel([id], clock.now(), caller);
+  cancel(id: string, asker: Asker): Promise<TaskStatus> {
+    const { engine, dispatch, clock, reads } = this.#options;
+    return this.#watchingEnd(id, asker, async (ended) => {
+      const [cancelled] = await engine.cancel([id], clock.now(), asker);
       if (!cancelled || cancelled.outcome === "not_found") throw notFound(id);
       let status = cancelled.status;
       if (cancelled.lease !== undefined) {
         dispatch.stopTasks([cancelled.lease], "cancel");
-        await final;
-        status = (await this.get(id, caller)).status;
+        await ended;
+        status = (await reads.get(id, asker)).status;
       }
       if (status === "cancelled") return { task_id: id, status };
       throw new SdError("conflict", `task ${quote(id)} cannot be cancelled: it is ${status}`);
     });
   }
 
-  /** Why the task does not run, or how it is. */
-  async why(id: string, asker?: Caller): Promise<Why> {
-    const { engine, clock, dispatch, pauses } = this.#options;
-    const [record] = await engine.get([id], { standingAt: clock.now(), asker });
-    if (!record) throw notFound(id);
-    const [parent] = record.cancelledFor === undefined
-      ? []
-      : await engine.get([record.cancelledFor], { asker });
-    const able = dispatch.runners.filter(({ ops }) => ops.has(record.op));
-    return whyOf(atWall(record, clock.aheadMs), {
-      progress: this.#progressOf(record),
-      isStopping: this.#stopping,
-      paused: !pauses.has(record.op) ? undefined : pauses.list.includes("*") ? "all" : "op",
-      workers: able.reduce((sum, { workers }) => sum + workers, 0),
-      hasRoom: able.some(({ room }) => room > 0),
-      standstills: this.#options.metrics.standstills,
-      parentStatus: parent?.status,
+  /** Resolves once none of the tasks will ever start, and those that ran have stopped. */
+  async cancelAll(ids: readonly string[], asker: Asker): Promise<BulkAnswer> {
+    const { engine, clock } = this.#options;
+    const cancelled: Cancelled[] = [];
+    for (const some of slicesOf(ids)) {
+      checkThere(asker);
+      cancelled.push(...await engine.cancel(some, clock.now(), asker));
+    }
+    const answers = ids.map(async (task_id, i) => {
+      if (cancelled[i]?.outcome === "cancelled") return { task_id, status: "cancelled" as const };
+      try {
+        // It runs, is not there, or is final; each has the answer that a single cancel has.
+        return await this.cancel(task_id, asker);
+      } catch (error) {
+        // A bug ends the whole request, and is logged there.
+        if (!(error instanceof SdError)) throw error;
+        return { task_id, error: errorBody(error) };
+      }
     });
+    return { tasks: await Promise.all(answers) };
   }
 
-  async retry(id: string, asker?: Caller): Promise<TaskStatus> {
-    const [outcome] = await this.many.requeue([id], asker);
+  /** Runs a final task again. */
+  async retry(id: string, asker: Asker): Promise<TaskStatus> {
+    const [outcome] = await this.#requeue([id], asker);
     if (outcome === undefined || outcome instanceof SdError) throw outcome ?? notFound(id);
     return outcome;
   }
 
-  /** Every op that is known, or paused. */
-  ops(): { ops: OpView[] } {
-    const { ops, pauses } = this.#options;
-    const known = ops.list();
-    const names = new Set(known.map(({ op }) => op));
-    const unknown = pauses.list.filter((op) => op !== "*" && !names.has(op))
-      .map((op) => ({ op, workers: 0 }));
-    const views = [...known, ...unknown].map((view): OpView =>
-      pauses.has(view.op) ? { ...view, paused: true } : view
-    );
-    return { ops: views };
-  }
-
-  async stats(): Promise<ServerStats> {
-    const { engine, dispatch, metrics, clock, version, protocol, pauses } = this.#options;
-    const { tasks, ops } = await engine.stats();
-    const { runners } = dispatch;
-    // Processes for single runs come and go beside the workers, and one of them only waits.
-    const pools = runners.filter(({ isSingle }) => !isSingle);
+  async retryAll(ids: readonly string[], asker: Asker): Promise<BulkAnswer> {
+    const outcomes: (TaskStatus | SdError)[] = [];
+    for (const some of slicesOf(ids)) {
+      checkThere(asker);
+      outcomes.push(...await this.#requeue(some, asker));
+    }
     return {
-      version,
-      protocol,
-      pid: Deno.pid,
-      uptime_ms: Math.floor(clock.awake() - this.#startedAt),
-      now: new Date(clock.wall()).toISOString(),
-      engine: engine.name,
-      tasks,
-      totals: { submitted: metrics.submitted, finished: metrics.finished },
-      paused: pauses.list,
-      workers: {
-        pools: pools.length,
-        workers: pools.reduce((sum, runner) => sum + runner.workers, 0),
-        running: runners.reduce((sum, runner) => sum + runner.held, 0),
-      },
-      ops: opLoads(ops, clock.aheadMs),
-      pools: poolViews(runners),
-      connections: metrics.connections,
-      standstills: metrics.standstills,
-      ...(metrics.notices.size > 0 && { notices: [...metrics.notices.values()] }),
+      tasks: outcomes.map((outcome, i) =>
+        outcome instanceof SdError ? { task_id: ids[i]!, error: errorBody(outcome) } : outcome
+      ),
     };
   }
 
-  /** Runs `work` with a promise of the task's end, which never resolves once the caller has left. */
-  async #watchingFinal<T>(
+  /** Runs tasks again; the status of each, or why it is refused. */
+  async #requeue(ids: readonly string[], asker: Asker): Promise<(TaskStatus | SdError)[]> {
+    const { engine, events, clock, dispatch } = this.#options;
+    const requeued = await engine.requeue(ids, clock.now(), asker);
+    dispatch.kick();
+    const queued = ids.filter((_id, i) => requeued[i]?.outcome === "queued");
+    if (events.watchers.any && queued.length > 0) await this.#reportQueued(queued);
+    return ids.map((id, i) => outcomeOf(id, requeued[i]));
+  }
+
+  async #reportQueued(ids: readonly string[]): Promise<void> {
+    const { engine, events } = this.#options;
+    for (const record of await engine.get(ids)) {
+      if (!record) continue;
+      const event = record.status === "delayed" ? "delayed" : "queued";
+      events.watchers.tell(event, { id: record.id, op: record.op, attempt: 0 });
+    }
+  }
+
+  /** Runs `work` with a promise of the task's end, which never resolves once the asker has left. */
+  async #watchingEnd<T>(
     id: string,
-    caller: Caller,
-    work: (final: Promise<void>) => Promise<T>,
+    asker: Asker,
+    work: (ended: Promise<void>) => Promise<T>,
   ): Promise<T> {
     const { events } = this.#options;
-    const final = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
     const waiter = {
       get closed() {
-        return caller.signal.aborted;
+        return asker.signal.aborted;
       },
-      deliver: () => final.resolve(),
+      deliver: () => ended.resolve(),
     };
-    // Before the task is looked at, so that its end cannot slip through between the two.
+    // Before the task is looked at, so that no end is missed between the two.
     const wait = events.wait(id, waiter);
     try {
-      return await work(final.promise);
+      return await work(ended.promise);
     } finally {
       events.unwait(id, wait);
     }
   }
+}
 
-  #view(record: TaskRecord): TaskView {
-    return taskView(atWall(record, this.aheadMs), this.#progressOf(record));
-  }
+function slicesOf(ids: readonly string[]): readonly string[][] {
+  const count = Math.ceil(ids.length / MAX_AT_A_TIME);
+  return Array.from({ length: count }, (_, i) => {
+    return ids.slice(i * MAX_AT_A_TIME, (i + 1) * MAX_AT_A_TIME);
+  });
+}
 
-  #progressOf(record: TaskRecord): Progress | undefined {
-    return record.lease !== undefined ? this.#options.dispatch.progressOf(record.lease) : undefined;
+function outcomeOf(id: string, requeued: Requeued | undefined): TaskStatus | SdError {
+  if (!requeued || requeued.outcome === "not_found") return notFound(id);
+  if (requeued.outcome === "queued") return { task_id: id, status: requeued.status ?? "queued" };
+  if (requeued.parent) {
+    const { id: parent, status } = requeued.parent;
+    const [state, cure] = status === undefined
+      ? ["no longer there", "submit it again"]
+      : [status, `retry ${quote(parent)} first`];
+    return new SdError(
+      "conflict",
+      `task ${quote(id)} cannot be retried: it comes after task ${
+        quote(parent)
+      }, which is ${state}; ${cure}`,
+    );
   }
+  return new SdError(
+    "conflict",
+    `task ${quote(id)} cannot be retried: it is ${requeued.status}; ` +
+      "only failed, cancelled and expired tasks can",
+  );
 }

@@ -29,7 +29,7 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { isFinal, type Status, STATUSES } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 import { DEFAULT_RULES, type KeyLimit, type NewTask, type Past } from "../task/new_task.ts";
-import { formatRate, readRate } from "../../protocol/text_forms.ts";
+import { formatRate, formatTime, readRate } from "../../protocol/text_forms.ts";
 import { newSerial } from "../task/task_id.ts";
 import { Fields, wrong } from "../../protocol/fields.ts";
 import { readTrail, trailMembers } from "./trail_record.ts";
@@ -68,12 +68,12 @@ export function recordToJson(record: TaskRecord): JsonObject {
     // The attempt that runs is not made in the end: it is begun again.
     attempt: isRunning ? record.attempt - 1 : record.attempt,
     ...(record.deaths > 0 && { deaths: record.deaths }),
-    created_at: time(record.createdAt),
-    run_at: time(record.runAt),
+    created_at: formatTime(record.createdAt),
+    run_at: formatTime(record.runAt),
     ...(record.isCalendar && { calendar: true }),
-    ...(record.expiresAt !== Infinity && { expires_at: time(record.expiresAt) }),
-    ...(record.startedAt > 0 && { started_at: time(record.startedAt) }),
-    ...(record.finishedAt > 0 && { finished_at: time(record.finishedAt) }),
+    ...(record.expiresAt !== Infinity && { expires_at: formatTime(record.expiresAt) }),
+    ...(record.startedAt > 0 && { started_at: formatTime(record.startedAt) }),
+    ...(record.finishedAt > 0 && { finished_at: formatTime(record.finishedAt) }),
     ...(record.result !== undefined && embedded("result", record.result)),
     ...(record.error && { error: { code: record.error.code, message: record.error.message } }),
     ...(record.cancelledFor !== undefined && { cancelled_for: record.cancelledFor }),
@@ -264,8 +264,4 @@ function embedded(name: string, text: string): JsonObject {
 function readId(id: unknown, name: string): string {
   if (typeof id === "string" && TASK_ID.test(id)) return id;
   throw wrong(name, `1 to ${MAX_TASK_ID_CHARS} characters of A-Za-z0-9._:-`, id);
-}
-
-function time(ms: number): string {
-  return new Date(ms).toISOString();
 }

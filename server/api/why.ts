@@ -3,7 +3,7 @@
  * says of the task, what is paused, and who could run it.
  */
 
-import { formatDuration } from "../../protocol/text_forms.ts";
+import { formatDuration, formatTime, withCommas } from "../../protocol/text_forms.ts";
 import { quote } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
 import {
@@ -60,7 +60,7 @@ function reasonOf(record: TaskRecord, surroundings: Surroundings): Reason {
 
 function sentenceOfEnd(record: TaskRecord, parentStatus: Status | undefined): string {
   const { attempt, rules, error, cancelledFor } = record;
-  const at = time(record.finishedAt);
+  const at = formatTime(record.finishedAt);
   switch (record.status) {
     case "completed":
       return `it is final: it completed at ${at}`;
@@ -69,7 +69,7 @@ function sentenceOfEnd(record: TaskRecord, parentStatus: Status | undefined): st
         (error ? `: ${error.code}: ${error.message}` : "");
     case "expired":
       return `it is final: it expired at ${at}, since nobody had started it by ${
-        time(record.expiresAt)
+        formatTime(record.expiresAt)
       }`;
     default:
       if (cancelledFor === undefined) return `it is final: it was cancelled at ${at}`;
@@ -87,7 +87,9 @@ function endWord(status: Status | undefined): string {
 function sentenceOfRun(record: TaskRecord, progress: Progress | undefined): string {
   const far = progress ? `, ${Math.floor(progress.fraction * 100)} % done` : "";
   const note = progress?.note === undefined ? "" : ` (${progress.note})`;
-  return `it is running: attempt ${record.attempt}, since ${time(record.startedAt)}${far}${note}`;
+  return `it is running: attempt ${record.attempt}, since ${
+    formatTime(record.startedAt)
+  }${far}${note}`;
 }
 
 /** Ids told by name; a task may come after thousands. */
@@ -100,11 +102,11 @@ function sentenceOfAfter(ids: readonly string[]): string {
 }
 
 function delayOf({ attempt, error }: TaskRecord, until: number): Reason {
-  if (attempt === 0) return ["delayed", `it is delayed until ${time(until)}`];
+  if (attempt === 0) return ["delayed", `it is delayed until ${formatTime(until)}`];
   const failed = error ? `${error.code}: ${error.message}` : "no reason is known";
   return [
     "backoff",
-    `attempt ${attempt + 1} comes at ${time(until)} (attempt ${attempt} failed: ${failed})`,
+    `attempt ${attempt + 1} comes at ${formatTime(until)} (attempt ${attempt} failed: ${failed})`,
   ];
 }
 
@@ -130,7 +132,7 @@ function heldOf({ op, bond }: TaskRecord, standing: WaitReason): Reason | undefi
     ];
   }
   if (heldBy === "op_rate" && until !== undefined) {
-    const next = `the next may start at ${time(until)}`;
+    const next = `the next may start at ${formatTime(until)}`;
     return [
       "op_rate",
       `as many tasks of the op ${quote(op)} have started as its rate allows; ${next}`,
@@ -147,7 +149,7 @@ function heldOf({ op, bond }: TaskRecord, standing: WaitReason): Reason | undefi
   }
   if (heldBy === "key_rate" && bond?.rate) {
     const { starts, windowMs } = bond.rate;
-    const next = until === undefined ? "" : `; the next may start at ${time(until)}`;
+    const next = until === undefined ? "" : `; the next may start at ${formatTime(until)}`;
     return [
       "key_rate",
       `${count(starts, "task")} of the key ${quote(bond.key)} ${
@@ -182,12 +184,4 @@ function turnOf({ op }: TaskRecord, ahead: number, surroundings: Surroundings): 
 
 function count(number: number, noun: string): string {
   return `${withCommas(number)} ${noun}${number === 1 ? "" : "s"}`;
-}
-
-function withCommas(number: number): string {
-  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
-}
-
-function time(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -18,20 +18,30 @@ const EVERY_OP = "*";
 
 const NO_OPS: ReadonlySet<string> = new Set();
 
+export interface PausesOptions {
+  readonly settings: Settings;
+  /** There may be tasks to hand out. */
+  readonly onResumed: () => void;
+  /** Resolves when no lease is under way that was begun before. */
+  readonly leased: () => Promise<void>;
+}
+
 export class Pauses {
   /** The settings that are this room's, for whoever carries them from engine to engine. */
   readonly prefix = PREFIX;
   readonly #settings: Settings;
   readonly #onResumed: () => void;
+  readonly #leased: () => Promise<void>;
   readonly #ops: Set<string>;
   #all: boolean;
   /** What is left of the ops of a worker process; made anew after each change. */
   #leasable = new WeakMap<ReadonlySet<string>, ReadonlySet<string>>();
 
-  /** Takes up what the settings say. `onResumed`: there may be tasks to hand out. */
-  constructor(settings: Settings, onResumed: () => void) {
+  /** Takes up what the settings say. */
+  constructor({ settings, onResumed, leased }: PausesOptions) {
     this.#settings = settings;
     this.#onResumed = onResumed;
+    this.#leased = leased;
     this.#all = settings.get(ALL) === PAUSED;
     this.#ops = new Set(
       settings.list(OP_PREFIX).filter(([, value]) => value === PAUSED)
@@ -60,8 +70,14 @@ export class Pauses {
     return left;
   }
 
-  /** Pauses `op`, known or not, or every op. Nothing is leased from the call on. */
+  /** Pauses `op`, known or not, or every op; resolves once that is committed, and no task of it is handed out any more. */
   async pause(op?: string): Promise<void> {
+    await this.#save(op);
+    await this.#leased();
+  }
+
+  /** Nothing is leased from the call on. */
+  async #save(op: string | undefined): Promise<void> {
     if (op !== undefined && !this.#ops.has(op) && this.#ops.size >= MAX_PAUSED_OPS) {
       throw new SdError(
         "conflict",
@@ -107,7 +123,7 @@ export class Pauses {
       throw new SdError("bad_request", `there is no setting ${quote(name)} of ${quote(value)}`);
     }
     if (op === undefined ? this.#all : this.#ops.has(op)) return false;
-    await this.pause(op);
+    await this.#save(op);
     return true;
   }
 

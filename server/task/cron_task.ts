@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from "node:util";
 import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_CRON_ID_CHARS, MAX_CRON_LINE_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
+import { formatSecond } from "../../protocol/text_forms.ts";
 import { type CronRule, readCronRule } from "./cron_rule.ts";
 import { type NewTask, newTask, type TaskDefaults } from "./new_task.ts";
 import { newSerial, newTaskId } from "./task_id.ts";
@@ -91,7 +92,7 @@ function cronTaskOf(id: string, message: JsonObject, record: CronRecord): CronTa
 
 /** The id of the task for the time `at`: always the same, so that no time is submitted twice. */
 export function cronRunId(cronId: string, at: number): string {
-  return `${cronId}:${new Date(at).toISOString().slice(0, 19)}Z`;
+  return `${cronId}:${formatSecond(at)}`;
 }
 
 /** The task for the time `at`, as it is submitted at `now`. */

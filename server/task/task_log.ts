@@ -4,6 +4,7 @@
  */
 
 import { MAX_LOG_CHARS, MAX_LOG_ENTRIES } from "../../protocol/limits.ts";
+import { formatTime } from "../../protocol/text_forms.ts";
 import { LOG_LEVELS, type LogLevel, type LogLine } from "../../protocol/task.ts";
 
 export interface LoggedEntry {
@@ -86,6 +87,5 @@ export function logFromText(stored: string): TaskLog {
 
 /** An entry as clients are told of it. */
 export function logLine({ n, at, attempt, retries, level, text }: LoggedEntry): LogLine {
-  const time = new Date(at).toISOString();
-  return { n, at: time, attempt, ...(retries > 0 && { retry: retries }), level, text };
+  return { n, at: formatTime(at), attempt, ...(retries > 0 && { retry: retries }), level, text };
 }

@@ -7,8 +7,8 @@ import type { Wire } from "../../net/wire.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { Auth } from "../api/auth.ts";
-import type { CronApi } from "../api/cron_api.ts";
-import type { TaskApi } from "../api/task_api.ts";
+import type { UseCases } from "../api/operations.ts";
+import type { SubmitRoute } from "../api/submit_flow.ts";
 import type { TlsFiles } from "../config.ts";
 import {
   MAX_LINE_BYTES_BEFORE_HELLO,
@@ -37,8 +37,8 @@ export interface TcpDoorOptions {
   readonly listeners: Listeners;
   /** Nothing: the port speaks plainly. */
   readonly tls: TlsFiles | undefined;
-  readonly api: TaskApi;
-  readonly crons: CronApi;
+  readonly cases: UseCases;
+  readonly route: SubmitRoute;
   readonly auth: Auth;
   readonly links: LinkListener & { attached(link: WorkLink): void };
   readonly secret: string;
@@ -207,7 +207,7 @@ export class TcpDoor {
 
   /** Resolves when the connection holds no descriptor any more; `uncount` is called when it has ended. */
   #serve(conn: Wire, { address, ownWorkersOnly, uncount }: Serving): Promise<void> {
-    const { api, crons, auth, limits, log, version } = this.#options;
+    const { cases, route, auth, limits, log, version } = this.#options;
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
     const outbox = new Outbox(conn, {
@@ -218,8 +218,8 @@ export class TcpDoor {
       log,
     });
     const session = new Session({
-      api,
-      crons,
+      cases,
+      route,
       outbox,
       log,
       version,

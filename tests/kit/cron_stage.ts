@@ -56,19 +56,14 @@ export class CronStage {
         return enqueued;
       },
     });
-    const tasks = {
-      get wall() {
-        return clock.wall();
-      },
-      checkOpen() {},
-    };
+    const entry = { checkOpen() {} };
     const check = {
       checkOp(op: string) {
         if (op === "nope") throw new SdError("unknown_op", "no worker has it");
       },
       checkArguments: () => Promise.resolve(),
     };
-    this.api = new CronApi({ book, tasks, check, scheduler: this.scheduler });
+    this.api = new CronApi({ book, entry, clock, check, scheduler: this.scheduler });
     if (start ?? true) this.scheduler.start();
   }
 

@@ -5,7 +5,7 @@
 
 import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
-import { atWall } from "../../server/api/task_view.ts";
+import { atWall } from "../../server/api/views.ts";
 import { Dispatcher } from "../../server/dispatch/dispatcher.ts";
 import { createJanitor } from "../../server/dispatch/janitor.ts";
 import { createReclaimer } from "../../server/dispatch/reclaimer.ts";

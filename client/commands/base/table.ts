@@ -10,6 +10,8 @@ import { formatDuration } from "../../../protocol/text_forms.ts";
 import { cutText } from "../../../protocol/errors.ts";
 import type { TaskView } from "../../../protocol/task.ts";
 
+export { withCommas } from "../../../protocol/text_forms.ts";
+
 const GAP = "  ";
 
 /**
@@ -63,11 +65,6 @@ export function widthOf(text: string): number {
     if (!/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) width += eastAsianWidth(char.codePointAt(0) as number);
   }
   return width;
-}
-
-/** `1234567` → `1,234,567`, whatever the language of the machine. */
-export function withCommas(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 const HEADINGS = ["ID", "OP", "STATUS", "ATTEMPT", "CREATED", "TOOK", "KEY", "ERROR"] as const;

@@ -8,11 +8,14 @@ import { COMMANDS } from "../../../protocol/operations.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/task.ts";
 import { type Caller, checkRole } from "../../api/auth.ts";
 import { commandNamed, type DoorCommand, runCommand, type UseCases } from "../../api/operations.ts";
+import type { TaskEntry } from "../../api/task_entry.ts";
 import { readPingEvery, readRecords, readWatchFilter } from "../../api/requests.ts";
 import { streamBackup } from "./backup_stream.ts";
 import type { Desk } from "./command_context.ts";
 
-export interface CommandContext extends UseCases {
+export interface CommandContext {
+  readonly cases: UseCases;
+  readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly caller: Caller;
   readonly version: string;
   readonly desk: Desk;
@@ -45,7 +48,7 @@ export async function answerCommand(
   const name = commandNamed(message.cmd);
   checkRole(context.caller.role, COMMANDS[name]);
   if (isOwn(name)) return await OWN[name](context, message);
-  return await runCommand(name, context, { message, caller: context.caller });
+  return await runCommand(name, context.cases, { message, caller: context.caller });
 }
 
 function isOwn(name: string): name is DoorCommand {
@@ -73,16 +76,19 @@ function unwatch({ desk }: CommandContext): object {
   return { watch: "off" };
 }
 
-async function importRecords({ api, desk }: CommandContext, message: JsonObject): Promise<object> {
-  api.checkOpen();
+async function importRecords(
+  { cases: { transfer }, entry, desk }: CommandContext,
+  message: JsonObject,
+): Promise<object> {
+  entry.checkOpen();
   const records = readRecords(message);
-  if (records) return await api.transfer.importRecords(records);
+  if (records) return await transfer.importRecords(records);
   const text = desk.parts.take(message);
-  return text === undefined ? { part: "taken" } : await api.transfer.importText(text);
+  return text === undefined ? { part: "taken" } : await transfer.importText(text);
 }
 
-async function backup({ api, caller, desk, ref }: CommandContext): Promise<undefined> {
-  await streamBackup(await api.transfer.backup(), {
+async function backup({ cases, caller, desk, ref }: CommandContext): Promise<undefined> {
+  await streamBackup(await cases.transfer.backup(), {
     signal: caller.signal,
     send: (reply) => desk.send(reply, ref),
   });

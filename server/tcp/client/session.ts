@@ -1,6 +1,6 @@
 /**
- * One client's connection: lines to tasks and commands, and everything it waits for back to it. A command
- * is only begun once the engine has the submits before it.
+ * A client's connection: it turns lines into submits and commands, and sends the replies. A command begins once the
+ * engine has the submits before it. Commands that may read or write many tasks run one at a time.
  */
 
 import { SdError } from "../../../protocol/errors.ts";
@@ -14,62 +14,58 @@ import {
   type Ref,
 } from "../../../protocol/message.ts";
 import type { Line } from "../../../protocol/ndjson.ts";
-import type { CronApi } from "../../api/cron_api.ts";
 import type { Caller } from "../../api/auth.ts";
-import type { TaskApi } from "../../api/task_api.ts";
+import { isScan, runSchedule, type UseCases } from "../../api/operations.ts";
+import {
+  type SubmitClient,
+  SubmitFlow,
+  type SubmitRoute,
+  tooManyInFlight,
+} from "../../api/submit_flow.ts";
 import { Breath } from "../../breath.ts";
-import { RETRY_AFTER_MS } from "../../limits.ts";
 import type { Log } from "../../log.ts";
-import { isCronMessage } from "../../task/cron_task.ts";
-import { newTask } from "../../task/new_task.ts";
-import { isScan } from "../../api/operations.ts";
 import { answerCommand } from "./commands.ts";
 import { Desk } from "./command_context.ts";
 import type { LineHandler } from "../socket/line_handler.ts";
 import type { Outbox } from "../socket/outbox.ts";
-import { errorLine, objectLine } from "../socket/replies.ts";
-import type { BatchOwner } from "./submit_batch.ts";
-import { SubmitLane } from "./submit_lane.ts";
+import { errorLine, objectLine, SUBMIT_REPLIES } from "../socket/replies.ts";
 
 export interface SessionOptions {
-  readonly api: TaskApi;
-  readonly crons: CronApi;
+  readonly cases: UseCases;
+  readonly route: SubmitRoute;
   readonly outbox: Outbox;
   readonly log: Log;
   readonly version: string;
   readonly maxInFlight: number;
   /** Ends the connection once all that was pushed is written. */
   readonly dismiss: () => void;
-  /** Of a further `hello`. Throws `unauthorized` for a token that is not of this server. */
+  /** Judges the token of a further `hello`. Throws `unauthorized`. */
   readonly judge: (token: unknown) => Promise<void>;
-  /** The client pings so often, and is gone when it does not. */
+  /** The client pings this often, and is gone when it does not. */
   readonly expectPings: (everyMs: number) => void;
 }
 
-export class Session implements LineHandler, BatchOwner, Caller {
-  readonly api: TaskApi;
+export class Session implements LineHandler, SubmitClient, Caller {
   /** Every client that is let in may do everything. */
   readonly role = "admin";
   readonly #options: SessionOptions;
+  readonly #submits: SubmitFlow;
+  readonly #breath = new Breath();
   #closed = false;
   /** Made with the first command: most connections only submit. */
   #leaving: AbortController | undefined;
+  #desk: Desk | undefined;
   #sawObject = false;
-  /** Replies still to come: acknowledgements with their final lines, and answers to commands. */
-  #owed = 0;
-  /** Of those, answers to commands. */
+  /** Commands that are not answered yet. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
-  /** The last of the commands that read much: each begins when the one before it is answered. */
+  /** The last of the scans: each begins when the one before it is answered. */
   #scans: Promise<void> | undefined;
-  readonly #submits = new SubmitLane(this);
-  readonly #breath = new Breath();
-  /** Made with the first command: most connections only submit. */
-  #desk: Desk | undefined;
 
   constructor(options: SessionOptions) {
+    const { route, maxInFlight } = options;
     this.#options = options;
-    this.api = options.api;
+    this.#submits = new SubmitFlow({ route, client: this, replies: SUBMIT_REPLIES, maxInFlight });
   }
 
   get closed(): boolean {
@@ -84,10 +80,9 @@ export class Session implements LineHandler, BatchOwner, Caller {
 
   async handle(lines: readonly Line[], spoiled: readonly string[] = []): Promise<void> {
     const texts = spoiled.values();
-    if (this.api.ready) await this.api.ready;
-    const { check } = this.api;
     const submits = this.#submits;
-    let { now, aheadMs } = this.api;
+    if (submits.ready) await submits.ready;
+    submits.begin();
     this.#breath.begin();
     for (const line of lines) {
       if (line === "" || this.#closed) continue;
@@ -97,34 +92,13 @@ export class Session implements LineHandler, BatchOwner, Caller {
       try {
         ref = readRef(message);
         checkMessage(line as string, message);
-        if (message.cmd === undefined && !isCronMessage(message)) {
-          const known = check.knownOp(message.op);
-          const task = newTask(message, line as string, now, known?.defaults, aheadMs);
-          this.api.checkOpen();
-          const isDoubtful = check.isDoubtful(task, known);
-          if (this.#owed - this.#commands + submits.size >= this.#options.maxInFlight) {
-            throw this.#tooMany("tasks are in flight");
-          }
-          submits.add(task, ref, isDoubtful);
-        } else {
-          submits.submit();
-          if (submits.checked) {
-            await submits.checked;
-            ({ now, aheadMs } = this.api);
-          }
-          if (this.#commands >= this.#options.maxInFlight) {
-            throw this.#tooMany("commands are not answered yet");
-          }
-          if (isScan(message)) this.#scan(message, line as string, ref);
-          else void this.#command(message, line as string, ref);
-          await this.#breath.take();
-          await this.#options.outbox.room();
-        }
+        if (message.cmd === undefined && submits.take(message, line as string, ref)) continue;
+        await this.#begin(message, line as string, ref);
       } catch (error) {
         this.refuse(error, ref);
       }
     }
-    submits.submit();
+    submits.flush();
     await this.#options.outbox.room();
     await submits.room();
   }
@@ -139,7 +113,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
     this.#options.dismiss();
   }
 
-  /** Ends the connection for this reason, and tells nothing after it. */
+  /** Ends the connection for this reason; no reply follows it. */
   dismiss(error: unknown, ref?: Ref): void {
     this.refuse(error, ref);
     this.#leave();
@@ -149,7 +123,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
   ended(): Promise<void> {
     return new Promise((resolve) => {
       this.#onSettled = resolve;
-      this.owe(0);
+      this.settled();
     });
   }
 
@@ -157,36 +131,36 @@ export class Session implements LineHandler, BatchOwner, Caller {
     this.#leave();
     this.#submits.cut();
     this.#desk?.close();
-    this.api.events.forget(this.#owed);
+    this.#options.route.events.forget(this.#commands);
     this.#onSettled?.();
   }
 
-  /** The server is about to go: what is still owed will not come any more. */
+  /** The server is about to stop: replies that are still owed will never come. */
   abandon(): void {
-    if (this.#owed === 0 || this.#closed) return;
+    const owed = this.#submits.owed + this.#commands;
+    if (owed === 0 || this.#closed) return;
     const error = new SdError(
       "shutting_down",
-      `the server has stopped; ${this.#owed} replies were still to come on this connection`,
+      `the server has stopped; ${owed} replies were still to come on this connection`,
     );
     this.refuse(error, undefined);
   }
 
-  reply(text: string): void {
+  send(text: string): void {
     if (!this.#closed) this.#options.outbox.push(text);
   }
 
-  replyCalm(text: string): void {
+  sendCalm(text: string): void {
     if (!this.#closed) this.#options.outbox.pushCalm(text);
   }
 
   refuse(error: unknown, ref: Ref | undefined): void {
     if (!(error instanceof SdError)) this.#options.log.bug("server", error);
-    this.reply(errorLine(error, ref));
+    this.send(errorLine(error, ref));
   }
 
-  owe(replies: number): void {
-    this.#owed += replies;
-    if (this.#owed === 0) this.#onSettled?.();
+  settled(): void {
+    if (this.#submits.owed === 0 && this.#commands === 0) this.#onSettled?.();
   }
 
   #leave(): void {
@@ -194,7 +168,7 @@ export class Session implements LineHandler, BatchOwner, Caller {
     this.#leaving?.abort();
   }
 
-  /** The object in `line`. What is not one is refused; as a first line, it ends the connection. */
+  /** The object in `line`. Anything else is refused; as a first line, it ends the connection. */
   #parse(line: Line, spoiled: Iterator<string, unknown>): JsonObject | undefined {
     try {
       const message = parseObject(line);
@@ -209,7 +183,25 @@ export class Session implements LineHandler, BatchOwner, Caller {
     }
   }
 
-  /** A command after the ones before it, which counts as begun from now on. */
+  /** Begins a command, or the making of a recurring task, once the engine has the submits before it. */
+  async #begin(message: JsonObject, line: string, ref: Ref | undefined): Promise<void> {
+    const submits = this.#submits;
+    submits.flush();
+    if (submits.checked) {
+      await submits.checked;
+      submits.begin();
+    }
+    const { maxInFlight, outbox } = this.#options;
+    if (this.#commands >= maxInFlight) {
+      throw tooManyInFlight(maxInFlight, "commands are not answered yet");
+    }
+    if (isScan(message)) this.#scan(message, line, ref);
+    else void this.#command(message, line, ref);
+    await this.#breath.take();
+    await outbox.room();
+  }
+
+  /** Runs a command after the scans before it; it counts as begun from now on. */
   #scan(message: JsonObject, line: string, ref: Ref | undefined): void {
     const before = this.#scans;
     const scan: Promise<void> = this.#command(message, line, ref, before).then(() => {
@@ -218,51 +210,40 @@ export class Session implements LineHandler, BatchOwner, Caller {
     this.#scans = scan;
   }
 
-  /** What owes one reply: a command, or a recurring task. */
   async #command(
     message: JsonObject,
     line: string,
     ref: Ref | undefined,
     before?: Promise<void>,
   ): Promise<void> {
-    const { crons, version, outbox, judge, expectPings } = this.#options;
-    const desk = this.#desk ??= new Desk(this.api.events.watchers, outbox);
-    this.owe(1);
+    const { cases, route, version, outbox, judge, expectPings } = this.#options;
+    const desk = this.#desk ??= new Desk(route.events.watchers, outbox);
     this.#commands++;
     try {
       if (before) await before;
       if (before && this.#closed) return;
-      const context = {
-        api: this.api,
-        crons,
-        caller: this,
-        version,
-        desk,
-        ref,
-        judge,
-        expectPings,
-      };
       const answer = message.cmd === undefined
-        ? await crons.create(message, line)
-        : await answerCommand(context, message);
-      if (answer) this.reply(objectLine(answer, ref));
+        ? await runSchedule(cases, { message, line, caller: this })
+        : await answerCommand({
+          cases,
+          entry: route.entry,
+          caller: this,
+          version,
+          desk,
+          ref,
+          judge,
+          expectPings,
+        }, message);
+      if (answer) this.send(objectLine(answer, ref));
     } catch (error) {
-      const isStranger = error instanceof SdError && error.code === "unauthorized";
+      // A wrong token; what the client sends after it is not looked at.
+      const isStranger = error instanceof SdError && error.code === "unauthorized" &&
+        message.cmd === "hello";
       if (isStranger) this.dismiss(error, ref);
       else this.refuse(error, ref);
     } finally {
       this.#commands--;
-      this.owe(-1);
+      this.settled();
     }
-  }
-
-  #tooMany(what: string): SdError {
-    const { maxInFlight } = this.#options;
-    return new SdError(
-      "queue_full",
-      `${maxInFlight} ${what} on this connection, the limit of one (--max-in-flight); ` +
-        "wait for some to end",
-      { retryAfterMs: RETRY_AFTER_MS },
-    );
   }
 }

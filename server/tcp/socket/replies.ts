@@ -1,32 +1,30 @@
 /**
- * What the server says to a client, as text. The two lines of every task are put together from parts
- * that are JSON already: a result is never parsed here.
+ * Replies to clients, as lines of text. The two lines of every task are joined from parts that are JSON already: a
+ * result is never parsed here.
  */
 
 import { errorBody } from "../../../protocol/errors.ts";
 import type { Ref } from "../../../protocol/message.ts";
 import { isFinal, type Status } from "../../../protocol/task.ts";
+import type { SubmitReplies } from "../../api/submit_flow.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 
-/** The first reply to a submit. */
-export function ackLine(id: string, status: Status, ref: Ref | undefined): string {
-  // Only a status that is final could be taken for an end.
+/** Marks an acknowledgement with a final status, for a client that does not count lines. */
+const ACK_MARK = ',"ack":true';
+
+/** The replies to submits, as lines of the wire. */
+export const SUBMIT_REPLIES: SubmitReplies = {
+  ack: ackLine,
+  endedAck: (task, ref) => endLine(task, ACK_MARK, ref),
+  end: (task, ref) => endLine(task, "", ref),
+  refusal: errorLine,
+};
+
+function ackLine(id: string, status: Status, ref: Ref | undefined): string {
+  // Without the mark, a client could mistake an acknowledgement with a final status for the end.
   const mark = isFinal(status) ? ACK_MARK : "";
   return `{"task_id":"${id}","status":"${status}"${mark}${refEnd(ref)}`;
 }
-
-/** The first reply to a submit of a task that has ended already: it says how. */
-export function endedAckLine(task: FinishedTask, ref: Ref | undefined): string {
-  return endLine(task, ACK_MARK, ref);
-}
-
-/** The second reply to a submit. */
-export function finalLine(task: FinishedTask, ref: Ref | undefined): string {
-  return endLine(task, "", ref);
-}
-
-/** Tells an acknowledgement from the end after it, for a reader that does not count lines. */
-const ACK_MARK = ',"ack":true';
 
 function endLine(task: FinishedTask, mark: string, ref: Ref | undefined): string {
   const head = `{"task_id":"${task.id}","status":"${task.status}"${mark}`;
