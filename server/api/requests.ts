@@ -16,6 +16,7 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { parseRfc3339 } from "../../protocol/text_forms.ts";
 import { STATUSES } from "../../protocol/task.ts";
 import type { ListRequest } from "../engine/engine.ts";
+import type { WatchScope } from "../task/watchers.ts";
 import type { ExportRequest } from "./export_import.ts";
 
 /** Tasks on a page of `list` if the request names no limit. */
@@ -118,13 +119,7 @@ export function readPauseRequest({ cmd, op, cron_id }: JsonObject): PauseRequest
   );
 }
 
-/** The tasks whose events a watch reports; all tasks if neither member is set. */
-export interface WatchFilter {
-  readonly taskId?: string;
-  readonly op?: string;
-}
-
-export function readWatchFilter({ task_id, op }: JsonObject): WatchFilter {
+export function readWatchScope({ task_id, op }: JsonObject): WatchScope {
   return {
     ...(task_id === undefined ? {} : { taskId: readText("task_id", task_id) }),
     ...(op === undefined ? {} : { op: readText("op", op) }),

@@ -1,16 +1,24 @@
 /**
- * Who watches the tasks of this server, and what they are told: a line for every turn that the life of a
- * task takes. Whoever changes a task asks `any` first: while nobody watches, nothing more is done.
+ * The watches of this server's tasks: one event for each turn that the life of a task takes. A change of a task asks
+ * `any` first: while nobody watches, it costs nothing more. Each watch buffers its events within bounds, so that a slow
+ * reader loses events and slows nobody. Doors read a watch as an async iterable.
  */
 
+import { SdError } from "../../protocol/errors.ts";
 import type { WatchEvent } from "../../protocol/task.ts";
+import { formatTime } from "../../protocol/text_forms.ts";
 import type { Clock } from "../clock.ts";
 
-/** What of a task every event tells. */
+/** Characters of events that the watches of one reader buffer together. */
+const MAX_BUFFERED_CHARS = 1024 * 1024;
+/** Events that one watch may lose before its reader has read on. */
+const MAX_DROPPED_EVENTS = 1_000_000;
+
+/** The task of an event. */
 export interface WatchedTask {
   readonly id: string;
   readonly op: string;
-  /** 0 before the first. */
+  /** 0 before the first attempt. */
   readonly attempt: number;
 }
 
@@ -20,7 +28,7 @@ export interface Watcher {
   take(event: ToldEvent): void;
 }
 
-/** An event on its way to its watchers: put into JSON once, however many they are. */
+/** An event on its way to its watchers: put into JSON once for all of them. */
 export class ToldEvent {
   #json: string | undefined;
 
@@ -31,7 +39,7 @@ export class ToldEvent {
   }
 }
 
-/** What some events tell beside the task. */
+/** The members that only some events have. */
 export type EventDetails = Pick<WatchEvent, "error" | "progress" | "log">;
 
 export class Watchers {
@@ -42,7 +50,7 @@ export class Watchers {
     this.#clock = clock;
   }
 
-  /** Whether it is worth while to tell anything. */
+  /** Whether anybody watches. */
   get any(): boolean {
     return this.#watchers.size > 0;
   }
@@ -55,7 +63,7 @@ export class Watchers {
     this.#watchers.delete(watcher);
   }
 
-  /** Tells everyone who wants to know of `task`. */
+  /** Reports an event of `task` to all watchers that want it. */
   tell(name: WatchEvent["event"], task: WatchedTask, details?: EventDetails): void {
     let event: ToldEvent | undefined;
     for (const watcher of this.#watchers) {
@@ -68,7 +76,7 @@ export class Watchers {
   #event(name: WatchEvent["event"], task: WatchedTask, details?: EventDetails): WatchEvent {
     return {
       event: name,
-      at: new Date(this.#clock.wall()).toISOString(),
+      at: formatTime(this.#clock.wall()),
       task_id: task.id,
       op: task.op,
       ...(task.attempt > 0 ? { attempt: task.attempt } : {}),
@@ -76,5 +84,113 @@ export class Watchers {
       ...(details?.progress && { progress: details.progress }),
       ...(details?.log && { log: details.log }),
     };
+  }
+}
+
+/** The tasks whose events a watch reports; all tasks if neither member is set. */
+export interface WatchScope {
+  readonly taskId?: string;
+  readonly op?: string;
+}
+
+/** The buffer that the watches of one reader share. */
+export interface WatchBuffer {
+  /** Characters of events that wait for the reader. */
+  chars: number;
+}
+
+export interface WatchOptions {
+  readonly watchers: Watchers;
+  readonly scope: WatchScope;
+  readonly buffer: WatchBuffer;
+  readonly maxDropped?: number;
+}
+
+/**
+ * A watch, from its making on, as the groups of events that came together. When its buffer is full it drops events,
+ * until the reader has taken all before; then an event `dropped` says how many. A watch that drops very many ends
+ * with `queue_full`, so that nothing more is done for it.
+ */
+export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[]> {
+  readonly #watchers: Watchers;
+  readonly #scope: WatchScope;
+  readonly #buffer: WatchBuffer;
+  readonly #maxDropped: number;
+  #events: ToldEvent[] = [];
+  /** Characters of `#events`. */
+  #chars = 0;
+  /** Events lost since the last one that was buffered. */
+  #dropped = 0;
+  #isOver = false;
+  #wake: (() => void) | undefined;
+
+  constructor({ watchers, scope, buffer, maxDropped = MAX_DROPPED_EVENTS }: WatchOptions) {
+    this.#watchers = watchers;
+    this.#scope = scope;
+    this.#buffer = buffer;
+    this.#maxDropped = maxDropped;
+    watchers.add(this);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  wants({ id, op }: WatchedTask): boolean {
+    const { taskId, op: wanted } = this.#scope;
+    return (taskId === undefined || taskId === id) && (wanted === undefined || wanted === op);
+  }
+
+  take(event: ToldEvent): void {
+    if (this.#dropped > 0) {
+      if (++this.#dropped === this.#maxDropped) this.#watchers.remove(this);
+    } else if (this.#buffer.chars > MAX_BUFFERED_CHARS) {
+      this.#dropped = 1;
+    } else {
+      this.#events.push(event);
+      this.#chars += event.json.length;
+      this.#buffer.chars += event.json.length;
+      this.#wake?.();
+    }
+  }
+
+  /** The events since the last call; waits for one if there is none. Throws `queue_full`. */
+  async next(): Promise<IteratorResult<readonly ToldEvent[], undefined>> {
+    for (;;) {
+      if (this.#isOver) return { done: true, value: undefined };
+      if (this.#events.length > 0) return { done: false, value: this.#taken() };
+      if (this.#dropped > 0) return { done: false, value: [this.#droppedEvent()] };
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  /** Ends the watch. */
+  return(): Promise<IteratorResult<readonly ToldEvent[], undefined>> {
+    this.#isOver = true;
+    this.#watchers.remove(this);
+    this.#taken();
+    this.#wake?.();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  #taken(): readonly ToldEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    this.#buffer.chars -= this.#chars;
+    this.#chars = 0;
+    return events;
+  }
+
+  #droppedEvent(): ToldEvent {
+    const count = this.#dropped;
+    this.#dropped = 0;
+    if (count < this.#maxDropped) {
+      return new ToldEvent({ event: "dropped", at: new Date().toISOString(), count });
+    }
+    void this.return();
+    throw new SdError(
+      "queue_full",
+      `this watch has ended: ${count} events came before its client read on; watch again`,
+    );
   }
 }

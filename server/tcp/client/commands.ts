@@ -1,24 +1,32 @@
 /**
- * The commands of a TCP client. Most are run by `server/api/operations.ts` and have one answer; those here need the
- * connection itself, or send many replies.
+ * The commands of a TCP client. Most are run by `server/api/operations.ts` and have one answer. Those here need the
+ * connection itself, or send many replies: `hello`, `ping`, watches, imports in parts, backups.
  */
 
+import { Buffer } from "node:buffer";
+import { quote, SdError } from "../../../protocol/errors.ts";
+import { BACKUP_PIECE_BYTES, MAX_IMPORT_CHARS, MAX_WATCHES } from "../../../protocol/limits.ts";
 import type { JsonObject, Ref } from "../../../protocol/message.ts";
 import { COMMANDS } from "../../../protocol/operations.ts";
 import { PROTOCOL_VERSION } from "../../../protocol/task.ts";
+import type { BackupBegin } from "../../../protocol/transfer.ts";
 import { type Caller, checkRole } from "../../api/auth.ts";
 import { commandNamed, type DoorCommand, runCommand, type UseCases } from "../../api/operations.ts";
+import { readPingEvery, readRecords, readWatchScope } from "../../api/requests.ts";
 import type { TaskEntry } from "../../api/task_entry.ts";
-import { readPingEvery, readRecords, readWatchFilter } from "../../api/requests.ts";
-import { streamBackup } from "./backup_stream.ts";
-import type { Desk } from "./command_context.ts";
+import { type ToldEvent, Watch, type Watchers, type WatchScope } from "../../task/watchers.ts";
+import type { Outbox } from "../socket/outbox.ts";
+import { errorLine, jsonLine, objectLine } from "../socket/replies.ts";
+
+/** Characters that a client may leave unread before its watches buffer their events. */
+const MAX_UNREAD_CHARS = 64 * 1024;
 
 export interface CommandContext {
   readonly cases: UseCases;
   readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly caller: Caller;
   readonly version: string;
-  readonly desk: Desk;
+  readonly state: CommandState;
   /** Throws `unauthorized` for a token that is not of this server. */
   readonly judge: (token: unknown) => Promise<void>;
   /** The client pings this often, and is gone when it does not. */
@@ -46,16 +54,17 @@ export async function answerCommand(
   message: JsonObject,
 ): Promise<Answer> {
   const name = commandNamed(message.cmd);
-  checkRole(context.caller.role, COMMANDS[name]);
+  const { caller, cases } = context;
+  checkRole(caller.role, COMMANDS[name]);
   if (isOwn(name)) return await OWN[name](context, message);
-  return await runCommand(name, context.cases, { message, caller: context.caller });
+  return await runCommand(name, cases, { message, caller });
 }
 
 function isOwn(name: string): name is DoorCommand {
   return Object.hasOwn(OWN, name);
 }
 
-/** The first of a connection was judged before it came here; that may be so again. */
+/** The token of a connection's first line was judged by the door; that of a further `hello` is judged here. */
 async function hello({ version, judge }: CommandContext, { token }: JsonObject): Promise<object> {
   if (token !== undefined) await judge(token);
   return { hello: "sd", version, protocol: PROTOCOL_VERSION };
@@ -67,29 +76,166 @@ function ping({ expectPings }: CommandContext, message: JsonObject): object {
   return { pong: true };
 }
 
-function watch({ desk, ref }: CommandContext, message: JsonObject): undefined {
-  desk.watches.open(readWatchFilter(message), ref);
+function watch({ state, ref }: CommandContext, message: JsonObject): undefined {
+  state.openWatch(readWatchScope(message), ref);
 }
 
-function unwatch({ desk }: CommandContext): object {
-  desk.watches.close();
+function unwatch({ state }: CommandContext): object {
+  state.endWatches();
   return { watch: "off" };
 }
 
 async function importRecords(
-  { cases: { transfer }, entry, desk }: CommandContext,
+  { cases: { transfer }, entry, state }: CommandContext,
   message: JsonObject,
 ): Promise<object> {
   entry.checkOpen();
   const records = readRecords(message);
   if (records) return await transfer.importRecords(records);
-  const text = desk.parts.take(message);
+  const text = state.parts.take(message);
   return text === undefined ? { part: "taken" } : await transfer.importText(text);
 }
 
-async function backup({ cases, caller, desk, ref }: CommandContext): Promise<undefined> {
-  await streamBackup(await cases.transfer.backup(), {
-    signal: caller.signal,
-    send: (reply) => desk.send(reply, ref),
-  });
+/** A line that begins the backup, pieces in base64 as fast as the client reads, and a line that ends it. */
+async function backup({ cases, caller, state, ref }: CommandContext): Promise<undefined> {
+  const backup = await cases.transfer.backup();
+  const { signal } = caller;
+  try {
+    const { bytes, files } = backup;
+    await state.send({ backup: "begin", bytes, files } satisfies BackupBegin, ref);
+    for await (const chunk of backup.chunks()) {
+      for (let at = 0; at < chunk.length; at += BACKUP_PIECE_BYTES) {
+        if (signal.aborted) return;
+        const piece = chunk.subarray(at, at + BACKUP_PIECE_BYTES);
+        const base64 = Buffer.from(piece.buffer, piece.byteOffset, piece.length).toString("base64");
+        await state.send({ backup: "data", base64 }, ref);
+      }
+      if (signal.aborted) return;
+    }
+    await state.send({ backup: "end" }, ref);
+  } finally {
+    await backup.end();
+  }
+}
+
+type WatchOutbox = Pick<Outbox, "push" | "unread" | "flushed" | "room">;
+
+/** The state that the commands of one connection share: its watches, and the parts of an import. */
+export class CommandState {
+  readonly parts = new ImportParts();
+  readonly #watchers: Watchers;
+  readonly #outbox: WatchOutbox;
+  readonly #maxDropped: number | undefined;
+  readonly #watches = new Set<Watch>();
+  readonly #buffer = { chars: 0 };
+
+  constructor(watchers: Watchers, outbox: WatchOutbox, maxDropped?: number) {
+    this.#watchers = watchers;
+    this.#outbox = outbox;
+    this.#maxDropped = maxDropped;
+  }
+
+  /** Characters of events that wait until the client has read on. */
+  get buffered(): number {
+    return this.#buffer.chars;
+  }
+
+  /** Sends one of many replies; resolves when the client has not too much left to read. */
+  async send(reply: object, ref: Ref | undefined): Promise<void> {
+    this.#outbox.push(objectLine(reply, ref));
+    await this.#outbox.room();
+  }
+
+  /** Replies, and reports every event from now on. Throws `conflict` if there are too many watches. */
+  openWatch(scope: WatchScope, ref: Ref | undefined): void {
+    if (this.#watches.size >= MAX_WATCHES) {
+      throw new SdError(
+        "conflict",
+        `this connection has ${MAX_WATCHES} watches, the most; end them with {"cmd":"unwatch"}`,
+      );
+    }
+    this.#outbox.push(objectLine({ watch: "on" }, ref));
+    const watch = new Watch({
+      watchers: this.#watchers,
+      scope,
+      buffer: this.#buffer,
+      ...(this.#maxDropped === undefined ? {} : { maxDropped: this.#maxDropped }),
+    });
+    this.#watches.add(watch);
+    void this.#drain(watch, ref);
+  }
+
+  endWatches(): void {
+    for (const watch of this.#watches) void watch.return();
+    this.#watches.clear();
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    this.endWatches();
+    this.parts.drop();
+  }
+
+  /** Sends the events of a watch until it ends. */
+  async #drain(watch: Watch, ref: Ref | undefined): Promise<void> {
+    const outbox = this.#outbox;
+    const lineOf = ({ json }: ToldEvent) => jsonLine(json, ref);
+    try {
+      for await (const events of watch) {
+        outbox.push(events.map(lineOf).join(""));
+        if (outbox.unread > MAX_UNREAD_CHARS) await outbox.flushed();
+      }
+    } catch (error) {
+      outbox.push(errorLine(error, ref));
+    }
+    this.#watches.delete(watch);
+  }
+}
+
+/** The text of an import that comes in several messages, joined again. */
+class ImportParts {
+  #parts: string[] = [];
+  #chars = 0;
+
+  /** Takes a part; the whole text with the last one. Throws `bad_request`, and then forgets the parts before. */
+  take({ part, at = 0, last }: JsonObject): string | undefined {
+    if (typeof part !== "string" || typeof last !== "boolean") {
+      this.drop();
+      throw new SdError(
+        "bad_request",
+        "import takes records, an array, or part, a text, with last, true or false; this is " +
+          `part ${quote(part)} with last ${quote(last)}`,
+      );
+    }
+    // A first part begins a new text, whatever is left of an earlier one.
+    if (at === 0) this.drop();
+    if (at !== this.#chars) {
+      const chars = this.#chars;
+      this.drop();
+      throw new SdError(
+        "conflict",
+        `a part at ${quote(at)} came where the text before it has ${chars} characters on this ` +
+          "connection; send it again from its beginning",
+      );
+    }
+    this.#parts.push(part);
+    this.#chars += part.length;
+    if (this.#chars > MAX_IMPORT_CHARS) {
+      this.drop();
+      throw new SdError(
+        "bad_request",
+        `the parts of one import have at most ${MAX_IMPORT_CHARS} characters together; send ` +
+          "whole lines, and say last more often",
+      );
+    }
+    if (!last) return undefined;
+    const text = this.#parts.join("");
+    this.drop();
+    return text;
+  }
+
+  drop(): void {
+    this.#parts = [];
+    this.#chars = 0;
+  }
 }

@@ -24,8 +24,7 @@ import {
 } from "../../api/submit_flow.ts";
 import { Breath } from "../../breath.ts";
 import type { Log } from "../../log.ts";
-import { answerCommand } from "./commands.ts";
-import { Desk } from "./command_context.ts";
+import { answerCommand, CommandState } from "./commands.ts";
 import type { LineHandler } from "../socket/line_handler.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { errorLine, objectLine, SUBMIT_REPLIES } from "../socket/replies.ts";
@@ -54,7 +53,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
   #closed = false;
   /** Made with the first command: most connections only submit. */
   #leaving: AbortController | undefined;
-  #desk: Desk | undefined;
+  #state: CommandState | undefined;
   #sawObject = false;
   /** Commands that are not answered yet. */
   #commands = 0;
@@ -76,6 +75,10 @@ export class Session implements LineHandler, SubmitClient, Caller {
     this.#leaving ??= new AbortController();
     if (this.#closed) this.#leaving.abort();
     return this.#leaving.signal;
+  }
+
+  get buffered(): number {
+    return this.#state?.buffered ?? 0;
   }
 
   async handle(lines: readonly Line[], spoiled: readonly string[] = []): Promise<void> {
@@ -130,7 +133,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
   cut(): void {
     this.#leave();
     this.#submits.cut();
-    this.#desk?.close();
+    this.#state?.close();
     this.#options.route.events.forget(this.#commands);
     this.#onSettled?.();
   }
@@ -217,7 +220,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
     before?: Promise<void>,
   ): Promise<void> {
     const { cases, route, version, outbox, judge, expectPings } = this.#options;
-    const desk = this.#desk ??= new Desk(route.events.watchers, outbox);
+    const state = this.#state ??= new CommandState(route.events.watchers, outbox);
     this.#commands++;
     try {
       if (before) await before;
@@ -229,7 +232,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
           entry: route.entry,
           caller: this,
           version,
-          desk,
+          state,
           ref,
           judge,
           expectPings,

@@ -82,7 +82,7 @@ export class Connection implements Swept {
   }
 
   get unread(): number {
-    return this.#options.outbox.unread;
+    return this.#options.outbox.unread + (this.#handler.buffered ?? 0);
   }
 
   /** Serves the connection to its end; never throws. */

@@ -11,6 +11,8 @@ export interface LineHandler {
   overflow(maxBytes: number): void;
   /** The other side sends nothing more; resolves when it has been told all that it waits for. */
   ended(): Promise<void>;
+  /** Characters that wait here until the other side has read on. */
+  readonly buffered?: number;
   /** Looks at what it waits for; called as often as the sweeper looks. */
   sweep?(): void;
   /** The connection is gone. */

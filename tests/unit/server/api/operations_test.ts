@@ -1,6 +1,6 @@
 /** The table of operations against the readers of requests, the document of the wire, and the client side. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { readDocument } from "../../../../scripts/protocol_docs.ts";
 import {
   commandNamed,
@@ -10,7 +10,7 @@ import {
   type UseCases,
 } from "../../../../server/api/operations.ts";
 import { checkRole } from "../../../../server/api/auth.ts";
-import { readPingEvery, readRecords, readWatchFilter } from "../../../../server/api/requests.ts";
+import { readPingEvery, readRecords, readWatchScope } from "../../../../server/api/requests.ts";
 import { SdError } from "../../../../protocol/errors.ts";
 import type { JsonObject } from "../../../../protocol/message.ts";
 import {
@@ -35,17 +35,17 @@ const ACCEPT: unknown = new Proxy(() => ({}), {
 const OWN: Readonly<Record<DoorCommand, (message: JsonObject) => unknown>> = {
   hello: () => {},
   ping: readPingEvery,
-  watch: readWatchFilter,
+  watch: readWatchScope,
   unwatch: () => {},
   import: readRecords,
   backup: () => {},
 };
 
-function read(name: CommandName, takes: JsonObject): unknown {
+async function read(name: CommandName, takes: JsonObject): Promise<unknown> {
   const message = { cmd: name, ...takes };
   if (Object.hasOwn(OWN, name)) return OWN[name as DoorCommand](message);
   const caller = { signal: new AbortController().signal, role: "admin" } as const;
-  return runCommand(name as Exclude<CommandName, DoorCommand>, ACCEPT as UseCases, {
+  return await runCommand(name as Exclude<CommandName, DoorCommand>, ACCEPT as UseCases, {
     message,
     caller,
   });
@@ -103,11 +103,11 @@ for (const [name, { takes }] of ENTRIES) {
       await read(name, { ...needed(takes, argument), [argument]: rightValue(about) });
       for (const value of wrongValues(about)) {
         const message = { ...needed(takes, argument), [argument]: value };
-        const error = assertThrows(() => read(name, message), SdError);
+        const error = await assertRejects(() => read(name, message), SdError);
         assertEquals([error.code, error.message.includes(argument)], ["bad_request", true]);
       }
       if (about.required) {
-        assertThrows(() => read(name, needed(takes, argument)), SdError, argument);
+        await assertRejects(() => read(name, needed(takes, argument)), SdError, argument);
       }
     }
   });
