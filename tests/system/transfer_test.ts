@@ -7,7 +7,7 @@ import { SdError } from "../../protocol/errors.ts";
 import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
 import type { EndedSink } from "../../server/engine/engine.ts";
 import { openEngine } from "../../server/engine/open.ts";
-import { ImportParts } from "../../server/tcp/client/import_parts.ts";
+import { ImportParts } from "../../server/tcp/client/commands.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 const opener = (url: string) => (ended: EndedSink) => openEngine(url, { ended });

@@ -193,7 +193,7 @@ export class CommandState {
 }
 
 /** The text of an import that comes in several messages, joined again. */
-class ImportParts {
+export class ImportParts {
   #parts: string[] = [];
   #chars = 0;
 
