@@ -109,7 +109,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   });
   const settlement = new ResultReports({ engine, events, dispatcher, clock, log, leaseMs });
   const reclaimer = createReclaimer({ engine, dispatcher, clock, log, leaseMs });
-  const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
+  const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock, metrics, limits });
   const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
   const recurringOps = () => book.list().map(({ task }) => task.op);
   const janitor = createJanitor({ engine, clock, log, ops, recurringOps });
