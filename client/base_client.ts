@@ -1,101 +1,94 @@
-/** What every client of a server can do: submit tasks, get their results, ask and tell the server the rest. */
+/** The calls of a client for tasks, on top of those for the server; typed by the ops of a task file. */
 
 import { SdError } from "../protocol/errors.ts";
 import type {
   CronAnswer,
-  CronView,
   LogLine,
-  OpView,
-  ServerStats,
   Status,
   TaskLogView,
   TaskOptions,
   TaskView,
   Why,
 } from "../protocol/task.ts";
-import { abortable } from "./connection/promises.ts";
 import type { Abortable, CallOptions } from "./connection/call_options.ts";
-import { backup, type BeginBackup } from "./transfer.ts";
-import { type ExportFilter, exportRecords, importText, type SdRecord } from "./transfer.ts";
+import { abortable } from "./connection/promises.ts";
 import { followLog } from "./follow_log.ts";
-import type { ImportAnswer } from "../protocol/transfer.ts";
-import { EventStream } from "./watching.ts";
-import { type ManyEnd, type ManyOptions, type ManyTask, submitMany } from "./submit_many.ts";
-import { callOpsByName } from "./op_calls.ts";
 import type { RawClient } from "./raw_client.ts";
+import { ServerClient } from "./server_client.ts";
+import { type ManyEnd, type ManyOptions, type ManyTask, submitMany } from "./submit_many.ts";
 import type { Submitted } from "./task/submitted.ts";
 import type { TaskEnd } from "./task/task_end.ts";
 import { checkArgumentNames, makeTaskId, taskLine } from "./task/task_line.ts";
 import type { AnyTasks, ArgsOf, CallOf, OpName, ResultOf } from "./task/task_ops.ts";
-import type { WatchFilter } from "./watching.ts";
+import { EventStream, type WatchFilter } from "./watching.ts";
 
-/** The parts of a client, for the library and for the commands. Not exported by the package. */
-// deno-lint-ignore no-explicit-any
-export let rawOf: (client: BaseClient<any>) => RawClient;
-
-/** Which tasks `list` answers with, `limit` at most (1…1000). */
+/** The filter and the page of `list`. */
 export interface ListFilter {
+  /** Only tasks with this status. */
   status?: Status;
+  /** Only tasks of this op. */
   op?: string;
+  /** Only tasks with this key. */
   key?: string;
-  /** Submitted so many ms before now, or at this time of RFC 3339, or later. */
+  /** Only tasks submitted in the last so many ms, or at or after this RFC 3339 time. */
   since?: number | string;
-  /** By when they were submitted; default `newest` first. */
+  /** By time of submission; default `newest` first. */
   order?: "newest" | "oldest";
+  /** Most tasks on the page, 1…1000; default 100. */
   limit?: number;
-  /** That of the answer before, for the tasks after it. */
+  /** The `cursor` of the page before. */
   cursor?: string;
 }
 
-/** There may be fewer than asked for, or none, and a cursor all the same: only `null` is the end. */
+/** A page of tasks. It can hold fewer than `limit`, or none, and not be the last: only `cursor: null` is the end. */
 export interface TaskPage {
   tasks: TaskView[];
-  /** For the next page; `null` after the last. */
+  /** The cursor for the next page; `null` after the last. */
   cursor: string | null;
 }
 
-export interface ServerHello {
-  hello: "sd";
-  version: string;
-  protocol: number;
+/** A task and its status after a call that changed it. */
+export interface TaskStatus {
+  task_id: string;
+  status: Status;
 }
 
 /**
- * Every method rejects with an `SdError` where the server refuses, and with a `ClientError` of code
- * `unreachable` where the connection is lost for good or the server does not answer.
+ * Every call rejects with an `SdError` if the server refuses, and with a `ClientError` of code `unreachable` if the
+ * connection is lost for good or the server does not answer within 30 seconds.
  *
- * A lost connection is made again by itself, and what waits goes on waiting. No task is submitted
- * twice: each has an id from the start, and a line that was not acknowledged is sent again with it; of
- * a task that was acknowledged the end is asked for. A server that has lost the task since (an engine
- * that keeps nothing on disk) makes its `result` reject with `not_found`. Two limits: `delay` and
- * `expires` of a line that never arrived count from when it is sent again; and a task that ended and
- * whose record was dropped (`keep`) before its acknowledgement could be sent again runs again.
- * Commands are asked again.
+ * A lost connection is made again, and calls that wait go on waiting. **No task is submitted twice**: each has an id
+ * from the start. A line that was not acknowledged is sent again with the same id; for an acknowledged task the client
+ * asks for the end. A server that has lost the task (an engine without a disk) makes its `result` reject with
+ * `not_found`. Two limits: `delay` and `expires` of a line that never arrived count from the second sending; and a task
+ * that ended, and whose record was dropped (`keep`) before its acknowledgement could be sent again, runs again.
  *
- * Every method takes a `signal`. A call that stands for a task (`submit`, `run`, one by the name of an op,
- * `submitMany`) cancels the task when it is aborted; one that only asks (`wait`, `get`, `list` …) does not.
+ * Every call takes a `signal`. A call that stands for a task (`submit`, `run`, a call by the name of an op,
+ * `submitMany`) cancels the task when it is aborted. All other calls leave tasks alone.
  */
-export class BaseClient<Tasks extends object = AnyTasks> {
+export class BaseClient<Tasks extends object = AnyTasks> extends ServerClient {
   readonly #raw: RawClient;
 
-  static {
-    callOpsByName(this.prototype);
-    rawOf = (client) => client.#raw;
-  }
-
+  /** Call `connect` instead. */
   constructor(raw: RawClient) {
+    super(raw);
     this.#raw = raw;
   }
 
-  /** Where the server is, as `host:port`. */
-  get target(): string {
-    return this.#raw.target;
-  }
-
   /**
-   * Runs a task and returns its result: `client.square({ n: 7 })` is `client.run("square", { n: 7 })`, and
-   * ops that have the name of one of these methods are reached here. Rejects with `TaskFailedError`, or
-   * with `TaskEndedError` (cancelled or expired). Aborting it cancels the task.
+   * Runs a task and returns its result. `client.square({ n: 7 })` is short for `client.run("square", { n: 7 })`; an op
+   * with the name of a method can only be run with `run`.
+   *
+   * @param op The op.
+   * @param call The arguments of its handler, and the options of the task; times in ms.
+   * @returns The value that the handler returned, as JSON brings it back.
+   * @throws {SdError} If the server refuses the task: see `submit`.
+   * @throws {TaskFailedError} `code` `task_error`, `timeout`, `worker_crashed`, `out_of_memory` or `bad_result`.
+   * @throws {TaskEndedError} If the task was cancelled, or expired.
+   * @example
+   * ```ts
+   * const thumbnail = await client.run("resize", { path: "a.png" }, { timeout: 5000 });
+   * ```
    */
   async run<Op extends OpName<Tasks>>(
     op: Op,
@@ -106,9 +99,23 @@ export class BaseClient<Tasks extends object = AnyTasks> {
   }
 
   /**
-   * Submits a task: `args` are the members that the handler gets, any JSON. Resolves once the server
-   * has it safe. Times in `options` are milliseconds. Aborting it before that takes the task back, or cancels
-   * it; after that the signal means nothing.
+   * Submits a task and resolves once the server has committed it.
+   *
+   * An abort before that cancels the task; a later one does nothing.
+   *
+   * @param op The op.
+   * @param call The arguments of its handler, and the options of the task; times in ms.
+   * @returns The task: its `id`, its `status`, and promises of its `result` and its `end`.
+   * @throws {SdError} `unknown_op` if no worker has the op; `bad_request` if an argument or an option is wrong;
+   * `conflict` if another task has the id; `queue_full`, `storage_full` or `shutting_down` if the server takes no
+   * task now; `line_too_long` over 1 MiB.
+   * @throws {ClientError} `usage` for an argument called `op`, `cmd`, `ref` or `task`, and for a recurring task.
+   * @example
+   * ```ts
+   * const task = await client.submit("resize", { path: "a.png" }, { attempts: 3, delay: 60_000 });
+   * console.log(task.id);
+   * const thumbnail = await task.result;
+   * ```
    */
   async submit<Op extends OpName<Tasks>>(
     op: Op,
@@ -119,11 +126,23 @@ export class BaseClient<Tasks extends object = AnyTasks> {
   }
 
   /**
-   * Submits all of `tasks` and tells how each ended, in the order in which they end; `index` says which it was.
-   * It reads `tasks` only as far as there is room for, and holds no more than `inFlight` (1000) of them or of
-   * their ends: a reader that is slow slows it down. A task that fails or is refused is an end like any other; a
-   * server that is full is waited for. Throws `unreachable`, or what `tasks` throws. Nothing begins before it
-   * is read; `break` submits nothing more and leaves what is in flight to go on; aborting cancels that.
+   * Submits many tasks and yields the end of each, in the order in which they end.
+   *
+   * It reads `tasks` only as far as there is room: a slow reader, and a full server, slow it down. Nothing happens
+   * before the first end is read. `break` submits nothing more and lets tasks in flight go on; an abort cancels them.
+   *
+   * @param tasks Any iterable, also an asynchronous one.
+   * @returns Ends with the `index` of the task, counted from 0. A task that fails or is refused is an end, not an error.
+   * @throws {ClientError} `unreachable`; `usage` for a wrong argument name. Also throws the errors of `tasks`, after
+   * the ends of the tasks before.
+   * @example
+   * ```ts
+   * const tasks = ["a.png", "b.png"].map((path) => ({ op: "resize" as const, args: { path } }));
+   * for await (const end of client.submitMany(tasks, { inFlight: 100 })) {
+   *   if (end.status === "completed") console.log(end.index, end.result);
+   *   else console.warn(end.index, end.status);
+   * }
+   * ```
    */
   submitMany<Op extends OpName<Tasks>>(
     tasks: ManyTasks<Tasks, Op>,
@@ -136,37 +155,119 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     >;
   }
 
-  /** What is known of a task. */
+  /**
+   * Makes a recurring task. Each of its tasks has the id `ID:2030-01-31T02:00:00Z`, with its time in UTC. The same
+   * call again with the same `options.id` changes nothing.
+   *
+   * @param options `cron`: five or six fields, as in crontab, or `@daily`; `tz`: its time zone, default UTC; the other
+   * options are those of each task.
+   * @throws {SdError} `bad_request` for a wrong `cron` or `tz`; `conflict` if another recurring task has the id.
+   * @example
+   * ```ts
+   * const { next_at } = await client.schedule("report", { month: 7 }, {
+   *   id: "nightly",
+   *   cron: "30 2 * * *",
+   *   tz: "Europe/Madrid",
+   * });
+   * ```
+   */
+  async schedule<Op extends OpName<Tasks>>(
+    op: Op,
+    args: ArgsOf<Tasks, Op>,
+    { signal, ...options }: TaskOptions & { cron: string } & Abortable,
+  ): Promise<CronAnswer> {
+    checkArgumentNames(args);
+    // Made here, so that the same request after a lost connection makes no second recurring task.
+    const id = options.id ?? makeTaskId();
+    return await this.#raw.ask<CronAnswer>({ op, ...args, task: { ...options, id } }, { signal });
+  }
+
+  /**
+   * A task: its status, times, and result or error.
+   *
+   * @throws {SdError} `not_found` if there is no such task, or its record was dropped.
+   * @example
+   * ```ts
+   * const { status, attempt, progress } = await client.get("order-17");
+   * ```
+   */
   async get(id: string, options?: Abortable): Promise<TaskView> {
     return await this.#raw.ask<TaskView>({ cmd: "get", task_id: id }, options);
   }
 
-  /** The task once it is final, however long that takes. */
+  /**
+   * Waits until a task is final, however long that takes.
+   *
+   * @returns The same as `get`.
+   * @throws {SdError} `not_found` if there is no such task, or its record was dropped.
+   * @example
+   * ```ts
+   * const { status, result } = await client.wait("order-17", { signal: AbortSignal.timeout(60_000) });
+   * ```
+   */
   async wait(id: string, options?: Abortable): Promise<TaskView> {
     return await this.#raw.wait(id, options);
   }
 
-  /** How a task ended, once it has. */
+  /**
+   * Waits until a task is final and returns only its end.
+   *
+   * @throws {SdError} `not_found` if there is no such task, or its record was dropped.
+   * @example
+   * ```ts
+   * const end = await client.end("order-17");
+   * if (end.status === "failed") console.warn(end.error.code, end.error.message);
+   * ```
+   */
   async end(id: string, options?: Abortable): Promise<TaskEnd> {
     return await this.#raw.end(id, options);
   }
 
-  /** One page of tasks. */
+  /**
+   * One page of tasks, newest first.
+   *
+   * @throws {SdError} `bad_request` if the filter is wrong.
+   * @example
+   * ```ts
+   * let cursor: string | null = null;
+   * do {
+   *   const page = await client.list({ status: "failed", ...(cursor && { cursor }) });
+   *   for (const { task_id, error } of page.tasks) console.log(task_id, error?.message);
+   *   cursor = page.cursor;
+   * } while (cursor);
+   * ```
+   */
   async list(filter: ListFilter = {}, options?: Abortable): Promise<TaskPage> {
     return await this.#raw.ask<TaskPage>({ cmd: "list", ...filter }, options);
   }
 
-  /** Cancels a task. Resolves once it will never start, or has stopped; `conflict` if it is final. */
-  async cancel(id: string, options?: Abortable): Promise<{ task_id: string; status: Status }> {
+  /**
+   * Cancels a task. Resolves once the task will never start, or has stopped.
+   *
+   * @throws {SdError} `not_found` if there is no such task; `conflict` if it is final already.
+   * @example
+   * ```ts
+   * await client.cancel("order-17"); // { task_id: "order-17", status: "cancelled" }
+   * ```
+   */
+  async cancel(id: string, options?: Abortable): Promise<TaskStatus> {
     return await this.#raw.ask({ cmd: "cancel", task_id: id }, { ...options, ms: Infinity });
   }
 
-  /** Queues a task again that failed, was cancelled or expired. */
-  async retry(id: string, options?: Abortable): Promise<{ task_id: string; status: Status }> {
+  /**
+   * Queues a task again that failed, was cancelled, or expired; its attempts count from 1 again.
+   *
+   * @throws {SdError} `not_found` if there is no such task; `conflict` if it completed, or is not final.
+   * @example
+   * ```ts
+   * await client.retry("order-17"); // { task_id: "order-17", status: "queued" }
+   * ```
+   */
+  async retry(id: string, options?: Abortable): Promise<TaskStatus> {
     const refused = async (error: unknown, wasAskedAgain: boolean) => {
       const isConflict = error instanceof SdError && error.code === "conflict";
       if (!isConflict || !wasAskedAgain) throw error;
-      // The first asking was heard, and only its answer was lost.
+      // The first request had its effect, and only its reply was lost.
       const { task_id, status } = await this.get(id, options);
       return { task_id, status };
     };
@@ -174,67 +275,43 @@ export class BaseClient<Tasks extends object = AnyTasks> {
   }
 
   /**
-   * Everything that happens to tasks from now on, or to those that are named, to be read with `for await`. It
-   * survives a lost connection. Events that it missed, since the connection was away or the reader too slow (10,000
-   * wait), are told by one of `dropped`, with their `count` where that is known. `break` ends it; so does
-   * aborting, which throws the signal's reason.
+   * The reason why a task is not running, as a code for programs and a sentence for people.
+   *
+   * @throws {SdError} `not_found` if there is no such task.
+   * @example
+   * ```ts
+   * const { code, why } = await client.why("order-17");
+   * if (code === "no_worker") console.warn(why);
+   * ```
    */
-  watch(filter: WatchFilter & Abortable = {}): EventStream {
-    return new EventStream(this.#raw, filter);
-  }
-
-  /** What the server counts: tasks by status, workers, connections. */
-  async stats(options?: Abortable): Promise<ServerStats> {
-    return await this.#raw.ask<ServerStats>({ cmd: "stats" }, options);
-  }
-
-  /** The ops that can be submitted now, and how many workers have each. */
-  async ops(options?: Abortable): Promise<OpView[]> {
-    return (await this.#raw.ask<{ ops: OpView[] }>({ cmd: "ops" }, options)).ops;
-  }
-
-  /** Resolves when the server has answered. */
-  async ping(options?: Abortable): Promise<void> {
-    await this.#raw.ask({ cmd: "ping" }, options);
-  }
-
-  /** Which release the server is, and which version of the wire it speaks. */
-  async hello(token?: string, options?: Abortable): Promise<ServerHello> {
-    if (token === undefined) return await this.#raw.ask<ServerHello>({ cmd: "hello" }, options);
-    const hello = await this.#raw.ask<ServerHello>({ cmd: "hello", token }, options);
-    this.#raw.token = token;
-    return hello;
+  async why(id: string, options?: Abortable): Promise<Why> {
+    return await this.#raw.ask<Why>({ cmd: "why", task_id: id }, options);
   }
 
   /**
-   * Calls `write` with everything that the server keeps, from the beginning to the end; answers how many
-   * bytes that were. `write` is synchronous, so that a slow disk slows the server's sending down. Throws
-   * `bad_request` where the engine keeps no file, `conflict` where another backup is under way.
+   * The log of a task, from `ctx.log` and `console`: the newest entries, as far as they are kept, oldest first.
+   *
+   * @throws {SdError} `not_found` if there is no such task.
+   * @example
+   * ```ts
+   * const { log } = await client.logs("order-17");
+   * for (const { at, level, text } of log) console.log(at, level, text);
+   * ```
    */
-  async backup(
-    write: (bytes: Uint8Array) => void,
-    begin?: BeginBackup,
-    options?: Abortable,
-  ): Promise<number> {
-    return await backup(this.#raw, { write, begin, ...options });
-  }
-
-  /** The records of the server, settings first, then tasks, the oldest first. */
-  exportRecords(
-    filter: ExportFilter & Abortable = {},
-  ): AsyncGenerator<SdRecord, void, undefined> {
-    return exportRecords(this.#raw, filter);
+  async logs(id: string, options?: Abortable): Promise<TaskLogView> {
+    return await this.#raw.ask<TaskLogView>({ cmd: "logs", task_id: id }, options);
   }
 
   /**
-   * Takes in `text`, lines of records of 4 MiB together at most. The same record again changes nothing. Call
-   * it again only once it has answered: the parts of two texts would be mixed up.
+   * Follows the log of a task until the task is final: the kept entries first, then each new one, every entry once.
+   *
+   * @param take Called with each entry, in order.
+   * @throws {SdError} `not_found` if there is no such task.
+   * @example
+   * ```ts
+   * await client.followLog("order-17", ({ level, text }) => console.log(level, text));
+   * ```
    */
-  async importText(text: string, options?: Abortable): Promise<ImportAnswer> {
-    return await importText(this.#raw, text, options);
-  }
-
-  /** Calls `take` for every entry, in order. Resolves once the task is final and all of it was told. */
   async followLog(
     id: string,
     take: (line: LogLine) => void,
@@ -243,79 +320,33 @@ export class BaseClient<Tasks extends object = AnyTasks> {
     await followLog(this.#raw, { id, take, ...options });
   }
 
-  /** Closes the connection. Tasks go on; promises that wait here reject. May be called twice. */
-  async close(): Promise<void> {
-    await this.#raw.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
   /**
-   * Makes a recurring task: `options.cron` says when, in the zone `options.tz`. Its tasks have the ids
-   * `ID:2030-01-31T02:00:00Z`, the time in UTC. With `options.id` the same call again does nothing.
+   * The events of tasks from now on, for `for await`. `break` ends the watch, and so does an abort, which throws the
+   * reason of the signal.
+   *
+   * The watch goes on after a lost connection. A `dropped` event stands for events that were missed meanwhile, or
+   * because the reader was too slow (10,000 events wait for it); it has their `count` if that is known.
+   *
+   * @param filter Only the events of one task or one op; default: of all tasks.
+   * @throws {SdError} `conflict` if the client has too many watches (100).
+   * @example
+   * ```ts
+   * for await (const { event, task_id, error } of client.watch({ op: "resize" })) {
+   *   if (event === "failed") console.warn(task_id, error?.message);
+   * }
+   * ```
    */
-  async schedule<Op extends OpName<Tasks>>(
-    op: Op,
-    args: ArgsOf<Tasks, Op>,
-    { signal, ...options }: TaskOptions & { cron: string } & Abortable,
-  ): Promise<CronAnswer> {
-    checkArgumentNames(args);
-    // Made here, so that asking again after a lost connection makes no second one.
-    const id = options.id ?? makeTaskId();
-    return await this.#raw.ask<CronAnswer>({ op, ...args, task: { ...options, id } }, { signal });
-  }
-
-  /** The recurring tasks of the server, by id. */
-  async crons(options?: Abortable): Promise<CronView[]> {
-    return (await this.#raw.ask<{ crons: CronView[] }>({ cmd: "crons" }, options)).crons;
-  }
-
-  /** From now on a recurring task submits nothing. */
-  async pauseCron(id: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#raw.ask<CronAnswer>({ cmd: "pause", cron_id: id }, options);
-  }
-
-  /** A paused one goes on; what passed meanwhile is treated as its `catch_up` says. */
-  async resumeCron(id: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#raw.ask<CronAnswer>({ cmd: "resume", cron_id: id }, options);
-  }
-
-  /** A recurring task is no more; tasks that it has submitted go on. */
-  async removeCron(id: string, options?: Abortable): Promise<CronAnswer> {
-    return await this.#raw.ask<CronAnswer>({ cmd: "uncron", cron_id: id }, options);
-  }
-
-  /** What a task has said, with `ctx.log` and `console`: the newest of it that is kept. */
-  async logs(id: string, options?: Abortable): Promise<TaskLogView> {
-    return await this.#raw.ask<TaskLogView>({ cmd: "logs", task_id: id }, options);
-  }
-
-  /** Why a task does not run, or how it is. */
-  async why(id: string, options?: Abortable): Promise<Why> {
-    return await this.#raw.ask<Why>({ cmd: "why", task_id: id }, options);
-  }
-
-  /** Hands out no task of `op` any more, or none at all. What is paused then; `["*"]` is all ops. */
-  async pause(op?: string, options?: Abortable): Promise<string[]> {
-    const message = op === undefined ? { cmd: "pause" } : { cmd: "pause", op };
-    return (await this.#raw.ask<{ paused: string[] }>(message, options)).paused;
-  }
-
-  /** Hands them out again; without `op` those of every op. What is still paused then. */
-  async resume(op?: string, options?: Abortable): Promise<string[]> {
-    const message = op === undefined ? { cmd: "resume" } : { cmd: "resume", op };
-    return (await this.#raw.ask<{ paused: string[] }>(message, options)).paused;
+  watch(filter: WatchFilter & Abortable = {}): EventStream {
+    return new EventStream(this.#raw, filter);
   }
 }
 
-/** What `submitMany` reads. */
+/** The tasks that `submitMany` reads. */
 type ManyTasks<Tasks extends object, Op extends OpName<Tasks>> =
   | Iterable<ManyTaskOf<Tasks, Op>>
   | AsyncIterable<ManyTaskOf<Tasks, Op>>;
 
-/** One for each op, so that its arguments are those of its op. */
+/** A type for each op, so that the arguments belong to the op. */
 type ManyTaskOf<Tasks extends object, Op extends OpName<Tasks>> = Op extends OpName<Tasks>
   ? ManyTask<Op, ArgsOf<Tasks, Op>>
   : never;

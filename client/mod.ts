@@ -26,18 +26,16 @@ export {
   type ConnectOptions,
   type ListFilter,
   type ServerAddress,
-  type ServerHello,
   type Submitted,
   type TaskPage,
+  type TaskStatus,
 } from "./client.ts";
 export type { Abortable, CallOptions } from "./connection/call_options.ts";
 export type { ManyEnd, ManyOptions, ManyTask } from "./submit_many.ts";
 export type { AnyTasks, ArgsOf, BuiltinTasks, OpName, ResultOf } from "./task/task_ops.ts";
 export type { AsJson } from "./task/as_json.ts";
-export type { BeginBackup } from "./transfer.ts";
-export type { ExportFilter, SdRecord } from "./transfer.ts";
-export type { WatchFilter } from "./watching.ts";
-export type { EventStream } from "./watching.ts";
+export type { BeginBackup, ExportFilter, SdRecord } from "./transfer.ts";
+export type { EventStream, WatchFilter } from "./watching.ts";
 export { type TaskEnd, TaskEndedError, TaskFailedError } from "./task/task_end.ts";
 export { type ClientCode, ClientError } from "../net/client_error.ts";
 export type { Target } from "../net/target.ts";
@@ -57,6 +55,7 @@ export type {
   LogLine,
   OpView,
   Progress,
+  ServerHello,
   ServerStats,
   Status,
   StatusCounts,

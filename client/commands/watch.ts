@@ -10,7 +10,7 @@ import { withLines } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
 import { watch } from "../watching.ts";
 import { withClient } from "./base/with_client.ts";
-import { rawOf } from "../base_client.ts";
+import { rawOf } from "../server_client.ts";
 
 /** As wide as the longest name of an event. */
 const NAME_COLUMNS = "completed".length;

@@ -8,7 +8,7 @@ import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { connect } from "../../client/client.ts";
 import { watch } from "../../client/watching.ts";
 import { TestServer } from "../kit/test_server.ts";
-import { rawOf } from "../../client/base_client.ts";
+import { rawOf } from "../../client/server_client.ts";
 
 Deno.test("a failed attempt is told as a delay with its error, the last one as the end", async () => {
   await using server = await TestServer.start({ workers: 1 });

@@ -5,7 +5,7 @@ import { escapeControls, write } from "../../../cli/talk.ts";
 import type { Progress } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
 import { watch } from "../../watching.ts";
-import { rawOf } from "../../base_client.ts";
+import { rawOf } from "../../server_client.ts";
 
 /** To the beginning of the line, and nothing behind it. */
 const CLEAR_LINE = "\r\x1b[K";

@@ -7,7 +7,7 @@ import { ClientError } from "../../../net/client_error.ts";
 import { reportOf } from "../../../cli/report.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import type { CronAnswer, TaskOptions, TaskView } from "../../../protocol/task.ts";
-import { rawOf } from "../../base_client.ts";
+import { rawOf } from "../../server_client.ts";
 import type { Client } from "../../client.ts";
 import type { RawClient } from "../../raw_client.ts";
 import { type SendOutcome, TaskSender } from "../../task_sender.ts";

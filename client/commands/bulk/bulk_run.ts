@@ -10,7 +10,7 @@ import { worstOf } from "./each_task.ts";
 import { talk } from "../base/output.ts";
 import { Semaphore } from "./semaphore.ts";
 import { withCommas } from "../base/table.ts";
-import { rawOf } from "../../base_client.ts";
+import { rawOf } from "../../server_client.ts";
 
 /** The next ones are on their way while the server is busy with one. */
 const MAX_BATCHES = 4;

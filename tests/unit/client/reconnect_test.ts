@@ -9,7 +9,7 @@ import { reconnectPauseMs } from "../../../net/reconnect_pause.ts";
 import { TaskFailedError } from "../../../client/task/task_end.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import { type ScriptedConnection, ScriptedServer } from "../../kit/scripted_server.ts";
-import { rawOf } from "../../../client/base_client.ts";
+import { rawOf } from "../../../client/server_client.ts";
 
 interface Scene {
   readonly server: ScriptedServer;
