@@ -328,7 +328,7 @@ export class BaseClient<Tasks extends object = AnyTasks> extends ServerClient {
    * because the reader was too slow (10,000 events wait for it); it has their `count` if that is known.
    *
    * @param filter Only the events of one task or one op; default: of all tasks.
-   * @throws {SdError} `conflict` if the client has too many watches (100).
+   * @throws {SdError} `conflict` if the client has more than 16 watches.
    * @example
    * ```ts
    * for await (const { event, task_id, error } of client.watch({ op: "resize" })) {

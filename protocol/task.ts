@@ -1,11 +1,12 @@
 /**
- * A task as it travels: its options, its states, what `get` tells of it. Types only. To change a
- * member: members may be added; one that is taken away or changes its meaning needs a new wire version.
+ * A task as it travels: its options, its states, and the replies about it. Types only. To change a member: members
+ * can be added; one that is removed or changes its meaning needs a new wire version.
  */
 
 import type { ErrorBody, FailureCode } from "./errors.ts";
 import type { OpSpec } from "./op_spec.ts";
 
+/** Version of the wire, as `hello` and `stats` report it. */
 export const PROTOCOL_VERSION = 1;
 
 export const STATUSES = [
@@ -17,10 +18,15 @@ export const STATUSES = [
   "cancelled",
   "expired",
 ] as const;
+/**
+ * The state of a task. `queued`: it can start; `delayed`: it waits for its time, for other tasks, or for its next
+ * attempt; `running`: on a worker. The other four are final.
+ */
 export type Status = typeof STATUSES[number];
 
-/** A task in one of these never changes again, unless a person asks for `retry`. */
+/** Final states: only `retry` brings a task back from one. */
 export const FINAL_STATUSES = ["completed", "failed", "cancelled", "expired"] as const;
+/** One of the final states. */
 export type FinalStatus = typeof FINAL_STATUSES[number];
 /** Statuses of tasks that can be cancelled, in the order of a task's life. */
 export const OPEN_STATUSES = ["delayed", "queued", "running"] as const satisfies readonly Status[];
@@ -35,78 +41,91 @@ export function isFinal(status: Status): status is FinalStatus {
   return status !== "queued" && status !== "running" && status !== "delayed";
 }
 
-/** How long the record of a final task is kept where `keep` does not say. */
+/** Default time for which the record of a final task is kept, in ms: a day. */
 export const DEFAULT_KEEP_MS = 86_400_000;
 
-/** The `task` member of a submitted message. Times are milliseconds unless said otherwise. */
+/** Options of a task: the `task` of a submitted line. Times are in ms unless a member says otherwise. */
 export interface TaskOptions {
-  /** Chosen by the client, ≤ 128 of `A-Za-z0-9._:-`; default: a UUIDv7. */
+  /**
+   * Chosen by the client, ≤ 128 of `A-Za-z0-9._:-`; default: a UUIDv7. The same id again, with the same op and
+   * arguments, is the same task.
+   */
   id?: string;
   /** −100…100, higher first; default 0. */
   priority?: number;
-  /** From now. */
+  /** Time before it can start. */
   delay?: number;
-  /** RFC 3339. */
+  /** Time at which it can start, RFC 3339; instead of `delay`. */
   at?: string;
-  /** One attempt may run this long; default 60000. */
+  /** Longest time of an attempt; default 60000. */
   timeout?: number;
-  /** Most attempts, 1…100; default 1. */
+  /** Most attempts if the handler throws or times out, 1…100; default 1. */
   attempts?: number;
-  /** Before attempt 2, doubling after it; default 1000. */
+  /** Time before attempt 2; it doubles for each further attempt; default 1000. */
   backoff?: number;
-  /** From submit; not started after it. */
+  /** Time after the submit in which it must start; then it is `expired`. Default: never. */
   expires?: number;
-  /** The record is kept this long once final; default `DEFAULT_KEEP_MS`. */
+  /** Time for which the record is kept once the task is final; default 86400000, a day. */
   keep?: number;
-  /** `false`: no second line on this connection; default true. */
+  /** `false`: the server does not send the end on its own; default true. */
   wait?: boolean;
   /** Tasks with one key, ≤ 256 characters, share the workers with other keys in turn. */
   key?: string;
-  /** Tasks of its key that run at a time, this one included, ≥ 1; needs `key`. */
+  /** Most tasks of the key that run at a time, with this one, ≥ 1; needs `key`. */
   limit?: number;
-  /** Tasks of its key that start in a time: `"10/1m"` is at most ten in any minute; needs `key`. */
+  /** Most tasks of the key that start in a time: `"10/1m"` is up to ten in any minute; needs `key`. */
   rate?: string;
-  /** Ids of tasks that must complete first, ≤ 10000; when one of them does not, this one is cancelled. */
+  /** Ids of tasks that must complete first, ≤ 10000. If one of them does not, this task is cancelled. */
   after?: string[];
-  /** Not a task but a recurring one: five or six fields, as in crontab. Its `id` names it. */
+  /** Makes a recurring task, named by `id`: five or six fields, as in crontab, or `@daily`. */
   cron?: string;
-  /** Of `cron`: an IANA time zone; default UTC. */
+  /** The IANA time zone of `cron`; default UTC. */
   tz?: string;
   /**
-   * Of `cron`: what becomes of times that passed while no server ran, or while it was paused: left out
-   * (`skip`), one task for all of them (`once`, the default), or one for each of the latest 1000 (`all`).
+   * For `cron`, the times that passed while no server ran or the recurring task was paused: left out (`skip`), one task
+   * for all of them (`once`, the default), or a task for each of the latest 1000 (`all`).
    */
   catch_up?: CatchUp;
 }
 
+/** Choices for the times that a recurring task missed. */
 export const CATCH_UPS = ["skip", "once", "all"] as const;
+/** One of `CATCH_UPS`. */
 export type CatchUp = typeof CATCH_UPS[number];
 
-/** A recurring task, as `crons` tells it. Times are RFC 3339. */
+/** A recurring task, in the reply to `crons`. Times are RFC 3339. */
 export interface CronView {
   cron_id: string;
   op: string;
+  /** Its times: five or six fields, as in crontab. */
   cron: string;
+  /** The IANA time zone of `cron`. */
   tz: string;
   catch_up: CatchUp;
   paused: boolean;
-  /** The next time; absent while it is paused, or when there is none. */
+  /** The next time; absent while it is paused, or if there is none. */
   next_at?: string;
-  /** The time for which it last submitted a task, and that task. */
+  /** The time for which it last submitted a task. */
   last_at?: string;
+  /** That task. */
   last_task_id?: string;
   created_at: string;
 }
 
-/** What became of a recurring task that was submitted, paused, resumed or removed. */
+/** A recurring task after it was made, paused, resumed or removed. */
 export interface CronAnswer {
   cron_id: string;
   status: "scheduled" | "paused" | "removed";
-  /** RFC 3339; of one that is scheduled, unless there is no further time. */
+  /** The next time, RFC 3339; absent unless `scheduled`, and if there is no further time. */
   next_at?: string;
 }
 
-/** Why a task is not running: a code for programs, a sentence for people. */
+/**
+ * Reasons why a task is not running. `running`, `final`, `stopping`: it runs, has ended, is being stopped; `paused`: its
+ * op is; `no_worker`, `workers_busy`; `delayed`, `backoff`: it waits for its time; `after`: for other tasks; `key_limit`,
+ * `key_rate`, `op_limit`, `op_rate`: for its key or its op; `suspect`: it is tried alone, since worker processes died
+ * with it; `next`: it starts as soon as a worker takes it.
+ */
 export const WHY_CODES = [
   "running",
   "final",
@@ -124,152 +143,188 @@ export const WHY_CODES = [
   "suspect",
   "next",
 ] as const;
+/** One of `WHY_CODES`. */
 export type WhyCode = typeof WHY_CODES[number];
 
+/** The reason why a task is not running, in the reply to `why`. */
 export interface Why {
   task_id: string;
   status: Status;
+  /** The reason, for programs. */
   code: WhyCode;
+  /** The reason as a sentence, for people; its wording can change. */
   why: string;
-  /** Queued tasks before it. */
+  /** Number of queued tasks that start before it; absent if it waits for something else. */
   ahead?: number;
 }
 
-/** What `watch` tells of, one line each. */
+/** An event in the life of a task, from `watch`. */
 export interface WatchEvent {
+  /** `dropped` stands for events that were missed; it has no task. */
   event: "queued" | "delayed" | "started" | "progress" | "log" | FinalStatus | "dropped";
   /** RFC 3339. */
   at: string;
   task_id?: string;
   op?: string;
+  /** Counted from 1. */
   attempt?: number;
   progress?: Progress;
+  /** With `failed`. */
   error?: ErrorBody<FailureCode>;
-  /** Of `log`: what it said since the last one. */
+  /** With `log`: the new entries. */
   log?: LogLine[];
-  /** Of `dropped`: events that this connection was too slow for. */
+  /** With `dropped`: the number of missed events, if it is known. */
   count?: number;
 }
 
-/** As the methods of `console` are called; `ctx.log` says `info`. */
+/** Levels of a log entry, named like the methods of `console`; `ctx.log` writes `info`. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+/** One of `LOG_LEVELS`. */
 export type LogLevel = typeof LOG_LEVELS[number];
 
-/** One thing that a task said. */
+/** One entry of a task's log. */
 export interface LogLine {
-  /** Counts what the task said from 1; where some is missing, that was dropped. */
+  /** Number of the entry, from 1; a gap stands for dropped entries. */
   n: number;
-  /** RFC 3339, by the clock of the machine that it ran on. */
+  /** RFC 3339, by the clock of the machine that ran the task. */
   at: string;
-  /** Counted from 1; anew after each `retry`. */
+  /** Counted from 1, again from 1 after each `retry`. */
   attempt: number;
-  /** Of a task that was run again by `retry`: how often it had been. */
+  /** How often `retry` had run the task again; absent at 0. */
   retry?: number;
   level: LogLevel;
   text: string;
 }
 
-/** What `logs` answers. */
+/** The log of a task, in the reply to `logs`. */
 export interface TaskLogView {
   task_id: string;
   status: Status;
   /** Oldest first. */
   log: LogLine[];
-  /** How much it said that is not kept. */
+  /** Number of entries that are not kept. */
   dropped: number;
 }
 
-/** How far a running task says it is. */
+/** The progress that a running task last reported. */
 export interface Progress {
   /** 0…1. */
   fraction: number;
+  /** A text for people. */
   note?: string;
 }
 
-/** Something that the person who runs the server should mend. */
+/** A fault that the server's operator should mend. */
 export interface Notice {
   message: string;
-  /** What mends it. */
+  /** The cure, for people. */
   cure: string;
 }
 
-/** What `get` answers. Times are RFC 3339. */
+/** A task, in the replies to `get`, `wait` and `list`. Times are RFC 3339. */
 export interface TaskView {
   task_id: string;
   op: string;
   status: Status;
+  /** −100…100, higher first. */
   priority: number;
   /** The attempt that runs or ran last; 0 before the first. */
   attempt: number;
+  /** Most attempts. */
   attempts: number;
+  /** Time of the submit. */
   created_at: string;
-  /** When a delayed task becomes due. */
+  /** Time at which a delayed task can start. */
   run_at?: string;
+  /** Start of the last attempt. */
   started_at?: string;
+  /** Time at which it became final. */
   finished_at?: string;
+  /** Of a completed task: the value that its handler returned. */
   result?: unknown;
+  /** The error of the last attempt, if it failed. */
   error?: ErrorBody<FailureCode>;
+  /** Of a running task. */
   progress?: Progress;
   key?: string;
-  /** The tasks that must complete before it. */
+  /** Ids of the tasks that must complete before it. */
   after?: string[];
-  /** Of the task file that its last attempt ran; see `OpSpec`. */
+  /** Version of the task file of its last attempt; see `OpSpec`. */
   version?: string;
 }
 
-/** An op, as `ops` tells it; what its options ask for is that of the worker process that came last. */
+/** An op, in the reply to `ops`. The worker process that connected last sets its options. */
 export interface OpView extends OpSpec {
+  /** Number of workers that have it. */
   workers: number;
-  /** Its tasks wait until it is resumed; absent otherwise. */
+  /** Its tasks wait until it is resumed; absent if it is not paused. */
   paused?: true;
 }
 
-/** How many tasks are in each status. */
+/** Number of tasks in each status. */
 export type StatusCounts = Record<Status, number>;
 
-/** What waits and what runs of one op. */
+/** Numbers of tasks of one op that wait and that run. */
 export interface OpLoadView {
   op: string;
   queued: number;
   running: number;
-  /** Since when the oldest of its queued tasks has been due, RFC 3339, where that is known. */
+  /** Time since which its oldest queued task has been due, RFC 3339, if it is known. */
   waiting_since?: string;
 }
 
-/** A worker process. It may hold more tasks than it has workers: the next ones are there already. */
+/** A worker process. It can hold more tasks than it has workers, so that each worker has the next one at once. */
 export interface PoolView {
   pid: number;
+  /** Number of its workers. */
   workers: number;
+  /** Number of tasks that it holds. */
   held: number;
-  /** Of which ops; those with most first, at most 100. */
+  /** The same by op, the largest first, up to 100. */
   ops: { op: string; held: number }[];
-  /** It runs one task of an op with `isolate: "process"`, and ends with it: none of the server's workers. */
+  /** It is for a single task of an op with `isolate: "process"`; its worker is not counted in `workers`. */
   single?: true;
 }
 
-/** What `stats` answers. */
-export interface ServerStats {
+/** The reply to `hello`. */
+export interface ServerHello {
+  hello: "sd";
+  /** Release of the server, like `1.4.0`. */
   version: string;
+  /** Version of the wire, `PROTOCOL_VERSION`: 1. */
   protocol: number;
+}
+
+/** The reply to `stats`. Numbers are of now unless a member says otherwise. */
+export interface ServerStats {
+  /** Release of the server. */
+  version: string;
+  /** Version of the wire. */
+  protocol: number;
+  /** Process id of the server. */
   pid: number;
+  /** Time since the server started, in ms. */
   uptime_ms: number;
   /** The server's clock, RFC 3339. */
   now: string;
+  /** The engine, like `sqlite` or `memory`. */
   engine: string;
-  /** Tasks that the server holds now, by status. */
+  /** Tasks that the server holds, by status. */
   tasks: StatusCounts;
-  /** Since the server started. */
+  /** Tasks since the server started. */
   totals: { submitted: number; finished: number };
-  /** Ops that are not handed out now; `["*"]` when that is all of them. */
+  /** Ops that are paused; `["*"]` if all are. */
   paused: string[];
+  /** Worker processes, their workers, and tasks that run. */
   workers: { pools: number; workers: number; running: number };
-  /** Ops of which anything is queued or running, those with most first; at most 100. */
+  /** Ops with queued or running tasks, the largest first, up to 100. */
   ops: OpLoadView[];
-  /** Each worker process, and what it holds; at most 100. */
+  /** Worker processes, up to 100. */
   pools: PoolView[];
+  /** Open connections. */
   connections: number;
-  /** How often tasks that were due stood still beside an idle worker, since the server started: a fault of sd. */
+  /** How often due tasks stood still beside an idle worker since the start: a fault of sd. */
   standstills: number;
-  /** What is to be mended now; absent while there is nothing. */
+  /** Faults to mend now; absent if there are none. */
   notices?: Notice[];
 }

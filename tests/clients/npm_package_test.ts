@@ -12,7 +12,7 @@ const HERE = new URL("./", import.meta.url);
 const OLDEST_NODE = 20;
 const nodeMajor = Number((await shell("node --version")).replace(/^v(\d+).*/, "$1"));
 
-/** Made once: it takes some seconds. */
+/** Made once, since it takes some seconds. */
 let files: Promise<ReadonlyMap<string, string>> | undefined;
 
 /** A project that depends on the package. */
@@ -28,7 +28,7 @@ class Project implements AsyncDisposable {
     return project;
   }
 
-  /** Takes a file of this folder in, which then imports the package by its name. */
+  /** Copies a file of this folder, which then imports the package by its name. */
   async take(file: string): Promise<void> {
     const text = await Deno.readTextFile(new URL(file, HERE));
     await Deno.writeTextFile(
@@ -40,7 +40,7 @@ class Project implements AsyncDisposable {
     );
   }
 
-  /** What `tsc --strict` says of a file. */
+  /** The errors that `tsc --strict` finds in a file. */
   tsc(file: string, module: ts.ModuleKind): string[] {
     const program = ts.createProgram([`${this.folder}/${file}`], {
       strict: true,
@@ -99,14 +99,14 @@ for (const { name, command, isHere } of RUNTIMES) {
   });
 }
 
-Deno.test("a project in TypeScript has the types of its task file, whatever resolves its modules", async () => {
+Deno.test("a project in TypeScript has the types of its task file, with each way to resolve modules", async () => {
   await using project = await Project.make(["typed_uses.ts", "typed_tasks.ts"]);
   for (const module of [ts.ModuleKind.Node16, ts.ModuleKind.NodeNext]) {
     assertEquals(project.tsc("typed_uses.ts", module), []);
   }
 });
 
-Deno.test("a wrong argument does not compile against the package either", async () => {
+Deno.test("a wrong argument does not compile against the package", async () => {
   await using project = await Project.make(["typed_tasks.ts"]);
   await Deno.writeTextFile(
     `${project.folder}/wrong.ts`,
@@ -119,16 +119,28 @@ Deno.test("a wrong argument does not compile against the package either", async 
   assertEquals(others, []);
 });
 
-Deno.test("the package imports nothing but what it brings along and what every runtime has", async () => {
-  await using project = await Project.make();
+Deno.test("the package is client/ without its commands, net/, and the files of protocol/ that they import", async () => {
+  files ??= packageFiles();
+  const modules = [...(await files).keys()].filter((path) => path.endsWith(".js"));
+  const isLibrary = /^(client\/(?!commands\/)|net\/|protocol\/|std\/async\/)/;
+  assertEquals(modules.filter((path) => !isLibrary.test(path)), []);
+  assertEquals(modules.filter((path) => /^(client|net)\//.test(path)).length > 15, true);
+});
+
+Deno.test("the types of the package have the docstrings of the library", async () => {
+  files ??= packageFiles();
+  const types = (await files).get("client/server_client.d.ts") ?? "";
+  assertStringIncludes(types, "The ops that can be submitted now");
+  assertStringIncludes(types, "@example");
+  assertStringIncludes((await files).get("protocol/task.d.ts") ?? "", "The reply to `stats`.");
+});
+
+Deno.test("the package imports only its own files and modules that every runtime has", async () => {
+  files ??= packageFiles();
   const imported = new Set<string>();
-  const root = `${project.folder}/node_modules/@sd/sd`;
-  for (const folder of ["client", "cli", "protocol", "std/async"]) {
-    for await (const { name } of Deno.readDir(`${root}/${folder}`)) {
-      if (!name.endsWith(".js")) continue;
-      const text = await Deno.readTextFile(`${root}/${folder}/${name}`);
-      for (const { fileName } of ts.preProcessFile(text).importedFiles) imported.add(fileName);
-    }
+  for (const [path, text] of await files) {
+    if (!path.endsWith(".js")) continue;
+    for (const { fileName } of ts.preProcessFile(text).importedFiles) imported.add(fileName);
   }
   const others = [...imported].filter((name) => !/^\.\.?\/.*\.js$/.test(name));
   assertEquals(others.sort(), ["node:buffer", "node:net", "node:tls"]);

@@ -1,16 +1,24 @@
 /**
- * What compiles with a client that knows a task file, and what must not: `deno check` is the test. Each
- * `@ts-expect-error` is a mistake that a person may make, and fails the check where it is none.
+ * Right and wrong uses of a client that knows a task file: `deno check` is the test. Each `@ts-expect-error` is a mistake
+ * that people make; the check fails if it compiles.
  */
 
-import type { ArgsOf, AsJson, Client, ManyEnd, OpName, ResultOf } from "../../client/mod.ts";
+import type {
+  ArgsOf,
+  AsJson,
+  BuiltinTasks,
+  Client,
+  ManyEnd,
+  OpName,
+  ResultOf,
+} from "../../client/mod.ts";
 
 type Tasks = typeof import("./typed_tasks.ts");
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true
   : false;
 
-/** Compiles where both types are the same. */
+/** Compiles if both types are the same. */
 function same<A, B>(_proof: Same<A, B>): void {}
 
 export async function rightUses(sd: Client<Tasks>): Promise<void> {
@@ -89,7 +97,7 @@ export async function wrongUses(sd: Client<Tasks>): Promise<void> {
   void text;
 }
 
-/** Without a task file: built-in ops by name, all others by `run`, of which nothing is known. */
+/** Without a task file: built-in ops by name, all others by `run`, with unknown arguments and results. */
 export async function untypedUses(sd: Client): Promise<void> {
   const squared: number | string = await sd.square({ n: "12345678901234567890" });
   const resized: unknown = await sd.run("resize", { path: "a.png" });
@@ -99,9 +107,45 @@ export async function untypedUses(sd: Client): Promise<void> {
   await sd.resize({ path: "a.png" });
   // @ts-expect-error an argument of another type
   await sd.sleep({ ms: "1" });
+  // @ts-expect-error lines are sent inside the library only
+  sd.submitLine({ json: "{}", id: undefined, wait: true });
   void [squared, resized];
 }
 
+/** The names that an editor offers after `client.`: the documented calls, and the ops. */
+same<
+  Exclude<keyof Client, keyof BuiltinTasks>,
+  | "backup"
+  | "cancel"
+  | "close"
+  | "crons"
+  | "end"
+  | "exportRecords"
+  | "followLog"
+  | "get"
+  | "hello"
+  | "importText"
+  | "list"
+  | "logs"
+  | "ops"
+  | "pause"
+  | "pauseCron"
+  | "ping"
+  | "removeCron"
+  | "resume"
+  | "resumeCron"
+  | "retry"
+  | "run"
+  | "schedule"
+  | "stats"
+  | "submit"
+  | "submitMany"
+  | "target"
+  | "wait"
+  | "watch"
+  | "why"
+  | typeof Symbol.asyncDispose
+>(true);
 same<
   OpName<Tasks>,
   | "square"

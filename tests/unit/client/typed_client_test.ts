@@ -1,6 +1,9 @@
-/** A client that knows a task file refuses wrong ops and arguments before anything runs: at the type check. */
+/** The types of a client: wrong ops and arguments do not compile, and all examples do. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import ts from "typescript";
+
+const ROOT = new URL("../../../", import.meta.url);
 
 const CONFIG = new URL("../../../deno.json", import.meta.url).pathname;
 const MOD = new URL("../../../client/mod.ts", import.meta.url).href;
@@ -27,11 +30,21 @@ const sd = await connect<typeof import("${TASKS}")>();
 ${use}
 `;
 
-Deno.test("what the types of a task file allow compiles, and each mistake in tests/clients/typed_uses.ts is one", async () => {
+Deno.test("right uses of a typed client compile, and each mistake in tests/clients/typed_uses.ts is an error", async () => {
   assertEquals(await check(`import "${USES}";\n`), { success: true, told: "" });
 });
 
-/** What the examples of docs/clients.md take for granted. */
+/** Files of the library, and of what it exports of other folders. */
+function* libraryFiles(folder = "client"): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(new URL(folder, ROOT))) {
+    const path = `${folder}/${name}`;
+    if (isDirectory && path !== "client/commands") yield* libraryFiles(path);
+    else if (name.endsWith(".ts")) yield path;
+  }
+  if (folder === "client") yield* ["net/client_error.ts", "protocol/errors.ts", "protocol/task.ts"];
+}
+
+/** Declarations that the examples use. */
 const AROUND_EXAMPLES = `
   import process from "node:process";
   interface Tasks {
@@ -43,19 +56,80 @@ const AROUND_EXAMPLES = `
   declare const pem: string;
 `;
 
-Deno.test("what docs/clients.md shows of the library compiles", async () => {
-  const document = await Deno.readTextFile(new URL("../../../docs/clients.md", import.meta.url));
-  const examples = [...document.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, text = ""], index) => {
-    const body = text.replace(/^import .*$/m, "")
-      .replace(/connect(<.*>)?\(/, "connect<Tasks>(");
-    const sd = body.includes("const sd =") ? "" : "const sd = await connect<Tasks>();\n";
-    return `export async function example${index}() {\n${sd}${body}}\n`;
+/** Checks a module with a function for each of `examples`, in which `client` is a client of `Tasks`. */
+async function checkExamples(examples: readonly string[]): Promise<void> {
+  const functions = examples.map((text, index) => {
+    const body = text.replace(/^import .*$/m, "").replace(/connect(<.*?>)?\(/, "connect<Tasks>(");
+    const client = /(const|using) client =/.test(body)
+      ? ""
+      : "const client = await connect<Tasks>();\n";
+    const used = client === "" ? "" : "void client;\n";
+    return `export async function example${index}() {\n${client}${used}${body}}\n`;
   });
-  assert(examples.length >= 5);
-  const text = `import { connect } from "${MOD}";\n${AROUND_EXAMPLES}${
-    examples.join("")
-  }void [pem, process];\n`;
+  const text = `
+    import { type Client, ClientError, connect, SdError, TaskEndedError, TaskFailedError } from "${MOD}";
+    ${AROUND_EXAMPLES}
+    ${functions.join("")}
+    void [pem, process, file, ClientError, SdError, TaskEndedError, TaskFailedError];
+    export type { Client };\n`;
   assertEquals(await check(text), { success: true, told: "" });
+}
+
+Deno.test("the examples of docs/clients.md compile", async () => {
+  const document = await Deno.readTextFile(new URL("../../../docs/clients.md", import.meta.url));
+  const examples = [...document.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, text = ""]) => text);
+  assert(examples.length >= 5);
+  await checkExamples(examples);
+});
+
+Deno.test("the examples in the docstrings of the library compile", async () => {
+  const examples: string[] = [];
+  for (const path of libraryFiles()) {
+    const text = await Deno.readTextFile(new URL(path, ROOT));
+    for (const [, comment = ""] of text.matchAll(/^ *\* ```ts\n([^]*?)^ *\* ```$/gm)) {
+      examples.push(comment.replace(/^ *\* ?/gm, ""));
+    }
+  }
+  assert(examples.length >= 30);
+  await checkExamples(examples);
+});
+
+Deno.test("every name that the library exports has a docstring, and every call an example", () => {
+  const missing: string[] = [];
+  const program = ts.createProgram([new URL("client/mod.ts", ROOT).pathname], {
+    allowImportingTsExtensions: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    module: ts.ModuleKind.ESNext,
+    types: [],
+  });
+  const checker = program.getTypeChecker();
+  const hasDoc = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).length > 0;
+  const hasExample = (node: ts.Node) =>
+    ts.getJSDocTags(node).some(({ tagName }) => tagName.text === "example");
+  const mod = program.getSourceFile(new URL("client/mod.ts", ROOT).pathname);
+  assert(mod);
+  for (const exported of checker.getExportsOfModule(checker.getSymbolAtLocation(mod)!)) {
+    const symbol = exported.flags & ts.SymbolFlags.Alias
+      ? checker.getAliasedSymbol(exported)
+      : exported;
+    const [declaration] = symbol.declarations ?? [];
+    if (!declaration || !hasDoc(declaration)) missing.push(symbol.name);
+  }
+  for (const [file, name] of [["server_client", "ServerClient"], ["base_client", "BaseClient"]]) {
+    const source = program.getSourceFile(new URL(`client/${file}.ts`, ROOT).pathname);
+    const declared = source?.statements.find((statement) =>
+      ts.isClassDeclaration(statement) && statement.name?.text === name
+    );
+    assert(declared && ts.isClassDeclaration(declared), `${name} is not in ${file}.ts`);
+    for (const member of declared.members) {
+      const isCall = ts.isMethodDeclaration(member) || ts.isGetAccessor(member);
+      if (!isCall || !ts.isIdentifier(member.name)) continue;
+      if (!hasExample(member)) missing.push(`${name}.${member.name.text}`);
+    }
+  }
+  assertEquals(missing, []);
 });
 
 Deno.test("a wrong argument does not compile", async () => {
@@ -64,14 +138,14 @@ Deno.test("a wrong argument does not compile", async () => {
   assertStringIncludes(told, "'string' is not assignable to type 'number'");
 });
 
-Deno.test("a wrong op does not compile, and the nearest one is named", async () => {
+Deno.test("a wrong op does not compile, and the error names the nearest op", async () => {
   const { success, told } = await check(withClient("await sd.squar({ n: 7 });"));
   assertEquals(success, false);
   assertStringIncludes(told, "Property 'squar' does not exist");
   assertStringIncludes(told, "Did you mean 'square'?");
 });
 
-Deno.test("a task that is submitted by a wrong name does not compile", async () => {
+Deno.test("a submit of a wrong op does not compile", async () => {
   const { success, told } = await check(withClient('await sd.submit("squar", { n: 7 });'));
   assertEquals(success, false);
   assertStringIncludes(told, '"squar"');
