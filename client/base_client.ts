@@ -30,7 +30,7 @@ export interface ListFilter {
   op?: string;
   /** Only tasks with this key. */
   key?: string;
-  /** Only tasks submitted in the last so many ms, or at or after this RFC 3339 time. */
+  /** Only tasks submitted in this last time, in ms, or since this RFC 3339 time. */
   since?: number | string;
   /** By time of submission; default `newest` first. */
   order?: "newest" | "oldest";
@@ -54,8 +54,8 @@ export interface TaskStatus {
 }
 
 /**
- * Every call rejects with an `SdError` if the server refuses, and with a `ClientError` of code `unreachable` if the
- * connection is lost for good or the server does not answer within 30 seconds.
+ * Every call rejects with an `SdError` if the server refuses. It rejects with a `ClientError` of code `unreachable` if
+ * the connection is lost for good, or the server does not answer within 30 seconds.
  *
  * A lost connection is made again, and calls that wait go on waiting. **No task is submitted twice**: each has an id
  * from the start. A line that was not acknowledged is sent again with the same id; for an acknowledged task the client
@@ -160,7 +160,7 @@ export class BaseClient<Tasks extends object = AnyTasks> extends ServerClient {
    * call again with the same `options.id` changes nothing.
    *
    * @param options `cron`: five or six fields, as in crontab, or `@daily`; `tz`: its time zone, default UTC; the other
-   * options are those of each task.
+   * options apply to each task.
    * @throws {SdError} `bad_request` for a wrong `cron` or `tz`; `conflict` if another recurring task has the id.
    * @example
    * ```ts

@@ -16,7 +16,7 @@ const RECONNECT_MS = 60_000;
 const PING_MS = 15_000;
 
 /**
- * A client of one server, with a method for each op: the ops of its task file, and those that every server has.
+ * A client of one server, with a method for each op: the ops of its task file, and the built-in ops.
  *
  * @example
  * ```ts

@@ -11,6 +11,7 @@ import { deferred } from "./connection/promises.ts";
 import type { RawClient } from "./raw_client.ts";
 import { watch } from "./watching.ts";
 
+/** Options of `followLog`. */
 export interface FollowOptions extends Abortable {
   readonly id: string;
   readonly take: (line: LogLine) => void;
@@ -81,7 +82,7 @@ async function followOnce(
   }
 }
 
-/** Passes on each entry once, also across a server that has lost some and gives their numbers again. */
+/** Passes on each entry once, also if a server has lost entries and uses their numbers again. */
 class Fresh {
   readonly #take: (line: LogLine) => void;
   #n = 0;

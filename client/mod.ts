@@ -11,11 +11,11 @@
  * await task.result; // 49
  * ```
  *
- * A client outlives the server's restart: it connects again by itself, and no task is submitted twice.
+ * A client outlives a restart of the server: it connects again by itself, and submits no task twice.
  *
- * Errors: `SdError` where the server refuses, `ClientError` where there is no connection,
- * `TaskFailedError` and `TaskEndedError` where a task has no result. Each has a `code` or a `status`
- * out of a closed list. Sources: `docs/clients.md`, `docs/protocol.md`, `protocol/errors.ts`.
+ * Errors: `SdError` if the server refuses, `ClientError` if there is no connection or a call is wrong,
+ * `TaskFailedError` and `TaskEndedError` if a task has no result. Each has a `code` or a `status` from a closed list.
+ * More: `docs/clients.md`, `docs/protocol.md`.
  *
  * @module
  */

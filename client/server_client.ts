@@ -246,7 +246,7 @@ export class ServerClient {
    *
    * @example
    * ```ts
-   * await client.close(); // or: await using client = await connect();
+   * await client.close();
    * ```
    */
   async close(): Promise<void> {

@@ -11,25 +11,29 @@ import type { TaskEnd } from "./task/task_end.ts";
 import { taskLine } from "./task/task_line.ts";
 import { type SendOutcome, TaskSender } from "./task_sender.ts";
 
+/** Default for `inFlight`. */
 const IN_FLIGHT = 1000;
 
-/** A task to submit: its op, its arguments, its options. */
+/** A task for `submitMany`. */
 export interface ManyTask<Op extends string = string, Args = object> {
   readonly op: Op;
+  /** The arguments of its handler. */
   readonly args?: Args;
+  /** The options of the task; times in ms. */
   readonly options?: Omit<CallOptions, "signal" | "wait">;
 }
 
 /**
- * What became of the task that was read as number `index`, counted from 0. `refused`: it never was one;
- * `lost`: the server came back without it, and it may have run.
+ * The end of a task of `submitMany`. `index` is its place in the iterable, counted from 0. `refused`: the server did not
+ * take it; `lost`: the server took it and no longer knows it, so it can have run.
  */
 export type ManyEnd<Result = unknown> =
   & { readonly index: number }
   & (TaskEnd<Result> | { status: "refused" | "lost"; error: ErrorBody });
 
+/** Options of `submitMany`. */
 export interface ManyOptions extends Abortable {
-  /** Tasks that are submitted and whose end has not been read; default 1000. */
+  /** Most tasks that are submitted and whose end has not been read; default 1000. */
   inFlight?: number;
 }
 

@@ -75,7 +75,7 @@ export class TaskSender<Item> {
     return this.#stopping.signal;
   }
 
-  /** Takes a slot for one task, which `send` or `ask` then uses. */
+  /** Takes a slot. Its task goes to `send` or `ask`, or needs neither. */
   take(): void {
     this.#slotsTaken++;
   }

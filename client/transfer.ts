@@ -1,4 +1,4 @@
-/** A server's tasks and settings, out of it and into another: the commands `export`, `import` and `backup`. */
+/** Carries tasks and settings from server to server: the commands `export`, `import` and `backup`. */
 
 import { Buffer } from "node:buffer";
 import { ClientError } from "../net/client_error.ts";
@@ -8,16 +8,18 @@ import type { Status } from "../protocol/task.ts";
 import type { Abortable } from "./connection/call_options.ts";
 import type { RawClient } from "./raw_client.ts";
 
-/** Which tasks to export; without either, all of them, and the settings too. */
+/** The tasks to export; default: all of them, and the settings. */
 export interface ExportFilter {
+  /** Only tasks with this status. */
   status?: Status;
+  /** Only tasks of this op. */
   op?: string;
 }
 
-/** A task or a setting as it travels; `docs/protocol.md` tells its members. */
+/** A task or a setting as it travels; `docs/protocol.md` describes its members. `sd` is the version of the record. */
 export type SdRecord = JsonObject & { sd: number };
 
-/** Twice as many characters, and three bytes each, still fit a line. */
+/** Most characters of a part of an import: escaped to twice as many, at three bytes each, it fits a line. */
 const PART_CHARS = 160 * 1024;
 
 /** See `Client.exportRecords`. */
@@ -51,19 +53,16 @@ export async function importText(
   return await raw.ask({ cmd: "import", part: text.slice(at), at, last: true }, options);
 }
 
-/** Called once, before the first `write`: throw in it to leave the backup. */
+/** Called once, before the first `write`; an error that it throws ends the backup. */
 export type BeginBackup = (begin: Pick<BackupBegin, "bytes" | "files">) => void;
 
+/** Options of `backup`. */
 export interface BackupOptions extends Abortable {
   readonly write: (bytes: Uint8Array) => void;
   readonly begin?: BeginBackup | undefined;
 }
 
-/**
- * Calls `write` with everything that the server keeps, from the beginning to the end; answers how many
- * bytes that were. `write` is synchronous, so that a slow disk slows the server's sending down. Throws
- * `bad_request` where the engine keeps no file, `conflict` where another backup is under way.
- */
+/** See `Client.backup`. */
 export async function backup(
   raw: RawClient,
   { write, begin, signal }: BackupOptions,

@@ -1,4 +1,4 @@
-/** Watching a server: every turn in the life of its tasks, as it happens. */
+/** Watching a server: the events of its tasks, by a callback for the commands and as a stream for `Client.watch`. */
 
 import { MAX_UNREAD_EVENTS } from "../protocol/limits.ts";
 import type { WatchEvent } from "../protocol/task.ts";
@@ -6,27 +6,29 @@ import type { RawClient } from "./raw_client.ts";
 import type { Abortable } from "./connection/call_options.ts";
 import { deferred, handled } from "./connection/promises.ts";
 
-/** Which tasks to be told of; all, where nothing is named. */
+/** The tasks to watch; default: all. */
 export interface WatchFilter {
+  /** Only the events of this task. */
   taskId?: string;
+  /** Only the events of tasks of this op. */
   op?: string;
 }
 
+/** A watch that is open. */
 export interface Watching {
-  /** Resolves after `stop`; rejects when the connection is lost. It may be left alone. */
+  /** Resolves after `stop`; rejects when the connection is lost. It can be left alone. */
   readonly ended: Promise<void>;
-  /** Nothing more is told from now on. */
+  /** Ends the watch: no event is reported after it. */
   stop(): Promise<void>;
 }
 
-/** Watches that are open: the server ends all of a connection together. */
+/** Number of open watches by client: the server can only end all watches of a connection together. */
 const open = new WeakMap<RawClient, number>();
 
 /**
- * Calls `onEvent` for everything that happens to the tasks of `filter` from now on. Resolves once the
- * server watches. Who is too slow to read loses events, and is told so by one of `dropped`. With `resumes`
- * a connection that is lost and made again is no end: another `dropped`, without a count, stands for what
- * happened meanwhile.
+ * Calls `onEvent` for each event of the tasks of `filter` from now on. Resolves once the server watches. A `dropped`
+ * event stands for events that the connection was too slow for. With `resumes`, the watch goes on after a lost
+ * connection; then a `dropped` event without a count stands for events that were missed.
  */
 export async function watch(
   client: RawClient,
@@ -57,7 +59,7 @@ export async function watch(
     },
     { resumes: () => resumes && !isStopped },
   );
-  // Whoever wants to know of the end awaits it.
+  // Callers see a failure through `ended`.
   replies.catch(() => undefined);
   await Promise.race([on.promise, replies]);
   open.set(client, (open.get(client) ?? 0) + 1);
@@ -74,13 +76,16 @@ export async function watch(
   };
 }
 
-/** Watches from when it is made until it is left: by `break`, `return`, its signal, or the end of its client. */
+/**
+ * The events of a watch, for `for await`. Events wait here until they are read, up to a limit. The watch ends by
+ * `break`, by its signal, or with its client.
+ */
 export class EventStream implements AsyncIterableIterator<WatchEvent> {
   readonly #watching: Promise<Watching>;
   readonly #signal: AbortSignal | undefined;
   readonly #abort = () => this.#end({ fault: this.#signal?.reason });
   #events: WatchEvent[] = [];
-  /** Events that came when there was no room for them, after the last of `#events`. */
+  /** Number of events that found no room, after the last of `#events`. */
   #dropped = 0;
   #news = deferred<void>();
   #isOver = false;
@@ -96,6 +101,7 @@ export class EventStream implements AsyncIterableIterator<WatchEvent> {
     else signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
+  /** The next event; waits for it. */
   async next(): Promise<IteratorResult<WatchEvent, undefined>> {
     for (;;) {
       const value = this.#events.shift() ?? this.#takeDropped();
@@ -106,7 +112,7 @@ export class EventStream implements AsyncIterableIterator<WatchEvent> {
     }
   }
 
-  /** Nothing more is told from now on. Resolves once the server has been told. */
+  /** Ends the watch. Resolves once the server has ended it too. */
   async return(): Promise<IteratorResult<WatchEvent, undefined>> {
     this.#end({});
     this.#events = [];
@@ -147,7 +153,7 @@ export class EventStream implements AsyncIterableIterator<WatchEvent> {
     this.#fault = fault;
     this.#signal?.removeEventListener("abort", this.#abort);
     this.#wake();
-    // Where the connection is what ended, there is nobody left to tell.
+    // If the connection has ended, so has the watch at the server.
     this.#stopped = this.#watching.then((watching) => watching.stop()).catch(() => undefined);
   }
 

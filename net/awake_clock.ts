@@ -1,19 +1,19 @@
 /**
- * Counts the time in which this process ran. A process that is stopped, or on a machine that sleeps, has not been awake:
- * a deadline by this clock is never over just because it could not be kept. The server measures leases by it, a
- * worker process all that it allows its workers, and every side of a connection the silence of the other.
+ * A clock of the time in which this process ran. While the process is stopped, or its machine sleeps, the clock stands
+ * still, so no deadline by it passes then. The server measures leases by it, a worker process the times of its
+ * workers, and both sides of a connection the silence of the other.
  */
 
-/** Longest time between two readings that counts, in ms: for the rest, the process did not run. Read it as often. */
+/** Longest time between two readings that counts, in ms; in the rest the process did not run. Read it as often. */
 export const AWAKE_STEP_MS = 500;
 
-/** A timer that is later than this, in ms, means that the process was stopped: it first reads what came meanwhile. */
+/** Delay of a timer, in ms, above which the process was stopped: it must first read the bytes that came meanwhile. */
 export const LATE_MS = 500;
-/** Time in which that is read, in ms. */
+/** Time to read those bytes, in ms. */
 export const GRACE_MS = 250;
 
 export interface AwakeOptions {
-  /** As `AWAKE_STEP_MS`, for a clock that is read less often: twice the time between its readings. */
+  /** Replaces `AWAKE_STEP_MS` for a clock that is read less often: twice the time between readings. */
   readonly stepMs?: number;
   /** A clock in ms that never goes back. */
   readonly monotonic?: () => number;
@@ -40,7 +40,7 @@ export class AwakeClock {
     return this.#awakeMs;
   }
 
-  /** What counts of the time since the last reading, in ms. */
+  /** The time since the last reading that counts, in ms. */
   passed(): number {
     const at = this.#monotonic();
     const passed = Math.max(0, at - this.#readAt);
@@ -51,11 +51,11 @@ export class AwakeClock {
     return counts;
   }
 
-  /** What did not count until the last reading, in ms. */
+  /** The time that did not count, up to the last reading, in ms. */
   get asleepMs(): number {
     return this.#asleepMs;
   }
 }
 
-/** Of this process. */
+/** The clock of this process. */
 export const awake = new AwakeClock();

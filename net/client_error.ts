@@ -1,37 +1,50 @@
 /**
- * Errors that no server sent: a command was typed wrongly, the server cannot be reached, the person
- * would not wait any longer. Codes of the wire are in `protocol/errors.ts`; these complete them.
+ * Errors of the client's side: wrong usage, no connection, a timeout. The codes of the wire are in
+ * `protocol/errors.ts`.
  */
 
 import type { ErrorCode } from "../protocol/errors.ts";
 
-/** What can go wrong on the client's side of the wire alone. */
+/** Codes of errors that arise on the client's side. */
 export const CLIENT_CODES = [
-  /** The command line makes no sense as it stands. */
+  /** A wrong command line, or a wrong call. */
   "usage",
-  /** No connection, or it was lost. */
+  /** There is no connection, or it was lost. */
   "unreachable",
   /** `--timeout` passed; the task goes on. */
   "timed_out",
-  /** A result was asked for that does not exist yet; the task goes on. */
+  /** The task has no result yet; it goes on. */
   "not_final",
   /** Ctrl-C. */
   "interrupted",
   /** The task ended without a result. */
   "cancelled",
   "expired",
-  /** Stdout or a file of results did not take what came out. */
+  /** A write to stdout or to a file of results failed. */
   "output_failed",
 ] as const;
 
+/** One of `CLIENT_CODES`; the library itself uses `unreachable` and `usage`. */
 export type ClientCode = typeof CLIENT_CODES[number];
-/** Every code that an error of sd can have, on either side. */
+/** Every code of an error of sd. */
 export type AnyCode = ErrorCode | ClientCode;
 
-/** An expected error of the client's side. */
+/**
+ * An expected error of the client's side. `hint` is the cure, for people.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await client.ping();
+ * } catch (error) {
+ *   if (error instanceof ClientError && error.code === "unreachable") console.warn(error.message);
+ *   else throw error;
+ * }
+ * ```
+ */
 export class ClientError extends Error {
   override readonly name: string = "ClientError";
-  /** What to do next. */
+  /** The cure. */
   readonly hint: string | undefined;
 
   constructor(

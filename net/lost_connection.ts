@@ -1,10 +1,10 @@
-/** The end of a connection, which is expected at any time, told apart from errors of our own. */
+/** Recognizes the loss of a connection, which is expected at any time; other errors are bugs. */
 
 interface BugLog {
   bug(room: string, error: unknown): void;
 }
 
-/** What the runtime throws where the other side is gone, or this side has closed the connection. */
+/** Errors of the runtime if the other side is gone, or this side has closed the connection. */
 const LOSSES = [
   Deno.errors.BadResource,
   Deno.errors.BrokenPipe,
@@ -16,11 +16,11 @@ const LOSSES = [
   Deno.errors.TimedOut,
   Deno.errors.UnexpectedEof,
   Deno.errors.WriteZero,
-  // Over TLS: an alert of the other side, or bytes that are no TLS.
+  // Over TLS: an alert of the other side, or bytes that are not TLS.
   Deno.errors.InvalidData,
 ];
 
-/** Closes a connection that may be closed already: two sides can end it, and either may be first. */
+/** Closes a connection that can be closed already, since both sides can end it. */
 export function closeQuietly(conn: { close(): void }): void {
   try {
     conn.close();
@@ -29,12 +29,12 @@ export function closeQuietly(conn: { close(): void }): void {
   }
 }
 
-/** Logs `error` unless it says that a connection is of no use any more. */
+/** Logs `error` as a bug unless it is the loss of a connection. */
 export function logUnlessLost(error: unknown, log: BugLog): void {
   if (!isLostConnection(error)) log.bug("server", error);
 }
 
-/** Whether `error` says that a connection is of no use any more. Anything else is a bug. */
+/** Whether `error` is the loss of a connection. Any other error is a bug. */
 export function isLostConnection(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   // The system's other reasons, such as "no route to host", have no class of their own.

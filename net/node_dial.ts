@@ -1,11 +1,11 @@
-/** Connections by `node:net` and `node:tls`: the sockets of Node and Bun. */
+/** Opens connections with `node:net` and `node:tls`, the sockets of Node and Bun. */
 
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, rootCertificates } from "node:tls";
 import { PromptWire } from "./prompt_wire.ts";
 import type { Address, Wire } from "./wire.ts";
 
-/** In the words of the system, which Node keeps to itself. */
+/** The system's texts for error codes, which Node leaves out. */
 const REASONS: ReadonlyMap<unknown, string> = new Map([
   ["ECONNREFUSED", "connection refused"],
   ["ECONNRESET", "connection reset by peer"],
@@ -15,15 +15,15 @@ const REASONS: ReadonlyMap<unknown, string> = new Map([
   ["ENETUNREACH", "network is unreachable"],
 ]);
 
-/** Throws what the system says. `signal` gives it up. */
+/** Opens a connection. Throws the error of the system; `signal` ends the try. */
 export async function dialNode(address: Address, signal?: AbortSignal): Promise<Wire> {
   const { hostname: host, port, tls } = address;
   const socket = tls ? connectTls({ host, port, ...trust(address) }) : connect({ host, port });
   // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
   socket.setNoDelay(true);
-  // A task may take hours, in which nothing travels: a vanished server must still be noticed.
+  // A task can take hours without a byte: a server that vanishes must still be noticed.
   socket.setKeepAlive(true);
-  const giveUp = () => socket.destroy(new Error("given up"));
+  const giveUp = () => socket.destroy(new Error("aborted"));
   signal?.addEventListener("abort", giveUp);
   try {
     if (signal?.aborted) giveUp();
@@ -45,13 +45,13 @@ export async function dialNode(address: Address, signal?: AbortSignal): Promise<
 function trust({ hostname, tls }: Address): { servername?: string; ca?: string[] } {
   const ca = tls?.caCerts ?? [];
   return {
-    // No server has a name by its address alone; the certificate is then checked against the address.
+    // An address is not a server name; the certificate is then checked against the address.
     ...(/^[\d.]+$|:/.test(hostname) ? {} : { servername: hostname }),
     ...(ca.length === 0 ? {} : { ca: [...rootCertificates, ...ca] }),
   };
 }
 
-/** A socket that is read when somebody wants to, and not before. */
+/** A socket that reads only when its user asks for bytes. */
 class SocketWire implements Wire {
   readonly #socket: Socket;
   #chunks: Uint8Array[] = [];
@@ -107,7 +107,7 @@ class SocketWire implements Wire {
   }
 }
 
-/** `error` with the reason that people know. Of several addresses of one name, that of the first. */
+/** `error` with the system's text. For a name with several addresses, the error of the first. */
 function inWords(error: unknown): unknown {
   const first = error instanceof AggregateError ? error.errors[0] : error;
   const reason = REASONS.get((first as { code?: unknown } | undefined)?.code);

@@ -1,8 +1,8 @@
 /**
- * A TLS connection that keeps the other side's small messages from waiting. Deno cannot switch off
- * Nagle's algorithm on the server's end of TLS: its second small write waits until the first one is
- * acknowledged, which this end's system puts off for 40 ms unless it has something to send. So
- * whatever is read is answered by an empty line, which means nothing, and carries the acknowledgement.
+ * A TLS connection on which the server's small writes do not wait. Deno cannot switch off Nagle's algorithm on the
+ * server's end of TLS: its second small write waits until this side acknowledges the first. The system here delays that
+ * acknowledgement by 40 ms unless it has bytes to send. So each read is followed by an empty line, which the server
+ * ignores, and which carries the acknowledgement.
  */
 
 import type { Wire } from "./wire.ts";
@@ -13,7 +13,7 @@ const EMPTY_LINE = new Uint8Array([NEWLINE]);
 export class PromptWire implements Wire {
   readonly #conn: Wire;
   #isWriting = false;
-  /** An empty line in the middle of another would be the end of that one. */
+  /** An empty line in the middle of a line would end that line. */
   #isAtLineStart = true;
 
   constructor(conn: Wire) {
@@ -23,7 +23,7 @@ export class PromptWire implements Wire {
   async read(buffer: Uint8Array): Promise<number | null> {
     const count = await this.#conn.read(buffer);
     if (count !== null && !this.#isWriting && this.#isAtLineStart) {
-      // Where it cannot be written, whoever reads or writes next is told.
+      // If the write fails, the next read or write throws.
       this.write(EMPTY_LINE).catch(() => undefined);
     }
     return count;

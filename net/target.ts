@@ -1,4 +1,4 @@
-/** Where a server is: `HOST:PORT` as people write it. Read by every command that connects. */
+/** The address of a server, `HOST:PORT`, read and written. Every command that connects uses it. */
 
 import { quote } from "../protocol/errors.ts";
 import { ClientError } from "./client_error.ts";
@@ -7,14 +7,15 @@ import type { Address } from "./dial.ts";
 export const DEFAULT_HOST = "127.0.0.1";
 export const DEFAULT_PORT = 5000;
 
+/** The address of a server, and the token for it. */
 export interface Target extends Address {
-  /** One of the server's tokens, where it has any. */
+  /** One of the server's tokens, if it has any. */
   readonly token?: string;
 }
 
 /**
- * Reads `host:port`, `[::1]:5000`, `host`, `::1`, `:5001` or `5001`; what is missing is the default.
- * Throws a `usage` error that quotes the text and says where it is `from`.
+ * Reads `host:port`, `[::1]:5000`, `host`, `::1`, `:5001` or `5001`; missing parts have their defaults.
+ * Throws a `usage` error that quotes the text and its source, `from`.
  */
 export function parseTarget(text: string, from?: string): Target {
   const trimmed = text.trim();
@@ -36,7 +37,7 @@ export function parseTarget(text: string, from?: string): Target {
   };
 }
 
-/** `target` as it is written: brackets round an IPv6 address. */
+/** `target` as text, with brackets around an IPv6 address. */
 export function formatTarget({ hostname, port }: Target): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }

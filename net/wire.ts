@@ -1,21 +1,22 @@
-/** What a connection to a server is, whatever the runtime and whatever it speaks. */
+/** A connection to a server, on any runtime, plain or TLS. */
 
-/** Where to, and whom to trust. */
+/** The other side, and the certificates to trust. */
 export interface Address {
   readonly hostname: string;
   readonly port: number;
-  /** Speak TLS; `caCerts` in PEM are trusted besides those of the system. */
+  /** Use TLS; `caCerts`, in PEM, are trusted as well as the system's certificates. */
   readonly tls?: { readonly caCerts: readonly string[] };
-  /** What travels is under a seal of its own: no byte may be put in between. */
+  /** The bytes are encrypted once more: no byte can be added in between. */
   readonly isSealed?: boolean;
 }
 
+/** The bytes of a connection. */
 export interface Wire {
-  /** Reads into `buffer`; how many bytes, or `null` once the other side has ended. */
+  /** Reads into `buffer`. Returns the number of bytes, or `null` once the other side has ended. */
   read(buffer: Uint8Array): Promise<number | null>;
-  /** How many of `bytes` were written. */
+  /** Returns the number of `bytes` that were written. */
   write(bytes: Uint8Array): Promise<number>;
-  /** This side sends nothing more. */
+  /** Ends the sending side. */
   closeWrite(): Promise<void>;
   close(): void;
 }

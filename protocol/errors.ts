@@ -30,22 +30,37 @@ export const FAILURE_CODES = [
   "bad_result",
 ] as const;
 
+/** The code of a refusal: one of `REFUSAL_CODES`. */
 export type RefusalCode = typeof REFUSAL_CODES[number];
+/** The code of a failed task: one of `FAILURE_CODES`. */
 export type FailureCode = typeof FAILURE_CODES[number];
+/** A code of the wire. */
 export type ErrorCode = RefusalCode | FailureCode;
 
 /** An error as it travels: `{"code":"timeout","message":"…"}`. */
 export interface ErrorBody<Code extends ErrorCode = ErrorCode> {
   code: Code;
   message: string;
-  /** Of a refusal that will pass: when to try again. */
+  /** Time after which a second try can succeed, in ms. */
   retry_after_ms?: number;
 }
 
-/** An expected error: a code of the closed list, and a message for the person who reads it. */
+/**
+ * An expected error of the server: a code of the closed list, and a message for people.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await client.cancel("order-17");
+ * } catch (error) {
+ *   if (error instanceof SdError && error.code === "conflict") console.log("it is final already");
+ *   else throw error;
+ * }
+ * ```
+ */
 export class SdError extends Error {
   override readonly name = "SdError";
-  /** When to try again, where that may help. */
+  /** Time after which a second try can succeed, in ms; `undefined` if it cannot. */
   readonly retryAfterMs: number | undefined;
 
   constructor(

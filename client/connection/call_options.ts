@@ -1,15 +1,15 @@
-/** What goes with a call of the client library beside the task itself. */
+/** Options of the calls of the library. */
 
 import type { TaskOptions } from "../../protocol/task.ts";
 
-/** Gives a call up. */
+/** Options of a call that a signal can end. */
 export interface Abortable {
   /**
-   * As soon as it aborts, the call rejects with its reason. What the call asked of the server may have taken
-   * effect; whether a task that goes with it is cancelled, the call says.
+   * When it aborts, the call rejects with its reason. The request can have had its effect at the server. Calls that
+   * stand for a task cancel the task.
    */
   signal?: AbortSignal | undefined;
 }
 
-/** Of a submitted task; times are milliseconds. A recurring one is made with `schedule`. */
+/** Options of a submitted task, with times in ms, and a `signal`. Recurring tasks are made with `schedule`. */
 export type CallOptions = Omit<TaskOptions, "cron" | "tz" | "catch_up"> & Abortable;

@@ -1,6 +1,6 @@
 /**
- * One TCP connection to a server: NDJSON lines out, replies in. What gathers while a write is under
- * way goes out as the next one. It is never mended: when it is lost, its user is told why, once.
+ * One TCP connection to a server: NDJSON lines out, replies in. Lines that gather during a write leave together in the
+ * next one. A lost connection is not made again here: it reports the reason to its user, once.
  */
 
 import { ClientError } from "../../net/client_error.ts";
@@ -17,45 +17,46 @@ import { cannotReach, connectionLost, speaksTls } from "./connection_errors.ts";
 
 const CONNECT_MS = 10_000;
 const READ_BYTES = 64 * 1024;
-/** A server's line is short, but an answer to `list` holds many tasks, each with its result. */
+/** Longest reply: most are short, but a reply to `list` holds many tasks, each with its result. */
 const MAX_REPLY_BYTES = 64 * MAX_LINE_BYTES;
-/** What is written at a time is encoded in place up to this: a buffer for each would be garbage at once. */
+/** Size of the buffer that writes are encoded into; a new buffer for each write would be garbage at once. */
 const WRITE_BYTES = 256 * 1024;
-/** Text that waits to be written; who has more to send waits until there is room. */
+/** Most text that waits to be written; then callers wait for `room`. */
 const MAX_OUTGOING_CHARS = 4 * 1024 * 1024;
 
-/** The first byte of what a TLS server says to who speaks plainly; no line can hold it. */
+/** First byte of a TLS server's reply to a client without TLS; no line can contain it. */
 const TLS_ALERT = 0x15;
-/** Codes with which a server refuses a connection, where they belong to no message. */
+/** Codes without a `ref` with which a server refuses the whole connection. */
 const REFUSES_CONNECTION: ReadonlySet<string> = new Set(["unauthorized", "queue_full"]);
 
-/** Codes with which a server refuses a line that it cannot read. Its `ref` may be lost with it. */
+/** Codes with which a server refuses a line that it cannot read, possibly without the line's `ref`. */
 const REFUSES_LINE: ReadonlySet<string> = new Set(["bad_json", "internal"]);
 
-/** Whom a connection tells what comes in and that it has ended. */
+/** The user of a connection, which gets its replies and its end. */
 export interface ConnectionUser {
   take(reply: JsonObject): void;
   /** A message was refused, and the server does not say which; the connection goes on. */
   refusedOne(error: SdError): void;
-  /** Not called where this side closed it. `isFinal`: another connection would fare no better. */
+  /** Not called if this side closed it. `isFinal`: another connection would end the same way. */
   lost(error: Error, isFinal: boolean): void;
 }
 
 export interface OpenOptions {
-  /** Gives it up. */
+  /** Ends the try. */
   signal?: AbortSignal;
-  /** So long may it take; default ten seconds. */
+  /** Longest time that it takes, in ms; default 10,000. */
   ms?: number;
 }
 
-/** How a quiet connection is watched. */
+/** How a quiet connection is checked. */
 export interface KeepAlive {
-  /** How long it may be quiet before it is pinged, in ms. */
+  /** Time without a ping, in ms. */
   readonly pingMs: number;
-  /** What is sent as a ping, with its newline. */
+  /** The line of a ping, with its newline. */
   readonly ping: string;
 }
 
+/** A connection that is open. */
 export class ServerConnection {
   readonly #conn: Wire;
   readonly #target: string;
@@ -68,7 +69,7 @@ export class ServerConnection {
   #writing: Promise<void> | undefined;
   #pulse: Pulse | undefined;
   #isOver = false;
-  /** Why the connection is about to end: an error that belonged to no message, or a failed write. */
+  /** The reason why the connection ends soon: an error without a message, or a failed write. */
   #lastWords: unknown;
 
   private constructor(conn: Wire, target: string) {
@@ -76,7 +77,7 @@ export class ServerConnection {
     this.#target = target;
   }
 
-  /** Connects; `start` begins to read. Throws `unreachable` when that does not succeed in time. */
+  /** Connects; `start` begins to read. Throws `unreachable` if that does not succeed in time. */
   static async open(
     target: Target,
     { signal, ms = CONNECT_MS }: OpenOptions = {},
@@ -97,7 +98,7 @@ export class ServerConnection {
     }
   }
 
-  /** From now on `user` is told. Once only. */
+  /** Begins to read: replies and the end go to `user`. Call it once. */
   start(user: ConnectionUser, { pingMs, ping }: KeepAlive): void {
     this.#user = user;
     this.#pulse = new Pulse({
@@ -116,12 +117,12 @@ export class ServerConnection {
     this.#writing ??= this.#write();
   }
 
-  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
+  /** Await it before many lines: it resolves once the waiting text is written. `undefined` if little waits. */
   get room(): Promise<void> | undefined {
     return this.#outgoingChars > MAX_OUTGOING_CHARS ? this.#writing : undefined;
   }
 
-  /** Closes it. May be called twice. */
+  /** Closes it. A second call does nothing. */
   async close(): Promise<void> {
     if (!this.#isOver) {
       this.#end();
@@ -132,7 +133,7 @@ export class ServerConnection {
   }
 
   async #write(): Promise<void> {
-    // All that the caller sends before it next waits leaves in one write.
+    // Everything that the caller sends before its next `await` leaves in one write.
     await Promise.resolve();
     try {
       while (this.#outgoing.length > 0 && !this.#isOver) {
@@ -142,14 +143,14 @@ export class ServerConnection {
         while (bytes.length > 0) bytes = bytes.subarray(await this.#conn.write(bytes));
       }
     } catch (error) {
-      // Not the end yet: the reader, for whom this socket ends too, first takes what still came in.
+      // Not the end yet: the reader first takes the replies that came before, then finds the socket closed.
       this.#lastWords ??= error;
     } finally {
       this.#writing = undefined;
     }
   }
 
-  /** Valid until the next one: writes come one after the other. */
+  /** The bytes are valid until the next call: there is one write at a time. */
   #encode(text: string): Uint8Array {
     if (text.length * 3 > WRITE_BYTES) return this.#encoder.encode(text);
     this.#buffer ??= new Uint8Array(WRITE_BYTES);
@@ -185,7 +186,7 @@ export class ServerConnection {
     if (error instanceof ClientError) {
       this.#user?.lost(error, true);
     } else if (last instanceof SdError && REFUSES_CONNECTION.has(last.code)) {
-      // The server would not have this connection at all: that is its answer to everything on it.
+      // The server refused the connection, and so every message on it.
       this.#user?.lost(last, true);
     } else {
       this.#user?.lost(connectionLost(this.#target, last ?? error), false);
@@ -193,7 +194,7 @@ export class ServerConnection {
   }
 
   #take(line: Line): void {
-    // Its user may have closed it in the middle of a chunk.
+    // Its user can close it in the middle of a chunk.
     if (this.#isOver) return;
     const reply = this.#parse(line);
     if (reply.ref !== undefined || !isObject(reply.error)) {
@@ -219,7 +220,7 @@ export class ServerConnection {
   #stranger(line: Line, cause: unknown): ClientError {
     return new ClientError(
       "unreachable",
-      `what answers at ${this.#target} is no sd server: it said ${quote(line)}`,
+      `there is no sd server at ${this.#target}: the reply was ${quote(line)}`,
       { cause, hint: "name the server with: --server HOST:PORT" },
     );
   }
@@ -241,30 +242,35 @@ function tooLong(target: string): ClientError {
   return new ClientError("unreachable", message);
 }
 
-export interface PulseOptions {
-  /** How long the connection may be quiet before it is pinged, in ms. */
+interface PulseOptions {
+  /** Time between pings, in ms. */
   readonly pingMs: number;
   /** Sends a ping. */
   readonly ping: () => void;
-  /** Nothing has come for `ms`. */
+  /** Called when nothing has come for `ms`. */
   readonly lost: (ms: number) => void;
 }
 
-/** Looks in each `pingMs`; a ping is late by one at most. */
+/** Checks in each `pingMs`; a ping is late by one check at most. */
 const LOOKS = 3;
-/** A server is given up after this many `pingMs` of silence: an answer would have come. */
+/** Number of `pingMs` without a byte after which a connection is lost. */
 const PATIENCE = 3;
 
-export class Pulse {
+/**
+ * Detects a server that is gone without a word: behind a proxy or a NAT that drops everything, a dead connection looks
+ * like one on which a task runs. Only time in which this process ran counts, so that a process that was stopped does
+ * not blame the server.
+ */
+class Pulse {
   readonly #options: PulseOptions;
   readonly #awake: AwakeClock;
   readonly #timer: ReturnType<typeof setInterval>;
-  /** How long nothing has come. */
+  /** Time since something came. */
   #silentMs = 0;
-  /** How long ago the last ping was. */
+  /** Time since the last ping. */
   #pingedMs = Infinity;
 
-  /** The first ping is sent at the first look, and tells the server that others will come. */
+  /** The first ping leaves at the first check, and announces the others to the server. */
   constructor(options: PulseOptions) {
     this.#options = options;
     const lookMs = options.pingMs / LOOKS;
@@ -272,7 +278,7 @@ export class Pulse {
     this.#timer = setInterval(() => this.#look(), lookMs);
   }
 
-  /** Something has come. */
+  /** Call it whenever something has come. */
   heard(): void {
     this.#silentMs = 0;
   }
@@ -287,7 +293,7 @@ export class Pulse {
     this.#silentMs += awakeMs;
     this.#pingedMs += awakeMs;
     if (this.#silentMs >= PATIENCE * pingMs) return lost(this.#silentMs);
-    // Also while much comes in: the server counts what it hears.
+    // Also while replies come: the server judges this client by what the client sends.
     if (this.#pingedMs < pingMs) return;
     this.#pingedMs = 0;
     ping();

@@ -10,11 +10,11 @@ import { formatDuration } from "../../protocol/text_forms.ts";
 
 const CODES: ReadonlySet<unknown> = new Set([...REFUSAL_CODES, ...FAILURE_CODES]);
 
-/** The error in `reply`. A code that only a newer server knows is kept in the text. */
+/** The error in `reply`. A code of a newer server becomes `internal`, with the reply in the text. */
 export function refusalOf(reply: JsonObject): SdError {
   const { code, message, retry_after_ms: retryAfterMs } = (reply.error ?? {}) as JsonObject;
   if (!CODES.has(code)) {
-    return new SdError("internal", `the server answered ${JSON.stringify(reply)}`);
+    return new SdError("internal", `the server replied ${JSON.stringify(reply)}`);
   }
   return new SdError(
     code as ErrorCode,
@@ -23,7 +23,7 @@ export function refusalOf(reply: JsonObject): SdError {
   );
 }
 
-/** What to do about the ways in which a TLS handshake fails, as Deno and as Node tell them. */
+/** Cures for failed TLS handshakes, by the texts of Deno and of Node. */
 const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /UnknownIssuer|self-signed|unable to (?:get|verify)/,
@@ -35,26 +35,26 @@ const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /CaUsedAsEndEntity/,
-    "its certificate is made for an authority; make one with basicConstraints=CA:FALSE",
+    "its certificate is one of an authority; make one with basicConstraints=CA:FALSE",
   ],
-  [/InvalidContentType/, "it does not speak TLS; leave --tls away"],
+  [/InvalidContentType/, "it does not speak TLS; leave out --tls"],
 ];
 
-/** No connection to `target`, because of `cause`. */
+/** There is no connection to `target`. */
 export function cannotReach(target: string, cause: unknown): ClientError {
   const reason = reasonOf(cause);
   const [, hint] = TLS_HINTS.find(([pattern]) => pattern.test(reason)) ?? [];
   return new ClientError("unreachable", `cannot reach ${target}: ${reason}`, { cause, hint });
 }
 
-/** What answers at `target` speaks TLS, and was spoken to plainly. */
+/** The server at `target` speaks TLS, and this client did not. */
 export function speaksTls(target: string): ClientError {
   return new ClientError("unreachable", `the server at ${target} speaks TLS`, {
-    hint: "speak it too: --tls, or --tls-ca FILE with its certificate",
+    hint: "use --tls, or --tls-ca FILE with its certificate",
   });
 }
 
-/** The connection to `target` ended before everything was answered. */
+/** The connection to `target` ended before every reply had come. */
 export function connectionLost(target: string, cause: unknown): ClientError {
   return new ClientError("unreachable", `connection to ${target} lost: ${reasonOf(cause)}`, {
     cause,
@@ -62,7 +62,7 @@ export function connectionLost(target: string, cause: unknown): ClientError {
   });
 }
 
-/** The connection to `target` was lost and could not be made again, for `ms`, because of `cause`. */
+/** The connection to `target` was lost, and no other succeeded within `ms`. */
 export function stayedAway(
   target: string,
   { ms, cause }: { ms?: number; cause: unknown },
@@ -75,7 +75,7 @@ export function stayedAway(
   });
 }
 
-/** The system's reason in few words: `Connection refused (os error 111)` → `connection refused`. */
+/** The system's reason, shortened: `Connection refused (os error 111)` → `connection refused`. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const bare = text.replace(/ \(os error \d+\)/, "");

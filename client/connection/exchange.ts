@@ -7,26 +7,28 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { refusalOf } from "./connection_errors.ts";
 import { deferred } from "./promises.ts";
 
+/** A message that waits for its replies. */
 export interface Exchange {
-  /** Takes a reply; true when it was the last one. */
+  /** Takes a reply. Returns true if it was the last one. */
   take(reply: JsonObject): boolean;
   fail(error: Error): void;
   /**
-   * The text to send on a new connection, where the one that the message was sent on is lost;
-   * `undefined`: nothing, and the exchange fails. Without this method the same text is sent again.
+   * The text to send on a new connection after a loss; `undefined`: the exchange fails. Without this method, the same
+   * text is sent again.
    */
   again?(): string | undefined;
 }
 
-/** What is asked, and of whom the replies are. */
+/** A command with many replies. */
 export interface ManyReplies {
   readonly json: string;
-  /** Is given every reply, and says which is the last; what it throws ends the stream. */
+  /** Called with every reply; returns true for the last one. An error that it throws ends the stream. */
   readonly take: (reply: JsonObject) => boolean;
-  /** Asked when the connection is lost: whether to ask anew on the next one. Else that is the end. */
+  /** Called when the connection is lost: whether to ask again on the next one. Otherwise the loss is the end. */
   readonly resumes: () => boolean;
 }
 
+/** The replies to one such command. */
 export class ReplyStream implements Exchange {
   readonly #asked: ManyReplies;
   readonly #ended = deferred<void>();
@@ -35,14 +37,14 @@ export class ReplyStream implements Exchange {
     this.#asked = asked;
   }
 
-  /** Resolves after the last reply; rejects where the server refused, or the connection was lost. */
+  /** Resolves after the last reply; rejects if the server refused, or the connection was lost. */
   get ended(): Promise<void> {
     return this.#ended.promise;
   }
 
   take({ ref: _ref, ...reply }: JsonObject): boolean {
     try {
-      // An event has an error too, of the task that it tells of.
+      // The error of an event is that of its task.
       if (reply.error !== undefined && reply.event === undefined) throw refusalOf(reply);
       if (!this.#asked.take(reply)) return false;
       this.#ended.resolve();

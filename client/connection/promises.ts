@@ -4,8 +4,8 @@
  */
 
 /**
- * What `promise` comes to, or the reason of `signal` as soon as it aborts; `onAbort` is then called once.
- * Without a signal it is `promise` itself.
+ * A promise that settles as `promise` does, or rejects with the reason of `signal` when that aborts; then `onAbort` is
+ * called once. Without a signal it is `promise` itself.
  */
 export function abortable<T>(
   promise: Promise<T>,
@@ -24,13 +24,14 @@ export function abortable<T>(
   });
 }
 
+/** A promise and the functions that settle it. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T | PromiseLike<T>): void;
   reject(reason: unknown): void;
 }
 
-/** That of the runtime is the quicker one. */
+/** Makes a promise that is settled from outside. The runtime's own function is faster. */
 export const deferred: <T>() => Deferred<T> = typeof Promise.withResolvers === "function"
   ? <T>() => Promise.withResolvers<T>()
   : withResolvers;
@@ -42,7 +43,7 @@ function withResolvers<T>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** `promise`, whose rejection counts as seen even where nobody awaits it. */
+/** Returns `promise`; its rejection does not count as unhandled. */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

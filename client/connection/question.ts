@@ -13,13 +13,14 @@ import { refusalOf } from "./connection_errors.ts";
 import type { Exchange } from "./exchange.ts";
 import { abortable, deferred } from "./promises.ts";
 
-/** A server that has not answered a question for so long is not going to. */
+/** Default longest wait for a reply, in ms. */
 const ANSWER_MS = 30_000;
 
+/** Options of `ask`. */
 export interface AskOptions extends Abortable {
-  /** How long the answer may take; `Infinity`: for ever. */
+  /** Longest wait for the reply, in ms; default 30,000; `Infinity`: no limit. */
   ms?: number;
-  /** What to make of a refusal, and of whether the question was asked more than once. */
+  /** Called with a refusal, and whether the command was sent more than once; its result is the reply. */
   refused?: (error: unknown, wasAskedAgain: boolean) => Promise<JsonObject>;
 }
 
@@ -59,14 +60,16 @@ function silent(target: string, ms: number): ClientError {
   });
 }
 
+/** How long a question waits for its reply. */
 export interface Patience {
-  /** `Infinity` waits for ever. */
+  /** Longest wait in ms; `Infinity`: no limit. */
   readonly ms: number;
   readonly late: () => Error;
-  /** Whether there is no connection just now. */
+  /** Whether there is no connection now. */
   readonly isAway: () => boolean;
 }
 
+/** One command and its reply. */
 export class Question implements Exchange {
   readonly json: string;
   readonly #patience: Patience;
@@ -88,7 +91,7 @@ export class Question implements Exchange {
     return this.#answer.promise;
   }
 
-  /** The first asking may have had its effect, and its answer been lost. */
+  /** Whether it was sent twice: the first one can have had its effect, and its reply be lost. */
   get wasAskedAgain(): boolean {
     return this.#wasAskedAgain;
   }
@@ -108,7 +111,7 @@ export class Question implements Exchange {
   }
 
   again(): string | undefined {
-    // Nobody waits for the answer any more.
+    // The caller does not wait any more.
     if (this.#isSettled) return undefined;
     this.#wasAskedAgain = true;
     this.#askedAt = performance.now();
@@ -127,7 +130,7 @@ export class Question implements Exchange {
   #check(): void {
     const { ms, late, isAway } = this.#patience;
     const leftMs = isAway() ? ms : this.#askedAt + ms - performance.now();
-    // A timer may come a moment early. One that is late comes after a stop: the answer may be there and unread.
+    // A timer can be a moment early. A late one comes after a stop of the process: the reply can be there, unread.
     if (leftMs > 1) this.#setTimer(leftMs);
     else if (leftMs < -LATE_MS && !this.#hadGrace) {
       this.#hadGrace = true;

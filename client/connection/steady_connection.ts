@@ -1,11 +1,11 @@
 /**
- * A connection that is made again when it is lost. It holds every message whose last reply has not
- * come; on a new connection each is sent again, in the order in which they were first sent.
+ * A connection that is made again when it is lost. It holds every message whose last reply has not come, and sends each
+ * again on the next connection, in the order in which they were first sent.
  *
  *     ready ──lost──▶ away ──hello answered──▶ resuming ──all sent again──▶ ready
  *                      ▲ │                        │
- *                      │ └─▶ given up             │      given up: who waits is told, and the next
- *                      └───────────lost───────────┘      message makes it try anew
+ *                      │ └─▶ idle                 │      idle: no more tries; every message fails,
+ *                      └───────────lost───────────┘      and the next one starts the tries again
  *     any ──closed, unauthorized, no sd server──▶ over
  */
 
@@ -25,36 +25,36 @@ import { refusalOf } from "./connection_errors.ts";
 import { cannotReach, stayedAway } from "./connection_errors.ts";
 import { LATE_MS } from "../../net/awake_clock.ts";
 
-/** A server that is there says hello sooner. */
+/** Longest wait for the reply to `hello`, in ms. */
 const HELLO_MS = 10_000;
-/** A connection that lived so long was a good one: after it the pauses begin anew. */
+/** A connection that lasted this long, in ms, was good: after it the pauses start from the shortest again. */
 const GOOD_MS = 5_000;
-/** The `ref` of our own hello; messages count from 1. */
+/** The `ref` of this client's `hello`; messages count from 1. */
 const HELLO_REF = 0;
-/** The `ref` of pings, whose answers are dropped. */
+/** The `ref` of pings, whose replies are dropped. */
 const PING_REF = -1;
-/** Text that waits for a connection; who has more to send waits until there is one. */
+/** Most text that waits for a connection; then callers wait for `room`. */
 const MAX_WAITING_CHARS = 4 * 1024 * 1024;
 
 export interface SteadyOptions {
   readonly target: Target;
-  /** Gives the first try up. */
+  /** Ends the first try. */
   readonly signal?: AbortSignal | undefined;
-  /** How long to try after a loss; 0: not at all, the first loss is the end. */
+  /** Time to try after a loss, in ms; 0: the first loss is the end. */
   readonly reconnectMs: number;
-  /** How long the connection may be quiet before it is pinged, in ms. */
+  /** Time between pings, in ms. */
   readonly pingMs: number;
   /** Called at each loss, before the first try. */
   readonly onLost?: ((error: Error) => void) | undefined;
-  /** Called when all is on its way again. */
+  /** Called when every message is sent again. */
   readonly onBack?: (() => void) | undefined;
 }
 
 interface Entry {
   readonly exchange: Exchange;
-  /** What to send when there is a connection; `undefined`: ask the exchange. */
+  /** The text to send on the next connection; `undefined`: ask the exchange. */
   json: string | undefined;
-  /** Something was said of it: it was read. */
+  /** A reply has come, so the server has read it. */
   isRead: boolean;
 }
 
@@ -66,14 +66,14 @@ export class SteadyConnection {
   #token: string | undefined;
   #lastRef = 0;
   #connection: ServerConnection | undefined;
-  /** Every message held was sent on this connection: new ones may be. */
+  /** Every held message was sent on this connection, so new ones can be sent. */
   #isReady = false;
   #readyAt = 0;
   #lostBy: Error | undefined;
   #over: Error | undefined;
   #isReconnecting = false;
   #reconnecting: Promise<void> | undefined;
-  /** Tries to connect since the last connection that was of use. */
+  /** Tries to connect since the last good connection. */
   #tries = 0;
   #waitingChars = 0;
 
@@ -93,12 +93,12 @@ export class SteadyConnection {
     return steady;
   }
 
-  /** Where it leads, as `host:port`. */
+  /** The server's address, as `host:port`. */
   get target(): string {
     return this.#name;
   }
 
-  /** Why there is no connection just now; `undefined` where there is one. */
+  /** The reason why there is no connection now; `undefined` while there is one. */
   get lostBy(): Error | undefined {
     return this.#over ?? (this.#isReady ? undefined : this.#lostBy);
   }
@@ -108,7 +108,7 @@ export class SteadyConnection {
     this.#token = token;
   }
 
-  /** Sends `json`, the text of an object with at least one member, on one line. Answers its `ref`. */
+  /** Sends `json`, the text of an object with at least one member, on one line. Returns its `ref`. */
   send(json: string, exchange: Exchange): number {
     const ref = ++this.#lastRef;
     const refused = this.#over ?? checkLine(json, ref);
@@ -126,24 +126,24 @@ export class SteadyConnection {
     return ref;
   }
 
-  /** Takes back a message that has not left yet; false where it has. */
+  /** Takes back a message that has not left yet. Returns false if it has left. */
   withdraw(ref: number): boolean {
     const hasLeft = this.#entries.get(ref)?.json === undefined;
     return !hasLeft && this.#entries.delete(ref);
   }
 
-  /** Nobody wants its replies any more. */
+  /** Drops the replies to a message from now on. */
   forget(ref: number): void {
     this.#entries.delete(ref);
   }
 
-  /** Await it before sending many: it resolves when there is room. `undefined` where there is. */
+  /** Await it before many messages: it resolves when there is room. `undefined` while there is. */
   get room(): Promise<void> | undefined {
     if (this.#isReady) return this.#connection?.room;
     return this.#waitingChars > MAX_WAITING_CHARS ? this.#reconnecting : undefined;
   }
 
-  /** Closes it; everyone who still waits is told. May be called twice. */
+  /** Closes it; every message that waits fails. A second call does nothing. */
   async close(): Promise<void> {
     const connection = this.#connection;
     this.#end(new ClientError("unreachable", `the connection to ${this.#name} was closed`));
@@ -152,12 +152,12 @@ export class SteadyConnection {
     await this.#reconnecting;
   }
 
-  /** A new connection, on which hello was answered where `greet` asks for that. */
+  /** Opens a new connection; with `greet`, it says hello and waits for the reply. */
   async #open({ greet, ms }: { greet: boolean; ms: number }): Promise<void> {
     const { signal } = this.#closing;
     const connection = await ServerConnection.open(this.#options.target, { signal, ms });
     const greeted = deferred<void>();
-    // It may be lost when nobody waits any more.
+    // The loss can come when this function has ended already.
     greeted.promise.catch(() => undefined);
     let isGreeted = false;
     const enter = () => {
@@ -198,7 +198,7 @@ export class SteadyConnection {
     }
   }
 
-  /** One that is connected again wants its places given back when it is gone; any other may be stopped for hours. */
+  /** A client that connects again asks the server to end its connection if pings stop; others can be paused for hours. */
   #ping(): string {
     const { pingMs, reconnectMs } = this.#options;
     const every = reconnectMs > 0 ? { every: Math.round(pingMs) } : {};
@@ -208,14 +208,14 @@ export class SteadyConnection {
   #take(reply: JsonObject): void {
     const ref = reply.ref as number;
     const entry = this.#entries.get(ref);
-    // A server that is about to go has not taken it; the next one will be asked.
+    // A server that is stopping has not taken the message; it is sent again on the next connection.
     if (!entry || (this.#options.reconnectMs > 0 && isFarewell(reply))) return;
     this.#tries = 0;
     entry.isRead = true;
     if (entry.exchange.take(reply)) this.#entries.delete(ref);
   }
 
-  /** One of the messages without a reply so far was refused. If there are several, it is not known which: all end. */
+  /** The server refused one message without a reply, and did not say which: if there are several, all of them fail. */
   #refuseOne(error: SdError): void {
     const unread = [...this.#entries].filter(([, entry]) => !entry.isRead);
     const [one] = unread;
@@ -262,7 +262,7 @@ export class SteadyConnection {
         const pauseMs = Math.min(reconnectPauseMs(this.#tries++), leftMs);
         const pausedAt = performance.now();
         await delay(pauseMs, { signal: this.#closing.signal });
-        // A process that was stopped has not tried in that time.
+        // While the process was stopped it could not try, so that time does not count.
         const lateMs = performance.now() - pausedAt - pauseMs;
         if (lateMs > LATE_MS) awaySince += lateMs;
         await this.#open({ greet: true, ms: Math.min(HELLO_MS, Math.max(leftMs - pauseMs, 1)) });
@@ -274,11 +274,11 @@ export class SteadyConnection {
       await this.#resume();
       awaySince = performance.now();
     }
-    // In the same turn as the look at the state, so that no loss falls between the two.
+    // Without an `await` after the loop's check, so that no loss comes between the two.
     this.#isReconnecting = false;
   }
 
-  /** Sends again all that is held; what is added meanwhile comes after it, in this same walk. */
+  /** Sends every held message again; messages that are added meanwhile follow in the same loop. */
   async #resume(): Promise<void> {
     const connection = this.#connection;
     for (const [ref, entry] of this.#entries) {
@@ -298,7 +298,7 @@ export class SteadyConnection {
   }
 
   #markReady(): void {
-    // The first connection may be lost before its user has it.
+    // The first connection can be lost before its user has it.
     if (!this.#connection) return;
     this.#isReady = true;
     this.#readyAt = performance.now();
@@ -332,11 +332,11 @@ function write(
   { ref, entry, json }: { ref: number; entry: Entry; json: string },
 ): void {
   connection.write(`${withRef(json, ref)}\n`);
-  // From here on an exchange that knows what to say next keeps what it needs for that itself.
+  // An exchange with `again` keeps its own text from here on.
   entry.json = entry.exchange.again ? undefined : json;
 }
 
-/** The last `ref` of an object counts: one that the text brought along gives way to ours. */
+/** Adds our `ref`. The last `ref` of an object counts, so it replaces one that the text has. */
 function withRef(json: string, ref: number): string {
   return `${json.slice(0, -1)},"ref":${ref}}`;
 }
@@ -350,7 +350,7 @@ function isFarewell({ task_id, error }: JsonObject): boolean {
   return task_id === undefined && (error as JsonObject | undefined)?.code === "shutting_down";
 }
 
-/** Why the server would refuse `json`, without saying to which message that belongs or with the end of the connection. */
+/** The refusal of `json` that the server would send without its `ref`, or by closing the connection. */
 function checkLine(json: string, ref: number): SdError | undefined {
   try {
     checkDepth(json);

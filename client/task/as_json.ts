@@ -1,14 +1,14 @@
-/** What TypeScript can say of a value once JSON has carried it from a worker to a client. */
+/** The type of a value after JSON has carried it from a worker to a client. */
 
 type Atom = string | number | boolean | null;
 
-/** What has no place in JSON: members that are left out. */
+/** Types that JSON leaves out. */
 type Unsaid = undefined | symbol | ((...args: never[]) => unknown);
 
 /**
- * The type of `JSON.parse(JSON.stringify(value))`: a `Date` is a string, members that are functions are
- * gone, nothing (`undefined`) is `null` where it is the whole or stands in an array. A `bigint` is `never`: no
- * task may return one. Of `unknown` and `any` nothing is known.
+ * The type of `JSON.parse(JSON.stringify(value))`. A `Date` is a string, and members that are functions are left out.
+ * `undefined` is `null` as a whole result or in an array. A `bigint` is `never`: a task cannot return one. `unknown` and
+ * `any` are `unknown`.
  */
 export type AsJson<T> = unknown extends T ? unknown
   : T extends Atom ? T
@@ -26,14 +26,14 @@ type MembersAsJson<T> =
   ? { [Name in keyof Members]: Members[Name] }
   : never;
 
-/** Members that are there, whatever their value. */
+/** Members that are always there. */
 type SurelySaid<T> = {
   [Name in keyof T]-?: Name extends string | number
     ? unknown extends T[Name] ? never : Extract<T[Name], Unsaid> extends never ? Name : never
     : never;
 }[keyof T];
 
-/** Members that may be left out. One of which nothing is known may be `undefined`. */
+/** Members that JSON can leave out. A member of unknown type can be `undefined`. */
 type PerhapsSaid<T> = {
   [Name in keyof T]-?: Name extends string | number ? unknown extends T[Name] ? Name
     : Extract<T[Name], Unsaid> extends never ? never

@@ -1,26 +1,28 @@
-/** A task that the server has taken, in the hands of whoever submitted it. */
+/** A task that the server has taken, as `submit` returns it. */
 
 import type { Status } from "../../protocol/task.ts";
 import { deferred, handled } from "../connection/promises.ts";
 import { type Acknowledged, type SubmittedLine, TaskExchange } from "./task_exchange.ts";
 import { resultOfEnd, type TaskEnd } from "./task_end.ts";
 
+/** A task that the server has committed. */
 export interface Submitted<Result = unknown> {
+  /** The id: yours, or a new UUIDv7. */
   readonly id: string;
-  /** When it was taken: `queued`, `delayed`, or that of a task that had its id already. */
+  /** `queued` or `delayed`; if a task with this id existed already, its status. */
   readonly status: Status;
   /**
-   * What the handler returned. Rejects with `TaskFailedError`, with `TaskEndedError` (cancelled or
-   * expired), with `ClientError` code `unreachable` when the connection is lost for good, or with
-   * `SdError` code `not_found` when the server came back without the task, which may have run. It
-   * may be left alone: it never causes an unhandled rejection.
+   * The value that the handler returned. Rejects with `TaskFailedError`; with `TaskEndedError` if the task was cancelled
+   * or expired; with a `ClientError` of code `unreachable` if the connection is lost for good; or with an `SdError` of
+   * code `not_found` if the server no longer knows the task, which can have run. A rejection that you do not await is
+   * never unhandled.
    */
   readonly result: Promise<Result>;
-  /** The same, told instead of thrown. */
+  /** The end of the task, also if it has no result. Rejects only with `ClientError` and `SdError`, as `result` does. */
   readonly end: Promise<TaskEnd<Result>>;
 }
 
-/** Asks for the end when somebody first wants it, so that who only submits pays for nothing. */
+/** Asks for the end at the first use of `end` or `result`, so that a submit alone costs nothing more. */
 export class SubmittedTask<Result> implements Submitted<Result> {
   readonly id: string;
   readonly status: Status;

@@ -1,9 +1,9 @@
 /**
- * One submitted task from the client's side: first the server's acknowledgement, then its end. When
- * the connection is lost in between:
+ * One submitted task from the client's side: first the server's acknowledgement, then its end. After a lost connection
+ * the client sends:
  *
- *     not acknowledged   the same line again: with its id it is the same task, taken or not
- *     acknowledged       `wait`: the line again could run a task again whose record was dropped
+ *     not acknowledged   the same line: with the same id it is the same task, whether the server took it or not
+ *     acknowledged       `wait`: the same line could run a task again whose record was dropped
  */
 
 import { ClientError } from "../../net/client_error.ts";

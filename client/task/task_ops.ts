@@ -1,11 +1,11 @@
 /**
- * What the types of task files say of ops: the names that may be submitted, what each takes, what comes
- * back. Types only; nothing of a task file is loaded by its client.
+ * The ops of a task file, from its types: their names, arguments and results. Types only: a client never loads a task
+ * file.
  *
  *     export function square({ n }: { n: number }) { … }        square: { n: number } → number
  *     export async function at({ day }: { day: string }, ctx)   at: { day: string } → string,
  *       { … return new Date(); }                                    as JSON brings a Date back
- *     export const LIMIT = 3;                                   no op
+ *     export const LIMIT = 3;                                   not an op
  */
 
 import type { AsJson } from "./as_json.ts";
@@ -13,34 +13,34 @@ import type { CallOptions } from "../connection/call_options.ts";
 
 /** The ops that every server has. */
 export interface BuiltinTasks {
-  /** Exact for integers: a result beyond ±(2^53−1) is a decimal string. */
+  /** The square, exact for integers: a result beyond ±(2^53−1) is a decimal string. */
   square(args: { n: number | string }): number | string;
-  /** `data`; without it, of a task that came `after` others, their results by their ids. */
+  /** `data`; without it, the results of the tasks in its `after`, by their ids. */
   echo(args: { data?: unknown }): unknown;
-  /** `ms`, so many milliseconds later. */
+  /** `ms`, after that many milliseconds. */
   sleep(args: { ms: number }): number;
-  /** SHA-256 in hex, `rounds` (1) times over. */
+  /** SHA-256 in hex, repeated `rounds` times (1). */
   hash(args: { data: string; rounds?: number }): string;
 }
 
-/** Where no task file is named: any op, of whose arguments and result nothing is known. */
+/** The ops of a client without a task file: any name, with unknown arguments and results. */
 export type AnyTasks = Record<string, (args: object) => unknown>;
 
-/** Every function is one of these. */
+/** The type of any function. */
 type Handler = (...args: never[]) => unknown;
 type IsAny<Tasks> = string extends keyof Tasks ? true : false;
-/** The exports that are ops; that of a default export has the name of its function, which no type tells. */
+/** Exports that are ops. A default export is named by its function, which types do not show. */
 type HandlerName<Tasks> =
   & {
     [Name in keyof Tasks]: Tasks[Name] extends Handler ? Name : never;
   }[keyof Tasks]
   & Exclude<string, "default">;
 
-/** The ops of `Tasks` and the built-in ones. */
+/** The names of the ops of `Tasks` and of the built-in ops. */
 export type OpName<Tasks extends object = AnyTasks> = IsAny<Tasks> extends true ? string
   : Exclude<HandlerName<Tasks>, "default"> | keyof BuiltinTasks;
 
-/** A task file may have an op of its own with the name of a built-in one. */
+/** The handler of an op: one in the task file goes before a built-in op of the same name. */
 type HandlerOf<Tasks extends object, Op> = IsAny<Tasks> extends true
   ? Op extends keyof BuiltinTasks ? BuiltinTasks[Op] : AnyTasks[string]
   : Op extends keyof Tasks ? Tasks[Op]
@@ -57,26 +57,26 @@ export type ArgsOf<Tasks extends object, Op extends OpName<Tasks>> = HandlerOf<T
   ? unknown extends FirstOf<Parameters> ? object : NonNullable<FirstOf<Parameters>>
   : never;
 
-/** What the result of an op is once JSON has brought it. */
+/** The type of an op's result, as JSON brings it back. */
 export type ResultOf<Tasks extends object, Op extends OpName<Tasks>> = HandlerOf<Tasks, Op> extends
   (...parameters: never[]) => infer Result ? AsJson<Awaited<Result>> : never;
 
-/** What a call of an op is given; arguments may be left away where the op needs none. */
+/** The parameters of a call; arguments can be left out if the op needs none. */
 export type CallOf<Tasks extends object, Op extends OpName<Tasks>> =
   Pick<ArgsOf<Tasks, Op>, never> extends ArgsOf<Tasks, Op>
     ? [args?: ArgsOf<Tasks, Op>, options?: CallOptions]
     : [args: ArgsOf<Tasks, Op>, options?: CallOptions];
 
-/** Names that are looked for on any object, and so are no calls of ops: `run` reaches such ops. */
+/** Names that JavaScript looks for on any object: an op with such a name is called with `run`. */
 type TakenName = keyof typeof Object.prototype | "toJSON" | "then" | "default" | "constructor";
 
-/** `client.square({ n: 7 })` for each op but those whose names are in `Taken`. */
+/** The method for each op, except for names in `Taken`. */
 export type OpCalls<Tasks extends object, Taken> = {
   [Op in Exclude<CalledName<Tasks>, Taken | TakenName>]: (
     ...call: CallOf<Tasks, Op & OpName<Tasks>>
   ) => Promise<ResultOf<Tasks, Op & OpName<Tasks>>>;
 };
 
-/** Where any name is an op, only those that are known are properties: a typo stays an error. */
+/** Without a task file only the built-in ops are methods, so that a typo is an error. */
 type CalledName<Tasks extends object> = IsAny<Tasks> extends true ? keyof BuiltinTasks
   : OpName<Tasks>;
