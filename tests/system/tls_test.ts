@@ -94,7 +94,7 @@ Deno.test({
       [at(secured), [], "speaks TLS"],
       [at(secured), ["--tls"], "--tls-ca FILE"],
       [at(secured, "127.0.0.1"), ["--tls-ca", certFile], "a name that its certificate is for"],
-      [at(plain, "127.0.0.1"), ["--tls"], "leave --tls away"],
+      [at(plain, "127.0.0.1"), ["--tls"], "leave out --tls"],
     ];
     for (const [server, flags, message] of cases) {
       const { code, stderr } = await runSd(["status", "--server", server, ...flags]);

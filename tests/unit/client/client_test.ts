@@ -1,4 +1,4 @@
-/** The client against a server that a test plays line by line: matching, losing, refusing. */
+/** The client against a server that the test plays line by line: replies, losses, refusals. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ClientError } from "../../../net/client_error.ts";
@@ -9,7 +9,7 @@ import { MAX_LINE_BYTES } from "../../../protocol/limits.ts";
 
 type Message = Record<string, unknown> & { ref: number };
 
-/** One client, and the server's end of its connection in the test's hands. */
+/** One client, and the server's end of its connection. */
 class Stage implements AsyncDisposable {
   readonly #decoder = new TextDecoder();
   #rest = "";
@@ -17,7 +17,7 @@ class Stage implements AsyncDisposable {
 
   private constructor(readonly client: Client, readonly conn: Deno.TcpConn) {}
 
-  /** A client that takes the first loss for the end, unless `options` say otherwise. */
+  /** Without `options`, the first loss ends the client. */
   static async open(options: ConnectOptions = { reconnectMs: 0 }): Promise<Stage> {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { hostname, port } = listener.addr;
@@ -58,7 +58,7 @@ class Stage implements AsyncDisposable {
   }
 }
 
-Deno.test("replies reach who asked, in whatever order they come", async () => {
+Deno.test("each reply reaches its call, in any order", async () => {
   await using stage = await Stage.open();
   const { client } = stage;
   const gets = Promise.all(["a", "b", "c"].map((id) => client.get(id)));
@@ -73,7 +73,7 @@ Deno.test("replies reach who asked, in whatever order they come", async () => {
   assertEquals((await gets).map(({ task_id }) => task_id), ["a", "b", "c"]);
 });
 
-Deno.test("what is asked before a write begins leaves in one write", async () => {
+Deno.test("calls made before a write begins leave in one write", async () => {
   await using stage = await Stage.open();
   const conn = Object.getPrototypeOf(stage.conn) as Deno.TcpConn;
   const write = conn.write;
@@ -93,7 +93,7 @@ Deno.test("what is asked before a write begins leaves in one write", async () =>
   await Promise.all(pings);
 });
 
-Deno.test("a submit is its acknowledgement first and its result later", async () => {
+Deno.test("a submit resolves with its acknowledgement, and its result comes later", async () => {
   await using stage = await Stage.open();
   const submitting = stage.client.submit("square", { n: 7 }, { priority: 3 });
   const { ref, ...message } = await stage.next();
@@ -108,7 +108,7 @@ Deno.test("a submit is its acknowledgement first and its result later", async ()
   assertEquals(await task.end, { task_id: "t", status: "completed", result: 49 });
 });
 
-Deno.test("a result that comes in one piece with its acknowledgement is not lost", async () => {
+Deno.test("a result that arrives together with its acknowledgement is not lost", async () => {
   await using stage = await Stage.open();
   const submitting = stage.client.submit("square", { n: 7 });
   const { ref } = await stage.next();
@@ -119,7 +119,7 @@ Deno.test("a result that comes in one piece with its acknowledgement is not lost
   assertEquals(await (await submitting).result, null);
 });
 
-Deno.test("a task that exists already answers with the end that it had", async () => {
+Deno.test("a submit of a finished task gets its end", async () => {
   await using stage = await Stage.open();
   const submitting = stage.client.submit("square", { n: 7 }, { id: "t" });
   const { ref } = await stage.next();
@@ -131,7 +131,7 @@ Deno.test("a task that exists already answers with the end that it had", async (
   assertEquals([task.status, await task.result], ["completed", 49]);
 });
 
-Deno.test("failed, cancelled and expired can be told apart", async () => {
+Deno.test("failed, cancelled and expired tasks have different ends", async () => {
   await using stage = await Stage.open();
   const submit = async (end: object) => {
     const submitting = stage.client.submit("x");
@@ -159,7 +159,7 @@ Deno.test("a refusal rejects the submit with the server's code", async () => {
   assertEquals((await refused).code, "unknown_op");
 });
 
-Deno.test("with wait: false the end is asked for when somebody wants it", async () => {
+Deno.test("with wait: false the end is asked for at its first use", async () => {
   await using stage = await Stage.open();
   const submitting = stage.client.submit("x", {}, { wait: false });
   const { ref } = await stage.next();
@@ -171,7 +171,7 @@ Deno.test("with wait: false the end is asked for when somebody wants it", async 
   assertEquals(await result, 5);
 });
 
-Deno.test("a cut connection rejects everyone who waits, and everyone who asks later", async () => {
+Deno.test("a cut connection rejects every waiting call, and every later one", async () => {
   await using stage = await Stage.open();
   const { client } = stage;
   const submitting = client.submit("sleep", { ms: 1 });
@@ -183,7 +183,7 @@ Deno.test("a cut connection rejects everyone who waits, and everyone who asks la
   const { ref } = await stage.next();
   await stage.say({ task_id: "t", status: "queued", ref });
   const { result } = await submitting;
-  // The last message was taken, so the close is no reset.
+  // The last message was read, so the close does not reset the connection.
   await stage.next();
   await stage.next();
   stage.conn.close();
@@ -193,7 +193,7 @@ Deno.test("a cut connection rejects everyone who waits, and everyone who asks la
   await assertRejects(() => client.submit("x"), ClientError, "lost");
 });
 
-Deno.test("a result that nobody awaits is no unhandled rejection", async () => {
+Deno.test("a result that is not awaited is not an unhandled rejection", async () => {
   let unhandled = 0;
   const count = (event: PromiseRejectionEvent) => {
     event.preventDefault();
@@ -223,7 +223,7 @@ Deno.test("a result that nobody awaits is no unhandled rejection", async () => {
   assertEquals(unhandled, 0);
 });
 
-Deno.test("the server's last words are the reason of a lost connection", async () => {
+Deno.test("the server's last refusal is the reason of a lost connection", async () => {
   await using stage = await Stage.open();
   const lost = assertRejects(
     () => stage.client.ping(),
@@ -236,17 +236,21 @@ Deno.test("the server's last words are the reason of a lost connection", async (
   await lost;
 });
 
-Deno.test("what is no sd server is called by its answer", async () => {
+Deno.test("the error for another kind of server quotes its reply", async () => {
   for (const answer of ["HTTP/1.1 400 Bad Request", "[]", "1", ""]) {
     await using stage = await Stage.open();
-    const refused = assertRejects(() => stage.client.ping(), ClientError, "is no sd server");
+    const refused = assertRejects(
+      () => stage.client.ping(),
+      ClientError,
+      "there is no sd server at",
+    );
     await stage.next();
     await stage.say(answer);
     assertEquals((await refused).code, "unreachable");
   }
 });
 
-Deno.test("a message too long for a line is refused and the connection goes on", async () => {
+Deno.test("a message that is too long for a line is refused, and the connection goes on", async () => {
   await using stage = await Stage.open();
   const data = "x".repeat(MAX_LINE_BYTES);
   const error = await assertRejects(() => stage.client.submit("echo", { data }), SdError);
@@ -257,7 +261,7 @@ Deno.test("a message too long for a line is refused and the connection goes on",
   await ping;
 });
 
-Deno.test("an argument cannot take the name of a member of the message", async () => {
+Deno.test("an argument cannot have the name of another member of the line", async () => {
   await using stage = await Stage.open();
   for (const name of ["op", "cmd", "ref", "task"]) {
     const args = { [name]: 1 };
@@ -265,7 +269,7 @@ Deno.test("an argument cannot take the name of a member of the message", async (
   }
 });
 
-Deno.test("a server that is not there is named, with the reason", async () => {
+Deno.test("a server that cannot be reached is named, with the reason", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();

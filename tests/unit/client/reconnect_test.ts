@@ -1,4 +1,4 @@
-/** What a client does when its connection is lost, against a server that a test plays line by line. */
+/** A client whose connection is lost, against a server that the test plays line by line. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -34,7 +34,7 @@ const completed = (id: unknown, ref: number) => ({
   ref,
 });
 
-Deno.test("a line that was not acknowledged is sent again, to the letter", async () => {
+Deno.test("a line that was not acknowledged is sent again, byte for byte", async () => {
   await withScene(async ({ server, client, first }) => {
     const submitting = client.submit("square", { n: 7 }, { priority: 3 });
     const line = await first.line();
@@ -50,7 +50,7 @@ Deno.test("a line that was not acknowledged is sent again, to the letter", async
   });
 });
 
-Deno.test("half an acknowledgement is none", async () => {
+Deno.test("half an acknowledgement does not count", async () => {
   await withScene(async ({ server, client, first }) => {
     const submitting = client.submit("square", { n: 7 }, { id: "a" });
     const line = await first.line();
@@ -65,7 +65,7 @@ Deno.test("half an acknowledgement is none", async () => {
   });
 });
 
-Deno.test("of a task that was acknowledged the end is asked for", async () => {
+Deno.test("for an acknowledged task the client asks for the end", async () => {
   await withScene(async ({ server, client, first }) => {
     const submitting = ["a", "b", "c"].map((id) => client.submit("x", {}, { id }));
     for (const { ref, task } of await first.take(3)) {
@@ -97,7 +97,7 @@ Deno.test("of a task that was acknowledged the end is asked for", async () => {
   });
 });
 
-Deno.test("with wait: false a line is sent again until it is acknowledged, and then no more", async () => {
+Deno.test("with wait: false a line is sent again until it is acknowledged, and not after that", async () => {
   await withScene(async ({ server, client, first }) => {
     const submitting = ["a", "b"].map((id) => client.submit("x", {}, { id, wait: false }));
     const [a] = await first.take(2);
@@ -118,7 +118,7 @@ Deno.test("with wait: false a line is sent again until it is acknowledged, and t
   });
 });
 
-Deno.test("the order is kept, through two losses and with what is new meanwhile", async () => {
+Deno.test("the order is kept through two losses, also with new messages", async () => {
   await withScene(async ({ server, client, first }) => {
     const pending: Promise<unknown>[] = [client.submit("x", {}, { id: "a" })];
     const { ref } = await first.next();
@@ -157,7 +157,7 @@ Deno.test("the order is kept, through two losses and with what is new meanwhile"
   });
 });
 
-Deno.test("the token is said first on every connection, and nothing before its answer", async () => {
+Deno.test("every connection begins with the token, and waits for its reply", async () => {
   using server = new ScriptedServer();
   const connecting = connect({ ...server.address, token: "secret" });
   const first = await server.accept();
@@ -177,7 +177,7 @@ Deno.test("the token is said first on every connection, and nothing before its a
   assertEquals(await (await submitting).result, 49);
 });
 
-Deno.test("a server that does not know the token any more is not asked twice", async () => {
+Deno.test("a token that a server no longer has is not sent twice", async () => {
   const lost: string[] = [];
   await withScene(async ({ server, client, first }) => {
     const pending = [client.submit("x"), client.wait("a")];
@@ -193,7 +193,7 @@ Deno.test("a server that does not know the token any more is not asked twice", a
   }, { onLost: ({ message }) => void lost.push(message) });
 });
 
-Deno.test("a server that stays away is given up, and asked anew by the next call", async () => {
+Deno.test("after reconnectMs calls reject, and the next call tries again", async () => {
   const told: string[] = [];
   await withScene(async ({ server, client, first }) => {
     const acknowledging = client.submit("x", {}, { id: "a" });
@@ -213,7 +213,7 @@ Deno.test("a server that stays away is given up, and asked anew by the next call
     const second = await server.accept();
     await second.greet();
     const asked = await second.next();
-    assertEquals(asked.cmd, "ping", "what was given up is not sent again");
+    assertEquals(asked.cmd, "ping", "a message that was rejected is not sent again");
     await second.say({ pong: true, ref: asked.ref });
     await ping;
     assertEquals(rawOf(client).lostBy, undefined);
@@ -225,7 +225,7 @@ Deno.test("a server that stays away is given up, and asked anew by the next call
   assertEquals(told, ["lost", "back"]);
 });
 
-Deno.test("a refusal by a server that is stopping is no answer: the next one is asked", async () => {
+Deno.test("a message refused by a stopping server is sent to the next one", async () => {
   await withScene(async ({ server, client, first }) => {
     const submitting = client.submit("x", {}, { id: "a" });
     const line = await first.line();
@@ -240,7 +240,7 @@ Deno.test("a refusal by a server that is stopping is no answer: the next one is 
   });
 });
 
-Deno.test("a retry that is asked again and was heard the first time has succeeded", async () => {
+Deno.test("a retry that is sent twice and had its effect the first time succeeds", async () => {
   await withScene(async ({ server, client, first }) => {
     const conflict = { code: "conflict", message: 'task "a" cannot be retried: it is running' };
     const refusing = assertRejects(() => client.retry("a"), SdError, "cannot be retried");
@@ -262,7 +262,7 @@ Deno.test("a retry that is asked again and was heard the first time has succeede
   });
 });
 
-Deno.test("a line without an id is not sent again, since it could be a second task", async () => {
+Deno.test("a line without an id is not sent again: it could be a second task", async () => {
   await withScene(async ({ server, client, first }) => {
     const submitting = rawOf(client).submit({ json: '{"op":"x"}', id: undefined, wait: true });
     const unsure = assertRejects(() => submitting, ClientError, "lost");
@@ -280,7 +280,7 @@ Deno.test("a line without an id is not sent again, since it could be a second ta
   });
 });
 
-Deno.test("a client that is closed while it is away tells everyone, and tries no more", async () => {
+Deno.test("close while the server is away rejects every call and ends the tries", async () => {
   await withScene(async ({ server, client, first }) => {
     const pending = [client.ping(), client.submit("x")];
     const closed = pending.map((promise) => assertRejects(() => promise, ClientError, "closed"));
@@ -293,7 +293,7 @@ Deno.test("a client that is closed while it is away tells everyone, and tries no
   });
 });
 
-Deno.test("more than fits the way out is sent again, once and in order", async () => {
+Deno.test("more than the output buffer holds is sent again, once and in order", async () => {
   await withScene(async ({ server, client, first }) => {
     const data = "x".repeat(200_000);
     const ids = Array.from({ length: 100 }, (_, i) => `t-${i}`);
@@ -319,7 +319,7 @@ Deno.test("more than fits the way out is sent again, once and in order", async (
   });
 });
 
-Deno.test("what answers on a new connection and is no sd server is tried again", async () => {
+Deno.test("a new connection to another kind of server is tried again", async () => {
   await withScene(async ({ server, client, first }) => {
     const ping = client.ping();
     await first.next();
@@ -337,19 +337,19 @@ Deno.test("what answers on a new connection and is no sd server is tried again",
   });
 });
 
-Deno.test("an answer is late only where there is a connection that it could have come by", async () => {
+Deno.test("the time for a reply counts only while there is a connection", async () => {
   let looks = 0;
   const question = new Question({ cmd: "ping" }, {
     ms: 5,
     late: () => new Error("late"),
-    // Away at the first three looks.
+    // There is no connection at the first three checks.
     isAway: () => ++looks < 4,
   });
   await assertRejects(() => question.answer, Error, "late");
   assert(looks >= 4, `it was late at look ${looks}`);
 });
 
-Deno.test("pauses between tries double up to one second, with up to a half left away", () => {
+Deno.test("pauses between tries double up to one second, less up to a half", () => {
   const longest = [0, 1, 2, 3, 4, 5, 6, 7, 8, 1000].map((tries) =>
     reconnectPauseMs(tries, () => 0)
   );
@@ -358,7 +358,7 @@ Deno.test("pauses between tries double up to one second, with up to a half left 
   assertEquals(reconnectPauseMs(2000, () => 1), 500);
 });
 
-Deno.test("a refusal without a ref is the fate of the one message that nothing was said of, or of all", async () => {
+Deno.test("a refusal without a ref rejects the only message without a reply, or all of them", async () => {
   using server = new ScriptedServer();
   const refusal = { error: { code: "bad_json", message: "the JSON is nested too deep" } };
   const opening = connect(server.address);
@@ -377,7 +377,7 @@ Deno.test("a refusal without a ref is the fate of the one message that nothing w
   await connection.take(1);
   await connection.say(refusal);
   await second;
-  // Two of which nothing was said: it may be either, so nobody waits for ever.
+  // Two messages have no reply: the refusal can be for either, so both are rejected.
   const both = [3, 4].map((data) => assertRejects(() => client.submit("echo", { data }), SdError));
   await connection.take(2);
   await connection.say(refusal);

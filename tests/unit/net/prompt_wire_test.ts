@@ -35,7 +35,7 @@ class FakeWire implements Wire {
 /** Every microtask that is due. */
 const settled = () => new Promise<void>((resolve) => setTimeout(resolve));
 
-Deno.test("every read is answered by an empty line, but never inside a line of ours", async () => {
+Deno.test("an empty line follows every read, but never inside a line of ours", async () => {
   const fake = new FakeWire();
   const wire = new PromptWire(fake);
   const buffer = new Uint8Array(1);
@@ -55,7 +55,7 @@ Deno.test("every read is answered by an empty line, but never inside a line of o
   assertEquals(fake.written, "\nwhole\n\n");
 });
 
-Deno.test("no empty line goes beside a write under way, which carries as much itself", async () => {
+Deno.test("no empty line is sent during a write, which carries the acknowledgement itself", async () => {
   const fake = new FakeWire();
   const wire = new PromptWire(fake);
   const hold = Promise.withResolvers<void>();
@@ -68,7 +68,7 @@ Deno.test("no empty line goes beside a write under way, which carries as much it
   assertEquals(fake.written, "line\n");
 });
 
-Deno.test("a read whose empty line cannot be written is a read all the same", async () => {
+Deno.test("a read succeeds if its empty line cannot be written", async () => {
   const fake = new FakeWire();
   fake.write = () => Promise.reject(new Error("closed"));
   const wire = new PromptWire(fake);

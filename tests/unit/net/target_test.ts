@@ -4,7 +4,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../../net/client_error.ts";
 import { formatTarget, parseTarget } from "../../../net/target.ts";
 
-Deno.test("what an address leaves out is the default", () => {
+Deno.test("missing parts of an address have their defaults", () => {
   const cases: [string, string, number][] = [
     ["127.0.0.1:5001", "127.0.0.1", 5001],
     ["localhost", "localhost", 5000],
@@ -22,7 +22,7 @@ Deno.test("what an address leaves out is the default", () => {
   }
 });
 
-Deno.test("what is no address is refused with its text", () => {
+Deno.test("a text that is not an address is refused and quoted", () => {
   for (
     const text of ["", " ", "a b", "http://h:1", "h:1:2x", "h:x", "[::1", "[h]:1", "h:-1", "é:1"]
   ) {

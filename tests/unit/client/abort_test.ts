@@ -1,4 +1,4 @@
-/** What a client sends, and what it does not, once its caller has given a call up. */
+/** The lines that a client sends, and does not send, after a call was aborted. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Client, connect } from "../../../client/mod.ts";
@@ -16,13 +16,13 @@ async function withScene(play: (scene: Scene) => Promise<void>): Promise<void> {
   await play({ server, client, first: await server.accept() });
 }
 
-/** A signal, and how to abort it with an error that says `text`. */
+/** A signal, and a function that aborts it with an error of this text. */
 function aborter(text: string): { signal: AbortSignal; abort(): void } {
   const controller = new AbortController();
   return { signal: controller.signal, abort: () => controller.abort(new Error(text)) };
 }
 
-/** A ping, answered, so that what was sent before it is known. */
+/** A ping and its reply: every line that was sent before it has arrived. */
 async function answeredPing({ client }: Scene, connection: ScriptedConnection): Promise<void> {
   const ping = client.ping();
   const { cmd, ref } = await connection.next();
@@ -31,7 +31,7 @@ async function answeredPing({ client }: Scene, connection: ScriptedConnection): 
   await ping;
 }
 
-Deno.test("a submit that is given up while the server is away never leaves", async () => {
+Deno.test("a submit that is aborted while the server is away never leaves", async () => {
   await withScene(async (scene) => {
     const { server, client, first } = scene;
     const lost = client.ping();
@@ -56,7 +56,7 @@ Deno.test("a submit that is given up while the server is away never leaves", asy
   });
 });
 
-Deno.test("a submit that is given up unacknowledged is cancelled once it is acknowledged", async () => {
+Deno.test("a submit that is aborted before its acknowledgement is cancelled after it", async () => {
   await withScene(async ({ client, first }) => {
     const { signal, abort } = aborter("enough");
     const submit = assertRejects(
@@ -75,13 +75,13 @@ Deno.test("a submit that is given up unacknowledged is cancelled once it is ackn
   });
 });
 
-Deno.test("an aborted run is cancelled at the server, and rejects without waiting for that", async () => {
+Deno.test("an aborted run rejects at once, and its task is cancelled at the server", async () => {
   await withScene(async ({ client, first }) => {
     const { signal, abort } = aborter("enough");
     const run = assertRejects(() => client.square({ n: 1 }, { signal }), Error, "enough");
     const { ref, task } = await first.next();
     await first.say({ task_id: (task as { id: string }).id, status: "queued", ref });
-    // The acknowledgement is in once a later answer is.
+    // The acknowledgement has arrived when a later reply has.
     const ping = client.ping();
     await first.say({ pong: true, ref: (await first.next()).ref });
     await ping;
@@ -91,7 +91,7 @@ Deno.test("an aborted run is cancelled at the server, and rejects without waitin
   });
 });
 
-Deno.test("a wait that is given up is not asked again on a new connection", async () => {
+Deno.test("a wait that is aborted is not sent again on a new connection", async () => {
   await withScene(async (scene) => {
     const { server, client, first } = scene;
     const { signal, abort } = aborter("late");
@@ -111,7 +111,7 @@ Deno.test("a wait that is given up is not asked again on a new connection", asyn
   });
 });
 
-Deno.test("a watch goes on after a lost connection, and says that it may have missed something", async () => {
+Deno.test("a watch goes on after a lost connection, with an event for what it missed", async () => {
   await withScene(async ({ server, client, first }) => {
     const events = client.watch({ op: "square" });
     const { ref, ...asked } = await first.next();
@@ -136,13 +136,13 @@ Deno.test("a watch goes on after a lost connection, and says that it may have mi
   });
 });
 
-Deno.test("a reader that is too slow is told how many events it missed, where they are missing", async () => {
+Deno.test("a slow reader gets the number of missed events, at their place", async () => {
   await withScene(async ({ client, first }) => {
     const events = client.watch();
     const { ref } = await first.next();
     const event = (id: number) => ({ event: "queued", at: "t", task_id: String(id), ref });
     await first.say({ watch: "on", ref }, ...Array.from({ length: 10_005 }, (_, id) => event(id)));
-    // All of them are in once a later answer is.
+    // All of them have arrived when a later reply has.
     const ping = client.ping();
     await first.say({ pong: true, ref: (await first.next()).ref });
     await ping;
@@ -154,7 +154,7 @@ Deno.test("a reader that is too slow is told how many events it missed, where th
   });
 });
 
-Deno.test("submitMany goes on after a lost connection, and submits nothing twice", async () => {
+Deno.test("submitMany goes on after a lost connection and submits nothing twice", async () => {
   await withScene(async ({ server, client, first }) => {
     const tasks = ["a", "b"].map((id) => ({ op: "x", options: { id } }));
     const ends: string[] = [];
@@ -166,7 +166,7 @@ Deno.test("submitMany goes on after a lost connection, and submits nothing twice
     first.cut();
     const second = await server.accept();
     await second.greet();
-    // Of the one that was acknowledged the end is asked for; the other is the same line again.
+    // For the acknowledged task the client asks for the end; the other line is the same again.
     const [waitA, againB] = await second.take(2);
     assertEquals([waitA?.cmd, waitA?.task_id], ["wait", "a"]);
     assertEquals(againB, b);
