@@ -10,7 +10,7 @@ import { ClientError } from "../../net/client_error.ts";
 import { formatDuration } from "../../protocol/text_forms.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import type { CronAnswer } from "../../protocol/task.ts";
-import { rawOf } from "../base_client.ts";
+import { rawOf } from "../server_client.ts";
 import type { Submitted } from "../client.ts";
 import { outOfTime, withClient, within } from "./base/with_client.ts";
 import { MESSAGES } from "./base/messages.ts";

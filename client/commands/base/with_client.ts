@@ -11,7 +11,7 @@ import { ClientError } from "../../../net/client_error.ts";
 import { GRACE_MS, LATE_MS } from "../../../net/awake_clock.ts";
 import { formatTarget, type Target } from "../../../net/target.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
-import { rawOf } from "../../base_client.ts";
+import { rawOf } from "../../server_client.ts";
 import { type Client, connect, type ConnectOptions } from "../../client.ts";
 import { MESSAGES } from "./messages.ts";
 import { talk } from "./output.ts";
