@@ -48,7 +48,7 @@ export interface TaskPage {
 }
 
 /** A task and its status after a call that changed it. */
-export interface TaskStatus {
+export interface TaskChange {
   task_id: string;
   status: Status;
 }
@@ -250,7 +250,7 @@ export class BaseClient<Tasks extends object = AnyTasks> extends ServerClient {
    * await client.cancel("order-17"); // { task_id: "order-17", status: "cancelled" }
    * ```
    */
-  async cancel(id: string, options?: Abortable): Promise<TaskStatus> {
+  async cancel(id: string, options?: Abortable): Promise<TaskChange> {
     return await this.#raw.ask({ cmd: "cancel", task_id: id }, { ...options, ms: Infinity });
   }
 
@@ -263,7 +263,7 @@ export class BaseClient<Tasks extends object = AnyTasks> extends ServerClient {
    * await client.retry("order-17"); // { task_id: "order-17", status: "queued" }
    * ```
    */
-  async retry(id: string, options?: Abortable): Promise<TaskStatus> {
+  async retry(id: string, options?: Abortable): Promise<TaskChange> {
     const refused = async (error: unknown, wasAskedAgain: boolean) => {
       const isConflict = error instanceof SdError && error.code === "conflict";
       if (!isConflict || !wasAskedAgain) throw error;

@@ -7,7 +7,7 @@ import { RawClient } from "./raw_client.ts";
 import { ServerClient } from "./server_client.ts";
 import type { AnyTasks, OpCalls } from "./task/task_ops.ts";
 
-export type { ListFilter, TaskPage, TaskStatus } from "./base_client.ts";
+export type { ListFilter, TaskChange, TaskPage } from "./base_client.ts";
 export type { Submitted } from "./task/submitted.ts";
 
 /** Default time to try to connect again after a loss, in ms. */

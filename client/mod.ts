@@ -27,8 +27,8 @@ export {
   type ListFilter,
   type ServerAddress,
   type Submitted,
+  type TaskChange,
   type TaskPage,
-  type TaskStatus,
 } from "./client.ts";
 export type { Abortable, CallOptions } from "./connection/call_options.ts";
 export type { ManyEnd, ManyOptions, ManyTask } from "./submit_many.ts";
