@@ -39,7 +39,7 @@ export interface OpSpec {
 }
 
 /** `specs` as a worker process may tell them: JSON Schemas that are too long or too deep are left out. */
-export function tellable(specs: readonly OpSpec[]): OpSpec[] {
+export function reportable(specs: readonly OpSpec[]): OpSpec[] {
   let chars = 0;
   return specs.map((spec) => {
     const { schema } = spec;

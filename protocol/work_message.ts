@@ -153,7 +153,7 @@ export function leaseOf(line: string): number {
 }
 
 /** The JSON of the result in `line`, for which `leaseOf` found a lease; `undefined` for any other report. */
-export function resultOf(line: string): string | undefined {
+export function resultJsonOf(line: string): string | undefined {
   const mark = line.indexOf(",", LEASE_PREFIX.length);
   if (!line.startsWith(RESULT_MARK, mark)) return undefined;
   return line.slice(mark + RESULT_MARK.length, -1);

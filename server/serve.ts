@@ -7,13 +7,13 @@ import { EXIT, exitCodeOf } from "../cli/exit.ts";
 import { inLanguage, speak } from "../cli/messages.ts";
 import {
   idlePoolFlags,
+  mayRead,
   poolWork,
   readPoolSecret,
   SECRET_VARIABLE,
   TASK_FILE_ARGS,
 } from "../cli/pool/pool_flags.ts";
 import { reportOf } from "../cli/report.ts";
-import { mayRead } from "../cli/pool/sandbox_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
 import { stateDir, stateDirIfAny } from "../cli/state_dir.ts";
 import { talkBesideWork } from "../cli/talk.ts";

@@ -1,7 +1,11 @@
 /**
- * A worker process from its start to its end: the pool, the link to the server, and the parent that
- * started it. It ends for one of four reasons: the parent is gone, it was asked to stop, its server is
- * gone and it shall not look for it, or a task does not stop, which only the end of the process ends.
+ * A worker process from its start to its end. It connects three parts: the pool, the link to the server, and the
+ * parent that started it. It ends for one of four reasons:
+ *
+ *     the parent ended
+ *     it was asked to stop
+ *     the link is lost, and it must not reconnect
+ *     a task does not stop: only the end of the process stops it
  */
 
 import { delay } from "@std/async/delay";
@@ -25,28 +29,26 @@ import { LoadFault } from "./ops/load_fault.ts";
 import { ParentPipe } from "./pool/parent_pipe.ts";
 import { Pool, type PoolListener } from "./pool/pool.ts";
 import { TaskLibrary } from "./pool/task_library.ts";
-import type { ResultSink } from "./pool/result_intake.ts";
+import type { ReportSink } from "./pool/ring_intake.ts";
 
-const FORGED_OUT = "something in this process has written to its work link: that is task code";
-const FORGED_IN = "something in this process has read from its work link: that is task code";
+const FORGED_OUT = "task code in this process has written to its work link";
+const FORGED_IN = "task code in this process has read from its work link";
 
 const NO_WALL =
   "the executable cannot keep task code from importing JSON and JavaScript files of this machine";
 
-/** A link that has lasted so long was a good one: its server is looked for at once. */
+/** Shortest life of a good link, in ms: after one, the process reconnects at once. */
 const GOOD_MS = 1000;
-/** Silence of a server after which it is given up, in ms: a firewall that forgot, a machine that is gone. */
+/** Silence after which a link is closed, in ms: a firewall dropped it, or the machine failed. */
 const SILENT_SERVER_MS = 45_000;
-/** When one task must be killed, the others have so long to finish. */
+/** Time for the other tasks to finish when the process ends because of one task, in ms. */
 const RETIRE_DRAIN_MS = 500;
-/** For the last lines to reach the server. */
+/** Time for the last lines to reach the server, in ms. */
 const FINISH_MS = 100;
 const POLL_MS = 5;
-/** Lines about what tasks have changed. */
-const MAX_TOLD_CHANGES = 100;
-/** While the server does not read so much, what tasks say waits; results never do. */
+/** Most bytes that wait for the server while log lines are sent; results are always sent. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
-/** A SIGTERM straight to this process leaves its tasks so long. */
+/** Time for tasks to finish after a SIGTERM to this process itself, in ms. */
 const SIGTERM_GRACE_MS = 10_000;
 
 /** Runs a worker process; resolves with its exit code. Called for `sd work --pool`. */
@@ -60,29 +62,27 @@ export async function runPoolProcess(): Promise<number> {
   return await process.run();
 }
 
-class PoolProcess implements PoolListener, ResultSink {
+class PoolProcess implements PoolListener, ReportSink {
   readonly #start: PoolStart;
   readonly #parent: ParentPipe;
   readonly #library: TaskLibrary;
   readonly #pool: Pool;
   readonly #ended = Promise.withResolvers<number>();
   #link: Link | undefined;
-  /** When the server let this process in; Infinity while it has not. */
+  /** When the server accepted this process; Infinity before that. */
   #linkedAt = Infinity;
   #isLoaded = false;
   #isRetiring = false;
   #leaving = false;
-  /** When tasks that still run are ended; there once this process was asked to stop. */
+  /** When running tasks are ended; set once this process was asked to stop. */
   #stopAt: number | undefined;
-  #toldLoss = "";
-  readonly #toldChanges = new Set<string>();
-  /** Tasks that do not stop. */
-  #doomed = 0;
+  /** Number of tasks that do not stop. */
+  #stuckTasks = 0;
 
   constructor(start: PoolStart, parent: ParentPipe) {
     this.#start = start;
     this.#parent = parent;
-    const stuck = () => this.spoilt("a schema checks without end");
+    const stuck = () => this.spoilt("a schema check does not end");
     this.#library = new TaskLibrary(start, { stuck, single: start.single });
     this.#pool = new Pool({
       workers: start.workers,
@@ -94,7 +94,7 @@ class PoolProcess implements PoolListener, ResultSink {
     });
   }
 
-  /** Takes from this process what its task code must not read; see `raiseDiskWall`. */
+  /** Makes files that task code must not read unreadable for this process; see `raiseDiskWall`. */
   shutIn(): void {
     const { permissions, single } = this.#start;
     const missing = raiseDiskWall(this.#library.readable, permissions);
@@ -102,11 +102,11 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   async run(): Promise<number> {
-    // Ctrl-C and the end of a terminal reach every process there: the parent decides what they mean.
+    // Ctrl-C and the end of a terminal reach all processes of the group: the parent decides what to do.
     Deno.addSignalListener("SIGINT", () => undefined);
     if (Deno.build.os !== "windows") {
       Deno.addSignalListener("SIGHUP", () => undefined);
-      // It may be for all processes of a group: then the parent says how long tasks have.
+      // The signal can be for all processes of a group. Then the parent says how long tasks may run.
       Deno.addSignalListener("SIGTERM", () => {
         if (this.#stopAt === undefined) this.#stop(SIGTERM_GRACE_MS);
       });
@@ -116,22 +116,22 @@ class PoolProcess implements PoolListener, ResultSink {
     return await this.#ended.promise;
   }
 
-  /** Loads the task files, and stays linked to the server; resolves with the exit code. */
+  /** Loads the task files, then stays connected to the server; resolves with the exit code. */
   async #work(): Promise<number> {
     try {
-      // They load as well while it looks at what there is.
+      // The workers load the files while the library inspects them.
       this.#pool.start();
       await this.#library.load();
     } catch (error) {
       if (!(error instanceof LoadFault)) throw error;
-      this.#parent.tell({ fault: error.message });
+      this.#parent.send({ fault: error.message });
       return EXIT.usage;
     }
     this.#isLoaded = true;
     return await this.#stayLinked();
   }
 
-  // What the pool puts out.
+  // Output and events of the pool.
 
   write(bytes: Uint8Array): void {
     this.#link?.writer.write(bytes);
@@ -146,21 +146,19 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   broken(message: string): void {
-    // The library is about to say the same of all workers.
+    // The library is about to report the same for all workers.
     if (!this.#isLoaded) return;
-    if (this.#start.single) this.#parent.tell({ fault: message });
-    else this.strayed(`a worker cannot start: ${message}`);
+    if (this.#start.single) this.#parent.send({ fault: message });
+    else this.strayed(`a worker cannot load its task files: ${message}`);
     this.#ended.resolve(EXIT.internal);
   }
 
   strayed(text: string): void {
-    this.#parent.tell({ said: text });
+    this.#parent.say(text);
   }
 
   changed(text: string): void {
-    if (this.#toldChanges.has(text) || this.#toldChanges.size >= MAX_TOLD_CHANGES) return;
-    this.#toldChanges.add(text);
-    this.strayed(text);
+    this.#parent.sayOnce(text);
   }
 
   spoilt(why: string): void {
@@ -169,8 +167,8 @@ class PoolProcess implements PoolListener, ResultSink {
   }
 
   stuck(lease: number, reason: RetireReason): void {
-    // A suspect that ends in time has taken nothing that it should not.
-    if (reason !== "suspect") this.#doomed++;
+    // A suspect that ends in time is not to blame.
+    if (reason !== "suspect") this.#stuckTasks++;
     const report: PoolReport = { retire: [[lease, reason]] };
     this.line(JSON.stringify(report));
     void this.#retire(
@@ -180,32 +178,32 @@ class PoolProcess implements PoolListener, ResultSink {
     );
   }
 
-  // Its ends.
+  // The end of the process.
 
-  /** Gives back what has not begun, lets the rest finish for at most `graceMs`, and leaves. */
+  /** Gives back the tasks that have not begun, lets the others finish for at most `graceMs`, and ends. */
   #stop(graceMs: number): void {
     const isFirst = this.#stopAt === undefined;
     this.#stopAt = performance.now() + graceMs;
     if (isFirst) void this.#leave(() => this.#stopAt ?? 0);
   }
 
-  /** A task does not stop: the parent starts another process at once, this one ends. */
+  /** The parent starts another process at once, and this one ends. */
   async #retire(why: string): Promise<void> {
     if (this.#isRetiring) return;
     this.#isRetiring = true;
-    this.#parent.tell({ retiring: why });
+    this.#parent.send({ retiring: why });
     const end = performance.now() + RETIRE_DRAIN_MS;
     await this.#leave(() => end);
-    // The server gives the doomed tasks their verdict when the link closes.
+    // When the link closes, the server fails the tasks that did not stop.
     endNow();
   }
 
-  /** Waits for what runs until `end` at most, but not for the tasks that do not stop. */
+  /** Waits for running tasks until `end` at most, but not for the tasks that do not stop. */
   async #leave(end: () => number): Promise<void> {
     this.#leaving = true;
     this.#pool.close();
-    while (this.#pool.held > this.#doomed && performance.now() < end()) {
-      // The others run again elsewhere; the machine may not have the time.
+    while (this.#pool.held > this.#stuckTasks && performance.now() < end()) {
+      // The memory of the machine may run out first. The other tasks run again elsewhere.
       if (this.#isRetiring && this.#pool.isRunningAway) break;
       await delay(POLL_MS);
     }
@@ -222,7 +220,7 @@ class PoolProcess implements PoolListener, ResultSink {
         await this.#linkOnce();
       } catch (error) {
         if (error instanceof SealError) void this.#retire(FORGED_IN);
-        else this.#tellLoss(error);
+        else this.#sayLoss(error);
         if (error instanceof SdError && error.code === "unauthorized") return EXIT.unauthorized;
       }
       this.#link = undefined;
@@ -243,13 +241,13 @@ class PoolProcess implements PoolListener, ResultSink {
       accept: (lines) => this.#accept(lines),
       order: (order) => this.#obey(order),
       leases: () => this.#pool.leases(),
-      // The server's own workers are told by their parent when it is gone.
+      // The server's own workers learn from their parent that it ended.
       silentServerMs: reconnect ? SILENT_SERVER_MS : undefined,
     });
     this.#link = link;
     this.#linkedAt = performance.now();
-    this.#toldLoss = "";
-    this.#parent.tell({ ready: true, single: this.#library.single });
+    this.#parent.forgetLast();
+    this.#parent.send({ ready: true, single: this.#library.single });
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
     if (reconnect) this.strayed(`${many} connected to ${formatTarget(server)}`);
     await link.run();
@@ -275,9 +273,9 @@ class PoolProcess implements PoolListener, ResultSink {
     const [line = ""] = lines;
     this.#pool.accept(lines);
     if (!this.#start.single) return;
-    // No other task comes after this, and the process ends with the one it has.
+    // This is the only task of this process.
     this.line(JSON.stringify({ credit: 0 } satisfies PoolReport));
-    this.#parent.tell({ taken: (JSON.parse(line) as LeasedTaskMessage).timeout });
+    this.#parent.send({ taken: (JSON.parse(line) as LeasedTaskMessage).timeout });
     void this.#endWithTask();
   }
 
@@ -285,7 +283,7 @@ class PoolProcess implements PoolListener, ResultSink {
     while (this.#pool.held > 0) await delay(POLL_MS);
     if (this.#leaving) return;
     await this.#leave(() => 0);
-    // Whatever the task has left behind.
+    // The task can have left code behind that never ends.
     endNow();
   }
 
@@ -301,32 +299,30 @@ class PoolProcess implements PoolListener, ResultSink {
     this.line(JSON.stringify({ checked: check, faults } satisfies PoolReport));
   }
 
-  /** Says why there is no link, once for as long as the reason is the same. */
-  #tellLoss(error: unknown): void {
-    // Of a process for a single run, the pool beside it tells the same.
+  /** Logs why there is no link, once for as long as the reason is the same. */
+  #sayLoss(error: unknown): void {
+    // For a process with a single task, the pool's process logs the same.
     if (this.#leaving || this.#start.single) return;
     const { server, reconnect } = this.#start;
-    // A bug of ours; its stack is what helps.
+    // A bug of sd: its stack is needed.
     if (!isExpected(error)) this.strayed(`${error instanceof Error ? error.stack : error}`);
     const what = error instanceof Error ? error.message : String(error);
     const isFinal = !reconnect || error instanceof SdError && error.code === "unauthorized";
-    const loss = `${formatTarget(server)}: ${what}${isFinal ? "" : "; trying again"}`;
-    if (loss !== this.#toldLoss) this.strayed(loss);
-    this.#toldLoss = loss;
+    this.#parent.sayIfNew(`${formatTarget(server)}: ${what}${isFinal ? "" : "; trying again"}`);
   }
 }
 
-/** Ends this process, whatever its workers do; `terminate()` would not end one that spins. */
+/** Ends this process, whatever its workers do: `terminate()` does not end a worker that never yields. */
 function endNow(): void {
   try {
     Deno.kill(Deno.pid, "SIGKILL");
   } catch {
-    // An older runtime wants a permission for it that was given up.
+    // An older runtime needs a permission for it that this process has dropped.
     Deno.exit(EXIT.internal);
   }
 }
 
-/** What neither this process needs nor its task code may do. A worker can be given what is here alone. */
+/** Drops the permissions that task code does not have: a worker gets none that its process lacks. */
 async function giveUpPermissions(allowed: TaskPermissions): Promise<void> {
   for (const name of ["write", "run", "env", "ffi", "sys"] as const) {
     if (allowed[name] === undefined) await Deno.permissions.revoke({ name });

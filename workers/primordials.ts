@@ -1,7 +1,7 @@
 /**
- * The built-in functions that the worker's loop needs, taken when the worker starts: task code runs in
- * the same realm, and one that replaces `JSON.stringify` or a method of a prototype breaks itself, not
- * the loop. Imported first by the worker's entry.
+ * The built-in functions that a worker's own code uses, taken when the worker starts. Task code runs in the same realm:
+ * if it replaces `JSON.stringify` or a method of a prototype, it breaks itself and not the worker. The worker's entry
+ * imports this file first.
  */
 
 import { setImmediate } from "node:timers";
@@ -10,12 +10,12 @@ type Method<T, A extends unknown[], R> = (this: T, ...args: A) => R;
 
 const { bind, call } = Function.prototype;
 
-/** `method` as a function that takes its `this` first, and that no later change can reach. */
+/** `method` as a function that takes its `this` first, and that later changes cannot affect. */
 export const uncurryThis = bind.bind(call) as <T, A extends unknown[], R>(
   method: Method<T, A, R>,
 ) => (self: T, ...args: A) => R;
 
-/** The getter of `prototype[name]` as a function of the object that it is asked of. */
+/** The getter of `prototype[name]` as a function of the object. */
 export function uncurryGetter<T, R>(prototype: T, name: keyof T): (self: T) => R {
   const { get } = Object.getOwnPropertyDescriptor(prototype, name) ?? {};
   if (!get) throw new TypeError(`${String(name)} is no getter`);
@@ -62,7 +62,7 @@ export const promiseThen = uncurryThis(
     Promise<void>
   >,
 );
-/** Whether `value` is a promise of the language's own, and not of a class that knows better. */
+/** Whether `value` is a native promise, and not one of a class derived from it. */
 export function isPlainPromise(value: unknown): value is Promise<unknown> {
   return getPrototypeOf(value) === plainPromise;
 }
@@ -94,14 +94,14 @@ export const setAdd = uncurryThis(
 );
 
 export const microtask = queueMicrotask;
-/** Calls back once everything that is due now, microtasks included, has had its turn. */
+/** Calls back once everything that is due now, microtasks included, has run. */
 export const nextTurn: (callback: () => void) => unknown = setImmediate;
 export const startInterval = setInterval;
 export const stopInterval = clearInterval;
 export const preventDefault = uncurryThis(Event.prototype.preventDefault);
 export const closeWorker = globalThis.close.bind(globalThis);
 
-/** What this worker's isolate takes, and the process as a whole; in bytes. */
+/** Memory of this worker's isolate, and of the process; in bytes. */
 export const { memoryUsage } = Deno;
 
 const encoder = new TextEncoder();
@@ -113,8 +113,8 @@ export const now = performance.now.bind(performance);
 
 /** ms since 1970. */
 export const wallClock = Date.now;
-/** A value as Deno shows it. */
+/** A value as text, as Deno shows it. */
 export const { inspect } = Deno;
 const { create } = Object;
-/** An object that inherits nothing. */
+/** An object without a prototype. */
 export const newDictionary = <T>(): Record<string, T> => create(null);

@@ -1,6 +1,6 @@
 /**
- * `sd work`: workers for a server, on its machine or another. It runs no task itself but keeps a
- * process that does; that process is the same command with `--pool`.
+ * `sd work`: workers for a server, on the same machine or another. It runs no task itself: it keeps a process that
+ * does, which is the same command with `--pool`.
  */
 
 import { ClientError } from "../net/client_error.ts";
@@ -19,7 +19,7 @@ import { StopSignals } from "../cli/stop_signals.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { escapeControls, say, talkBesideWork } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../net/target.ts";
-import { WatchedPool } from "../cli/pool/watched_pool.ts";
+import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
 import { MAX_WORKERS } from "../protocol/limits.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
 
@@ -32,20 +32,20 @@ export const work: Command = defineCommand({
     ...SERVER_FLAGS,
     workers: {
       type: "integer",
-      help: "tasks that run at a time (default: one per core)",
+      help: "tasks that run at the same time (default: one per core)",
       value: "N",
       min: 1,
       max: MAX_WORKERS,
     },
     secretFile: {
       type: "string",
-      help: `the file that holds the pool secret of the server; or set ${SECRET_VARIABLE}`,
+      help: `file with the pool secret of the server; or set ${SECRET_VARIABLE}`,
       value: "FILE",
     },
     ...POOL_FLAGS,
     grace: {
       type: "duration",
-      help: "how long running tasks may go on after Ctrl-C",
+      help: "time for running tasks to finish after Ctrl-C",
       value: "TIME",
       default: 10_000,
     },
@@ -85,18 +85,18 @@ interface Supervision {
 async function supervise(supervision: Supervision): Promise<number> {
   const { server, secret, workers, work, watch, signals, graceMs } = supervision;
   const ended = Promise.withResolvers<number>();
-  const tell = (message: string) => say(`[worker] ${message}`);
-  const pool = new WatchedPool({
-    // By its name the server knows a process that takes another's place.
+  const log = (message: string) => say(`[worker] ${message}`);
+  const pool = new PoolSupervisor({
+    // By this name the server recognizes a process that replaces another.
     start: { server, secret, workers, ...work, pool: crypto.randomUUID(), reconnect: true },
     watch,
-    warn: tell,
-    info: tell,
-    said: (message) => tell(escapeControls(message)),
-    error: tell,
+    warn: log,
+    info: log,
+    said: (message) => log(escapeControls(message)),
+    error: log,
     command: "sd work",
     onEvent(event) {
-      // The process itself has said why.
+      // The process itself has logged the reason.
       if (event.type === "exited" && event.code === EXIT.unauthorized) {
         ended.resolve(EXIT.unauthorized);
       }
@@ -105,7 +105,7 @@ async function supervise(supervision: Supervision): Promise<number> {
   pool.loaded.catch(ended.reject);
   let count = 0;
   const forget = signals.listen(() => {
-    if (++count === 1) tell("finishing what runs; once more to end at once");
+    if (++count === 1) log("finishing what runs; once more to end at once");
     void pool.stop(count === 1 ? graceMs : 0).then(() => ended.resolve(EXIT.ok));
   });
   try {
@@ -117,7 +117,7 @@ async function supervise(supervision: Supervision): Promise<number> {
   }
 }
 
-/** From the environment, the file that was named, or what a server of the same user left here. */
+/** The pool secret: from the environment, the named file, or the file that a server of the same user wrote here. */
 async function readSecret(server: Target, file: string | undefined): Promise<string> {
   const given = Deno.env.get(SECRET_VARIABLE);
   if (given && file === undefined) return readPoolSecret(given, SECRET_VARIABLE);

@@ -1,51 +1,60 @@
 /**
- * One worker process as its parent sees it: started with its orders on stdin, told to stop there,
- * listened to on stdout, killed when it does not end when it should, or does not answer (a process that is
- * stopped, or frozen with its container).
+ * One worker process, as its parent sees it. The parent sends its orders to stdin and reads its news from stdout. It
+ * kills a process that does not end in time, or that does not answer because it is stopped, or frozen with its
+ * container. `PoolKeeper` and `SingleKeeper` start these processes.
  */
 
 import { LineSplitter } from "../../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart, TaskFileRef } from "../../protocol/pool_start.ts";
 import { AwakeClock } from "../../net/awake_clock.ts";
 import { isLostConnection } from "../../net/lost_connection.ts";
-import { environmentFor } from "./sandbox_flags.ts";
+import { environmentFor } from "./pool_flags.ts";
 import { chunksOf, LineBudget, readOutput } from "./process_output.ts";
-import { POOL_FLAGS_OF_DENO, selfCommand, selfEnvironment } from "./self_command.ts";
+import {
+  POOL_FLAGS_OF_DENO,
+  selfCommand,
+  selfEnvironment,
+  type Startable,
+} from "./self_command.ts";
 
-/** Longer than any line of ours; what tasks print may be longer, and is no concern of ours. */
+/** Limit for a line of stdout: longer than any line of sd's own. Tasks can print longer ones. */
 const MAX_CONTROL_BYTES = 1024 * 1024;
 
-/** What a process has written reaches its parent so long after its end at most, in ms. */
+/** Longest time that the output of a process is read after its end, in ms. */
 const LAST_WORDS_MS = 1000;
 
-/** How often a process is asked whether it is alive, in ms. */
+/** Time between two questions whether a process is alive, in ms. */
 const ASK_MS = 1000;
-/** A process that has been connected and does not answer for as long is frozen, in ms. A server waits less long. */
+/** Silence after which a process that has been connected counts as frozen, in ms. A server waits less. */
 const FROZEN_MS = 15_000;
-/** The same of a process that was never connected: it loads task files, and starts all its workers. */
+/** The same for a process that was never connected: it still loads task files and starts its workers. */
 const FROZEN_AT_START_MS = 60_000;
 
-/** From outside: by a person, a supervisor, or the system for want of memory. */
+/** Signals from outside: from a person, a supervisor, or a system without free memory. */
 const KILLS: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"]);
 
 const encoder = new TextEncoder();
 
 export interface PoolChildListener {
   hear(news: Exclude<PoolNews, { alive: true } | { said: string }>): void;
-  /** It has not answered for `ms`, and is killed. */
+  /** The process has not answered for `ms`, and is killed. */
   frozen(ms: number): void;
-  /** It says something for the operator; `isRaw`: whatever in it has written that to its stderr. */
+  /** A line for the operator. `isRaw`: any code in the process can have written it. */
   said(line: string, isRaw: boolean): void;
 }
 
 export interface PoolChildOptions {
-  readonly path: string;
-  /** How long it may leave an ask unanswered once it has been connected. */
+  /** The executable; released once the process has started. */
+  readonly program: Startable;
+  /** Silence after which the process counts as frozen once it has been connected. */
   readonly frozenMs?: number | undefined;
 }
 
+/** The start of a worker process; the child adds the nonce. */
+export type ChildStart = Omit<PoolStart, "nonce">;
+
 export class PoolChild {
-  /** Resolves when the process has ended, everything it said is read and nothing is left open. */
+  /** Resolves when the process has ended, its output is read and nothing is left open. */
   readonly ended: Promise<Deno.CommandStatus>;
   readonly #nonce = crypto.randomUUID();
   readonly #process: Deno.ChildProcess;
@@ -53,29 +62,27 @@ export class PoolChild {
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #listener: PoolChildListener;
   readonly #asking: ReturnType<typeof setInterval>;
-  /** What is written to its streams, by whatever runs in it. */
+  readonly #program: Startable;
+  /** Output of the process, written by any code in it. */
   readonly #raw = new LineBudget((line) => this.#listener.said(line, true));
-  /** A stop of the parent's own is no silence of the process. */
+  /** Time in which the parent itself was stopped is no silence of the process. */
   readonly #awake = new AwakeClock({ stepMs: 2 * ASK_MS });
-  /** For how long it has not answered, in ms; `undefined` while it has. */
+  /** Time for which a question is unanswered, in ms; `undefined` if none is. */
   #unanswered: number | undefined;
   readonly #frozenMs: number;
   #wasReady = false;
   #gone = false;
   #stopSent = false;
 
-  /** Starts the process, from the executable at `path`. */
-  constructor(
-    start: Omit<PoolStart, "nonce">,
-    listener: PoolChildListener,
-    options: PoolChildOptions,
-  ) {
-    const { frozenMs = FROZEN_MS } = options;
-    const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO, options.path);
+  /** Starts the process. Throws, and does not release the program, if it cannot be started. */
+  constructor(start: ChildStart, listener: PoolChildListener, options: PoolChildOptions) {
+    const { program, frozenMs = FROZEN_MS } = options;
+    const { path, args } = selfCommand(["work", "--pool"], POOL_FLAGS_OF_DENO, program.path);
+    this.#program = program;
     this.#process = new Deno.Command(path, {
       args,
       clearEnv: true,
-      // What it writes goes into a log.
+      // Its output goes into a log.
       env: { ...environmentFor(start.permissions), ...selfEnvironment(), NO_COLOR: "1" },
       stdin: "piped",
       stdout: "piped",
@@ -98,7 +105,7 @@ export class PoolChild {
     return this.#process.pid;
   }
 
-  /** Asks it to finish what it runs; kills it after `graceMs`. Resolves when it has ended. */
+  /** Asks the process to finish its running tasks; kills it after `graceMs`. Resolves when it has ended. */
   async stop(graceMs: number): Promise<void> {
     if (!this.#stopSent) {
       this.#stopSent = true;
@@ -107,7 +114,7 @@ export class PoolChild {
     await this.killAfter(graceMs);
   }
 
-  /** Kills it unless it ends within `ms`. Resolves when it has ended. */
+  /** Kills the process unless it ends within `ms`. Resolves when it has ended. */
   async killAfter(ms: number): Promise<void> {
     if (!this.#gone) this.#timers.add(setTimeout(() => this.#kill(), ms));
     await this.ended;
@@ -135,7 +142,7 @@ export class PoolChild {
     try {
       this.#process.kill("SIGKILL");
     } catch (error) {
-      // It has ended between two turns of the event loop.
+      // The process ended in this turn of the event loop.
       if (!(error instanceof TypeError) && !(error instanceof Deno.errors.NotFound)) throw error;
     }
   }
@@ -147,7 +154,8 @@ export class PoolChild {
       readOutput(talk, this.#raw),
     ]);
     const status = await this.#process.status;
-    // A program that a task has started may hold both open for as long as it runs.
+    this.#program.release();
+    // A program that a task has started can hold both open for as long as it runs.
     const enough = setTimeout(() => {
       for (const reader of [news, talk]) void reader.cancel();
     }, LAST_WORDS_MS);
@@ -160,7 +168,7 @@ export class PoolChild {
     return status;
   }
 
-  /** Tasks may print what they like: only a line with the nonce is the process' own. */
+  /** Only a line with the nonce comes from the process itself: tasks can print anything. */
   async #listen(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
     let splitter = new LineSplitter(MAX_CONTROL_BYTES);
     for await (const chunk of chunksOf(reader)) {
@@ -180,32 +188,34 @@ export class PoolChild {
     if ("alive" in news) return;
     if ("said" in news) return this.#listener.said(news.said, false);
     if ("ready" in news) this.#wasReady = true;
+    // By now the process has read all that it needs of the executable.
+    this.#program.release();
     this.#listener.hear(news);
   }
 }
 
-/** A process that has ended does not listen, which `ended` tells; the stream is then closed, or broken. */
+/** A process that has ended reads no more: its stream is closed or broken. `ended` reports the end. */
 function throwUnlessEnded(error: unknown): void {
   if (!(error instanceof TypeError) && !isLostConnection(error)) throw error;
 }
 
-/** The news in a line of the process; `undefined`: other code of the process has written into it. */
+/** The news in a line; `undefined` if other code of the process has written into the line. */
 function parseNews(line: string): PoolNews | undefined {
   try {
     return JSON.parse(line) as PoolNews;
   } catch {
-    // Then it is lost: the next one begins with a line of its own.
+    // The news is lost; the next one begins on a line of its own.
     return undefined;
   }
 }
 
-/** How a process of its own doing ended, and not because it was killed; `undefined`: otherwise. */
+/** The signal by which a process crashed; `undefined` if it was killed, or ended without a signal. */
 export function crashOf(signal: string | null): string | undefined {
   return signal === null || KILLS.has(signal) ? undefined : signal;
 }
 
-/** What to tell of a process that crashed while it loaded `files`. */
-export function tellCrash(files: readonly TaskFileRef[], crash: string): string {
+/** The message for a process that crashed while it loaded `files`. */
+export function crashMessage(files: readonly TaskFileRef[], crash: string): string {
   const [first, ...more] = files.map(({ name }) => name);
   const names = more.length === 0 ? first : `${first} or another task file`;
   return `${names}: as it is loaded, its process ends by ${crash}`;

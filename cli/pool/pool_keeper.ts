@@ -1,54 +1,53 @@
 /**
- * Keeps one worker process running: starts it, starts its successor when it retires, ends, or is
- * killed, or when its task files have changed. Used by `sd serve` for its own workers and by `sd work`. No
- * process is ever left behind: each ends by itself when its stdin does, and is killed where it does not end
- * when it should.
+ * Keeps one worker process running: starts it, and starts its successor when it retires, ends or is killed, or when
+ * its task files have changed. No process is left behind: each ends by itself when its stdin ends, and is killed if it
+ * does not end in time. `PoolSupervisor` owns it.
  */
 
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
-import type { PoolNews, PoolStart, PoolWork, TaskFileRef } from "../../protocol/pool_start.ts";
+import type { PoolNews, PoolWork, TaskFileRef } from "../../protocol/pool_start.ts";
 import { EXIT } from "../exit.ts";
-import { OwnExecutable, type Startable } from "./own_executable.ts";
-import { removeLeftFolders } from "./own_folders.ts";
-import { crashOf, PoolChild, tellCrash } from "./pool_child.ts";
-import { SingleKeeper } from "./single_keeper.ts";
 import { stateDirIfAny } from "../state_dir.ts";
-import { TaskSnapshot } from "./task_snapshot.ts";
+import { removeLeftFolders } from "./own_folders.ts";
+import { type ChildStart, crashMessage, crashOf, PoolChild } from "./pool_child.ts";
+import { OwnExecutable, type Startable } from "./self_command.ts";
+import { SingleKeeper } from "./single_keeper.ts";
+import { TaskVersions } from "./task_versions.ts";
 
-/** One that ends sooner has died young: if that goes on, its successors wait. */
+/** Shortest normal life of a process, in ms: after several shorter ones in a row, the next starts are delayed. */
 const YOUNG_MS = 1000;
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5000;
-/** Processes in a row that ended before they were connected: with as many, something is wrong with all of them. */
+/** Processes in a row that ended before they were connected, after which all of them are considered faulty. */
 const MANY_STILLBORN = 3;
-/** How often it is looked whether the executable was replaced, in ms. */
+/** Time between two checks whether the executable was replaced, in ms. */
 const LOOK_MS = 1000;
-/** A process that retires ends by itself well within this. */
+/** Longest time in which a retiring process ends by itself, in ms. */
 const RETIRE_MS = 10_000;
 
 export type PoolEvent =
   | { type: "started"; pid: number }
-  /** Connected to the server; `reloaded`: it takes the place of one whose task files have changed. */
+  /** The process is connected to the server. `reloaded`: it replaces a process with older task files. */
   | { type: "ready"; pid: number; reloaded: boolean }
   /** The process has not answered for `ms`: it is killed. */
   | { type: "frozen"; pid: number; ms: number }
-  /** The process ends soon, for a reason of its own, and another is started. */
+  /** The process ends soon, by its own decision, and another is started. */
   | { type: "retiring"; pid: number; why: string }
-  /** The task files do not load; `kept`: the process that has loaded them before goes on. */
+  /** The task files do not load. `kept`: the version before them is used. */
   | { type: "fault"; pid: number; message: string; kept: boolean }
   /** The path of the executable leads to another file, or to none: processes are started from a copy. */
   | { type: "replaced"; path: string }
-  /** No process can be started, or all of them end as soon as they are. It is tried again. */
+  /** No process can be started, or each ends at once. Another is tried. */
   | { type: "failing"; reason: string }
-  /** `unexpected`: nobody asked for it. */
+  /** `unexpected`: it was not asked to end. */
   | { type: "exited"; pid: number; code: number; signal: string | null; unexpected: boolean };
 
 export interface PoolKeeperOptions {
-  readonly start: Omit<PoolStart, "nonce">;
+  readonly start: ChildStart;
   readonly onEvent?: (event: PoolEvent) => void;
-  /** A line for the operator; `isRaw`: whatever runs in the process has written it. */
+  /** A line for the operator. `isRaw`: any code in the process can have written it. */
   readonly onTalk?: (pid: number, line: string, isRaw: boolean) => void;
-  /** How long a process that has been connected may leave an ask unanswered before it is replaced, in ms. */
+  /** Silence after which a process that has been connected is replaced, in ms. */
   readonly frozenMs?: number | undefined;
 }
 
@@ -57,32 +56,26 @@ export class PoolKeeper {
   readonly #onTalk: (pid: number, line: string, isRaw: boolean) => void;
   readonly #children = new Set<PoolChild>();
   readonly #singles: SingleKeeper;
-  /** What each process was started with; no snapshot where it is one of an earlier version. */
-  readonly #loads = new Map<PoolChild, { start: Omit<PoolStart, "nonce">; text?: TaskSnapshot }>();
-  /** The task files as they were when they loaded last. */
-  #lastGood: TaskSnapshot | undefined;
-  readonly #earlier: TaskSnapshot[] = [];
-  /** The files do not load: the next process is one of the version that did. */
-  #fallsBack = false;
+  readonly #versions = new TaskVersions();
   readonly #frozenMs: number | undefined;
-  #start: Omit<PoolStart, "nonce">;
+  #start: ChildStart;
   /** The process that takes tasks; others in `#children` are about to end. */
   #current: PoolChild | undefined;
-  /** Loads changed task files, and takes over once it has. */
+  /** The process that loads changed task files, and takes over afterwards. */
   #candidate: PoolChild | undefined;
   #started = false;
   #stopped = false;
-  /** Deaths in a row that came too soon. */
+  /** Processes in a row that lived shorter than `YOUNG_MS`. */
   #youngDeaths = 0;
-  /** Deaths in a row of processes that were never connected. */
+  /** Processes in a row that ended before they were connected. */
   #stillborn = 0;
   #restart: ReturnType<typeof setTimeout> | undefined;
-  /** A process for changed task files is to be started, and is not yet `#candidate`. */
+  /** A process for changed task files will start, and is not yet `#candidate`. */
   #reloading = false;
   readonly #executable = new OwnExecutable();
   #looking: ReturnType<typeof setInterval> | undefined;
   #sweep: ReturnType<typeof setTimeout> | undefined;
-  /** Counts what was to be started: of two that wait for a copy of the executable, the later one counts. */
+  /** Number of starts: if two wait for a copy of the executable, only the later one counts. */
   #turn = 0;
 
   constructor(
@@ -104,19 +97,19 @@ export class PoolKeeper {
     });
   }
 
-  /** Starts the process, once; a keeper that was stopped stays so. Throws where it cannot. */
+  /** Starts the process, once; does nothing after `stop`. Throws if the process cannot be started. */
   start(): void {
     if (this.#started || this.#stopped) return;
     this.#started = true;
     this.#current = this.#spawn(this.#executable.original, "current");
     this.#looking = setInterval(() => void this.#look(), LOOK_MS);
-    // What was killed has left copies; that is no work for the moment in which the workers start.
+    // Killed processes have left copies. Their removal waits until the workers have started.
     this.#sweep = setTimeout(() => removeLeftFolders(stateDirIfAny()), LOOK_MS);
   }
 
   /**
-   * The task files have changed: a fresh process loads them. Once it is connected it takes all tasks, and
-   * the one before finishes what it runs; where they do not load, that one goes on as before.
+   * The task files have changed: a fresh process loads them. Once it is connected it takes all tasks, and the process
+   * before finishes its running tasks. If the files do not load, that one goes on as before.
    */
   reload(work: PoolWork): void {
     if (!this.#started || this.#stopped) return;
@@ -129,7 +122,7 @@ export class PoolKeeper {
     void this.#startNext("candidate");
   }
 
-  /** Lets the tasks that run finish for at most `graceMs`, then ends the process for good. */
+  /** Lets running tasks finish for at most `graceMs`, then ends the process for good. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#restart);
@@ -139,8 +132,7 @@ export class PoolKeeper {
       this.#singles.stop(graceMs),
       ...[...this.#children].map((child) => child.stop(graceMs)),
     ]);
-    for (const text of this.#earlier) text.remove();
-    this.#lastGood?.remove();
+    this.#versions.remove();
     await this.#executable.close();
   }
 
@@ -149,32 +141,25 @@ export class PoolKeeper {
     for (const child of this.#children) if (child.pid === pid) void child.killAfter(0);
   }
 
-  #spawn({ path, release }: Startable, as: "current" | "candidate"): PoolChild {
+  #spawn(program: Startable, as: "current" | "candidate"): PoolChild {
     const startedAt = performance.now();
-    const load = this.#nextLoad(as);
+    const load = this.#versions.next(this.#start, { mayFallBack: as === "current" });
     const child: PoolChild = new PoolChild(load.start, {
-      hear: (news) => {
-        // It has read all that it needs.
-        release();
-        this.#hear(child, news);
-      },
+      hear: (news) => this.#hear(child, news),
       frozen: (ms) => this.#onEvent({ type: "frozen", pid: child.pid, ms }),
       said: (line, isRaw) => this.#onTalk(child.pid, line, isRaw),
-    }, { path, frozenMs: this.#frozenMs });
-    this.#loads.set(child, load);
+    }, { program, frozenMs: this.#frozenMs });
+    this.#versions.started(child, load);
     this.#children.add(child);
     this.#onEvent({ type: "started", pid: child.pid });
-    void child.ended.then((status) => {
-      release();
-      this.#ended(child, { ...status, startedAt });
-    });
+    void child.ended.then((status) => this.#ended(child, { ...status, startedAt }));
     return child;
   }
 
-  /** Copies of the files as they loaded last; nothing if there are none, or the disk takes none. */
+  /** Copies of the files as they last loaded; `undefined` if there are none, or they cannot be written. */
   #keptFiles(): TaskFileRef[] | undefined {
     try {
-      return this.#lastGood?.files();
+      return this.#versions.lastGoodFiles();
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       this.#onEvent({ type: "failing", reason: error.message });
@@ -182,19 +167,7 @@ export class PoolKeeper {
     }
   }
 
-  /** The files as they are; as they loaded last, once, if a replacement of `#current` found that they do not load. */
-  #nextLoad(as: "current" | "candidate"): { start: Omit<PoolStart, "nonce">; text?: TaskSnapshot } {
-    const start = this.#start;
-    if (start.taskFiles.length === 0) return { start };
-    const fallsBack = this.#fallsBack && as === "current";
-    this.#fallsBack = false;
-    if (fallsBack && this.#lastGood) {
-      return { start: { ...start, taskFiles: this.#lastGood.files() } };
-    }
-    return { start, text: new TaskSnapshot(start.taskFiles) };
-  }
-
-  /** Starts the next process, from a copy of the executable where it must be; tries again where it cannot. */
+  /** Starts the next process, from a copy of the executable if needed; tries again if that fails. */
   async #startNext(as: "current" | "candidate"): Promise<void> {
     const turn = ++this.#turn;
     let program: Startable | undefined;
@@ -222,7 +195,7 @@ export class PoolKeeper {
     clearInterval(this.#looking);
     const { path } = this.#executable;
     try {
-      // Whether that can be done is best known before it must be.
+      // Tried now, so that the operator learns early if it fails.
       (await this.#executable.startable()).release();
       if (!this.#stopped) this.#onEvent({ type: "replaced", path });
     } catch (error) {
@@ -234,19 +207,12 @@ export class PoolKeeper {
   #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true } | { said: string }>): void {
     if ("ready" in news) {
       this.#promote(child);
-      const { start = this.#start, text } = this.#loads.get(child) ?? {};
-      if (text) {
-        // Processes that were started from copies of it may still run.
-        if (this.#lastGood?.isWritten) this.#earlier.push(this.#lastGood);
-        this.#lastGood = text;
-      }
+      const start = this.#versions.loaded(child) ?? this.#start;
       if (this.#current === child) this.#singles.use(start, news.single);
     } else if ("retiring" in news) this.#retire(child, news.retiring);
     else if ("fault" in news) {
-      const isOther = child !== this.#current && this.#current !== undefined;
-      this.#fallsBack = !isOther && this.#lastGood !== undefined &&
-        this.#loads.get(child)?.text !== undefined;
-      const kept = isOther || this.#fallsBack;
+      const isSpare = child !== this.#current && this.#current !== undefined;
+      const kept = this.#versions.failed(child, { isSpare }) || isSpare;
       this.#onEvent({ type: "fault", pid: child.pid, message: news.fault, kept });
     }
   }
@@ -257,13 +223,13 @@ export class PoolKeeper {
     this.#onEvent({ type: "ready", pid: child.pid, reloaded });
     if (!reloaded) return;
     this.#candidate = undefined;
-    // Its tasks have limits of their own.
+    // Its running tasks have their own time limits.
     void this.#current?.stop(MAX_TIMEOUT_MS);
     this.#current = child;
     this.#youngDeaths = 0;
   }
 
-  /** The process says that it is about to end: its successor starts at once. */
+  /** The process reports that it is about to end: its successor starts at once. */
   #retire(child: PoolChild, why: string): void {
     void child.killAfter(RETIRE_MS);
     if (this.#current !== child) return;
@@ -277,9 +243,8 @@ export class PoolKeeper {
     child: PoolChild,
     { code, signal, startedAt }: { code: number; signal: string | null; startedAt: number },
   ): void {
-    const crash = this.#loads.get(child)?.text && !child.wasReady && crashOf(signal);
+    const crash = this.#versions.loadsCurrent(child) && !child.wasReady && crashOf(signal);
     this.#children.delete(child);
-    this.#loads.delete(child);
     const wasCandidate = this.#candidate === child;
     if (wasCandidate) this.#candidate = undefined;
     if (wasCandidate && crash && !this.#stopped) {
@@ -288,30 +253,36 @@ export class PoolKeeper {
     const unexpected = this.#current === child && !this.#stopped;
     this.#onEvent({ type: "exited", pid: child.pid, code, signal, unexpected });
     if (wasCandidate && !this.#current) this.#spawnAgain();
-    // The server does not want it, and will not want the next one either.
-    if (!unexpected || code === EXIT.unauthorized) return;
-    this.#current = undefined;
-    if (performance.now() - startedAt >= YOUNG_MS) this.#youngDeaths = 0;
-    this.#spawnAgain();
-    if (child.wasReady || ++this.#stillborn < MANY_STILLBORN) return;
+    // The server refuses this process, and would refuse the next one too.
+    if (unexpected && code !== EXIT.unauthorized) {
+      this.#current = undefined;
+      if (performance.now() - startedAt >= YOUNG_MS) this.#youngDeaths = 0;
+      this.#spawnAgain();
+      if (!child.wasReady) this.#diedUnready(child, crash);
+    }
+    this.#versions.ended(child);
+  }
+
+  /** `child`, which was never connected, has ended by itself. */
+  #diedUnready(child: PoolChild, crash: string | false | undefined): void {
+    if (++this.#stillborn < MANY_STILLBORN) return;
     if (crash) {
       this.#stillborn = 0;
-      this.#fallsBack = this.#lastGood !== undefined;
-      this.#crashed(child, { crash, kept: this.#fallsBack });
+      this.#crashed(child, { crash, kept: this.#versions.failed(child, { isSpare: false }) });
     } else if (this.#stillborn === MANY_STILLBORN) {
       this.#onEvent({ type: "failing", reason: "each ends as soon as it is started" });
     }
   }
 
-  /** Its process was not able to say what is wrong with the task files. */
+  /** The process crashed before it could report what is wrong with the task files. */
   #crashed(child: PoolChild, { crash, kept }: { crash: string; kept: boolean }): void {
-    const message = tellCrash(this.#start.taskFiles, crash);
+    const message = crashMessage(this.#start.taskFiles, crash);
     this.#onEvent({ type: "fault", pid: child.pid, message, kept });
   }
 
-  /** At once; after deaths in a row that came too soon, not so soon. */
+  /** Starts the next process: at once, or later after several short lives in a row. */
   #spawnAgain(): void {
-    // A candidate takes over as soon as it can.
+    // A candidate takes over when it has loaded.
     if (this.#stopped || this.#candidate || this.#reloading) return;
     this.#delayNext("current");
   }

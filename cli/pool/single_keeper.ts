@@ -1,28 +1,28 @@
 /**
- * Keeps processes for ops that ask for one of their own for each run: one that waits for a task, already connected, and
- * those that run one, up to one for each worker. Each takes one task and ends with it. The processes of the pool
- * cannot start them, since they give up that right before any task code is there; so it is done here, beside
- * `PoolKeeper`.
+ * Keeps worker processes for ops whose runs have a process each (`isolate: "process"`). One process, already
+ * connected, waits for the next task; up to one for each worker runs a task. Each takes one task and ends with it.
+ * The processes of the pool cannot start them, since they drop the right to start programs before any task code
+ * loads; so `PoolKeeper` does it through this class.
  */
 
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
-import type { PoolNews, PoolStart, SingleOp, TaskFileRef } from "../../protocol/pool_start.ts";
-import type { OwnExecutable, Startable } from "./own_executable.ts";
-import { crashOf, PoolChild, tellCrash } from "./pool_child.ts";
+import type { PoolNews, SingleOp, TaskFileRef } from "../../protocol/pool_start.ts";
+import { type ChildStart, crashMessage, crashOf, PoolChild } from "./pool_child.ts";
+import type { OwnExecutable, Startable } from "./self_command.ts";
 
-/** One that has not stopped its task by itself so long after its time limit is killed from outside. */
+/** Time after the limit of its task at which a process is killed from outside, in ms. */
 const OVERTIME_MS = 10_000;
-/** The next attempt after one that could not even take a task. */
+/** Delay of the next start after a process that took no task, in ms; doubled with each failure. */
 const FIRST_DELAY_MS = 250;
 const MAX_DELAY_MS = 5000;
-/** Crashes in a row, each before its process was connected, after which the task files are at fault. */
+/** Crashes in a row before the first connection, after which the task files are at fault. */
 const MANY_FAILURES = 3;
 
 export interface SingleKeeperListener {
   started(pid: number): void;
-  /** It cannot load its task files; returns those of the version before, if there was one. */
+  /** The task files do not load. Returns the files of the version before, if there was one. */
   fault(message: string): TaskFileRef[] | undefined;
-  /** It has not answered for `ms`, and is killed. */
+  /** The process has not answered for `ms`, and is killed. */
   frozen(pid: number, ms: number): void;
   /** As `PoolKeeperOptions.onTalk`. */
   said(pid: number, line: string, isRaw: boolean): void;
@@ -32,10 +32,10 @@ export class SingleKeeper {
   readonly #listener: SingleKeeperListener;
   readonly #executable: OwnExecutable;
   readonly #busy = new Set<PoolChild>();
-  #start: Omit<PoolStart, "nonce"> | undefined;
-  /** Takes the next task. */
+  #start: ChildStart | undefined;
+  /** The process that takes the next task. */
   #waiting: PoolChild | undefined;
-  /** Those that have no task, and are to end. */
+  /** Processes without a task that are about to end. */
   readonly #leaving = new Set<PoolChild>();
   #isStarting = false;
   #stopped = false;
@@ -47,15 +47,15 @@ export class SingleKeeper {
     this.#listener = listener;
   }
 
-  /** From now on processes run `ops`, as a pool with `start` has loaded them; those that run a task finish it. */
-  use(start: Omit<PoolStart, "nonce">, ops: readonly SingleOp[]): void {
+  /** From now on processes run `ops`, as a pool with `start` has loaded them. Running tasks finish as they are. */
+  use(start: ChildStart, ops: readonly SingleOp[]): void {
     if (this.#stopped) return;
     const { pool: _pool, ...own } = start;
     const next = { ...own, reconnect: false, single: [...ops] };
     if (this.#start && JSON.stringify(next) === JSON.stringify(this.#start)) return this.#fill();
     this.#start = ops.length > 0 ? next : undefined;
     this.#failures = 0;
-    // It may be given a task at this moment, and then has the time of any other.
+    // The server can give it a task at this moment: then the task has its full time.
     if (this.#waiting) {
       this.#leaving.add(this.#waiting);
       void this.#waiting.stop(MAX_TIMEOUT_MS);
@@ -64,7 +64,7 @@ export class SingleKeeper {
     this.#fill();
   }
 
-  /** Lets the tasks that run finish for at most `graceMs`, then ends all processes for good. */
+  /** Lets running tasks finish for at most `graceMs`, then ends all processes for good. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#retry);
@@ -90,31 +90,25 @@ export class SingleKeeper {
       else program.release();
     } catch {
       program?.release();
-      // The executable is gone, maybe only while another release takes its place; `PoolKeeper` tells.
+      // The executable is missing, perhaps only while another release takes its place. `PoolKeeper` reports that.
       this.#failed();
     }
   }
 
-  #spawn(start: Omit<PoolStart, "nonce">, { path, release }: Startable): void {
+  #spawn(start: ChildStart, program: Startable): void {
     const child: PoolChild = new PoolChild({ ...start, workers: 1 }, {
-      hear: (news) => {
-        release();
-        this.#hear(child, news);
-      },
+      hear: (news) => this.#hear(child, news),
       frozen: (ms) => this.#listener.frozen(child.pid, ms),
       said: (line, isRaw) => this.#listener.said(child.pid, line, isRaw),
-    }, { path });
+    }, { program });
     this.#waiting = child;
     this.#listener.started(child.pid);
-    void child.ended.then(({ signal }) => {
-      release();
-      this.#ended(child, crashOf(signal));
-    });
+    void child.ended.then(({ signal }) => this.#ended(child, crashOf(signal)));
   }
 
   #hear(child: PoolChild, news: Exclude<PoolNews, { alive: true }>): void {
     if ("taken" in news) {
-      // It ends a task at its limit by itself; this is for one that cannot even do that.
+      // The process stops its task at the limit by itself; this is in case it cannot.
       void child.killAfter(news.taken + OVERTIME_MS);
       if (child !== this.#waiting) return;
       this.#waiting = undefined;
@@ -133,7 +127,7 @@ export class SingleKeeper {
     this.#waiting = undefined;
     this.#failed();
     if (crash && !child.wasReady && this.#failures >= MANY_FAILURES && this.#start) {
-      this.#fault(tellCrash(this.#start.taskFiles, crash));
+      this.#fault(crashMessage(this.#start.taskFiles, crash));
     }
   }
 

@@ -9,8 +9,7 @@
 import { dirname } from "node:path";
 import type { TaskFileRef } from "../../protocol/pool_start.ts";
 import { ClientError } from "../../net/client_error.ts";
-import { findTaskFiles } from "./task_files.ts";
-import { readTaskSource, stampOf } from "./task_source.ts";
+import { findTaskFiles, readTaskSource, stampOf } from "./task_files.ts";
 
 /** Without an event for so long, in ms, what was begun is done. */
 const QUIET_MS = 100;

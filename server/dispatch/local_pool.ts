@@ -1,9 +1,9 @@
 /**
  * The server's own workers: one process of the same executable, started, watched and replaced by a
- * `WatchedPool`. It connects back over TCP like any other; its name tells it from the others.
+ * `PoolSupervisor`. It connects back over TCP like any other; its name tells it from the others.
  */
 
-import { WatchedPool } from "../../cli/pool/watched_pool.ts";
+import { PoolSupervisor } from "../../cli/pool/pool_supervisor.ts";
 import type { PoolStart, PoolWork } from "../../protocol/pool_start.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -22,9 +22,9 @@ export interface LocalPoolOptions {
 /** What the server's own pool calls itself on its work link. */
 export const LOCAL_POOL = "local";
 
-export function openLocalPool(options: LocalPoolOptions): WatchedPool {
+export function openLocalPool(options: LocalPoolOptions): PoolSupervisor {
   const { server, secret, workers, work, watch, log, notices } = options;
-  return new WatchedPool({
+  return new PoolSupervisor({
     start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
     watch,
     warn: (message) => log.warn("server", message),

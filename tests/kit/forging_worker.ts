@@ -3,8 +3,8 @@
  * its last word: the pool lays a forgery to the task that runs, so no other may have begun when it reads of it.
  */
 
-import { readLeasedTask } from "../../workers/ops/leased_run.ts";
-import { ResultWriter } from "../../workers/bridge/result_area.ts";
+import { readLeasedRun } from "../../workers/ops/leased_run.ts";
+import { ResultRing } from "../../workers/bridge/ring_area.ts";
 import { TaskShare } from "../../workers/bridge/task_table.ts";
 import type { ThreadOrder, ThreadStart } from "../../workers/bridge/thread_message.ts";
 
@@ -25,7 +25,7 @@ export const FORGERIES = [
 
 interface Means {
   readonly port: MessagePort;
-  readonly results: ResultWriter;
+  readonly results: ResultRing;
   readonly seq: number;
   readonly lease: number;
 }
@@ -72,13 +72,13 @@ function forge(how: string, { port, results, seq, lease }: Means): void {
 }
 
 function serve({ share }: ThreadStart, port: MessagePort): void {
-  const { row, resultArea } = new TaskShare(share);
-  const results = new ResultWriter(resultArea, row);
+  const { row, results: ring } = new TaskShare(share);
+  const results = new ResultRing(ring, row);
   let hasForged = false;
   const run = (seq: number, line: string): boolean => {
     if (!row.claim(seq, performance.now() | 0)) return false;
     row.setRunning(true);
-    const { op, args, lease } = readLeasedTask(line);
+    const { op, args, lease } = readLeasedRun(line);
     if (op === "forge") {
       hasForged = true;
       forge(String(args.how), { port, results, seq, lease });

@@ -9,7 +9,7 @@ import { leasedTaskLine, leaseOf, type RetireReason } from "../../protocol/work_
 import { Pool, type PoolListener } from "../../workers/pool/pool.ts";
 import type { Profile } from "../../workers/pool/profile.ts";
 import type { TaskModule } from "../../workers/ops/task_modules.ts";
-import type { ResultSink } from "../../workers/pool/result_intake.ts";
+import type { ReportSink } from "../../workers/pool/ring_intake.ts";
 
 const BASE: Profile = { permissions: {}, isolate: false };
 /** Longer than anything here takes on the slowest machine. */
@@ -28,7 +28,7 @@ export interface TestPoolOptions {
   readonly newWorker?: () => Worker;
 }
 
-export class TestPool implements ResultSink, PoolListener, Disposable {
+export class TestPool implements ReportSink, PoolListener, Disposable {
   readonly pool: Pool;
   /** Every line for the server, parsed, in order. */
   readonly reports: Report[] = [];

@@ -138,7 +138,7 @@ Deno.test("a worker that says what cannot be is believed nothing, and replaced; 
     const [forged, ...honest] = test.run({ op: "forge", how }, ...HONEST);
     const { error } = await test.endOf(forged!);
     assertEquals(error?.code, "worker_crashed", how);
-    assertMatch(error.message, /spoke for it/);
+    assertMatch(error.message, /interfered with its worker/);
     for (const [n, lease] of honest.entries()) {
       assertEquals((await test.endOf(lease)).result, n, how);
     }

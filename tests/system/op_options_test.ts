@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { MAX_OPS, MAX_SCHEMA_CHARS, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
-import { type OpSpec, tellable } from "../../protocol/op_spec.ts";
+import { type OpSpec, reportable } from "../../protocol/op_spec.ts";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { FakeWorker, helloOf } from "../kit/fake_worker.ts";
 import { sharedEngine, TestServer } from "../kit/test_server.ts";
@@ -195,7 +195,7 @@ Deno.test("members of an op that this release does not know are left out", async
 
 Deno.test("a worker process with much to say may, with and without tokens; nobody else may", async () => {
   const json = { properties: { text: { description: "x".repeat(MAX_SCHEMA_CHARS - 100) } } };
-  const ops = tellable(
+  const ops = reportable(
     Array.from({ length: 100 }, (_, i) => ({ op: `op-${i}`, schema: { vendor: "zod", json } })),
   );
   assertEquals(ops.filter(({ schema }) => schema?.json).length, 16);

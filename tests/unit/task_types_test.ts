@@ -6,7 +6,7 @@ import type { TaskPermissions as RealPermissions } from "../../protocol/pool_sta
 import { TaskContext as RealContext } from "../../workers/ops/context.ts";
 import { readOpOptions } from "../../workers/ops/op_options.ts";
 import { readSchema } from "../../workers/ops/schema.ts";
-import { TaskError as RealError } from "../../workers/ops/task_error.ts";
+import { TaskError as RealError } from "../../workers/ops/handler.ts";
 
 /** Compiles where `From` may stand for `To`. */
 function fits<From extends To, To>(): void {}

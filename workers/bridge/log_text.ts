@@ -1,6 +1,6 @@
 /**
- * What a task says as text, as `console.log` would print it: strings as they are, everything else as Deno shows
- * it, `%s` and its like filled in. Whatever the values are, this does not throw.
+ * The text of a log entry, as `console.log` would print it: strings as they are, everything else as Deno shows it, with
+ * `%s` and the other specifiers filled in. Nothing here throws, whatever the values are.
  */
 
 import { MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
@@ -20,7 +20,7 @@ const [LETTER_UPPER_O, LETTER_C, LETTER_D, LETTER_F, LETTER_I, LETTER_J, LETTER_
   115,
 ];
 
-/** `values` from number `from` on in one text, cut where it is longer than an entry may be. */
+/** The values from index `from` on, as one text of at most the length of an entry. */
 export function logText(values: readonly unknown[], from = 0): string {
   let text = "";
   let next = from;
@@ -34,36 +34,36 @@ export function logText(values: readonly unknown[], from = 0): string {
     if (next > from) text += " ";
     text += plain(values[next]);
   }
-  return cutText(text);
+  return clipText(text);
 }
 
 /**
- * `text` as long as an entry may be, or `most`. What is cut ends in `…`, and never within a pair of surrogates. Not
- * `cutText` of `protocol/errors.ts`: task code may have changed what that calls.
+ * `text` cut to the length of an entry, or to `most`. A cut text ends in `…`, and is never cut within a pair of
+ * surrogates. `cutText` of `protocol/errors.ts` is not used: it calls methods that task code can have changed.
  */
-export function cutText(text: string, most = MAX_LOG_ENTRY_CHARS): string {
+export function clipText(text: string, most = MAX_LOG_ENTRY_CHARS): string {
   if (text.length <= most) return text;
   const next = charCodeAt(text, most - 1);
   const isWithin = next >= 0xdc00 && next <= 0xdfff;
   return `${slice(text, 0, most - (isWithin ? 2 : 1))}…`;
 }
 
-/** A value as Deno shows it. */
+/** The text of a value, as Deno shows it. */
 export function shown(value: unknown): string {
   try {
     return inspect(value, OPTIONS);
   } catch {
-    // A getter, a trap of a proxy, or what the value has to show of itself has thrown.
+    // A getter, a trap of a proxy, or the value's own method for this has thrown.
     return "[a value that cannot be shown]";
   }
 }
 
-/** A string as it is, and anything else as Deno shows it. */
+/** A string as it is, anything else as Deno shows it. */
 function plain(value: unknown): string {
   return typeof value === "string" ? slice(value, 0, MAX_LOG_ENTRY_CHARS + 1) : shown(value);
 }
 
-/** `format` with the values from `next` on in the places of its specifiers; and the first that has none. */
+/** `format` with its specifiers replaced by the values from `next` on; and the index of the next unused value. */
 function fillIn(
   format: string,
   values: readonly unknown[],
@@ -87,7 +87,7 @@ function fillIn(
   return { text: text + slice(format, done, done + MAX_LOG_ENTRY_CHARS + 1), next };
 }
 
-/** `value` as the letter after a `%` wants it; `undefined`: that is no specifier. */
+/** `value` in the form that the letter after a `%` asks for; `undefined` if that letter is no specifier. */
 function filledIn(letter: number, value: unknown): string | undefined {
   switch (letter) {
     case LETTER_S:
@@ -101,7 +101,7 @@ function filledIn(letter: number, value: unknown): string | undefined {
     case LETTER_UPPER_O:
       return shown(value);
     case LETTER_C:
-      // A style, for those who can show one.
+      // A style: text has none.
       return "";
     default:
       return undefined;
@@ -110,7 +110,7 @@ function filledIn(letter: number, value: unknown): string | undefined {
 
 function numberText(value: unknown, isWhole: boolean): string {
   if (typeof value === "bigint") return `${value}n`;
-  // An object is not asked what number it is.
+  // An object is not converted: that would call code of the task.
   if (typeof value !== "number" && typeof value !== "string") return "NaN";
   const number = +value;
   return toText(isWhole ? number - number % 1 : number);

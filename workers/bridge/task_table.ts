@@ -1,22 +1,18 @@
 /**
- * The shared task table: a row per worker, and the area of its results behind it. A worker writes
- * what it does with `Atomics` and no message, even in the middle of a loop that never yields; the
- * pool's main thread reads it, takes tasks back through it and asks through it for a task to stop.
- * Each row is a `SharedArrayBuffer` of its own: no worker can reach that of another, nor a worker that
- * was given up that of the one in its place.
+ * The shared task table: one row for each worker, followed by its two rings (ring_area.ts). A worker writes its
+ * state into the row with `Atomics` and without a message, even inside a loop that never yields. The pool's main
+ * thread reads the row, takes tasks back through it, and asks through it for a task to stop. Each row is a
+ * `SharedArrayBuffer` of its own, so no worker can reach the row of another worker or of its own successor.
  *
  * Invariant: a task runs only on the worker that moved `CURSOR` to the task's sequence number, so a
  * task that was taken back never starts there. Sequence numbers count the tasks posted to one worker
- * from 1 and wrap at 32 bits; they are compared by their difference only.
+ * from 1 and wrap at 32 bits; only their difference is compared.
  */
 
 import { round } from "../primordials.ts";
 
-/** Results of one worker that are not taken yet; a batch of 128 small ones takes about 5 KiB. */
-export const RESULT_AREA_BYTES = 64 * 1024;
-/** What the tasks of one worker have said and is not taken yet; the longest entry takes 48 KiB at worst. */
-export const LOG_AREA_BYTES = 64 * 1024;
-const AREA_BYTES = RESULT_AREA_BYTES + LOG_AREA_BYTES;
+/** Size of each ring. A batch of 128 small results takes about 5 KiB, the longest log entry at most 48 KiB. */
+export const RING_BYTES = 64 * 1024;
 
 /** Two cache lines: the worker writes to the first, the main thread to the second. */
 const ROW_BYTES = 128;
@@ -29,37 +25,37 @@ const RUNNING = 1;
 const ATTEMPT = 2;
 /** When the task in the slot started, in ms on the worker's own clock. */
 const STARTED = 3;
-/** How long it may run, in ms; 0 until the worker has read the task. */
+/** Time limit of that task, in ms; 0 until the worker has read the task. */
 const TIMEOUT = 4;
-/** How far it says it is, in millionths, plus one; 0 where it said nothing. */
+/** Progress that the task reported, in millionths, plus one; 0 if it reported none. */
 const PROGRESS = 5;
 /** Moves every 50 ms while the worker's event loop lives and a task is awaited. */
 const HEARTBEAT = 6;
-/** Sequence number of the last task whose result lies in the worker's result area. */
+/** Sequence number of the last task whose result is in the worker's result ring. */
 const DONE = 7;
-/** Where that result ends in the result area. */
+/** Where that result ends in the result ring. */
 const RESULT_END = 8;
 /** Run time of a task in µs, averaged over the last ones; 0 before the first. */
 const MICROS = 9;
 /** 1 once the worker has ended itself because it was asked to. */
 const CLOSED = 10;
-/** How many lines were too large for their area and were sent by message. */
+/** Number of lines that were too large for their ring and were sent by message. */
 const SENT = 11;
-/** What the worker's isolate has taken, in KiB, when it last told; and how often it has told. */
+/** Memory of the worker's isolate at its last report, in KiB; and the number of these reports. */
 const MEMORY = 12;
-const MEMORY_TOLD = 13;
-/** Where what tasks have said ends in the log area. */
+const MEMORY_REPORTS = 13;
+/** Where the last log line ends in the log ring. */
 const LOG_END = 14;
-/** Sequence number of the task that shall stop. Written by the main thread, like all below. */
+/** Sequence number of the task that must stop. Written by the main thread, like all below. */
 const CANCEL = 16;
-/** Up to where the main thread has taken results from the result area. */
+/** Up to where the main thread has taken results from the result ring. */
 const RESULT_TAKEN = 17;
-/** Up to where the main thread has taken lines from the log area. */
+/** Up to where the main thread has taken lines from the log ring. */
 const LOG_TAKEN = 18;
 
 const MILLION = 1_000_000;
 
-/** What a worker is running, as one consistent reading. */
+/** The task that a worker runs, read as one consistent state. */
 export interface RunningTask {
   seq: number;
   /** ms on the worker's clock. */
@@ -68,21 +64,21 @@ export interface RunningTask {
   timeout: number;
 }
 
-/** What the main thread shares with one worker. */
+/** The memory that the main thread shares with one worker. */
 export class TaskShare {
   readonly buffer: SharedArrayBuffer;
   readonly row: TaskRow;
-  /** The bytes in which the worker leaves its results. */
-  readonly resultArea: Uint8Array<SharedArrayBuffer>;
-  /** The bytes in which it leaves what its tasks say. */
-  readonly logArea: Uint8Array<SharedArrayBuffer>;
+  /** The ring for results. */
+  readonly results: Uint8Array<SharedArrayBuffer>;
+  /** The ring for log lines. */
+  readonly log: Uint8Array<SharedArrayBuffer>;
 
-  /** A new one, or one made elsewhere. */
-  constructor(buffer = new SharedArrayBuffer(ROW_BYTES + AREA_BYTES)) {
+  /** Without `buffer`, new memory. */
+  constructor(buffer = new SharedArrayBuffer(ROW_BYTES + 2 * RING_BYTES)) {
     this.buffer = buffer;
     this.row = new TaskRow(new Int32Array(buffer, 0, ROW_INTS));
-    this.resultArea = new Uint8Array(buffer, ROW_BYTES, RESULT_AREA_BYTES);
-    this.logArea = new Uint8Array(buffer, ROW_BYTES + RESULT_AREA_BYTES, LOG_AREA_BYTES);
+    this.results = new Uint8Array(buffer, ROW_BYTES, RING_BYTES);
+    this.log = new Uint8Array(buffer, ROW_BYTES + RING_BYTES, RING_BYTES);
   }
 }
 
@@ -96,10 +92,10 @@ export class TaskRow {
     this.#ints = ints;
   }
 
-  /** Takes task `seq`, which follows the one before; false: it was taken back. */
+  /** Claims task `seq`, which follows the last one; false if it was taken back. */
   claim(seq: number, started: number): boolean {
     const ints = this.#ints;
-    // Before the claim, which publishes them: whoever sees the new cursor sees these as well.
+    // Written before the claim, which publishes them: a reader of the new cursor sees these as well.
     ints[STARTED] = started;
     ints[TIMEOUT] = 0;
     const before = (seq - 1) | 0;
@@ -111,19 +107,19 @@ export class TaskRow {
     store(this.#ints, TIMEOUT, timeout);
   }
 
-  /** The result of `seq` lies in the result area and ends at `resultEnd`. */
+  /** The result of `seq` is in the result ring and ends at `resultEnd`. */
   finish(seq: number, resultEnd: number): void {
-    // Plain writes: the claim of the next task, or the message that is sent now, publishes them.
+    // Plain writes: the claim of the next task, or the message that follows, publishes them.
     this.#ints[RESULT_END] = resultEnd;
     this.#ints[DONE] = seq;
   }
 
-  /** A line goes by message: until it is there, the main thread leaves the areas alone. */
+  /** A line is sent by message: until it arrives, the main thread takes nothing from the rings. */
   countSent(): void {
     add(this.#ints, SENT, 1);
   }
 
-  /** What tasks have said lies in the log area up to `end`. */
+  /** The log ring holds lines up to `end`. */
   setLogEnd(end: number): void {
     store(this.#ints, LOG_END, end);
   }
@@ -148,16 +144,16 @@ export class TaskRow {
     add(this.#ints, HEARTBEAT, 1);
   }
 
-  tellMemory(kib: number): void {
+  reportMemory(kib: number): void {
     store(this.#ints, MEMORY, kib);
-    add(this.#ints, MEMORY_TOLD, 1);
+    add(this.#ints, MEMORY_REPORTS, 1);
   }
 
   setClosed(): void {
     store(this.#ints, CLOSED, 1);
   }
 
-  /** Whether task `seq` shall stop. Costs a few nanoseconds: a tight loop may ask every round. */
+  /** Whether task `seq` must stop. Takes a few nanoseconds, so a tight loop can ask in every round. */
   isCancelled(seq: number): boolean {
     return load(this.#ints, CANCEL) === seq;
   }
@@ -172,7 +168,7 @@ export class TaskRow {
 
   // The main thread's side.
 
-  /** Takes back every task up to `last` that was not claimed; returns the last that was. */
+  /** Takes back every task up to `last` that was not claimed; returns the last claimed one. */
   takeBack(last: number): number {
     for (;;) {
       const cursor = load(this.#ints, CURSOR);
@@ -217,8 +213,8 @@ export class TaskRow {
     return load(this.#ints, MEMORY) * 1024;
   }
 
-  get memoryTold(): number {
-    return load(this.#ints, MEMORY_TOLD);
+  get memoryReports(): number {
+    return load(this.#ints, MEMORY_REPORTS);
   }
 
   get micros(): number {
@@ -241,15 +237,15 @@ export class TaskRow {
     return load(this.#ints, RESULT_END);
   }
 
-  /** 0…1, or `undefined` where the task said nothing. */
+  /** 0…1, or `undefined` if the task reported none. */
   get progress(): number | undefined {
     const millionths = load(this.#ints, PROGRESS);
     return millionths === 0 ? undefined : (millionths - 1) / MILLION;
   }
 
   /**
-   * The task that runs now. `slot` is its sequence number where the main thread knows it better than
-   * the cursor, which take-backs move. `undefined` between two tasks.
+   * The task that runs now; `undefined` between two tasks. `slot` is its sequence number, if the main thread knows
+   * it: a take-back moves the cursor beyond it.
    */
   runningTask(slot?: number): RunningTask | undefined {
     if (!this.running) return undefined;
@@ -257,7 +253,7 @@ export class TaskRow {
     const seq = slot ?? cursor;
     const started = load(this.#ints, STARTED);
     const timeout = load(this.#ints, TIMEOUT);
-    // The worker writes the start of a task before it claims it, but after it is done with the last.
+    // The worker writes the start of a task after it has finished the last one, and before it claims this one.
     if (this.done === seq || this.cursor !== cursor) return undefined;
     return { seq, started, timeout };
   }

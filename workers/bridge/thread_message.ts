@@ -1,7 +1,8 @@
 /**
- * What passes between the pool's main thread and one worker, over a port that only those two hold.
- * Leased tasks travel as the text that came from the server; results lie in the result area, and a
- * message only says how far they go.
+ * The messages between the pool's main thread and one worker, over a port that only these two hold. A worker that runs
+ * tasks gets leased tasks as the text that came from the server; its results are in the result ring, and a message only
+ * says up to where. The inspector, a worker that runs no tasks, loads the task files, reports their ops, and checks
+ * arguments by their schemas.
  */
 
 import {
@@ -10,16 +11,18 @@ import {
   MAX_PROGRESS_NOTE_CHARS,
   MAX_RESULT_BYTES,
 } from "../../protocol/limits.ts";
-import type { StopReason } from "../../protocol/work_message.ts";
+import type { OpSpec } from "../../protocol/op_spec.ts";
+import type { TaskPermissions } from "../../protocol/pool_start.ts";
+import type { SchemaFault, StopReason } from "../../protocol/work_message.ts";
 import type { TaskModule } from "../ops/task_modules.ts";
 
-/** The first message to a worker, with the port beside it, and one that only wakes it (order_port.ts). */
+/** The first message to a worker that runs tasks. With it come the port, and one that only wakes it (order_port.ts). */
 export interface ThreadStart {
-  /** Its row of the task table, and the area of its results. */
+  /** Its row of the task table, and its rings. */
   share: SharedArrayBuffer;
   /** Task files to load first. */
   modules: readonly TaskModule[];
-  /** It will run one task, and no other after it. */
+  /** The worker runs one task, and no other after it. */
   isolate: boolean;
 }
 
@@ -27,7 +30,7 @@ export interface ThreadStart {
 export type ThreadOrder =
   /** Leased-task lines, joined by newlines; the first has the sequence number `seq`. */
   | { seq: number; lines: string }
-  /** Ask the task `stop`, if it is running, to stop. */
+  /** Ask the task `stop` to stop, if it is running. */
   | { stop: number; reason: StopReason }
   /** Let the heart beat once. */
   | { live: true }
@@ -36,30 +39,30 @@ export type ThreadOrder =
 
 /** Worker to main thread. */
 export type ThreadReport =
-  /** The worker has loaded; the time is that on its clock, in ms. */
+  /** The worker has loaded; the value is the time on its clock, in ms. */
   | { ready: number }
-  /** It could not load. */
+  /** The worker could not load. */
   | { broken: string }
   /**
-   * Done up to the task `done`; the results in the result area end at `end`, what those tasks have said in the log
-   * area at `logEnd`; then comes `line`.
+   * All tasks up to `done` have ended. Their results end at `end` in the result ring, their log lines at `logEnd` in the
+   * log ring. `line`: the last result, if it did not fit into the ring.
    */
   | { done: number; end: number; logEnd: number; line?: string }
-  /** What the task that ends now has said and the log area has no room for, behind what lies there up to `logEnd`. */
+  /** A log line of the task that ends now, which did not fit into the log ring. It comes after the lines up to `logEnd`. */
   | { said: string; logEnd: number }
-  /** What the running task `noted` says of its progress. */
+  /** The running task `noted` reports this note of its progress. */
   | { noted: number; note: string }
-  /** An error of something that no running task has begun, or what was printed when none ran: for the operator. */
+  /** Code that belongs to no running task has failed or printed: for the operator. */
   | { strayed: string }
-  /** A task has spoilt the worker for all that come after it: it runs no more. */
+  /** A task has spoilt the worker for all tasks after it: it runs no more. */
   | { worn: true }
-  /** What a task has changed that others share: for the operator, once. */
+  /** A task has changed something that other tasks share: for the operator, once. */
   | { changed: string };
 
-/** The characters of a result's envelope, and of a failure's beside its message, are fewer. */
+/** Most characters that a line has beside its result, or beside the message of its failure. */
 const ENVELOPE_CHARS = 1024;
 
-/** Whether `data` is what a worker may say: what came over a port may be anything. */
+/** Whether `data` is a report. Task code can post anything, so all that comes over a port is checked. */
 export function isThreadReport(data: unknown): data is ThreadReport {
   if (typeof data !== "object" || data === null) return false;
   const { ready, broken, done, end, logEnd, line, said, noted, note, strayed, worn, changed } =
@@ -83,3 +86,32 @@ function isInt32(value: unknown): value is number {
 function isText(value: unknown, maxChars: number): value is string {
   return typeof value === "string" && value.length <= maxChars;
 }
+
+/** The first message to the inspector, with the same two ports. */
+export interface InspectStart {
+  inspect: readonly TaskModule[];
+}
+
+/** An op of a task file. */
+export interface FoundOp {
+  spec: OpSpec;
+  /** Where it is, like `tasks.ts:12`. */
+  place: string;
+  /** The permissions that it asks for; absent: the same as all ops. */
+  permissions?: TaskPermissions;
+}
+
+/** Main thread to inspector: check these submits. */
+export interface CheckOrder {
+  check: number;
+  submits: [op: string, line: string][];
+}
+
+/** Inspector to main thread. */
+export type InspectReport =
+  /** The next file that it loads, counted from 0. */
+  | { loading: number }
+  | { ops: FoundOp[] }
+  /** A file does not load; `missing` is the URL of an import that does not exist. */
+  | { fault: string; missing?: string }
+  | { checked: number; faults: (SchemaFault | null)[] };

@@ -1,12 +1,11 @@
 /**
- * What runs a task and what becomes of its outcome: any value that a handler returns is turned into
- * JSON or refused, anything that it throws into a message. Whatever it is, this does not throw.
+ * The handler of an op, and the outcome of a run. Any returned value is turned into JSON or refused, anything that is
+ * thrown becomes a message. Nothing here throws, whatever a handler returns or throws.
  */
 
-import { cutText } from "../bridge/log_text.ts";
 import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
 import { MAX_ERROR_MESSAGE_CHARS, MAX_RESULT_BYTES } from "../../protocol/limits.ts";
-import type { TaskContext } from "./context.ts";
+import { clipText } from "../bridge/log_text.ts";
 import {
   encode,
   isFinite,
@@ -16,8 +15,9 @@ import {
   stringify,
   toText,
 } from "../primordials.ts";
+import type { TaskContext } from "./context.ts";
 
-/** Does what an op asks for. `args` are the members that the client sent; a promise is awaited. */
+/** The function of an op. `args` are the members that the client sent; a returned promise is awaited. */
 export type Handler = (args: Record<string, unknown>, ctx: TaskContext) => unknown;
 
 /** Why a task has no result. */
@@ -27,21 +27,40 @@ export interface Failure {
   readonly retry?: false;
 }
 
-/** How a task ended: its result in JSON, or why there is none. */
-export type Outcome = string | Failure;
+/** The end of a run: the result in JSON, or why there is none. */
+export type RunOutcome = string | Failure;
 
-/** A failure as a line of the work link; put together as text, since code of others may say how objects become JSON. */
+export interface TaskErrorOptions extends ErrorOptions {
+  /** `false`: the task fails now, whatever attempts it has left. Default: true. */
+  retry?: boolean;
+}
+
+/**
+ * An error that says whether another attempt makes sense. Task files have it as the global `TaskError`; `sd init`
+ * writes its type.
+ */
+export class TaskError extends Error {
+  override readonly name = "TaskError";
+  readonly retry: boolean;
+
+  constructor(message: string, { retry = true, ...options }: TaskErrorOptions = {}) {
+    super(message, options);
+    this.retry = retry;
+  }
+}
+
+/** A failure as a line of the work link. Built as text, because task code can change how objects become JSON. */
 export function failureLine(lease: number, { error, retry }: Failure): string {
   const { code, message } = error;
   return `{"lease":${lease},"error":{"code":"${code}","message":${stringify(message)}}` +
     `${retry === false ? ',"retry":false' : ""}}`;
 }
 
-/** A character is at most three bytes in UTF-8. */
+/** JSON of up to this length is within the limit in any case: a character is at most three bytes in UTF-8. */
 const SURELY_SHORT_CHARS = Math.floor(MAX_RESULT_BYTES / 3);
 
-/** The outcome of a task whose handler returned `value`. */
-export function outcomeOf(value: unknown): Outcome {
+/** The outcome of a run whose handler returned `value`. */
+export function outcomeOf(value: unknown): RunOutcome {
   try {
     switch (typeof value) {
       case "number":
@@ -55,7 +74,7 @@ export function outcomeOf(value: unknown): Outcome {
         return badResult(`a ${typeof value}, which JSON cannot hold`);
     }
     const json = stringify(value);
-    // Where an object's own toJSON returned something that JSON leaves out.
+    // The object's own toJSON returned something that JSON leaves out.
     if (json === undefined) return badResult("an object that turns into nothing in JSON");
     if (json.length > SURELY_SHORT_CHARS) return boundedResult(json);
     return json;
@@ -64,8 +83,8 @@ export function outcomeOf(value: unknown): Outcome {
   }
 }
 
-function boundedResult(json: string): Outcome {
-  // A character is at least a byte: what is surely too long is not copied, it may be half a gigabyte.
+function boundedResult(json: string): RunOutcome {
+  // A character is at least one byte. A text that is too long in any case is not encoded: it can be half a gigabyte.
   const bytes = json.length > MAX_RESULT_BYTES ? json.length : lengthOf(encode(json));
   if (bytes <= MAX_RESULT_BYTES) return json;
   return badResult(
@@ -77,13 +96,13 @@ function badResult(what: string): Failure {
   return { error: { code: "bad_result", message: `the handler returned ${what}` } };
 }
 
-/** The outcome of a task whose handler threw `thrown`. */
+/** The outcome of a run whose handler threw `thrown`. */
 export function errorOf(thrown: unknown): Failure {
   const error = { code: "task_error", message: messageOf(thrown) } as const;
   return isFinal(thrown) ? { error, retry: false } : { error };
 }
 
-/** By what it says of itself: a `TaskError` of another copy of a module is as good. */
+/** Reads the member `retry`, so a `TaskError` from another copy of the module counts as well. */
 function isFinal(thrown: unknown): boolean {
   try {
     return typeof thrown === "object" && thrown !== null &&
@@ -96,9 +115,9 @@ function isFinal(thrown: unknown): boolean {
 /** `TypeError: x` for errors with a name of their own, `x` for a plain `Error`; never a stack. */
 function messageOf(thrown: unknown): string {
   try {
-    return cut(textOf(thrown));
+    return clipText(textOf(thrown), MAX_ERROR_MESSAGE_CHARS);
   } catch {
-    // A getter or a toString of the thrown value threw in its turn.
+    // A getter or the toString of the thrown value threw as well.
     return "the handler threw a value that cannot be read";
   }
 }
@@ -118,10 +137,6 @@ function textOf(thrown: unknown): string {
   }
   // A symbol cannot be put into a template; String() takes anything.
   return `the handler threw ${typeof thrown === "string" ? '""' : toText(thrown)}`;
-}
-
-function cut(text: string): string {
-  return cutText(text, MAX_ERROR_MESSAGE_CHARS);
 }
 
 function firstLine(text: string): string {

@@ -1,21 +1,21 @@
 /**
- * Reads a leased task from its line, on the worker that runs it. The envelope is the server's own and
- * always in the same order, so it is taken apart by position; only what the client sent is parsed.
+ * Reads a leased task from its line, in the worker that runs it. The server writes the envelope, always in the same
+ * order, so it is read by position; only the part that the client sent is parsed as JSON.
  */
 
 import { charCodeAt, indexOf, NativeError, parse, slice } from "../primordials.ts";
 
-/** A leased task, ready to run. */
-export interface LeasedTask {
+/** One run of a task, read from its lease. */
+export interface LeasedRun {
   readonly lease: number;
   readonly attempt: number;
   /** ms. */
   readonly timeout: number;
   readonly id: string;
   readonly op: string;
-  /** Results of the tasks that it came after, by their ids, in JSON; `undefined` where there are none. */
+  /** Results of the tasks that it came after, by their ids, in JSON; `undefined` if there are none. */
   readonly after: string | undefined;
-  /** What the client sent, without `op`, `ref` and `task`. */
+  /** The members that the client sent, without `op`, `ref` and `task`. */
   readonly args: Record<string, unknown>;
 }
 
@@ -26,13 +26,13 @@ const AFTER_ID = ',"id":"'.length;
 const AFTER_SUBMIT = '","submit":'.length;
 const AFTER_AFTER_CHARS = '","after_chars":'.length;
 const AFTER_AFTER = ',"after":'.length;
-/** Where `submit` and `after_chars` differ, counted from the end of the id. */
+/** Position of the first letter of `submit` or `after_chars`, counted from the end of the id. */
 const NAME_AT = '","'.length;
-// Below it lie the comma that ends a number, and the NaN at the end of a line.
+// Codes below ZERO end a number: the comma, and NaN at the end of the line (a comparison with it is false).
 const ZERO = 48, COLON = 58, LETTER_A = 97;
 
-/** The task in `line`, as `leasedTaskLine` of protocol/work_message.ts writes it. */
-export function readLeasedTask(line: string): LeasedTask {
+/** The run in `line`, which `leasedTaskLine` of protocol/work_message.ts wrote. */
+export function readLeasedRun(line: string): LeasedRun {
   let at = AFTER_LEASE;
   let lease = 0;
   for (let code = charCodeAt(line, at); code >= ZERO; code = charCodeAt(line, ++at)) {
@@ -62,7 +62,7 @@ export function readLeasedTask(line: string): LeasedTask {
     }
     at += AFTER_AFTER;
     after = slice(line, at, at + chars);
-    // No quote ends a number and an object as it does an id.
+    // Unlike an id, an object is not followed by a quote.
     submitAt = at + chars + AFTER_SUBMIT - 1;
   }
   if (charCodeAt(line, submitAt - 1) !== COLON) throw new NativeError("not a leased task");

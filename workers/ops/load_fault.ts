@@ -1,36 +1,36 @@
 /**
- * Why a task file could not be loaded, in words of the person who wrote it: the file as it was named on the
- * command line, the line, what is wrong. A stack is only of use where the error is in another file.
+ * Why a task file could not be loaded, in the terms of its author: the file as it was named on the command line, the
+ * line, the fault, and often a cure. The message has no stack.
  */
 
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-/** A task file that was named, and where it is. */
+/** A task file: its URL, and its name on the command line. */
 interface NamedFile {
   readonly url: string;
   readonly name: string;
-  /** What it imports and may not be read, and why: a worker cannot look itself. */
+  /** Imports that may not be read, and why: a worker cannot check that itself. */
   readonly unreadable?: readonly (readonly [path: string, why: string])[];
 }
 
 const NOT_FOUND = /^Module not found "([^"]+)"/;
 const FOLDER = /(?:Directory import|Import) '([^']+\/)' (?:is not supported|failed)/;
 const PLACE = /(file:\/\/[^\s()]+?):(\d+):(\d+)/;
-/** Deno's way to say that a module may not be read: it is not there, or its name is computed. */
+/** Deno's message for a module that may not be read: it does not exist, or its name is computed. */
 const DENIED = /^Requires (read|import) access to "([^"]+)"/;
-/** What Deno says of what is not in its cache, where it may not fetch it. */
+/** Deno's message for an import that is not in its cache and may not be fetched. */
 const NOT_FETCHED = /(?:not found in cache: "([^"]+)"), --cached-only/;
-/** What executables say of imports that are neither a relative path nor `node:`. */
+/** Messages of an executable for imports that are neither a relative path nor `node:`. */
 const NO_PACKAGE =
   /npm:|jsr:|https?:|Relative import path|not a dependency|in the list of packages|npm package/i;
-/** Where code may come from that does not lie beside a task file. */
+/** Allowed sources of code that is no local file. */
 export const IMPORTABLE = "code may be imported from jsr:, npm:, and the hosts that Deno trusts";
 const NOT_TRANSPILED =
   /Unexpected (strict mode reserved word|identifier|token)|Missing initializer/;
 
 export class LoadFault extends Error {
   override readonly name = "LoadFault";
-  /** The URL of what is imported and not there. */
+  /** The URL of an import that does not exist. */
   readonly missing: string | undefined;
 
   constructor(message: string, missing?: string) {
@@ -38,23 +38,23 @@ export class LoadFault extends Error {
     this.missing = missing;
   }
 
-  /** The fault of another thread, with what lies near what is missing; that thread may not look. */
-  static toldBy(message: string, missing: string | undefined): LoadFault {
+  /** A fault that a worker reported, with the name of a similar file, which the worker may not look for. */
+  static reported(message: string, missing: string | undefined): LoadFault {
     return new LoadFault(missing === undefined ? message : message + nearbyText(missing));
   }
 
-  /** What `error` means, which was thrown when `file` was imported. */
+  /** The fault for `error`, which was thrown when `file` was imported. */
   static of(error: unknown, file: NamedFile): LoadFault {
     try {
       const missing = error instanceof Error ? missingIn(error.message, file) : undefined;
-      return new LoadFault(tell(error, file), missing);
+      return new LoadFault(describe(error, file), missing);
     } catch {
       return new LoadFault(`${file.name}: its top level threw something that cannot be read`);
     }
   }
 }
 
-/** `tasks.ts:12` of what `file` exports as `name`, or the file alone. */
+/** The place where `file` exports `name`, like `tasks.ts:12`; or the file alone. */
 export function placeOf(file: NamedFile, name: string): string {
   return placeOfLine(
     file,
@@ -65,19 +65,19 @@ export function placeOf(file: NamedFile, name: string): string {
   );
 }
 
-/** `tasks.ts:12` of the first line of `file` in which `text` is found, or the file alone. */
+/** The first line of `file` that matches `text`, like `tasks.ts:12`; or the file alone. */
 export function placeOfLine(file: NamedFile, text: RegExp): string {
   let lines: string[] = [];
   try {
     lines = Deno.readTextFileSync(new URL(file.url)).split("\n");
   } catch {
-    // It was there a moment ago; the line is a service, not more.
+    // The file was removed a moment ago: the message has no line then.
   }
   const at = lines.findIndex((line) => text.test(line));
   return at < 0 ? file.name : `${file.name}:${at + 1}`;
 }
 
-function tell(error: unknown, file: NamedFile): string {
+function describe(error: unknown, file: NamedFile): string {
   if (!(error instanceof Error)) {
     return `${file.name}: its top level threw ${Deno.inspect(error).slice(0, 200)}`;
   }
@@ -102,7 +102,7 @@ function tell(error: unknown, file: NamedFile): string {
   return `${place}: ${isPlain ? "" : `${error.name}: `}${said}${hintOf(said, file)}`;
 }
 
-/** The line that holds what `message` quotes, by its last name: an import that failed is told without a line. */
+/** The line with the import that `message` quotes, found by its last name: Deno's message has no line. */
 function placeOfQuoted(message: string, file: NamedFile): string {
   for (const [, quoted = ""] of message.matchAll(/"([^"]+)"/g)) {
     const name = quoted.replace(/^.*\//, "").replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
@@ -137,7 +137,7 @@ function whyUnreadable(path: string, file: NamedFile): string | undefined {
   return file.unreadable?.find(([other]) => other === path)?.[1];
 }
 
-/** What lies there under nearly that name: extensions are written out, and those of TypeScript are its own. */
+/** A hint at a file with a similar name: Deno wants the whole name, with `.ts` for TypeScript. */
 function nearbyText(missing: string): string {
   const path = missing.replace(/\.[mc]?js$|\/$/, "");
   for (
@@ -199,10 +199,38 @@ function isOurs(url: string): boolean {
   return url.startsWith(new URL(".", import.meta.url).href);
 }
 
-/** The file at `url` as the one who named `file` would call it. */
+/** The name of the file at `url`, in the same form as that of `file`. */
 function nameOf(url: string, file: NamedFile): string {
   const folder = new URL(".", file.url).href;
   if (url === file.url) return file.name;
   const prefix = file.name.replace(/[^/\\]*$/, "");
   return url.startsWith(folder) ? prefix + url.slice(folder.length) : fileURLToPath(url);
+}
+
+/** Comments, strings and templates, whose content is skipped; then the words and signs that matter. A line that begins with a
+ * word begins a statement. */
+const TOKEN =
+  /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|[{}()[\];]|=>|\n(?=\w)|(?<![.\w])(?:await|while|for|do)\b/g;
+
+/**
+ * The number of the first line that awaits or loops outside of every function; `undefined` if there is none. A guess from the
+ * text alone, for a file whose top level does not end.
+ */
+export function firstWait(text: string): number | undefined {
+  let braces = 0;
+  // For each open bracket: whether it is in an arrow function without braces, which ends with the bracket.
+  let inArrow = [false];
+  for (const { 0: token, index } of text.matchAll(TOKEN)) {
+    if (token === "{") braces++;
+    else if (token === "}") braces--;
+    else if (braces > 0) continue;
+    else if (token === "(" || token === "[") inArrow.push(inArrow.at(-1) ?? false);
+    else if (token === ")" || token === "]") inArrow.pop();
+    else if (token === "=>") inArrow.splice(-1, 1, true);
+    else if (token === ";" || token === "\n") inArrow = [false];
+    else if (/^[a-z]/.test(token) && !inArrow.at(-1)) {
+      return text.slice(0, index).split("\n").length;
+    }
+  }
+  return undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * What a task file asks for beside a handler: its `options`, checked one by one, so that a wrong one is
- * told when the file is loaded and not when the first task runs.
+ * Reads the `options` of an op in a task file, and checks each, so that a wrong one is reported when the file is loaded
+ * and not when the first task runs. `task_modules.ts` calls it.
  */
 
 import { parseDuration, readRate } from "../../protocol/text_forms.ts";
@@ -16,13 +16,13 @@ import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
 import { readSchema, type Schema } from "./schema.ts";
 
-/** The options of one op, as far as they are plain data. */
+/** The options of one op that are plain data. */
 export type OptionSpec = Omit<OpSpec, "op" | "file" | "version" | "schema" | "permissions">;
 
 export interface OpOptions {
   readonly spec: OptionSpec;
   readonly schema: Schema | undefined;
-  /** What its runs may do; `undefined`: what all ops may. */
+  /** Permissions of its runs; `undefined`: the same as all ops. */
   readonly permissions: TaskPermissions | undefined;
 }
 
@@ -45,7 +45,7 @@ const NAMES = [
   "isolate",
 ];
 
-/** Reads the `options` of the op `op`. Throws an `Error` that says what is wrong, and what would be right. */
+/** Reads the `options` of the op `op`. Throws an `Error` that names the fault and a correct value. */
 export function readOpOptions(op: string, options: unknown): OpOptions {
   if (options === undefined) return { spec: {}, schema: undefined, permissions: undefined };
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
@@ -83,7 +83,7 @@ function readDuration(
   try {
     ms = typeof value === "string" ? parseDuration(value) : value as number;
   } catch {
-    // Told below, like any other value that is none.
+    // Reported below, like any other wrong value.
   }
   if (Number.isInteger(ms) && ms >= min && ms <= max) return ms;
   throw new Error(
@@ -144,7 +144,7 @@ function readPermissions(op: string, permissions: unknown): TaskPermissions | un
   return read;
 }
 
-/** `quote`, of what may not be JSON. */
+/** As `quote`, also for values that JSON cannot hold. */
 function show(value: unknown): string {
   if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
   try {

@@ -1,10 +1,10 @@
 /**
- * Checks arguments by a Standard Schema (https://standardschema.dev, version 1), which zod, valibot,
- * arktype and others make: when a task is submitted, and again when it runs, since then the handler gets
- * what the schema made of them.
+ * Checks arguments by a Standard Schema (https://standardschema.dev, version 1), as zod, valibot, arktype and others make
+ * them. Arguments are checked when a task is submitted, and again when it runs: the handler then gets the output of the
+ * schema.
  */
 
-import { cutText } from "../bridge/log_text.ts";
+import { clipText } from "../bridge/log_text.ts";
 import {
   MAX_FAULT_MESSAGE_CHARS,
   MAX_FAULT_PATH_CHARS,
@@ -24,7 +24,7 @@ interface StandardResult {
   readonly issues?: readonly Issue[] | undefined;
 }
 
-/** What Standard Schema asks of a schema, as far as it is used here. */
+/** The interface of a Standard Schema, as far as it is used here. */
 interface StandardSchema {
   readonly "~standard": {
     readonly version: 1;
@@ -34,7 +34,7 @@ interface StandardSchema {
   };
 }
 
-/** Arguments as the schema leaves them, or what is wrong with them. */
+/** The arguments as the schema returns them, or their fault. */
 export type Checked = { readonly args: Record<string, unknown> } | { readonly fault: SchemaFault };
 
 export interface Schema {
@@ -42,7 +42,7 @@ export interface Schema {
   check(args: Record<string, unknown>): Checked | Promise<Checked>;
 }
 
-/** The schema of the op `op`. Throws an `Error` where it is none. */
+/** The schema of the op `op`. Throws an `Error` if `value` is no Standard Schema. */
 export function readSchema(op: string, value: unknown): Schema {
   const schema = value as StandardSchema;
   const standard = isObject(value) ? schema["~standard"] : undefined;
@@ -66,20 +66,20 @@ export function readSchema(op: string, value: unknown): Schema {
 
 function checkedOf({ issues, value }: StandardResult): Checked {
   const [issue] = issues ?? [];
-  if (issue) return { fault: faultOf(pathOf(issue), String(issue.message)) };
+  if (issue) return { fault: schemaFault(pathOf(issue), String(issue.message)) };
   if (isObject(value)) return { args: value };
-  return { fault: faultOf("", "the schema made something of it that is no object") };
+  return { fault: schemaFault("", "the schema turned it into something that is no object") };
 }
 
-/** No longer than it may travel. */
-export function faultOf(path: string, message: string): SchemaFault {
+/** A fault, cut to the length that may travel. */
+export function schemaFault(path: string, message: string): SchemaFault {
   return {
-    path: cutText(path, MAX_FAULT_PATH_CHARS),
-    message: cutText(message, MAX_FAULT_MESSAGE_CHARS),
+    path: clipText(path, MAX_FAULT_PATH_CHARS),
+    message: clipText(message, MAX_FAULT_MESSAGE_CHARS),
   };
 }
 
-/** `user.emails[2]`. */
+/** The path of an issue, like `user.emails[2]`. */
 function pathOf({ path = [] }: Issue): string {
   let text = "";
   for (const segment of path) {
@@ -96,7 +96,7 @@ function specOf(schema: StandardSchema): SchemaSpec {
   return isObject(json) ? { vendor, json } : { vendor };
 }
 
-/** As Standard JSON Schema has it, or as the older releases of the libraries do. */
+/** The JSON Schema, by Standard JSON Schema or by the method of older releases of the libraries. */
 function jsonSchemaOf(schema: StandardSchema): unknown {
   const { toJsonSchema } = schema as { toJsonSchema?: unknown };
   try {
@@ -106,10 +106,10 @@ function jsonSchemaOf(schema: StandardSchema): unknown {
       : typeof toJsonSchema === "function"
       ? toJsonSchema.call(schema)
       : undefined;
-    // A copy, since it travels: as a message, and then as JSON.
+    // A plain copy, which can be posted as a message.
     return json && JSON.parse(JSON.stringify(json));
   } catch {
-    // Not everything that a schema can check can be said in JSON Schema.
+    // JSON Schema cannot express every check.
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Loads task files in the worker that runs them, and makes ops of what they export. Only a worker that was
- * given task files loads this module; the file's own code first runs here.
+ * Loads task files in a worker, and makes ops of the functions that they export. Code of a task file runs here for the
+ * first time. Only a worker with task files loads this module.
  */
 
 import { quote } from "../../protocol/errors.ts";
@@ -9,38 +9,37 @@ import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
 import type { SchemaFault } from "../../protocol/work_message.ts";
 import type { TaskContext } from "./context.ts";
-import type { Handler } from "./handler.ts";
+import { type Handler, TaskError } from "./handler.ts";
 import { LoadFault, placeOf, placeOfLine } from "./load_fault.ts";
 import { type OpOptions, readOpOptions } from "./op_options.ts";
 import type { Checked, Schema } from "./schema.ts";
-import { TaskError } from "./task_error.ts";
 
 /** A task file for a worker. */
 export interface TaskModule {
   /** `file://…` */
   readonly url: string;
   readonly name: string;
-  /** What it imports and may not be read, and why; see `LoadFault`. */
+  /** Imports that may not be read, and why; see `LoadFault`. */
   readonly unreadable?: readonly (readonly [path: string, why: string])[];
 }
 
 /** An op of a task file. */
 export interface LoadedOp {
   readonly spec: OpSpec;
-  /** Where it stands, like `tasks.ts:12`. */
+  /** Where it is, like `tasks.ts:12`. */
   readonly place: string;
-  /** What it asks to be allowed; `undefined`: what all ops are. */
+  /** The permissions that it asks for; `undefined`: the same as all ops. */
   readonly permissions: TaskPermissions | undefined;
   readonly handler: Handler;
   readonly schema: Schema | undefined;
 }
 
-/** What follows the name of a generator function is called by `next()`, which nobody would do. */
+/** Generator functions: their body runs only with `next()`, which sd never calls. */
 const GENERATORS = ["[object GeneratorFunction]", "[object AsyncGeneratorFunction]"];
 
 /**
- * The ops of `modules`, by their names; `loading` is told the number of each before it is loaded. Throws a
- * `LoadFault` for the first thing that is wrong.
+ * The ops of `modules`, by their names. Calls `loading` with the index of each module before it is loaded. Throws a
+ * `LoadFault` for the first fault.
  */
 export async function loadTaskModules(
   modules: readonly TaskModule[],
@@ -60,7 +59,7 @@ export async function loadTaskModules(
       found++;
       const op = name === "default" ? defaultNameOf(value, module) : name;
       const other = ops.get(op);
-      // One that is exported by its name and as default is one op.
+      // A function that is exported both by name and as default is one op.
       if (other && functions.get(op) === value) continue;
       if (other) {
         throw new LoadFault(
@@ -78,7 +77,7 @@ export async function loadTaskModules(
   return ops;
 }
 
-/** What to write in a module that exports no op. */
+/** The cure for a module that exports no op. */
 function cureOf(exported: Record<string, unknown>): string {
   const { default: made } = exported;
   const isObject = typeof made === "object" && made !== null;
@@ -98,9 +97,9 @@ async function importModule(
   module: TaskModule,
 ): Promise<{ exported: Record<string, unknown> }> {
   try {
-    // Not a literal, so that the module and all that it imports need the permissions of this worker.
+    // No literal, so that the module and all its imports need the permissions of this worker.
     if (!exportsThen(module)) return { exported: await import(module.url) };
-    // A promise of a module that exports `then` calls it, and never ends. Within another module it is not asked.
+    // A promise of a module that exports `then` would call it, and never settle. A module that wraps it avoids that.
     const wrapper = `import * as module from ${JSON.stringify(module.url)}; export { module };`;
     const made = await import(`data:text/javascript,${encodeURIComponent(wrapper)}`);
     return { exported: made.module };
@@ -109,12 +108,12 @@ async function importModule(
   }
 }
 
-/** Maybe: it is looked for in the text. */
+/** Whether the module may export `then`, judged by its text. */
 function exportsThen(module: TaskModule): boolean {
   try {
     return /\bexport\b[^;]*\bthen\b/.test(Deno.readTextFileSync(new URL(module.url)));
   } catch {
-    // The import tells why it cannot be read.
+    // The import reports why the file cannot be read.
     return false;
   }
 }
@@ -151,7 +150,7 @@ function loadedOp(
   };
 }
 
-/** `handler`, given what `schema` makes of its arguments. */
+/** `handler`, called with the output of `schema`. */
 function checking(handler: Handler, schema: Schema): Handler {
   const run = (checked: Checked, ctx: TaskContext) => {
     if ("args" in checked) return handler(checked.args, ctx);
@@ -167,7 +166,7 @@ function faultText({ path, message }: SchemaFault): string {
   return path === "" ? `arguments: ${message}` : `argument ${path}: ${message}`;
 }
 
-/** A default export is called what it calls itself, or else what its file is called. */
+/** The name of a default export: its own, or that of its file. */
 function defaultNameOf({ name }: { name: string }, module: TaskModule): string {
   if (name !== "" && name !== "default") return name;
   return module.name.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, "");

@@ -1,10 +1,10 @@
 /**
- * What a worker process of the compiled executable may read, as the kernel of Linux enforces it (Landlock). The
- * runtime asks for no permission when code of an executable imports a file: `import("/home/me/.docker/config.json")`
- * gives any JSON to every worker, and runs any JavaScript, whatever its permissions. Called once, by the main thread before it starts
- * a worker: each thread that begins later inherits the wall, and none can take it down.
+ * Limits the files that a worker process of the compiled executable can read, by Landlock of the Linux kernel. In an
+ * executable, the runtime checks no permission when code imports a file: `import("/home/me/.docker/config.json")`
+ * gives any JSON to every worker, and runs any JavaScript. The main thread calls this once, before it starts a worker:
+ * each thread that begins later inherits the limit, and none can remove it.
  *
- * Only reading files has this wall. For all else the permissions of the runtime hold.
+ * Only the reading of files is limited here. Everything else is limited by the permissions of the runtime.
  */
 
 import { dirname } from "node:path";
@@ -13,37 +13,37 @@ import type { TaskPermissions } from "../../protocol/pool_start.ts";
 const CREATE = 444n;
 const ADD = 445n;
 const RESTRICT = 446n;
-/** Asks `CREATE` for the version of Landlock. */
+/** Flag that makes `CREATE` return the version of Landlock. */
 const VERSION = 1n;
 const BENEATH_PATH = 1n;
 const READ_FILE = 1n << 2n;
-/** To move a file to another folder, which is else refused from version 2 on. */
+/** The right to move a file to another folder; from version 2 on it is refused unless given. */
 const MOVE = 1n << 13n;
 const MOVE_SINCE = 2n;
 const SET_NO_NEW_PRIVILEGES = 38;
 /** `O_PATH | O_CLOEXEC` */
 const PATH_ONLY = 0o12000000;
 
-/** What the runtime and the C library read by themselves: libraries, certificates, zones of time, how the machine is. */
+/** Files that the runtime and the C library read: libraries, certificates, time zones, the state of the machine. */
 const SYSTEM = [
   ...["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share", "/nix/store", "/proc", "/sys"],
   ...["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty"],
   ...["/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/localtime"],
 ];
-/** Names are looked up by these, which are replaced as the machine moves to another network. */
+/** Files of the name lookup. They are replaced when the machine moves to another network, so their folders count. */
 const NETWORK = ["/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"];
-/** Who the user is. */
+/** Files about users and the system. */
 const USERS = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/os-release"];
 
 const text = new TextEncoder();
 
-/** Why there is no wall where there should be one; `undefined`: there is, or none is needed. */
+/** Raises the wall. Returns why that failed; `undefined` if it is up, or not needed. */
 export function raiseDiskWall(
   files: readonly string[],
   permissions: TaskPermissions,
 ): string | undefined {
   const { read = [], run, ffi } = permissions;
-  // What is run may read whatever it likes, and would inherit the wall; the flags say that this ends the sandbox.
+  // Programs and libraries may read anything, as the help of the flags says; they would inherit the wall.
   if (!Deno.build.standalone || files.length === 0 || read === true || run || ffi) return undefined;
   if (Deno.build.os !== "linux") return `${Deno.build.os} has no means for it`;
   try {
@@ -54,7 +54,7 @@ export function raiseDiskWall(
   }
 }
 
-/** Beside the task files. */
+/** Paths that may be read besides the task files. */
 function placesOf({ read = [], net, sys }: TaskPermissions): string[] {
   return [
     ...SYSTEM,
@@ -64,7 +64,10 @@ function placesOf({ read = [], net, sys }: TaskPermissions): string[] {
   ];
 }
 
-/** Where a file may be replaced, or is not there yet, its folder: the wall knows files, not their names. */
+/**
+ * The folder of a path: a rule is for a file and not for its name, and the file can be replaced, or not exist
+ * yet.
+ */
 function placeOf(path: string): string {
   for (let place = path;; place = dirname(place)) {
     try {
@@ -108,7 +111,7 @@ function restrictTo(
   if (rules < 0n) throw new Error("the kernel takes no rules of Landlock");
   const allow = (path: string, access: bigint) => {
     const place = open(text.encode(`${path}\0`), PATH_ONLY);
-    // Not there: then nobody can read it.
+    // It does not exist, so it cannot be read.
     if (place < 0) return;
     const rule = new DataView(new ArrayBuffer(12));
     rule.setBigUint64(0, access, true);

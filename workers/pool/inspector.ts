@@ -1,31 +1,25 @@
 /**
- * The worker that loads the task files before any other, and runs no task: so a file that does not load, or
- * never ends loading, is told of, and a check of arguments never waits behind a task.
+ * The inspector: a worker that loads the task files and runs no task. So a file that does not load, or whose loading
+ * never ends, is reported, and a check of arguments never waits behind a task. `TaskLibrary` opens it.
  */
 
 import type { SchemaFault } from "../../protocol/work_message.ts";
-import { firstWait } from "../ops/first_wait.ts";
-import type {
-  CheckOrder,
-  FoundOp,
-  InspectReport,
-  InspectStart,
-} from "../bridge/inspect_message.ts";
-import { LoadFault } from "../ops/load_fault.ts";
+import { firstWait, LoadFault } from "../ops/load_fault.ts";
+import type { CheckOrder, FoundOp, InspectReport, InspectStart } from "../bridge/thread_message.ts";
 import type { TaskModule } from "../ops/task_modules.ts";
 
-/** Submits in one message to the worker; so many that take longer than this are never done. */
+/** Most submits in one message to the worker, and the longest time for their checks. */
 const PIECE = 64;
 const PIECE_MS = 5000;
-/** A file whose top level takes longer waits for something that does not come. */
+/** Longest time for the top level of a task file, in ms. */
 const LOAD_MS = 10_000;
-/** For the worker to start, on the slowest machine. */
+/** Longest time for the worker to start, in ms: enough for a slow machine. */
 const START_MS = 60_000;
 
 export interface InspectorOptions {
   readonly modules: readonly TaskModule[];
   readonly newWorker: () => Worker;
-  /** A schema keeps the worker busy for ever; only the end of the process stops it. */
+  /** A schema check does not end; only the end of the process stops it. */
   readonly stuck: () => void;
   readonly loadMs?: number;
 }
@@ -60,7 +54,7 @@ export class Inspector {
     this.#worker.postMessage(start, [port2, wake.port2]);
   }
 
-  /** Loads the files; resolves with what is in them. Throws a `LoadFault`. */
+  /** Loads the files; resolves with their ops. Throws a `LoadFault`. */
   static async open(options: InspectorOptions): Promise<{ inspector: Inspector; ops: FoundOp[] }> {
     const inspector = new Inspector(options);
     inspector.#allow(START_MS);
@@ -74,12 +68,12 @@ export class Inspector {
     }
   }
 
-  /** Ended by an error of the files' own, outside of any check. */
+  /** The worker has ended, by an error of the files outside any check. */
   get isGone(): boolean {
     return this.#isGone;
   }
 
-  /** Of each submit what is wrong with it, or null. Where the worker ends meanwhile, nothing is. */
+  /** The fault of each submit, or null. If the worker ends meanwhile, there are no faults. */
   async check(submits: readonly [op: string, line: string][]): Promise<Faults> {
     const faults: Faults = [];
     for (let at = 0; at < submits.length; at += PIECE) {
@@ -111,14 +105,14 @@ export class Inspector {
       this.#allow(this.#options.loadMs ?? LOAD_MS);
     } else if ("ops" in report) this.#found.resolve(report.ops);
     else if ("fault" in report) {
-      this.#found.reject(LoadFault.toldBy(report.fault, report.missing));
+      this.#found.reject(LoadFault.reported(report.fault, report.missing));
     } else {
       this.#checks.get(report.checked)?.answer(report.faults);
       this.#checks.delete(report.checked);
     }
   }
 
-  /** From now on, so long for the next thing to happen. */
+  /** The next report must come within `ms`. */
   #allow(ms: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#found.reject(this.#late(ms)), ms);

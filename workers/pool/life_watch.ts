@@ -1,20 +1,20 @@
 /**
- * Asks workers that have nothing to do for a sign of life, now and then. What a task has left behind may keep
- * one busy for ever, and nobody would know before the next task waits for it: the watch over running
- * tasks sees only those that hold some.
+ * Asks idle workers for a sign of life, every few seconds. Code that a task left behind can keep a worker busy for
+ * ever, and without this it would be found only when the next task waits for it: `ThreadWatch` sees only workers that
+ * hold tasks. `Pool` owns it.
  */
 
 import type { Thread } from "./thread.ts";
 
-/** One that has not answered after so long never will. */
+/** Longest time for an answer, in ms. */
 const SIGN_MS = 5000;
-/** A look that is later than this comes after a stop of the whole process, in ms: no worker could answer. */
+/** Delay of a look from which the whole process must have been stopped, in ms: then no worker could answer. */
 const LATE_MS = 1000;
 
 export class LifeWatch {
   readonly #threads: readonly Thread[];
   readonly #lost: (thread: Thread) => void;
-  /** The heartbeat of those asked, when they were. */
+  /** Workers that were asked, each with its heartbeat at that time. */
   readonly #asked = new Map<Thread, number>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #lookedAt = 0;

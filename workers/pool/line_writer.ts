@@ -1,6 +1,6 @@
 /**
- * Writes lines to a socket: what gathers while one write is under way is the next one. Nothing waits
- * for a timer, and nothing is allocated for a line.
+ * Writes lines to a socket. Lines that come during one write go together into the next one, so nothing waits for a
+ * timer, and nothing is allocated for a line. `Link` owns it.
  */
 
 import { setImmediate } from "node:timers";
@@ -10,7 +10,7 @@ const FIRST_BYTES = 64 * 1024;
 
 const encoder = new TextEncoder();
 
-/** Where the bytes go: a `Deno.Conn`. */
+/** The socket, a `Deno.Conn`. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<number>;
 }
@@ -18,22 +18,22 @@ export interface ByteSink {
 export class LineWriter {
   readonly #to: ByteSink;
   readonly #failed: (error: unknown) => void;
-  /** Gathers; trades places with `#spare` at each write. */
+  /** Collects bytes; swapped with `#spare` at each write. */
   #buffer = new Uint8Array(FIRST_BYTES);
   #spare = new Uint8Array(FIRST_BYTES);
   #used = 0;
   #writing: Promise<void> | undefined;
   #broken = false;
-  /** Seals what is written from then on. */
+  /** Once set, seals all further bytes. */
   sealer: RecordSealer | undefined;
 
-  /** `failed` is told once when the socket takes no more; what is written after that is dropped. */
+  /** `failed` is called once, when the socket takes no more; later lines are dropped. */
   constructor(to: ByteSink, failed: (error: unknown) => void) {
     this.#to = to;
     this.#failed = failed;
   }
 
-  /** Bytes that gather while others are being written. */
+  /** Number of bytes that wait for the write under way. */
   get waiting(): number {
     return this.#used;
   }
@@ -54,7 +54,7 @@ export class LineWriter {
     this.#writing ??= this.#run();
   }
 
-  /** Resolves when everything so far is with the system. */
+  /** Resolves when the system has all bytes so far. */
   async flushed(): Promise<void> {
     while (this.#writing) await this.#writing;
   }
@@ -68,7 +68,7 @@ export class LineWriter {
   }
 
   async #run(): Promise<void> {
-    // What is put in during this turn of the event loop goes with the first write.
+    // Lines of this turn of the event loop go with the first write.
     await new Promise<void>((resolve) => setImmediate(resolve));
     try {
       while (this.#used > 0 && !this.#broken) {

@@ -1,6 +1,6 @@
 /**
- * One connection to a server: says who we are, takes leased tasks and orders from it, carries results
- * and reports to it, renews what is held. It never comes back; whoever opened it opens another.
+ * The work link: one connection to a server. It introduces this process, takes leased tasks and orders, sends results
+ * and reports, and renews the leases that are held. A link is not reopened: `PoolProcess` opens another one.
  */
 
 import { deadline } from "@std/async/deadline";
@@ -28,37 +28,37 @@ import type {
 import { LineWriter } from "./line_writer.ts";
 
 const CONNECT_MS = 10_000;
-/** For the last line to a server that is silent. */
+/** Time for the last line to a silent server, in ms. */
 const LAST_LINE_MS = 100;
 const ALIVE = JSON.stringify({ alive: true } satisfies PoolReport);
 const READ_BYTES = 64 * 1024;
 const LETTER_AT = '{"le'.length, LETTER_A = 97;
 const BRACE = 123;
 const NO_SERVER = "this is no server of sd, or one of another release";
-/** For the last word to the server, on a link of which something is missing. */
-const LAST_WORD_MS = 500;
+/** Time for the report that a link was tampered with, in ms. */
+const TAMPER_REPORT_MS = 500;
 const EMPTY_LINE = new Uint8Array([10]);
 
 export interface LinkOptions {
   readonly server: PoolStart["server"];
-  /** Proved by the seal, and never sent. */
+  /** The seal proves it; it is never sent. */
   readonly secret: string;
   readonly hello: WorkHello;
-  /** Takes leased-task lines; the array is the taker's. */
+  /** Takes leased-task lines, and may keep the array. */
   readonly accept: (lines: string[]) => void;
   readonly order: (order: ServerOrder) => void;
-  /** The leases that are held now. */
+  /** All leases held now. */
   readonly leases: () => number[];
-  /** How long a server that shows life may send nothing before it is given up, in ms; absent: for ever. */
+  /** Longest silence of a server that sends signs of life, in ms; absent: no limit. */
   readonly silentServerMs?: number | undefined;
 }
 
-/** The server does not speak as it should, or not at all. */
+/** The server breaks the protocol of the link, or is silent. */
 export class LinkError extends Error {
   override readonly name = "LinkError";
 }
 
-/** Whether `error` is how a link may end; anything else is a bug. */
+/** Whether `error` is an expected end of a link; anything else is a bug. */
 export function isExpected(error: unknown): boolean {
   return error instanceof LinkError || error instanceof SealError || error instanceof SdError ||
     isLostConnection(error) ||
@@ -72,15 +72,15 @@ export class Link {
   readonly #splitter = new LineSplitter(MAX_WORK_LINE_BYTES);
   readonly #buffer = new Uint8Array(READ_BYTES);
   readonly #broken = Promise.withResolvers<never>();
-  /** What came right behind the welcome. */
+  /** Lines that came in the same read as the welcome. */
   #early: Line[] = [];
   #renewal: ReturnType<typeof setInterval> | undefined;
   #opener: RecordOpener | undefined;
   #isGreeted = false;
-  /** What is read over TLS is answered by something at once, under the seal: see `net/prompt_wire.ts`. */
+  /** Each read over TLS is answered at once by an empty line, under the seal: see `net/prompt_wire.ts`. */
   #acknowledges = false;
   #life: ReturnType<typeof setInterval> | undefined;
-  /** For how long the server has sent nothing while this process was awake, in ms. */
+  /** Silence of the server while this process was awake, in ms. */
   #silentMs = 0;
   #isJudging = false;
   readonly #closing = new AbortController();
@@ -90,11 +90,11 @@ export class Link {
     this.#conn = conn;
     this.#options = options;
     this.writer = new LineWriter(conn, this.#broken.reject);
-    // Whoever waits for the end of the link is told; while nobody does, it is no stray rejection.
+    // Without a waiter this is no unhandled rejection.
     this.#broken.promise.catch(() => undefined);
   }
 
-  /** Connects and is let in. Throws what the system says, or an `SdError` where the server refuses. */
+  /** Connects and is accepted. Throws an error of the system, or an `SdError` if the server refuses. */
   static async open(options: LinkOptions): Promise<Link> {
     const conn = await connect(options.server);
     const link = new Link(conn, options);
@@ -107,32 +107,32 @@ export class Link {
     }
   }
 
-  /** Carries tasks and orders until the connection ends; throws where it does not end in peace. */
+  /** Carries tasks and orders until the connection ends; throws if it ends by an error. */
   async run(): Promise<void> {
     try {
       await Promise.race([this.#broken.promise, this.#read()]);
     } catch (error) {
-      if (error instanceof SealError) await this.#tellForged(error);
+      if (error instanceof SealError) await this.#reportForged(error);
       if (!this.#closed) throw error;
     } finally {
       this.close();
     }
   }
 
-  /** Sends what is left, says that no more will come, gives the server `ms` to close first. */
+  /** Sends the remaining lines and the end of the stream, then gives the server `ms` to close first. */
   async finish(ms: number): Promise<void> {
     try {
       await this.#flushed(ms);
       await this.#conn.closeWrite();
       await deadline(this.#broken.promise, ms);
     } catch (error) {
-      // The server closed, or it took too long; there is nothing more to say to it either way.
+      // The server closed, or it took too long: the link ends in both cases.
       if (!isExpected(error)) throw error;
     }
     this.close();
   }
 
-  /** Resolves when all is with the system that was written so far, or after `ms`. */
+  /** Resolves when the system has all lines so far, or after `ms`. */
   async #flushed(ms: number): Promise<void> {
     try {
       await deadline(this.writer.flushed(), ms);
@@ -157,8 +157,8 @@ export class Link {
     this.writer.line(offer);
     const [answer, ...early] = await this.#someLines();
     throwRefusal(answer);
-    // Nothing comes behind the answer before this side has said who it is.
-    if (early.length > 0) throw new LinkError("the server said more than it was asked");
+    // The server must send nothing else before the hello.
+    if (early.length > 0) throw new LinkError("the server sent a line before it was asked");
     const { sealer, opener } = acceptSealAnswer({ offer, answer, secret });
     this.writer.sealer = sealer;
     this.#opener = opener;
@@ -178,7 +178,7 @@ export class Link {
   async #someLines(): Promise<[string, ...Line[]]> {
     for (;;) {
       const lines = await this.#readLines();
-      if (!lines) throw new LinkError("the server closed the connection before it said anything");
+      if (!lines) throw new LinkError("the server closed the connection without an answer");
       const [first, ...rest] = lines;
       if (first) return [first, ...rest];
       if (first === null) throw new LinkError(NO_SERVER);
@@ -190,12 +190,12 @@ export class Link {
     if (leases.length > 0) this.writer.line(JSON.stringify({ renew: leases }));
   }
 
-  /** Both sides write as often; an older server does not ask for it. */
+  /** Sends signs of life, and watches the silence of the server. An older server does not ask for this. */
   #showLife(everyMs: number): void {
-    // A stop of this process is no silence of the server.
+    // Time in which this process was stopped is no silence of the server.
     const awake = new AwakeClock({ stepMs: 2 * everyMs });
     this.#life = setInterval(() => {
-      // What the server has not read yet is sign enough.
+      // Lines that wait for the server are a sign of life already.
       if (this.writer.waiting === 0) this.writer.line(ALIVE);
       this.#silentMs += awake.passed();
       const { silentServerMs = Infinity } = this.#options;
@@ -205,14 +205,14 @@ export class Link {
     }, everyMs);
   }
 
-  /** Waits for a silent server while its process stands still, and otherwise gives it up. */
+  /** Waits for a silent server whose process is stopped; otherwise closes the link. */
   async #judge(silentServerMs: number, everyMs: number): Promise<void> {
     this.#isJudging = true;
     const { signal } = this.#closing;
     const isSilent = () => !this.#closed && this.#silentMs > silentServerMs;
     while (isSilent()) {
-      if (await standsStill(this.#options.server, signal)) continue;
-      // It may have gone on just now, and say so on this link as well.
+      if (await isStoppedServer(this.#options.server, signal)) continue;
+      // It can have continued just now: then it sends on this link as well.
       for (let i = 0; i < 3 && isSilent(); i++) await delay(everyMs);
       if (isSilent()) await this.#leaveSilent(silentServerMs);
     }
@@ -222,7 +222,7 @@ export class Link {
   async #leaveSilent(ms: number): Promise<void> {
     clearInterval(this.#life);
     this.#silentMs = 0;
-    // Should the server wake up, it learns that this process has not died with its tasks.
+    // If the server wakes up, it learns that this process did not die of its tasks.
     this.writer.line(JSON.stringify({ retire: [] } satisfies PoolReport));
     await this.#flushed(LAST_LINE_MS);
     this.#broken.reject(new LinkError(`the server has sent nothing for ${formatDuration(ms)}`));
@@ -235,7 +235,7 @@ export class Link {
     }
   }
 
-  /** The lines that came in, maybe none; `undefined` at the end of the connection. */
+  /** The lines of one read, perhaps none; `undefined` at the end of the connection. */
   async #readLines(): Promise<Line[] | undefined> {
     const count = await this.#conn.read(this.#buffer);
     this.#silentMs = 0;
@@ -247,16 +247,16 @@ export class Link {
   }
 
   #opened(bytes: Uint8Array): Uint8Array {
-    // No record begins with a brace: a server that could not open the hello has no other way to say so.
+    // No record begins with a brace. A server that could not open the hello sends a plain refusal.
     if (!this.#opener || !this.#isGreeted && bytes[0] === BRACE) return bytes;
     return this.#opener.push(bytes);
   }
 
-  /** What this side writes is whole: the server learns which tasks were here. */
-  async #tellForged({ message }: SealError): Promise<void> {
+  /** Reports that bytes from the server are missing. The other direction still works. */
+  async #reportForged({ message }: SealError): Promise<void> {
     this.writer.line(JSON.stringify({ forged: message } satisfies PoolReport));
-    // It may not read any more, which is as good.
-    await this.#flushed(LAST_WORD_MS);
+    // If the server reads no more, it closes the link anyway.
+    await this.#flushed(TAMPER_REPORT_MS);
   }
 
   #take(lines: Line[]): void {
@@ -265,7 +265,7 @@ export class Link {
       if (lines.length > 0) accept(lines);
       return;
     }
-    // Orders are rare; the tasks before one are taken before it.
+    // Orders are rare; the tasks before an order are taken before it.
     let tasks: string[] = [];
     for (const line of lines) {
       if (isLeasedTask(line)) {
@@ -281,7 +281,7 @@ export class Link {
   }
 }
 
-/** The server's answer in `line`. Throws an `SdError` where it refuses. */
+/** The server's answer in `line`. Throws an `SdError` if the server refuses. */
 function throwRefusal(line: string): object {
   let answer: unknown;
   try {
@@ -305,17 +305,17 @@ function parsed(line: string): unknown {
   }
 }
 
-/** By the third letter of the first member's name alone: that of `lease` is an `a`, and of no order. */
+/** Reads only the third letter of the first member's name: it is an `a` in `lease`, and in no order. */
 function isLeasedTask(line: Line): line is string {
   return line !== null && line.charCodeAt(LETTER_AT) === LETTER_A;
 }
 
-/** Whether the system of the server takes connections, and its process answers on none for some seconds. */
-async function standsStill(server: PoolStart["server"], signal: AbortSignal): Promise<boolean> {
+/** Whether the server's system takes connections while its process answers on none for some seconds. */
+async function isStoppedServer(server: PoolStart["server"], signal: AbortSignal): Promise<boolean> {
   let wire: Wire | undefined;
   let isTaken = false;
   try {
-    // Without TLS: shaking hands is for the process.
+    // Without TLS: the process would have to answer the handshake.
     (await connect({ hostname: server.hostname, port: server.port }, signal)).close();
     isTaken = true;
     wire = await connect(server, signal);
@@ -324,7 +324,7 @@ async function standsStill(server: PoolStart["server"], signal: AbortSignal): Pr
     return false;
   } catch (error) {
     if (!isExpected(error)) throw error;
-    // What else fails is an answer, of the process or of a system that has none any more.
+    // Any other failure is an answer: of the process, or of a system without that process.
     return isTaken && isLate(error);
   } finally {
     wire?.close();

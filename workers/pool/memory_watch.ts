@@ -1,74 +1,72 @@
 /**
- * Finds out which task takes more memory than a worker's share. The system knows of the process as a
- * whole, and a worker of its own isolate only, so both are put together:
+ * Finds the task that takes more memory than a worker's share. The system knows only the memory of the whole process,
+ * and a worker only that of its isolate, so the two are combined:
  *
- *     told      what a worker says of its isolate: at each beat while it awaits, and between tasks
- *     untold    what the process has beside that: of workers that run a task and cannot speak
+ *     reported      memory of an isolate, as its worker reports it: at each beat while it awaits, and between tasks
+ *     unreported    the rest of the process: memory of workers that run a task and cannot report
  *
- * A task that awaits is held to what its own worker tells. One that does not is held to how far the
- * untold has grown since it began, as far as no other task can have taken it. Where several can have, and
- * one of them must, all of them are suspects. Memory that was there before a task is never held against
- * it, and a task is never blamed for what a worker that has left may not have given back yet.
+ * A task that awaits is judged by the reports of its worker. A task that does not yield is judged by the growth of the
+ * unreported memory since it began, as far as no other task can have taken it. If several tasks can have, and one of
+ * them must have, all of them are suspects. Memory that existed before a task never counts against it, nor does
+ * memory that an ended worker has perhaps not returned yet.
  *
- * Neither a WebAssembly memory nor a `SharedArrayBuffer` is in what a worker tells: while no task is
- * silent, those that await are held to the untold as well.
+ * A worker reports neither WebAssembly memory nor a `SharedArrayBuffer`. So while no task is silent, the tasks that
+ * await are judged by the unreported memory as well. `Pool` owns the watch, `ThreadWatch` calls it.
  */
 
 const MIB = 1024 * 1024;
-/** Two beats: a worker that has told nothing for so long runs what does not give way. */
+/** Silence after which a worker runs code that does not yield, in ms: two beats. */
 const SILENT_MS = 100;
-/** The system has had the memory of a worker that ended back within this. */
+/** Longest time until the memory of an ended worker is back with the system, in ms. */
 const LEAVING_MS = 500;
-/**
- * What a worker takes outside of what it tells of when it loads, or has and gives back between two beats;
- * and what comes and goes in any process.
- */
+/** Memory that a worker takes without a report: while it loads, or for a moment between two beats. */
 const LOADING_BYTES = 16 * MIB;
+/** Variation of the memory of any process. */
 const NOISE_BYTES = 16 * MIB;
 
-/** What is read of a worker. */
+/** A worker, as far as the watch reads it. */
 export interface WeighedThread {
-  readonly row: { readonly memoryBytes: number; readonly memoryTold: number };
+  readonly row: { readonly memoryBytes: number; readonly memoryReports: number };
   current(): { readonly seq: number; readonly line: string } | undefined;
 }
 
-/** A task that runs, by its line. */
+/** A running task, by its line. */
 export interface WeighedTask<T> {
   readonly thread: T;
   readonly line: string;
 }
 
 export interface MemoryVerdict<T> {
-  /** These take more than the share. */
+  /** Each of these takes more than the share. */
   readonly guilty: readonly WeighedTask<T>[];
-  /** One of these does, at least. */
+  /** At least one of these does. */
   readonly suspects: readonly WeighedTask<T>[];
 }
 
 export interface MemoryWatchOptions {
   readonly shareBytes: number;
-  /** Of the process, and of what this thread has of it. */
+  /** Memory of the process, and the part of this thread. */
   readonly read?: () => { rss: number; heapTotal: number; external: number };
 }
 
 interface Seat {
   readonly madeAt: number;
-  /** What the worker told when it had loaded; `undefined` until it has. */
+  /** Reported memory when the worker had loaded; `undefined` before. */
   loaded: number | undefined;
-  /** How often it has told. */
-  told: number;
-  /** The task that runs, since when, and what there was when it began. */
+  /** Number of its reports. */
+  reports: number;
+  /** The running task, its start, and the memory at its start. */
   seq: number | undefined;
   since: number;
   ownBefore: number;
-  untoldBefore: number;
-  /** When the worker told last, or the task began, whichever came later; and the untold then. */
-  spokeAt: number;
-  untoldThen: number;
+  unreportedBefore: number;
+  /** The time of the last report, or of the start of the task if that came later; and the unreported memory then. */
+  heardAt: number;
+  unreportedThen: number;
 }
 
-/** What of the process no worker has told of: without, and with what workers that ended may still have. */
-interface Untold {
+/** The unreported memory: without, and with the memory that ended workers can still hold. */
+interface Unreported {
   readonly least: number;
   readonly most: number;
 }
@@ -76,12 +74,12 @@ interface Untold {
 interface Run<T> {
   readonly task: WeighedTask<T>;
   readonly seat: Seat;
-  /** How much its worker has told of it. */
-  readonly told: number;
-  /** How much of the untold it can have taken, since its worker told last, and in all. */
+  /** Memory of the task in the reports of its worker. */
+  readonly reported: number;
+  /** Growth of the unreported memory since the last report, and since the task began. */
   readonly grown: number;
   readonly grownInAll: number;
-  /** It has had the time to tell, and has not. */
+  /** The worker had the time for a report, and made none. */
   readonly isSilent: boolean;
 }
 
@@ -90,11 +88,11 @@ export class MemoryWatch<T extends WeighedThread> {
   readonly #read: NonNullable<MemoryWatchOptions["read"]>;
   readonly #seats = new WeakMap<T, Seat>();
   #leaving: { readonly bytes: number; readonly until: number }[] = [];
-  /** At the last look. */
-  #untold: Untold = { least: 0, most: 0 };
-  /** Suspects were named: the process ends for them. */
+  /** The unreported memory at the last look. */
+  #unreported: Unreported = { least: 0, most: 0 };
+  /** Suspects were named: the process will end. */
   #isUndecided = false;
-  /** What the process took when it began to end. */
+  /** Memory of the process when it began to end. */
   #closedAt = Infinity;
 
   constructor({ shareBytes, read = () => Deno.memoryUsage() }: MemoryWatchOptions) {
@@ -107,23 +105,23 @@ export class MemoryWatch<T extends WeighedThread> {
     this.#seatOf(thread, now).loaded = thread.row.memoryBytes;
   }
 
-  /** `thread` ends; the system will have its memory soon. */
+  /** `thread` ends; its memory will be back with the system soon. */
   left(thread: T, now: number): void {
     this.#leaving.push({ bytes: thread.row.memoryBytes, until: now + LEAVING_MS });
   }
 
-  /** Tasks are about to begin, after none ran: what is there now is of none of them. */
+  /** Tasks are about to begin after a time without tasks: the memory of now belongs to none of them. */
   begin(threads: readonly T[], now: number): void {
-    this.#untold = this.#readUntold(threads, now);
+    this.#unreported = this.#readUnreported(threads, now);
   }
 
-  /** To be called every few ms while tasks run. */
+  /** Call it every few ms while tasks run. */
   look(threads: readonly T[], now: number): MemoryVerdict<T> | undefined {
-    const untold = this.#readUntold(threads, now);
-    const runs = threads.flatMap((thread) => this.#runOn(thread, untold, now) ?? []);
-    this.#untold = untold;
+    const unreported = this.#readUnreported(threads, now);
+    const runs = threads.flatMap((thread) => this.#runOn(thread, unreported, now) ?? []);
+    this.#unreported = unreported;
     if (this.#isUndecided) return undefined;
-    const guilty = runs.filter(({ told }) => told > this.#shareBytes);
+    const guilty = runs.filter(({ reported }) => reported > this.#shareBytes);
     if (guilty.length > 0) return { guilty: guilty.map(({ task }) => task), suspects: [] };
     return runs.some(({ isSilent }) => isSilent)
       ? this.#judge(runs, { by: "grown", isRipe: ({ isSilent }) => isSilent, threads })
@@ -134,7 +132,7 @@ export class MemoryWatch<T extends WeighedThread> {
       });
   }
 
-  /** Between two tasks `thread` kept so much that the next would have too little, and is not to blame. */
+  /** Whether `thread` keeps so much memory between two tasks that the next task would have too little. */
   isSpent(thread: T): boolean {
     const seat = this.#seats.get(thread);
     if (seat?.loaded === undefined) return false;
@@ -149,12 +147,12 @@ export class MemoryWatch<T extends WeighedThread> {
     this.#closedAt = this.#read().rss;
   }
 
-  /** The process goes on growing while it ends. */
+  /** Whether the process goes on growing while it ends. */
   get isRunningAway(): boolean {
     return this.#read().rss - this.#closedAt > this.#shareBytes / 2;
   }
 
-  /** Who must have taken too much of the untold: more than all that run may have of it. */
+  /** The tasks that must have taken too much: the unreported memory is more than all running tasks may have. */
   #judge(
     runs: readonly Run<T>[],
     { by, isRipe, threads }: {
@@ -165,7 +163,7 @@ export class MemoryWatch<T extends WeighedThread> {
   ): MemoryVerdict<T> | undefined {
     const [most] = runs.filter(isRipe).toSorted((a, b) => b[by] - a[by]);
     if (!most) return undefined;
-    const room = ({ told }: Run<T>) => this.#shareBytes - told;
+    const room = ({ reported }: Run<T>) => this.#shareBytes - reported;
     const newer = threads.filter((thread) => this.#seatOf(thread, 0).madeAt > most.seat.since);
     const busy = runs.filter(({ isSilent }) => !isSilent);
     const allowed = NOISE_BYTES + (newer.length + busy.length) * LOADING_BYTES +
@@ -174,50 +172,53 @@ export class MemoryWatch<T extends WeighedThread> {
     const able = runs.filter((run) => run[by] > room(run));
     const ripe = able.filter(isRipe).map(({ task }) => task);
     if (able.length === 1) return { guilty: ripe, suspects: [] };
-    // One that has only begun will soon tell, or be silent; where tasks come and go, that is no excuse for ever.
+    // A task that has only begun will soon be reported, or be silent. With much memory, the verdict does not wait.
     if (ripe.length < able.length && most[by] < 2 * allowed) return undefined;
     this.#isUndecided = true;
     return { guilty: [], suspects: ripe };
   }
 
-  /** The task that runs on `thread`, and what it is to be held to. */
-  #runOn(thread: T, untold: Untold, now: number): Run<T> | undefined {
+  /** The running task of `thread`, and the memory by which it is judged. */
+  #runOn(thread: T, unreported: Unreported, now: number): Run<T> | undefined {
     const seat = this.#seatOf(thread, now);
-    const { memoryTold, memoryBytes } = thread.row;
+    const { memoryReports, memoryBytes } = thread.row;
     const task = thread.current();
     const isNew = task !== undefined && task.seq !== seat.seq;
     seat.seq = task?.seq;
-    // What was between two looks: the lower one, so that nothing that it has taken is forgotten.
-    const then = Math.min(this.#untold.most, untold.most);
-    if (isNew || seat.told !== memoryTold) {
-      seat.told = memoryTold;
-      seat.spokeAt = now;
-      seat.untoldThen = then;
+    // The lower value of two looks, so that no memory of the task is left out.
+    const then = Math.min(this.#unreported.most, unreported.most);
+    if (isNew || seat.reports !== memoryReports) {
+      seat.reports = memoryReports;
+      seat.heardAt = now;
+      seat.unreportedThen = then;
     }
     if (isNew) {
       seat.since = now;
       seat.ownBefore = memoryBytes;
-      seat.untoldBefore = then;
+      seat.unreportedBefore = then;
     }
     if (!task) return undefined;
     return {
       task: { thread, line: task.line },
       seat,
-      told: Math.max(0, memoryBytes - seat.ownBefore),
-      grown: untold.least - seat.untoldThen,
-      grownInAll: untold.least - seat.untoldBefore,
-      isSilent: now - seat.spokeAt >= SILENT_MS,
+      reported: Math.max(0, memoryBytes - seat.ownBefore),
+      grown: unreported.least - seat.unreportedThen,
+      grownInAll: unreported.least - seat.unreportedBefore,
+      isSilent: now - seat.heardAt >= SILENT_MS,
     };
   }
 
-  #readUntold(threads: readonly T[], now: number): Untold {
+  #readUnreported(threads: readonly T[], now: number): Unreported {
     const { rss, heapTotal, external } = this.#read();
     this.#leaving = this.#leaving.filter(({ until }) => until > now);
     const leaving = this.#leaving.reduce((sum, { bytes }) => sum + bytes, 0);
-    // What a worker has reserved and never touched is not in the process: it counts for no more than it may have.
-    const maxTold = 2 * this.#shareBytes;
-    const told = threads.reduce((sum, { row }) => sum + Math.min(row.memoryBytes, maxTold), 0);
-    const most = rss - heapTotal - external - told;
+    // Memory that a worker reserved and never used is not in the process: a report counts for twice the share at most.
+    const maxReported = 2 * this.#shareBytes;
+    const reported = threads.reduce(
+      (sum, { row }) => sum + Math.min(row.memoryBytes, maxReported),
+      0,
+    );
+    const most = rss - heapTotal - external - reported;
     return { least: most - leaving, most };
   }
 
@@ -227,13 +228,13 @@ export class MemoryWatch<T extends WeighedThread> {
       seat = {
         madeAt: now,
         loaded: undefined,
-        told: thread.row.memoryTold,
+        reports: thread.row.memoryReports,
         seq: undefined,
         since: now,
         ownBefore: 0,
-        untoldBefore: 0,
-        spokeAt: now,
-        untoldThen: 0,
+        unreportedBefore: 0,
+        heardAt: now,
+        unreportedThen: 0,
       };
       this.#seats.set(thread, seat);
     }

@@ -1,12 +1,16 @@
 /**
- * The pipe to the process that started this one (protocol/pool_start.ts): what to do comes in on
- * stdin, whose end means that the parent is gone, however it ended; stdout tells it how this process is.
+ * The pipe to the parent process (protocol/pool_start.ts). Orders come in on stdin; its end means that the parent has
+ * ended, in whatever way. News of this process go out on stdout, among them the lines for the operator. `PoolProcess`
+ * owns it.
  */
 
 import { print } from "../../cli/talk.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
 import type { ParentOrder, PoolNews, PoolStart } from "../../protocol/pool_start.ts";
+
+/** Most lines that are logged only once. */
+const MAX_ONCE = 100;
 
 type Body<News> = News extends unknown ? Omit<News, "nonce"> : never;
 type NewsBody = Body<PoolNews>;
@@ -16,8 +20,10 @@ export class ParentPipe {
   readonly #buffer = new Uint8Array(4096);
   #lines: Line[] = [];
   #nonce = "";
+  readonly #saidOnce = new Set<string>();
+  #lastSaid = "";
 
-  /** The first line; `undefined` where the parent is gone before it said anything. */
+  /** The first line; `undefined` if the parent ended before it sent one. */
   async readStart(): Promise<PoolStart | undefined> {
     const line = await this.#next();
     if (line === undefined) return undefined;
@@ -26,20 +32,43 @@ export class ParentPipe {
     return start;
   }
 
-  /** Listens for the order to stop; resolves when the parent is gone. */
+  /** Listens for orders to stop; resolves when the parent has ended. */
   async listen(stop: (graceMs: number) => void): Promise<void> {
     for (let line = await this.#next(); line !== undefined; line = await this.#next()) {
       const order = JSON.parse(line) as ParentOrder;
       if ("stop" in order) stop(order.grace_ms);
-      else this.tell({ alive: true });
+      else this.send({ alive: true });
     }
   }
 
-  /** Tells the parent how this process is. */
-  tell(news: NewsBody): void {
+  /** Sends news of this process to the parent. */
+  send(news: NewsBody): void {
     const message = { nonce: this.#nonce, ...news } as PoolNews;
-    // On a line of its own, whatever else in this process has begun one.
+    // On a line of its own, even if other code of this process has begun a line.
     print(`\n${JSON.stringify(message)}`);
+  }
+
+  /** Logs a line for the operator. */
+  say(text: string): void {
+    this.send({ said: text });
+  }
+
+  /** Logs a line unless it was logged before; after many such lines, no more. */
+  sayOnce(text: string): void {
+    if (this.#saidOnce.has(text) || this.#saidOnce.size >= MAX_ONCE) return;
+    this.#saidOnce.add(text);
+    this.say(text);
+  }
+
+  /** Logs a line unless it is the same as in the last call. */
+  sayIfNew(text: string): void {
+    if (text !== this.#lastSaid) this.say(text);
+    this.#lastSaid = text;
+  }
+
+  /** The next `sayIfNew` logs its line in any case. */
+  forgetLast(): void {
+    this.#lastSaid = "";
   }
 
   async #next(): Promise<string | undefined> {

@@ -1,22 +1,22 @@
 /**
- * Which worker gives way to one of another profile. An idle one does at once; where none is idle and tasks of
- * a profile wait that no worker has, all workers finish what they have in hand, and the first to do so is
- * replaced. So no profile waits for ever, and a profile that has a worker keeps it while it is in use.
+ * Decides which worker is replaced by one of another profile. An idle worker is replaced at once. If none is idle, and
+ * tasks wait for a profile without a worker, all workers get no further tasks, and the first idle one is replaced.
+ * So no profile waits for ever, and a profile keeps its worker while it is in use. `Pool` asks.
  */
 
 import type { Backlogs } from "./backlogs.ts";
 import type { Profile } from "./profile.ts";
 
-/** So long tasks wait for a worker of their profile before busy ones make room. */
+/** Longest wait for a worker of a profile before busy workers make room, in ms. */
 const PATIENCE_MS = 50;
 
-/** What is asked of a worker's thread. */
+/** A worker's thread, as far as the placement reads it. */
 export interface Seat {
   readonly profile: Profile;
   readonly isReady: boolean;
-  /** Has nothing to do, and may be given something. */
+  /** It has no task, and can get one. */
   readonly isIdle: boolean;
-  /** Has run a task. */
+  /** It has run a task. */
   readonly isUsed: boolean;
 }
 
@@ -28,12 +28,12 @@ export class Placement {
     this.#backlogs = backlogs;
   }
 
-  /** Workers shall be given nothing beyond what they have: one of them is to make room. */
+  /** A worker must make room: workers get no tasks beyond the ones they hold. */
   get isOwing(): boolean {
     return this.#owed.size > 0;
   }
 
-  /** Looks whether tasks have waited too long for a worker of their profile. */
+  /** Checks whether tasks have waited too long for a worker of their profile. */
   look(seats: readonly Seat[], now: number): void {
     this.#owed.clear();
     for (const [profile, since] of this.#backlogs.waiting()) {
@@ -42,16 +42,16 @@ export class Placement {
     }
   }
 
-  /** A worker to replace now by one of another profile. */
+  /** The next worker to replace now, and the profile of the new one. */
   next<S extends Seat>(seats: readonly S[]): { seat: S; profile: Profile } | undefined {
     for (const [profile] of this.#backlogs.waiting()) {
-      // One is on its way, or has room.
+      // A worker of the profile loads, or is idle.
       if (seats.some((seat) => seat.profile === profile && (!seat.isReady || seat.isIdle))) {
         continue;
       }
       const seat = seats.find((seat) =>
         seat.isIdle && seat.profile !== profile &&
-        // One that was started for tasks that wait does some of them first, or none would ever be done.
+        // A worker that was started for waiting tasks first runs some of them, or none would ever run.
         (this.#owed.has(profile) && seat.isUsed || this.#backlogs.sizeOf(seat.profile) === 0)
       );
       if (!seat) continue;

@@ -1,27 +1,28 @@
 /**
- * What a worker may do. Most ops share one profile, what the command line allows; an op that asks for less,
- * or for a fresh worker for each run, has another, and runs on workers of that profile only.
+ * The profile of a worker: its permissions, and whether it runs one task or many. Most ops share one profile, with all
+ * that the command line allows. An op that asks for less, or for a fresh worker for each run, has another profile, and
+ * runs only on workers with that one.
  */
 
-import { isAbsolute, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isWithin } from "../../cli/pool/task_files.ts";
 import { MAX_PERMISSION_CHARS } from "../../protocol/limits.ts";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
 
 export interface Profile {
   readonly permissions: TaskPermissions;
-  /** A worker runs one task and is replaced. */
+  /** A worker runs one task and is then replaced. */
   readonly isolate: boolean;
 }
 
-/** What every worker must be let do to load its task files. */
+/** Permissions that every worker needs to load its task files. */
 export interface LoadNeeds {
   /** Absolute paths. */
   readonly files: readonly string[];
   readonly hosts: readonly string[];
 }
 
-/** Profiles, the same one for the same permissions. */
+/** All profiles of a process: one object for equal permissions. */
 export class Profiles {
   readonly base: Profile;
   readonly #all = new Map<string, Profile>();
@@ -41,7 +42,7 @@ export class Profiles {
   }
 }
 
-/** `permissions` as Deno takes them for a worker. */
+/** `permissions` in the form that Deno takes for a worker. */
 export function workerPermissions(
   { read = [], ...others }: TaskPermissions,
   { files, hosts }: LoadNeeds,
@@ -58,8 +59,8 @@ export function workerPermissions(
 }
 
 /**
- * What of `wanted` the command line does not allow, as the flag that would: `--allow-net=example.com`;
- * `undefined` where it allows all of it.
+ * The first part of `wanted` that the command line does not allow, as the flag that would allow it:
+ * `--allow-net=example.com`. `undefined` if all of it is allowed.
  */
 export function notAllowed(wanted: TaskPermissions, allowed: TaskPermissions): string | undefined {
   for (const [name, grant] of Object.entries(wanted) as [string, true | string[]][]) {
@@ -76,22 +77,16 @@ export function notAllowed(wanted: TaskPermissions, allowed: TaskPermissions): s
 
 function covers(name: string, given: string, wanted: string): boolean {
   if (given === wanted) return true;
-  // A host without a port is that host with any; an address of IPv6 has its colons in brackets.
+  // A host without a port stands for all its ports; an IPv6 address has its colons in brackets.
   if (name === "net") return !/:\d+$/.test(given) && wanted.startsWith(`${given}:`);
   if (name === "env") return given.endsWith("*") && wanted.startsWith(given.slice(0, -1));
   return (name === "read" || name === "write") && isWithin(wanted, given);
 }
 
-/** Both as they are from where the command was typed; `../..` leads nowhere else than Deno goes. */
-function isWithin(path: string, folder: string): boolean {
-  const way = relative(resolve(folder), resolve(path));
-  return way !== ".." && !/^\.\.[/\\]/.test(way) && !isAbsolute(way);
-}
-
-/** Like `net=example.com`, for people; `none` where nothing is allowed. */
-export function tellPermissions(permissions: TaskPermissions): string[] {
-  const told = Object.entries(permissions).map(([name, grant]) =>
+/** The permissions in words for people, like `net=example.com`; `none` if there are none. */
+export function permissionTexts(permissions: TaskPermissions): string[] {
+  const texts = Object.entries(permissions).map(([name, grant]) =>
     (grant === true ? name : `${name}=${grant.join(",")}`).slice(0, MAX_PERMISSION_CHARS)
   );
-  return told.length > 0 ? told : ["none"];
+  return texts.length > 0 ? texts : ["none"];
 }

@@ -1,25 +1,24 @@
 /**
- * Stops running tasks: at their time limit, when they are cancelled, when their lease is lost. Three
- * means, each for what the one before cannot reach:
+ * Stops running tasks: at their time limit, when they are cancelled, when their lease is lost. There are three steps,
+ * each for handlers that the one before cannot stop:
  *
- *     asked     the flag in the table and an aborted signal      a handler that obeys either
- *     dying     the worker is told to end itself                 one that waits for ever
- *     stuck     the whole process is replaced                    one that never yields
+ *     asked     the flag in the table and an aborted signal      stops a handler that obeys either
+ *     dying     the worker is asked to end itself                stops a handler that waits for ever
+ *     stuck     the whole process is replaced                    stops a handler that never yields
  *
- * One that takes too much memory is given no time: it begins with the second.
- *
- * The third is the listener's: `worker.terminate()` does not stop a worker that spins.
+ * A task that takes too much memory gets no time: it begins with the second step. The third step is done by the
+ * listener, because `worker.terminate()` does not stop a worker that never yields. `Pool` owns it.
  */
 
 import { awake } from "../../net/awake_clock.ts";
 import { leaseOf, type PoolReport, type StopReason } from "../../protocol/work_message.ts";
-import { stopMessage } from "../ops/stop_message.ts";
-import type { ResultSink } from "./result_intake.ts";
+import { stopMessage } from "../ops/context.ts";
+import type { ReportSink } from "./ring_intake.ts";
 import type { CurrentTask, Thread } from "./thread.ts";
 
-/** A handler that was asked to stop has so long to end. */
+/** Time for a handler to end after it was asked to stop, in ms. */
 const GRACE_MS = 250;
-/** A worker whose event loop lives ends itself in so long. */
+/** Time for a worker to end itself, in ms. */
 const DYING_MS = 100;
 
 interface Stop {
@@ -33,18 +32,18 @@ interface Stop {
 }
 
 export interface StopperListener {
-  /** The worker has ended itself, and with it the task `line`; another must take its place. */
+  /** The worker has ended itself, and the task `line` with it; another worker must take its place. */
   closed(thread: Thread, line: string): void;
-  /** Nothing short of the end of the process stops this task. */
+  /** Only the end of the process stops this task. */
   stuck(lease: number, reason: StopReason): void;
 }
 
 export class Stopper {
-  readonly #sink: ResultSink;
+  readonly #sink: ReportSink;
   readonly #listener: StopperListener;
   readonly #stops = new Map<Thread, Stop>();
 
-  constructor(sink: ResultSink, listener: StopperListener) {
+  constructor(sink: ReportSink, listener: StopperListener) {
     this.#sink = sink;
     this.#listener = listener;
   }
@@ -53,7 +52,7 @@ export class Stopper {
   stop(thread: Thread, task: CurrentTask, reason: StopReason): void {
     const stop = this.#stops.get(thread);
     if (stop) {
-      // Nobody waits for a lost task any more, whatever it was stopped for.
+      // A lost task is not reported, whatever it was stopped for.
       if (reason === "lost") stop.reason = reason;
       return;
     }
@@ -74,7 +73,7 @@ export class Stopper {
     return this.#stops.has(thread);
   }
 
-  /** The task that was being stopped on `thread` has ended: reports it. Returns its line. */
+  /** Reports the stopped task of `thread`, which has ended. Returns its line. */
   ended(thread: Thread): string | undefined {
     const stop = this.#stops.get(thread);
     if (!stop) return undefined;
@@ -84,11 +83,11 @@ export class Stopper {
     return stop.task.line;
   }
 
-  /** Goes on to the next means where the one before has had its time. */
+  /** Goes on to the next step when the last one has had its time. */
   watch(thread: Thread, now: number): void {
     const stop = this.#stops.get(thread);
     if (!stop) return;
-    // Also one that was slower to end than it should: then the process need not end for it.
+    // Even if the worker ended late: then the process need not end.
     if (stop.phase !== "asked" && thread.row.closed) {
       this.ended(thread);
       this.#listener.closed(thread, stop.task.line);
@@ -108,7 +107,7 @@ export class Stopper {
   }
 }
 
-/** What the server is told of a task that was stopped. */
+/** The report of a stopped task to the server. */
 function reportOf({ lease, reason, task }: Stop): PoolReport | undefined {
   switch (reason) {
     case "lost":

@@ -1,23 +1,23 @@
 /**
- * The ops of one worker process: the built-in ones and those of its task files, as they were when it
- * started, and on workers of which profile each runs.
+ * The ops of one worker process: the built-in ones, and the ones in its task files as they were when it started. It
+ * knows the profile of each op, starts workers, and checks arguments. `PoolProcess` owns it.
  */
 
 import { pathToFileURL } from "node:url";
-import { readTaskSource, stampOf, type TaskSource } from "../../cli/pool/task_source.ts";
+import { readTaskSource, stampOf, type TaskSource } from "../../cli/pool/task_files.ts";
 import { MAX_OPS } from "../../protocol/limits.ts";
-import { type OpSpec, tellable } from "../../protocol/op_spec.ts";
+import { type OpSpec, reportable } from "../../protocol/op_spec.ts";
 import type { PoolWork, SingleOp } from "../../protocol/pool_start.ts";
 import type { SchemaFault } from "../../protocol/work_message.ts";
 import { BUILTIN_OPS } from "../ops/builtin.ts";
-import type { FoundOp } from "../bridge/inspect_message.ts";
+import type { FoundOp } from "../bridge/thread_message.ts";
 import { Inspector } from "./inspector.ts";
 import { IMPORTABLE, LoadFault } from "../ops/load_fault.ts";
 import {
   notAllowed,
+  permissionTexts,
   type Profile,
   Profiles,
-  tellPermissions,
   workerPermissions,
 } from "./profile.ts";
 import type { TaskModule } from "../ops/task_modules.ts";
@@ -25,7 +25,7 @@ import type { TaskModule } from "../ops/task_modules.ts";
 export interface LibraryOptions {
   /** See `Inspector`. */
   readonly stuck: () => void;
-  /** The process runs one task of these ops, which another process has found. */
+  /** The process runs one task of these ops; another process has inspected the files. */
   readonly single?: readonly SingleOp[] | undefined;
 }
 
@@ -38,14 +38,14 @@ export class TaskLibrary {
   readonly #files: readonly string[];
   readonly #stamp: string;
   readonly #specs = new Map<string, OpSpec>([...BUILTIN_OPS.keys()].map((op) => [op, { op }]));
-  /** Of ops with a profile of their own. */
+  /** Profiles of ops that do not have the base profile. */
   readonly #special = new Map<string, Profile>();
   readonly #singles = new Map<string, SingleOp>();
   readonly #isSingle: boolean;
   #inspector: Inspector | undefined;
   #reopening: Promise<void> | undefined;
 
-  /** Reads the text of the files; what is in them is known after `load`. */
+  /** Reads the text of the files; their ops are known after `load`. */
   constructor(work: PoolWork, { stuck, single }: LibraryOptions) {
     this.#work = work;
     this.#isSingle = single !== undefined;
@@ -67,16 +67,16 @@ export class TaskLibrary {
     }
   }
 
-  /** Loads the files. Throws a `LoadFault` for the first thing that is wrong with them. */
+  /** Loads the files. Throws a `LoadFault` for the first fault in them. */
   async load(): Promise<void> {
-    // Another process has looked at them.
+    // For a single task, another process has inspected the files.
     if (this.modules.length === 0 || this.#isSingle) return;
     const { inspector, ops } = await Inspector.open(this.#inspection());
     this.#inspector = inspector;
     for (const op of ops) this.#add(op);
     if (this.#specs.size > MAX_OPS) {
       throw new LoadFault(
-        `these are ${this.#specs.size} ops, the most of one server is ${MAX_OPS}`,
+        `these are ${this.#specs.size} ops, a server takes ${MAX_OPS} at most`,
       );
     }
   }
@@ -86,25 +86,25 @@ export class TaskLibrary {
   }
 
   get specs(): OpSpec[] {
-    return tellable([...this.#specs.values()]);
+    return reportable([...this.#specs.values()]);
   }
 
-  /** The files that task code is made of. */
+  /** The files that task code consists of. */
   get readable(): string[] {
     return this.#sources.flatMap(({ readable }) => readable);
   }
 
-  /** The ops whose runs have a process each. */
+  /** The ops whose runs have a process of their own. */
   get single(): SingleOp[] {
     return [...this.#singles.values()];
   }
 
-  /** That of all ops that ask for nothing else. */
+  /** The profile of all ops that do not ask for another. */
   get base(): Profile {
     return this.#profiles.base;
   }
 
-  /** The files are not what was loaded: a worker that starts now would run something else. */
+  /** The files have changed since they were loaded: a new worker would run other code. */
   get isOutdated(): boolean {
     return stampOf(this.#files) !== this.#stamp;
   }
@@ -118,7 +118,7 @@ export class TaskLibrary {
     return this.#special.get(op) ?? this.base;
   }
 
-  /** A worker that has loaded nothing yet, and may do what `profile` says. Throws a `LoadFault`. */
+  /** A worker with the permissions of `profile` that has loaded nothing yet. Throws a `LoadFault`. */
   newWorker(profile: Profile): Worker {
     const files = this.readable;
     const hosts = this.#sources.flatMap(({ hosts }) => hosts);
@@ -128,7 +128,7 @@ export class TaskLibrary {
         deno: { permissions: workerPermissions(profile.permissions, { files, hosts }) },
       });
     } catch (error) {
-      // This process itself may import from the hosts that Deno trusts, and from no others.
+      // This process itself may import only from the hosts that Deno trusts.
       if (!(error instanceof Deno.errors.NotCapable) || hosts.length === 0) throw error;
       throw new LoadFault(
         `${this.#importer(hosts)}: it imports from ${hosts.join(", ")}; ${IMPORTABLE}`,
@@ -136,7 +136,7 @@ export class TaskLibrary {
     }
   }
 
-  /** Of each submit what its op's schema finds wrong, or null. */
+  /** The fault that the schema of its op finds in each submit, or null. */
   async check(submits: [op: string, line: string][]): Promise<(SchemaFault | null)[]> {
     if (this.#inspector?.isGone) await (this.#reopening ??= this.#reopen());
     return await this.#inspector?.check(submits) ?? submits.map(() => null);
@@ -146,7 +146,7 @@ export class TaskLibrary {
     try {
       this.#inspector = (await Inspector.open(this.#inspection())).inspector;
     } catch (error) {
-      // The files have changed; who runs next tells of it. Until then nothing is checked.
+      // The files have changed: the next process that loads them reports it. Until then nothing is checked.
       if (!(error instanceof LoadFault)) throw error;
     } finally {
       this.#reopening = undefined;
@@ -192,7 +192,7 @@ export class TaskLibrary {
     this.#specs.set(op, {
       ...spec,
       ...(version && { version }),
-      ...(permissions && { permissions: tellPermissions(permissions) }),
+      ...(permissions && { permissions: permissionTexts(permissions) }),
     });
   }
 }

@@ -1,18 +1,16 @@
 /**
- * The main thread's side of one Web Worker: posts tasks to it, takes them back, collects its results.
+ * The main thread's side of one Web Worker: posts tasks to it, takes them back, collects its results. `Pool` owns it.
  *
- * Invariant: `posted` holds, oldest first, the lines of every task that was posted and neither
- * reported nor taken back. The worker runs them in that order, so to know how many are done is to know
- * which. After a take-back nothing is posted until the worker is through with what it had begun.
+ * Invariant: `posted` holds, oldest first, the lines of all tasks that were posted and neither reported nor taken
+ * back. The worker runs them in that order, so the number of ended tasks says which ones they are. After a take-back
+ * nothing is posted until the worker has finished the tasks that it had begun.
  */
 
 import { awake } from "../../net/awake_clock.ts";
 import { delay } from "@std/async/delay";
-import { LogReader } from "../bridge/log_area.ts";
-import { LogIntake } from "./log_intake.ts";
+import { RingReader } from "../bridge/ring_area.ts";
+import { LogIntake, type ReportSink, ResultIntake } from "./ring_intake.ts";
 import type { Profile } from "./profile.ts";
-import { ResultReader } from "../bridge/result_area.ts";
-import { ResultIntake, type ResultSink } from "./result_intake.ts";
 import type { TaskModule } from "../ops/task_modules.ts";
 import { type TaskRow, TaskShare } from "../bridge/task_table.ts";
 import {
@@ -23,7 +21,7 @@ import {
 } from "../bridge/thread_message.ts";
 import type { StopReason } from "../../protocol/work_message.ts";
 
-/** A worker whose event loop lives ends itself well within this. */
+/** Longest time for a worker to end itself, in ms, unless it runs code that never yields. */
 const FAREWELL_MS = 1000;
 
 export interface ThreadListener {
@@ -31,21 +29,21 @@ export interface ThreadListener {
   ready(thread: Thread): void;
   /** Tasks are done; their results are in the sink. */
   progressed(thread: Thread): void;
-  /** The task that was asked to stop has ended; `line` was its own, its result is dropped. */
+  /** The task `line`, which was asked to stop, has ended; its result is dropped. */
   stopped(thread: Thread, line: string): void;
-  /** The running task says how it is. */
+  /** The running task reports a note of its progress. */
   noted(thread: Thread, note: string): void;
   /** The worker could not load. */
   broken(message: string): void;
-  /** The worker has ended by itself, for a reason that no handler caught. */
+  /** The worker has ended by an error that no handler caught. */
   crashed(thread: Thread, message: string): void;
-  /** What the worker says cannot be: something in it speaks that is not ours. None of it is believed. */
+  /** The worker reported something impossible, so task code wrote it: the report is ignored. */
   forged(thread: Thread): void;
-  /** The worker has run its last task, and some of what was posted to it was not begun. */
+  /** The worker runs no more tasks; tasks that were posted to it may not have begun. */
   worn(thread: Thread): void;
-  /** Something that no running task has begun has failed: a line for the operator. */
+  /** Code that belongs to no running task has failed or printed: a line for the operator. */
   strayed(text: string): void;
-  /** A task has changed something that others share: a line for the operator, once. */
+  /** A task has changed something that other tasks share: a line for the operator, once. */
   changed(text: string): void;
 }
 
@@ -56,11 +54,11 @@ export interface ThreadOptions {
     /** Starts a Web Worker, whose entry calls `serveTasks`. */
     newWorker(profile: Profile): Worker;
   };
-  readonly sink: ResultSink;
+  readonly sink: ReportSink;
   readonly listener: ThreadListener;
 }
 
-/** The task that runs on a thread. */
+/** The running task of a thread. */
 export interface CurrentTask {
   readonly seq: number;
   readonly line: string;
@@ -74,12 +72,12 @@ type DoneReport = Extract<ThreadReport, { done: number }>;
 export class Thread {
   readonly row: TaskRow;
   readonly profile: Profile;
-  /** When something was heard of it last, or the first of its tasks was posted; in ms. */
+  /** Time of its last report, or of the first task after none; in ms. */
   movedAt = 0;
   readonly #options: ThreadOptions;
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  /** Its messages say that there is one on the other. */
+  /** Its messages only say that the other port has one. */
   readonly #wake: MessagePort;
   readonly #results: ResultIntake;
   readonly #log: LogIntake;
@@ -87,12 +85,12 @@ export class Thread {
   /** Sequence number of the last task posted, and of the last one reported. */
   #last = 0;
   #reported = 0;
-  /** Tasks were taken back: the cursor is ahead of the task that runs. */
+  /** Tasks were taken back: the cursor is ahead of the running task. */
   #tookBack = false;
   #muted = false;
   #stopping = 0;
   #isDying = false;
-  /** Lines that came by message. */
+  /** Number of lines that came by message. */
   #received = 0;
   #ready = false;
   #over = false;
@@ -105,16 +103,14 @@ export class Thread {
     const { profile, ops } = options;
     this.#options = options;
     this.profile = profile;
-    const { buffer, row, resultArea, logArea } = new TaskShare();
+    const { buffer, row, results, log } = new TaskShare();
     this.row = row;
-    // It runs code of others.
-    const isChecked = ops.modules.length > 0;
-    const { sink } = options;
-    this.#results = new ResultIntake(new ResultReader(resultArea, row), { sink, isChecked });
-    this.#log = new LogIntake(new LogReader(logArea, row), { sink, isChecked });
+    const checks = { sink: options.sink, isChecked: ops.modules.length > 0 };
+    this.#results = new ResultIntake(RingReader.ofResults(results, row), checks);
+    this.#log = new LogIntake(RingReader.ofLog(log, row), checks);
     this.#worker = ops.newWorker(profile);
     this.#worker.onerror = (event) => {
-      // Without this an error that a task left behind would end the whole process.
+      // Without this an error of leftover code would end the whole process.
       event.preventDefault();
       this.#over = true;
       options.listener.crashed(this, event.message);
@@ -169,7 +165,7 @@ export class Thread {
   post(lines: readonly string[]): void {
     const seq = (this.#last + 1) | 0;
     this.#last = (this.#last + lines.length) | 0;
-    // A number that is surely not of a task to come, so that an old wish to stop never hits a new task.
+    // The number of an ended task, so that an old request to stop never hits a new task.
     this.row.cancel(this.#reported);
     if (this.#posted.length === 0) this.movedAt = awake.now();
     for (const line of lines) this.#posted.push(line);
@@ -181,13 +177,13 @@ export class Thread {
     if (this.#tookBack) return [];
     const begun = (this.row.takeBack(this.#last) - this.#reported) | 0;
     const taken = this.#posted.splice(begun);
-    // Also where nothing was behind it: whoever takes back will not have anything wait here.
+    // Even if nothing was taken: no task must be posted behind the running one now.
     this.#tookBack = true;
     this.#caughtUp();
     return taken;
   }
 
-  /** The task that runs, as far as the table tells. */
+  /** The running task, as the table shows it. */
   current(): CurrentTask | undefined {
     const slot = this.#tookBack ? (this.#reported + this.#posted.length) | 0 : undefined;
     const running = this.row.runningTask(slot);
@@ -204,7 +200,7 @@ export class Thread {
     };
   }
 
-  /** Asks the task that runs to stop; what it returns from now on is dropped. */
+  /** Asks the running task to stop; its result is dropped from now on. */
   stop(task: CurrentTask, reason: StopReason): void {
     this.#stopping = task.seq;
     this.row.cancel(task.seq);
@@ -222,7 +218,7 @@ export class Thread {
     this.#send({ die: true });
   }
 
-  /** Ends itself, if its event loop lives; resolves with whether it did. For one that has no task. */
+  /** Asks a worker without tasks to end itself. Resolves with whether it did. */
   async farewell(): Promise<boolean> {
     this.#over = true;
     this.die();
@@ -232,34 +228,34 @@ export class Thread {
     return false;
   }
 
-  /** Drops the results of all that was posted so far; call it after `takeBack`. */
+  /** Drops the results of all tasks posted so far; call it after `takeBack`. */
   mute(): void {
     this.#muted = this.#posted.length > 0;
   }
 
-  /** Passes on what tasks have said so far. */
+  /** Passes on the log lines so far. */
   collectLog(): void {
-    const unsaid = this.#unsaid();
-    if (unsaid && !this.#options.sink.isFull) this.#passLog(unsaid.logEnd);
+    const found = this.#unreported();
+    if (found && !this.#options.sink.isFull) this.#passLog(found.logEnd);
   }
 
-  /** Collects the results that lie there while task `seq` keeps the worker from telling of them. */
+  /** Collects the results before task `seq`, which keeps the worker too busy to report them. */
   collectBefore(seq: number): void {
-    const unsaid = this.#unsaid();
-    if (unsaid?.done === ((seq - 1) | 0)) this.#collect(unsaid);
+    const found = this.#unreported();
+    if (found?.done === ((seq - 1) | 0)) this.#collect(found);
   }
 
-  /** Collects all that lies there, of a worker that runs nothing any more. */
+  /** Collects everything from a worker that runs no task any more. */
   collectRest(): void {
-    const unsaid = this.#unsaid();
-    if (!unsaid) return;
-    this.#passLog(unsaid.logEnd);
-    this.#collect(unsaid);
+    const found = this.#unreported();
+    if (!found) return;
+    this.#passLog(found.logEnd);
+    this.#collect(found);
   }
 
   /**
-   * Whether the worker has begun nothing of what it was given `ms` ago: something that a task has left
-   * behind keeps it busy, or it has ended without a word.
+   * Whether the worker has begun none of its tasks for `ms`. Then leftover code keeps it busy, or it has ended without
+   * an event.
    */
   isSilent(ms: number): boolean {
     const { running, done, sent } = this.row;
@@ -268,7 +264,7 @@ export class Thread {
       awake.now() - this.movedAt >= ms;
   }
 
-  /** Ends a worker that runs nothing; returns the lines of the tasks that it leaves behind. */
+  /** Ends a worker that runs no task; returns the lines of the tasks that it did not finish. */
   end(): string[] {
     this.#over = true;
     const waiting = this.takeBack();
@@ -289,7 +285,7 @@ export class Thread {
       this.#passLog(report.logEnd, report.said);
     } else if ("ready" in report) {
       this.#ready = true;
-      // Late by the time that the message took, so a task may seem younger than it is, never older.
+      // Late by the time of the message: a task can seem younger than it is, but never older.
       this.#aheadMs = performance.now() - report.ready;
       this.#options.listener.ready(this);
     } else if ("broken" in report) {
@@ -306,10 +302,10 @@ export class Thread {
     }
   }
 
-  /** What lies there without a word of the worker; nothing while a line is on its way that comes before some of it. */
-  #unsaid(): DoneReport | undefined {
+  /** The state of the rings, which the worker has not reported; `undefined` while an earlier line is still on its way. */
+  #unreported(): DoneReport | undefined {
     const { done, resultEnd, logEnd } = this.row;
-    // Read last: what was sent before any of that counts.
+    // `sent` is read last, so that it includes every line that was sent before this state.
     return this.row.sent === this.#received && !this.#isForged
       ? { done, end: resultEnd, logEnd }
       : undefined;
@@ -347,13 +343,13 @@ export class Thread {
     this.#options.listener.forged(this);
   }
 
-  /** Passes on what lies in the log area up to `end`, and then `line`. */
+  /** Passes on the log lines up to `end`, and then `line`. */
   #passLog(end: number, line?: string): void {
     if (this.#muted) this.#log.skip(end);
     else if (!this.#log.take(end, { tasks: this.#posted, line })) this.#distrust();
   }
 
-  /** Once all that was begun is reported, the next task follows on the last one posted. */
+  /** Once all begun tasks are reported, the next one follows the last one posted. */
   #caughtUp(): void {
     if (this.#posted.length > 0) return;
     this.#reported = this.#last;

@@ -1,46 +1,97 @@
 /**
- * Makes `console` speak for the task that calls it: what would be printed becomes entries of its log. Done
- * before any task code is there; whatever that hands to it, no method throws.
+ * Turns calls of `console` into entries of the log of the task that calls it. Output outside a task, for example at a
+ * file's top level, goes to the parent of the process, within limits. `serveTasks` sets this up before any task code
+ * loads. No method throws, whatever task code passes to it.
  */
 
 import type { LogLevel } from "../../protocol/task.ts";
-import { cutText, logText, shown } from "../bridge/log_text.ts";
-import { indexOf, NativeError, newDictionary, now, round, slice, toText } from "../primordials.ts";
+import { clipText, logText, shown } from "../bridge/log_text.ts";
+import {
+  indexOf,
+  min,
+  NativeError,
+  newDictionary,
+  now,
+  round,
+  slice,
+  toText,
+} from "../primordials.ts";
 
 export interface PrintTarget {
   print(level: LogLevel, text: string): void;
-  /** Another number for another task: groups, counts and timers do not outlive one. */
+  /** A number that differs from task to task: groups, counts and timers end with their task. */
   readonly run: number;
 }
 
-/** Labels of one task; more are not counted. */
+/** Most labels of one task; further ones are ignored. */
 const MAX_LABELS = 100;
 const MAX_LABEL_CHARS = 200;
 const MAX_INDENT = 40;
-/** Of a stack: its head, and the calls in here. */
+/** Lines of a stack that are left out: its head, and the calls in this file. */
 const OWN_STACK_LINES = 3;
+/** Most characters of a text that no task printed. */
+const MAX_STRAY_CHARS = 1000;
+/** Most texts outside a task that a worker prints at once, */
+const STRAY_BURST = 20;
+/** and texts for each ms after that. */
+const STRAYS_PER_MS = 10 / 1000;
 
-/** What the methods remember of one run. */
+/** Receives output: the loop, which knows the running task, or `stray` while there is no loop. */
+export class Prints implements PrintTarget {
+  loop: PrintTarget | undefined = undefined;
+  stray: (text: string) => void = () => {};
+
+  get run(): number {
+    return this.loop ? this.loop.run : 0;
+  }
+
+  print(level: LogLevel, text: string): void {
+    if (this.loop) this.loop.print(level, text);
+    else this.stray(text);
+  }
+}
+
+/** A printer for output outside a task. It passes a limited number of texts to `report`, and how many it left out. */
+export function strayPrinter(report: (text: string) => void): (text: string) => void {
+  let budget = STRAY_BURST;
+  let budgetAt = now();
+  let leftOut = 0;
+  return (text) => {
+    const clock = now();
+    budget = min(STRAY_BURST, budget + (clock - budgetAt) * STRAYS_PER_MS);
+    budgetAt = clock;
+    if (budget < 1) {
+      leftOut++;
+      return;
+    }
+    budget--;
+    if (leftOut > 0) report(`(${leftOut} more were left out)`);
+    leftOut = 0;
+    report(clipText(text, MAX_STRAY_CHARS));
+  };
+}
+
+/** The state of the methods in one run. */
 interface Memory {
   readonly run: number;
   indent: string;
   labels: number;
-  /** By label: how often it was counted, and when its timer began. */
+  /** By label: the count, and the start of the timer. */
   readonly counts: Record<string, number>;
   readonly timers: Record<string, number>;
 }
 
 type Say = (level: LogLevel, text: string) => void;
-/** Takes the values as an array: to spread them would ask an iterator that a task may have replaced. */
+/** Takes the values as an array: to spread them would use an iterator that task code can replace. */
 type Method = (values: readonly unknown[]) => void;
 
-/** From now on what the methods of `console` print goes to `target`. */
+/** Sends the output of `console` to `target` from now on. */
 export function captureConsole(target: PrintTarget): void {
   let memory = newMemory(0);
   const current = () => memory.run === target.run ? memory : memory = newMemory(target.run);
   const say: Say = (level, text) => {
     const { indent } = current();
-    target.print(level, indent === "" ? text : cutText(indent + text));
+    target.print(level, indent === "" ? text : clipText(indent + text));
   };
   const methods = { ...printing(say), ...grouping(say, current), ...counting(say, current) };
   const own = console as unknown as Record<string, unknown>;
@@ -49,7 +100,7 @@ export function captureConsole(target: PrintTarget): void {
       try {
         method(values);
       } catch {
-        // A value threw when it was turned into text, and there is nothing to say.
+        // A value threw when it was turned into text: nothing is printed.
       }
     };
   }
@@ -57,7 +108,7 @@ export function captureConsole(target: PrintTarget): void {
 
 function printing(say: Say) {
   const at = (level: LogLevel): Method => (values) => say(level, logText(values));
-  const show: Method = ([value]) => say("info", cutText(shown(value)));
+  const show: Method = ([value]) => say("info", clipText(shown(value)));
   return {
     debug: at("debug"),
     log: at("info"),
@@ -70,12 +121,15 @@ function printing(say: Say) {
     clear: () => {},
     trace: (values) => {
       const { stack } = new NativeError();
-      say("info", cutText(`Trace: ${logText(values)}${linesFrom(toText(stack), OWN_STACK_LINES)}`));
+      say(
+        "info",
+        clipText(`Trace: ${logText(values)}${linesFrom(toText(stack), OWN_STACK_LINES)}`),
+      );
     },
     assert: (values) => {
       if (values[0]) return;
       const more = values.length > 1 ? `: ${logText(values, 1)}` : "";
-      say("error", cutText(`Assertion failed${more}`));
+      say("error", clipText(`Assertion failed${more}`));
     },
   } satisfies Record<string, Method>;
 }
@@ -100,7 +154,7 @@ function counting(say: Say, current: () => Memory) {
   const elapsed = (label: string, more: string) => {
     const since = current().timers[label];
     if (since === undefined) return say("warn", `no timer is called ${label}`);
-    say("info", cutText(`${label}: ${round(now() - since)}ms${more}`));
+    say("info", clipText(`${label}: ${round(now() - since)}ms${more}`));
   };
   return {
     count: (values) => {

@@ -1,47 +1,47 @@
 /**
- * The way of what a task says out of its worker. An entry leaves at once, through the log area, as long as its
- * worker has not said too much of late; what is too much waits here, the newest of it, and leaves when there is
- * room for it again or the task ends. What falls out meanwhile is counted, and told with the next that leaves.
+ * Sends log entries out of the worker, within a limit. An entry leaves at once through the log ring, unless the worker
+ * has sent too much lately. Further entries wait here, and leave when the limit allows it or the task ends. If too many
+ * wait, the oldest are dropped; their number is sent with the next entry. `TaskLoop` uses it.
  */
 
 import { MAX_LOG_CHARS, MAX_LOG_ENTRIES } from "../../protocol/limits.ts";
 import type { LogLevel } from "../../protocol/task.ts";
-import type { LogWriter } from "../bridge/log_area.ts";
+import type { LogRing } from "../bridge/ring_area.ts";
 import { max, min, now, stringify, wallClock } from "../primordials.ts";
 
-/** What an entry costs beside its characters: so many take the server as long as an empty one. */
+/** Cost of an entry beside its characters: an empty one takes the server as long as this number of characters. */
 const ENTRY_COST = 100;
-/** A worker may say so much at once, */
+/** Most cost that a worker sends at once, */
 const BURST = 128 * 1024;
-/** and so much a second. */
+/** and the cost for each ms after that. */
 const COST_PER_MS = 256 * 1024 / 1000;
-/** At its end a task may say as much again, on credit; and a little in any case. */
-const LAST_WORDS = 4096;
-/** What has waited leaves in lines of so many characters. */
+/** Least cost that a task may send at its end; usually another burst. */
+const LAST_COST = 4096;
+/** Most characters in one line of entries that have waited. */
 const LINE_CHARS = 8192;
 
-/** An entry that waits, in JSON, and the characters of its text. */
+/** A waiting entry in JSON, and the number of characters of its text. */
 interface Slot {
   json: string;
   chars: number;
 }
 
 export interface LogOutletOptions {
-  readonly area: Pick<LogWriter, "write">;
-  /** Sends a line that the area has no room for. */
+  readonly area: Pick<LogRing, "write">;
+  /** Sends a line that does not fit into the ring. */
   readonly send: (line: string) => void;
 }
 
 export class LogOutlet {
   readonly #options: LogOutletOptions;
-  /** A ring: `#count` entries from `#first` on. Made before any task, whose setters it never meets so. */
+  /** A ring: `#count` entries from `#first` on. Made before any task runs, so that no setter of a task is called. */
   readonly #slots = newSlots();
   #first = 0;
   #count = 0;
   #chars = 0;
-  /** Since the last that left. */
+  /** Entries dropped since the last line. */
   #dropped = 0;
-  /** What may leave now. */
+  /** The cost that can be sent now. */
   #budget = BURST;
   #budgetAt = now();
 
@@ -49,28 +49,28 @@ export class LogOutlet {
     this.#options = options;
   }
 
-  /** Something waits here. */
+  /** Whether entries wait here. */
   get hasRest(): boolean {
     return this.#count > 0;
   }
 
-  /** The task of `lease`, which runs, says `text`, which is no longer than an entry may be. */
+  /** Takes an entry of the running task. `text` must not be longer than the limit for an entry. */
   say(lease: number, level: LogLevel, text: string): void {
     this.#keep(`[${wallClock()},"${level}",${stringify(text)}]`, text.length);
     this.flush(lease);
   }
 
-  /** Lets what waits go, where all of it may. */
+  /** Sends the waiting entries, if the limit allows all of them. */
   flush(lease: number): void {
     if (!this.#mayCost(this.#cost())) return;
     while (this.#count > 0 && this.#writeSome(lease));
   }
 
-  /** The task ends: lets the newest of what waits go. */
+  /** The task ends: sends the newest waiting entries. */
   finish(lease: number): void {
     if (this.#count === 0) return;
     this.#refill();
-    const most = max(LAST_WORDS, this.#budget + BURST);
+    const most = max(LAST_COST, this.#budget + BURST);
     while (this.#count > 1 && this.#cost() > most) this.#drop();
     while (this.#count > 0 && this.#writeSome(lease));
     if (this.#count === 0) return;
@@ -78,7 +78,7 @@ export class LogOutlet {
     this.#left(this.#count);
   }
 
-  /** Writes a line with the oldest that wait; false where it has no room. */
+  /** Writes a line with the oldest waiting entries; false if it does not fit. */
   #writeSome(lease: number): boolean {
     let count = 1;
     for (let chars = this.#at(0).chars; count < this.#count; count++) {
@@ -104,7 +104,7 @@ export class LogOutlet {
     this.#dropped = 0;
   }
 
-  /** Of all that waits. */
+  /** The cost of all waiting entries. */
   #cost(): number {
     return this.#chars + this.#count * ENTRY_COST;
   }
@@ -136,7 +136,7 @@ export class LogOutlet {
     this.#dropped++;
   }
 
-  /** Takes the oldest out. */
+  /** Removes the oldest entry. */
   #take(): void {
     const slot = this.#at(0);
     this.#chars -= slot.chars;

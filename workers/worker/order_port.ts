@@ -1,19 +1,19 @@
 /**
- * How a worker that runs code of others hears what the pool's main thread orders. An event is made of classes that such
- * code can change, and what it carries passes through them. So there are two ports: an event of the one says that there
- * is something, and carries nothing; what there is is taken from the other without an event.
+ * Receives the orders of the pool's main thread in a worker that runs task code. Events are made of classes that task
+ * code can change, and the data of an event passes through them. So there are two ports: an event of one port only says
+ * that a message has come; the message is taken from the other port without an event.
  */
 
 import { defineProperty } from "../primordials.ts";
 
-/** Calls `take` with each message that comes on `orders`, from now on. Call it before code of others is there. */
+/** Calls `take` with each message on `orders` from now on. Call it before any task code loads. */
 export function listenForOrders<T>(
   { orders, wake }: { orders: MessagePort; wake: MessagePort },
   take: (order: T) => void,
 ): void {
   const { receiveMessageOnPort } = process.getBuiltinModule("node:worker_threads");
   shield(wake);
-  // What the runtime asks an event for on its way; this alone would hand out the port.
+  // The runtime reads this property of each event; it alone would give the port away.
   defineProperty(Event.prototype, "currentTarget", { configurable: false });
   wake.onmessage = () => {
     for (let next = receiveMessageOnPort(orders as never); next;) {
@@ -23,19 +23,19 @@ export function listenForOrders<T>(
   };
 }
 
-/** Nothing to transfer; to walk through it calls no code of others. */
+/** An empty list of transferred objects; its iterator is not one that task code can replace. */
 const NOTHING: Transferable[] = [];
 defineProperty(NOTHING, Symbol.iterator, {
   value: () => ({ next: () => ({ done: true, value: undefined }) }),
 });
 
-/** What posts to `port`, whatever becomes of the classes of messages later. */
+/** A function that posts to `port`, unaffected by later changes of the classes of messages. */
 export function posterTo<T>(port: MessagePort): (message: T) => void {
   const post = port.postMessage.bind(port);
   return (message) => post(message, NOTHING);
 }
 
-/** Keeps to itself what the runtime calls on the port with each message, whatever is inherited then. */
+/** Gives the port own methods for those that the runtime calls with each message, instead of inherited ones. */
 function shield(port: MessagePort): void {
   for (const name of ["dispatchEvent", "getParent", "addEventListener"] as const) {
     defineProperty(port, name, { value: (port as unknown as Record<string, unknown>)[name] });

@@ -1,50 +1,47 @@
 /**
- * Keeps tasks of task files apart that run one after the other in one worker: whose code runs, what a task
- * leaves behind, what it has changed. Between two tasks the worker rests: everything that the first has
- * set going gets its turn before the second begins, so that a loop without end is not taken for another's.
+ * Keeps tasks of task files apart that run one after another in one worker: which task the running code belongs to,
+ * what a task leaves behind, and what it has changed. Between two tasks the worker rests: all code that the first one
+ * started gets a turn before the second begins, so that an endless loop is not taken for the second one's.
  *
- * A rest costs some 20 µs. Quick tasks of one op share one: code that spoils things for its own op alone
- * could do so with a variable as well.
+ * A rest takes about 20 µs. Quick tasks of one op share a rest: code that harms only its own op could do the same
+ * with a variable. This is hygiene between tasks and no security boundary; permissions and processes are. `TaskLoop`
+ * calls it for each run.
  */
 
 import { TaskContext } from "../ops/context.ts";
-import { errorOf, type Handler } from "../ops/handler.ts";
-import { watchListeners } from "./left_listeners.ts";
-import { watchTimers } from "./left_timers.ts";
+import { errorOf, type Handler, TaskError } from "../ops/handler.ts";
+import { watchListeners, watchTimers } from "./leftovers.ts";
 import { microtask, newDictionary, now, slice } from "../primordials.ts";
 import { guardRealm } from "../realm/realm_guard.ts";
 import { Realm } from "../realm/realm_seal.ts";
-import { catchErrors } from "./stray_errors.ts";
-import { TaskError } from "../ops/task_error.ts";
-import { currentOwner, runAs } from "./owner_context.ts";
-import { TaskOwner } from "./task_owner.ts";
-import type { LeasedTask } from "../ops/leased_run.ts";
+import { catchErrors, currentOwner, runAs, TaskOwner } from "./task_owner.ts";
+import type { LeasedRun } from "../ops/leased_run.ts";
 import type { StopReason } from "../../protocol/work_message.ts";
 
-/** Tasks of one op share a rest for so long. */
+/** Longest time between two rests while tasks of one op run, in ms. */
 const SHARED_REST_MS = 1;
-/** The thorough look at what tasks share takes up to a ms: after the first runs of an op, then so often. */
+/** Number of rests of an op with a thorough look, which takes up to a ms; and the time between further ones, in ms. */
 const WATCHED_RESTS = 16;
 const THOROUGH_MS = 25;
 const CURE =
   "import what adds to it at the top of the task file, which is loaded once for all tasks";
-/** What is told of things left behind: so many lines in so long, each so long. */
+/** Limits for lines about errors of leftover code: lines, period, length. */
 const STRAY_LINES = 10;
 const STRAY_MS = 1000;
 const STRAY_CHARS = 1000;
 
 export interface ScopeListener {
-  /** Something of the task that runs has thrown where no handler catches it. */
+  /** Code of the running task has thrown outside its handler. */
   failed(thrown: unknown): void;
-  /** Something that belongs to no task that runs has: for the operator. */
+  /** Code that belongs to no running task has thrown: for the operator. */
   strayed(text: string): void;
-  /** A task has changed something that others share: for the operator, once. */
+  /** A task has changed something that other tasks share: for the operator, once. */
   changed(text: string): void;
 }
 
-/** What it needs to know of a worker. */
+/** The worker, as far as the scope needs it. */
 export interface ScopeOptions {
-  /** The worker runs one task after the other, and not just one. */
+  /** The worker runs many tasks, and not just one. */
   readonly isShared: boolean;
 }
 
@@ -53,31 +50,31 @@ export class TaskScope {
   readonly #timerClasses: readonly [path: string, prototype: object][];
   #listener: ScopeListener | undefined = undefined;
   #owner: TaskOwner | undefined = undefined;
-  /** The op of the last task, while the worker has not rested since; and when it rested. */
+  /** The op of the last task, until the worker rests; and the time of the last rest. */
   #lastOp: string | undefined = undefined;
   #restedAt = 0;
   #thoroughAt = 0;
-  /** What the look that is under way has found added. */
+  /** Number of additions that the look under way has found. */
   #additions = 0;
   #firstAddition = "";
-  /** Of each op, after how many rests nothing was found changed. */
+  /** By op: number of rests so far, up to `WATCHED_RESTS`. */
   readonly #rests = newDictionary<number>();
-  /** What was told before anything listened. */
+  /** Lines from before there was a listener. */
   readonly #early: string[] = [];
   #strays = 0;
   #straysSince = -STRAY_MS;
 
-  /** Once, before any task file loads. */
+  /** Make it once, before any task file loads. */
   constructor({ isShared }: ScopeOptions) {
     guardRealm();
     this.#timerClasses = watchTimers();
     watchListeners();
-    // From now on: what a file has begun as it loads may fail before it has loaded.
+    // From now on: code that a file starts can fail while the file still loads.
     catchErrors((owner, thrown) => this.#caught(owner, thrown));
     if (isShared) this.#realm = new Realm({ added: (path) => this.#added(path) });
   }
 
-  /** Tells `listener` from now on. Once, when the task files have loaded. */
+  /** Reports to `listener` from now on. Call it once, when the task files have loaded. */
   open(listener: ScopeListener): void {
     this.#listener = listener;
     for (let i = 0; i < this.#early.length; i++) listener.strayed(this.#early[i]!);
@@ -90,22 +87,22 @@ export class TaskScope {
     ]);
   }
 
-  /** Calls `handler` for a task, as its code. */
+  /** Calls `handler` as code of its task. */
   run(
     handler: Handler,
-    { args, op, id }: LeasedTask,
+    { args, op, id }: LeasedRun,
     { seq, context }: { seq: number; context: TaskContext },
   ): unknown {
     this.#owner = new TaskOwner(seq, op, id);
     return runAs(this.#owner, handler, args, context);
   }
 
-  /** Asks the task that runs to stop; who listens for it does so as the task's code. */
+  /** Asks the running task to stop; its listeners run as code of the task. */
   stop(context: TaskContext, reason: StopReason): void {
     runAs(this.#owner, TaskContext.stop, context, reason);
   }
 
-  /** The task that runs has ended. */
+  /** The running task has ended. */
   end(): void {
     if (!this.#owner) return;
     this.#owner.end();
@@ -113,23 +110,23 @@ export class TaskScope {
     this.#owner = undefined;
   }
 
-  /** Whether what runs now is code that another task than the one that runs has left behind. */
+  /** Whether the code that runs now was left behind by an earlier task. */
   get isAmongLeftOvers(): boolean {
     const owner = currentOwner();
     return owner !== undefined && owner !== this.#owner;
   }
 
-  /** Whether a rest is due whatever comes next; `clock` is the time, in ms. */
+  /** Whether a rest is due before any next task; `clock` is the time, in ms. */
   isDue(clock: number): boolean {
     return this.#lastOp !== undefined && clock - this.#restedAt >= SHARED_REST_MS;
   }
 
-  /** Whether the worker shall rest before a task of `op`. */
+  /** Whether the worker must rest before a task of `op`. */
   needsRest(op: string, clock: number): boolean {
     return this.#lastOp !== undefined && (this.#lastOp !== op || this.isDue(clock));
   }
 
-  /** Call it in a turn of its own. False: the last tasks have left something that cannot be mended. */
+  /** Call it in a turn of its own. False: the last tasks made a change that cannot be undone. */
   rest(clock: number): boolean {
     const op = this.#lastOp;
     if (op === undefined) return true;
@@ -167,7 +164,7 @@ export class TaskScope {
 
   #caught(owner: TaskOwner | undefined, thrown: unknown): void {
     if (!owner || owner.isOver) return this.#strayed(owner, thrown);
-    // In a turn of its own, since code of the task may be what is running now; and as nobody's.
+    // In a turn of its own and as code of no task, since code of the task can be running now.
     runAs(undefined, microtask, () => {
       if (owner.isOver) this.#strayed(owner, thrown);
       else this.#listener?.failed(thrown);
@@ -185,7 +182,7 @@ export class TaskScope {
       this.#strays = 0;
     }
     if (++this.#strays > STRAY_LINES) return;
-    const rest = this.#strays === STRAY_LINES ? "; no more is told for a second" : "";
+    const rest = this.#strays === STRAY_LINES ? "; no more is logged for a second" : "";
     const text = `${what} failed: ${slice(message, 0, STRAY_CHARS)}${rest}`;
     if (this.#listener) this.#listener.strayed(text);
     else this.#early[this.#early.length] = text;

@@ -14,7 +14,7 @@ import {
   leasedTaskLine,
   leaseOf,
   type PoolReport,
-  resultOf,
+  resultJsonOf,
   type RetireReason,
   type ServerOrder,
   type WorkHello,
@@ -290,7 +290,7 @@ export class WorkLink implements LineHandler, Runner {
 
   #take(line: Line, acks: Ack[], broken: BrokenRun[]): void {
     const number = line === null ? 0 : leaseOf(line);
-    const result = number > 0 && line?.endsWith("}") ? resultOf(line) : undefined;
+    const result = number > 0 && line?.endsWith("}") ? resultJsonOf(line) : undefined;
     if (result === undefined) {
       const report = readReport(line);
       if (report) this.#report(report, broken);

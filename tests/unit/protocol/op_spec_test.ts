@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH, MAX_SCHEMAS_CHARS } from "../../../protocol/limits.ts";
-import { type OpSpec, tellable } from "../../../protocol/op_spec.ts";
+import { type OpSpec, reportable } from "../../../protocol/op_spec.ts";
 
 const spec = (json: Record<string, unknown>): OpSpec => ({
   op: "a",
@@ -16,13 +16,13 @@ const nested = (levels: number): Record<string, unknown> =>
 
 Deno.test("a JSON Schema is told up to its limits, and left out one past them", () => {
   const bare = { op: "a", timeout: 1, schema: { vendor: "zod" } };
-  assertEquals(tellable([{ op: "b" }, bare]), [{ op: "b" }, bare]);
+  assertEquals(reportable([{ op: "b" }, bare]), [{ op: "b" }, bare]);
   const long = sized(MAX_SCHEMA_CHARS);
-  assertEquals(tellable([long, sized(MAX_SCHEMA_CHARS + 1)]), [long, bare]);
+  assertEquals(reportable([long, sized(MAX_SCHEMA_CHARS + 1)]), [long, bare]);
   const deep = spec(nested(MAX_SCHEMA_DEPTH));
-  assertEquals(tellable([deep, spec(nested(MAX_SCHEMA_DEPTH + 1))]), [deep, bare]);
+  assertEquals(reportable([deep, spec(nested(MAX_SCHEMA_DEPTH + 1))]), [deep, bare]);
   const many = MAX_SCHEMAS_CHARS / MAX_SCHEMA_CHARS;
-  const told = tellable(Array.from({ length: many + 2 }, () => long));
+  const told = reportable(Array.from({ length: many + 2 }, () => long));
   assertEquals(told.map(({ schema }) => schema?.json !== undefined), [
     ...Array.from({ length: many }, () => true),
     false,

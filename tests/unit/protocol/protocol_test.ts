@@ -7,7 +7,12 @@ import { checkDepth, checkNumbers } from "../../../protocol/json_guard.ts";
 import { MAX_JSON_DEPTH, MAX_LINE_BYTES, MAX_REF_CHARS } from "../../../protocol/limits.ts";
 import { findRef, parseObject, readRef } from "../../../protocol/message.ts";
 import { LineSplitter } from "../../../protocol/ndjson.ts";
-import { leasedTaskLine, leaseOf, resultLine, resultOf } from "../../../protocol/work_message.ts";
+import {
+  leasedTaskLine,
+  leaseOf,
+  resultJsonOf,
+  resultLine,
+} from "../../../protocol/work_message.ts";
 
 const encoder = new TextEncoder();
 const bytes = (text: string) => encoder.encode(text);
@@ -156,8 +161,8 @@ Deno.test("a lease number is read exactly, or not at all", () => {
   ) {
     assertEquals(leaseOf(line), 0);
   }
-  assertEquals(resultOf(resultLine(7, '{"a":[1,2]}')), '{"a":[1,2]}');
-  assertEquals(resultOf('{"lease":7,"error":{"code":"timeout"}}'), undefined);
+  assertEquals(resultJsonOf(resultLine(7, '{"a":[1,2]}')), '{"a":[1,2]}');
+  assertEquals(resultJsonOf('{"lease":7,"error":{"code":"timeout"}}'), undefined);
 });
 
 Deno.test("a quoted value is cut to what a message can bear", () => {

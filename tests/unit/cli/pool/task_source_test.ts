@@ -1,7 +1,7 @@
-/** What a task file is made of: found in its text, changed with it, whatever else stands there. */
+/** The source of a task file: found in its text, and changed with it, whatever else the text holds. */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { readTaskSource, tellReadable } from "../../../../cli/pool/task_source.ts";
+import { describeReadable, isWithin, readTaskSource } from "../../../../cli/pool/task_files.ts";
 import { TaskFolder } from "../../../kit/task_folder.ts";
 
 /** The files of `tasks.ts` beside itself, as they are called in the folder. */
@@ -145,10 +145,25 @@ Deno.test({
     assert(names(files).includes("gone.ts"));
     assert(!names(files).includes("pipe.ts") && !files.includes("/"));
     assertEquals(
-      tellReadable([folder.file("tasks.ts")]),
+      describeReadable([folder.file("tasks.ts")]),
       `link.json (a link to ${folder.file("data.json")}), lib/a.ts`,
     );
   },
+});
+
+Deno.test("a path is within a folder unless it leads out of it; a name may begin with dots", () => {
+  for (const path of ["/a", "/a/b", "/a/..data", "/a/..data/x", "/a/b/../c", "/a/.../x"]) {
+    assert(isWithin(path, "/a"), path);
+  }
+  for (const path of ["/", "/b", "/ab", "/a/..", "/a/../b", "/..data"]) {
+    assert(!isWithin(path, "/a"), path);
+  }
+  assert(isWithin("x/..data", "x") && isWithin("x", ".") && !isWithin("..", "."));
+});
+
+Deno.test("a file whose name begins with dots is named from its folder", () => {
+  using folder = new TaskFolder({ "tasks.ts": 'import "./..data.ts";', "..data.ts": "" });
+  assertEquals(describeReadable([folder.file("tasks.ts")]), "..data.ts");
 });
 
 Deno.test("what is huge is data: it may be read, and is not looked into", () => {

@@ -31,11 +31,11 @@ Deno.test("sequence numbers wrap at 32 bits", () => {
 Deno.test("both sides of a share see the same row and results, which do not touch each other", () => {
   const share = new TaskShare();
   const other = new TaskShare(share.buffer);
-  share.resultArea.fill(7);
+  share.results.fill(7);
   assertEquals(other.row.cursor, 0);
   share.row.claim(1, 0);
   assertEquals(other.row.cursor, 1);
-  assert(other.resultArea.every((byte) => byte === 7));
+  assert(other.results.every((byte) => byte === 7));
 });
 
 Deno.test("the running task is told with its start and its limit", () => {

@@ -1,12 +1,15 @@
 /** The built-in ops: what they answer, and what they say to arguments that make no sense. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { BUILTIN_OPS } from "../../../../workers/ops/builtin.ts";
+import {
+  BUILTIN_OPS,
+  echo,
+  hash,
+  MAX_DIGITS,
+  sleep,
+  square,
+} from "../../../../workers/ops/builtin.ts";
 import { TaskContext } from "../../../../workers/ops/context.ts";
-import { echo } from "../../../../workers/ops/echo.ts";
-import { hash } from "../../../../workers/ops/hash.ts";
-import { sleep } from "../../../../workers/ops/sleep.ts";
-import { MAX_DIGITS, square } from "../../../../workers/ops/square.ts";
 
 const host = {
   isCancelled: () => false,

@@ -1,7 +1,7 @@
 /** The line in which the top level of a task file waits or loops, as far as its text tells. */
 
 import { assertEquals } from "@std/assert";
-import { firstWait } from "../../../../workers/ops/first_wait.ts";
+import { firstWait } from "../../../../workers/ops/load_fault.ts";
 
 Deno.test("the first line that awaits or loops outside of every function is found", () => {
   const cases: [text: string, line: number | undefined][] = [

@@ -5,7 +5,7 @@ import { MAX_ERROR_MESSAGE_CHARS, MAX_RESULT_BYTES } from "../../../../protocol/
 import { leasedTaskLine } from "../../../../protocol/work_message.ts";
 import { TaskContext } from "../../../../workers/ops/context.ts";
 import { errorOf, outcomeOf } from "../../../../workers/ops/handler.ts";
-import { readLeasedTask } from "../../../../workers/ops/leased_run.ts";
+import { readLeasedRun } from "../../../../workers/ops/leased_run.ts";
 
 function refusal(value: unknown): string {
   const outcome = outcomeOf(value);
@@ -100,7 +100,7 @@ Deno.test("a leased task is read as it was written, without op, ref and task", (
     id: "a.b:c-D_9",
     payload,
   };
-  const { args, ...rest } = readLeasedTask(leasedTaskLine(2 ** 53 - 1, envelope));
+  const { args, ...rest } = readLeasedRun(leasedTaskLine(2 ** 53 - 1, envelope));
   assertEquals(rest, {
     lease: 2 ** 53 - 1,
     attempt: 100,
@@ -113,7 +113,7 @@ Deno.test("a leased task is read as it was written, without op, ref and task", (
   assertEquals(Object.getPrototypeOf(args), Object.prototype);
 
   const after = '{"p":",\\"submit\\":","q.1":{"ü":"😀","__proto__":1}}';
-  const child = readLeasedTask(leasedTaskLine(2 ** 53 - 1, { ...envelope, after }));
+  const child = readLeasedRun(leasedTaskLine(2 ** 53 - 1, { ...envelope, after }));
   assertEquals(child, { ...rest, args, after });
   assertEquals(
     JSON.parse(leasedTaskLine(2 ** 53 - 1, { ...envelope, after })).after_chars,
@@ -123,7 +123,7 @@ Deno.test("a leased task is read as it was written, without op, ref and task", (
 
 Deno.test("a line that is no leased task is refused, not looked at for ever", () => {
   for (const line of ['{"lease":', '{"lease":5', "", '{"lease":1,"attempt":1}']) {
-    assertThrows(() => readLeasedTask(line));
+    assertThrows(() => readLeasedRun(line));
   }
 });
 

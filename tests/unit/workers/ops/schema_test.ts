@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { MAX_FAULT_MESSAGE_CHARS, MAX_FAULT_PATH_CHARS } from "../../../../protocol/limits.ts";
-import { type Checked, faultOf, readSchema } from "../../../../workers/ops/schema.ts";
+import { type Checked, readSchema, schemaFault } from "../../../../workers/ops/schema.ts";
 
 /** A schema whose `validate` answers `result`. */
 function answering(result: unknown, more: Record<string, unknown> = {}) {
@@ -39,7 +39,7 @@ Deno.test("the handler gets what the schema made of the arguments", async () => 
   assertEquals(await checkedBy(Promise.resolve({ value: { n: 1 } })), { args: { n: 1 } });
   for (const value of [5, null, undefined, "x"]) {
     assertEquals(await checkedBy({ value }), {
-      fault: { path: "", message: "the schema made something of it that is no object" },
+      fault: { path: "", message: "the schema turned it into something that is no object" },
     });
   }
 });
@@ -98,7 +98,7 @@ Deno.test("its vendor is told, and the arguments in JSON Schema where it can tel
 });
 
 Deno.test("a fault is cut to what may travel, and never within a character", () => {
-  const { path, message } = faultOf(
+  const { path, message } = schemaFault(
     "a".repeat(MAX_FAULT_PATH_CHARS - 2) + "😀😀",
     "b".repeat(MAX_FAULT_MESSAGE_CHARS - 2) + "😀😀",
   );

@@ -8,7 +8,7 @@ const SHARE = 100;
 
 /** A worker as the watch sees it. Figures in MiB. */
 class FakeThread {
-  readonly row = { memoryBytes: 5 * MIB, memoryTold: 1 };
+  readonly row = { memoryBytes: 5 * MIB, memoryReports: 1 };
   task: { seq: number; line: string } | undefined;
   #seq = 0;
   /** What it has taken and not told of. */
@@ -20,7 +20,7 @@ class FakeThread {
 
   tell(mib: number): void {
     this.row.memoryBytes = mib * MIB;
-    this.row.memoryTold++;
+    this.row.memoryReports++;
   }
 
   current() {

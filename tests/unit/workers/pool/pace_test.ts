@@ -6,7 +6,7 @@ import {
   capacityOf,
   creditFor,
   depthOf,
-  isWorthTelling,
+  isWorthReporting,
   loadOf,
   MAX_DEPTH,
   patienceOf,
@@ -82,8 +82,8 @@ Deno.test("one worker with a long task takes nothing from what the others hold",
 });
 
 Deno.test("small changes of credit are not told, the last task's place is", () => {
-  assert(!isWorthTelling(1024, 1100));
-  assert(isWorthTelling(1024, 800));
-  assert(isWorthTelling(5, 4));
-  assert(!isWorthTelling(4, 4));
+  assert(!isWorthReporting(1024, 1100));
+  assert(isWorthReporting(1024, 800));
+  assert(isWorthReporting(5, 4));
+  assert(!isWorthReporting(4, 4));
 });

@@ -6,8 +6,8 @@ import { pathToFileURL } from "node:url";
 import type { TaskPermissions } from "../../../../protocol/pool_start.ts";
 import {
   notAllowed,
+  permissionTexts,
   Profiles,
-  tellPermissions,
   workerPermissions,
 } from "../../../../workers/pool/profile.ts";
 
@@ -101,11 +101,11 @@ Deno.test("a path is allowed by a folder that it really lies in", () => {
 });
 
 Deno.test("permissions are told like the flags that give them", () => {
-  assertEquals(tellPermissions({}), ["none"]);
-  assertEquals(tellPermissions({ net: ["a.test", "b.test"], read: true, ffi: true }), [
+  assertEquals(permissionTexts({}), ["none"]);
+  assertEquals(permissionTexts({ net: ["a.test", "b.test"], read: true, ffi: true }), [
     "net=a.test,b.test",
     "read",
     "ffi",
   ]);
-  assert(tellPermissions({ env: true })[0] === "env");
+  assert(permissionTexts({ env: true })[0] === "env");
 });

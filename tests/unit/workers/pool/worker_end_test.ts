@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { leaseOf } from "../../../../protocol/work_message.ts";
-import { ResultWriter } from "../../../../workers/bridge/result_area.ts";
+import { ResultRing } from "../../../../workers/bridge/ring_area.ts";
 import { TaskShare } from "../../../../workers/bridge/task_table.ts";
 import type {
   ThreadOrder,
@@ -22,8 +22,8 @@ class LastMinuteWorker {
 
   postMessage({ share }: ThreadStart, ports: [MessagePort, ...MessagePort[]]): void {
     const [port] = ports;
-    const { row, resultArea } = new TaskShare(share);
-    const results = new ResultWriter(resultArea, row);
+    const { row, results: ring } = new TaskShare(share);
+    const results = new ResultRing(ring, row);
     let task = { seq: 0, lease: 0 };
     this.#heart = setInterval(() => row.beat(), BEAT_MS);
     this.#ports = ports;

@@ -6,9 +6,9 @@ import {
   MAX_LOG_ENTRIES,
   MAX_LOG_ENTRY_CHARS,
 } from "../../../../protocol/limits.ts";
-import { LogReader, LogWriter } from "../../../../workers/bridge/log_area.ts";
+import { LogRing, RingReader } from "../../../../workers/bridge/ring_area.ts";
 import { LogOutlet } from "../../../../workers/worker/log_outlet.ts";
-import { LOG_AREA_BYTES, TaskShare } from "../../../../workers/bridge/task_table.ts";
+import { RING_BYTES, TaskShare } from "../../../../workers/bridge/task_table.ts";
 
 interface Line {
   lease: number;
@@ -18,9 +18,9 @@ interface Line {
 
 class Stage {
   readonly row = new TaskShare().row;
-  readonly area = new TaskShare().logArea;
-  readonly writer = new LogWriter(this.area, this.row);
-  readonly reader = new LogReader(this.area, this.row);
+  readonly area = new TaskShare().log;
+  readonly writer = new LogRing(this.area, this.row);
+  readonly reader = RingReader.ofLog(this.area, this.row);
   /** What was sent by message. */
   readonly sent: string[] = [];
   readonly outlet = new LogOutlet({ area: this.writer, send: (line) => this.sent.push(line) });
@@ -68,7 +68,7 @@ Deno.test("any entry fits the area, the worst as well, and lines go round its en
 
 Deno.test("what the area has no room for waits; it leaves when there is, and else with the end", () => {
   const stage = new Stage();
-  const text = "x".repeat(LOG_AREA_BYTES / 10);
+  const text = "x".repeat(RING_BYTES / 10);
   for (let i = 0; i < 12; i++) stage.outlet.say(1, "info", `${i}${text}`);
   assert(stage.outlet.hasRest);
   assertEquals(stage.lines().length, 9);

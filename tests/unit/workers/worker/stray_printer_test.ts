@@ -1,7 +1,7 @@
 /** What belongs to no task's log: a little of it is told, and how much was left out. */
 
 import { assert, assertEquals } from "@std/assert";
-import { strayPrinter } from "../../../../workers/worker/stray_printer.ts";
+import { strayPrinter } from "../../../../workers/worker/console_capture.ts";
 
 Deno.test("a burst is told, a flood is cut, a long text is short", () => {
   const told: string[] = [];

@@ -1,18 +1,19 @@
 /**
- * Timers belong to the task that started them: they are cleared when it ends, and what their callbacks
- * throw is told as its error. All of `node:timers` goes through two classes, however it was imported, and
- * with it the global functions; in older runtimes those of the web stand beside it.
+ * Removes what a task leaves behind when it ends: timers, and listeners on what all tasks of its worker share, the
+ * global object and `process`. Errors of a timer's callback are reported as errors of its task. `TaskScope` sets both
+ * up, once, before any task file loads.
+ *
+ * All of `node:timers` goes through two classes, however it was imported, and so do the global functions; older
+ * runtimes have separate global functions.
  */
 
 import { apply, defineProperty, getPrototypeOf, ownKeys, uncurryThis } from "../primordials.ts";
-import { tellError } from "./stray_errors.ts";
-import { currentOwner } from "./owner_context.ts";
-import type { TaskOwner } from "./task_owner.ts";
+import { callbackThrew, currentOwner, type TaskOwner } from "./task_owner.ts";
 
 type Callback = (...args: unknown[]) => unknown;
 type Method = (this: object, ...args: unknown[]) => unknown;
 
-/** Once, before any task file loads. Returns the prototypes that code reaches through timers. */
+/** Gives timers to their tasks. Returns the prototypes that code reaches through timers. */
 export function watchTimers(): [path: string, prototype: object][] {
   const node = process.getBuiltinModule("node:timers");
   const timeout = node.setTimeout(() => {}, 0);
@@ -40,7 +41,7 @@ function methodNamed(prototype: object, name: string): PropertyKey | undefined {
   return ownKeys(prototype).find((key) => typeof key === "symbol" && key.description === name);
 }
 
-/** How a class of timers works inside: its own constructor calls the method `starts`. */
+/** The inner names of a class of timers. Its constructor calls the method `starts`. */
 interface TimerClass {
   readonly starts: PropertyKey | undefined;
   readonly ends: PropertyKey | undefined;
@@ -72,7 +73,7 @@ function watchClass(prototype: object, { starts, ends, callback, clear }: TimerC
   wrap(prototype, ends, (timer) => watchedOf(timer)?.owner.forget(timer));
 }
 
-/** Has `before` see the object that `method` is called on. */
+/** Calls `before` with the object on which `method` is called. */
 function wrap(
   prototype: object,
   method: PropertyKey | undefined,
@@ -88,7 +89,7 @@ function wrap(
   });
 }
 
-/** `callback`, whose errors are its owner's. One that has run is forgotten, unless it goes on. */
+/** `callback`, with its errors passed to its owner. A timer that has run is forgotten, unless it repeats. */
 function guarded(
   callback: Callback,
   { timer, watch }: { timer: object; watch: Watched },
@@ -99,7 +100,7 @@ function guarded(
     try {
       return apply(callback, this, args);
     } catch (error) {
-      tellError(watch.owner, error);
+      callbackThrew(watch.owner, error);
     }
   };
 }
@@ -130,7 +131,7 @@ function starting(start: Start, { clear, repeats }: { clear: Clear; repeats: boo
         try {
           apply(callback, globalThis, given);
         } catch (error) {
-          tellError(owner, error);
+          callbackThrew(owner, error);
         }
       },
       ms,
@@ -151,4 +152,43 @@ function clearing(clear: Clear): Clear {
 function replace(name: string, value: Start | Clear): void {
   defineProperty(value, "name", { value: name });
   defineProperty(globalThis, name, { value });
+}
+
+type Listen = (this: unknown, type: string, listener: never, ...more: never[]) => unknown;
+type AddListener = typeof globalThis.addEventListener;
+
+/** Gives listeners on the global object and on `process` to their tasks. */
+export function watchListeners(): void {
+  watchGlobal();
+  watchProcess();
+}
+
+function watchGlobal(): void {
+  const { addEventListener, removeEventListener } = EventTarget.prototype;
+  defineProperty(EventTarget.prototype, "addEventListener", {
+    value: function (this: unknown, ...args: Parameters<AddListener>) {
+      const isGlobal = this === undefined || this === null || this === globalThis;
+      const owner = isGlobal ? currentOwner() : undefined;
+      if (owner) owner.keep(args, (added) => apply(removeEventListener, globalThis, added));
+      return apply(addEventListener, this, args);
+    },
+  });
+  defineProperty(EventTarget.prototype.addEventListener, "name", { value: "addEventListener" });
+}
+
+function watchProcess(): void {
+  const { removeListener } = process;
+  for (const name of ["on", "addListener", "prependListener"] as const) {
+    const add = process[name] as Listen;
+    defineProperty(process, name, {
+      value: function (this: unknown, ...args: Parameters<Listen>) {
+        currentOwner()?.keep(args, ([type, listener]) => {
+          apply(removeListener, process, [type, listener]);
+        });
+        return apply(add, this, args);
+      },
+      writable: true,
+      configurable: true,
+    });
+  }
 }

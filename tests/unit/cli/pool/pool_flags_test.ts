@@ -4,14 +4,10 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { resolve } from "node:path";
 import { ClientError } from "../../../../net/client_error.ts";
 import { parseFlags } from "../../../../cli/flags.ts";
-import {
-  environmentFor,
-  permissionsOf,
-  SANDBOX_FLAGS,
-} from "../../../../cli/pool/sandbox_flags.ts";
+import { environmentFor, permissionsOf, POOL_FLAGS } from "../../../../cli/pool/pool_flags.ts";
 
 function parse(...argv: string[]) {
-  return parseFlags(SANDBOX_FLAGS, { argv, env: () => undefined });
+  return parseFlags(POOL_FLAGS, { argv, env: () => undefined });
 }
 
 const permissions = (...argv: string[]) => permissionsOf(parse(...argv).flags);

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { leaseOf, resultLine } from "../../../../protocol/work_message.ts";
-import { ResultReader, ResultWriter } from "../../../../workers/bridge/result_area.ts";
-import { RESULT_AREA_BYTES, TaskShare } from "../../../../workers/bridge/task_table.ts";
+import { ResultRing, RingReader } from "../../../../workers/bridge/ring_area.ts";
+import { RING_BYTES, TaskShare } from "../../../../workers/bridge/task_table.ts";
 
 class Collected {
   text = "";
@@ -15,10 +15,10 @@ class Collected {
 }
 
 function newRing() {
-  const { row, resultArea } = new TaskShare();
+  const { row, results: ring } = new TaskShare();
   return {
-    writer: new ResultWriter(resultArea, row),
-    reader: new ResultReader(resultArea, row),
+    writer: new ResultRing(ring, row),
+    reader: RingReader.ofResults(ring, row),
   };
 }
 
@@ -59,7 +59,7 @@ Deno.test("a full ring takes no more, and goes on once it is read", () => {
   const { writer, reader } = newRing();
   let written = 0;
   while (writer.writeResult(1, "x".repeat(100))) written++;
-  assert(written > RESULT_AREA_BYTES / 200);
+  assert(written > RING_BYTES / 200);
   assert(!writer.writeResult(1, "x".repeat(100)));
   assert(!writer.writeLine("x".repeat(200)));
   reader.skip(writer.end);
@@ -84,5 +84,5 @@ Deno.test("any sequence of lines comes out as it went in, also round the end of 
   }
   reader.take(writer.end, out);
   assert(out.text === expected, `seed ${seed}: what came out is not what went in`);
-  assert(out.text.length > 4 * RESULT_AREA_BYTES, `seed ${seed}: the ring was not gone round`);
+  assert(out.text.length > 4 * RING_BYTES, `seed ${seed}: the ring was not gone round`);
 });

@@ -2,8 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { leasedTaskLine, resultLine } from "../../../../protocol/work_message.ts";
-import { ResultReader, ResultWriter } from "../../../../workers/bridge/result_area.ts";
-import { endsOfResults, ResultIntake } from "../../../../workers/pool/result_intake.ts";
+import { ResultRing, RingReader } from "../../../../workers/bridge/ring_area.ts";
+import { endsOfResults, ResultIntake } from "../../../../workers/pool/ring_intake.ts";
 import { TaskShare } from "../../../../workers/bridge/task_table.ts";
 
 const task = (lease: number) =>
@@ -32,7 +32,7 @@ Deno.test("results are those of the tasks, in their order, one each", () => {
 });
 
 function newIntake() {
-  const { row, resultArea } = new TaskShare();
+  const { row, results: ring } = new TaskShare();
   const passed: string[] = [];
   const decoder = new TextDecoder();
   const sink = {
@@ -40,11 +40,11 @@ function newIntake() {
     write: (bytes: Uint8Array) => void passed.push(decoder.decode(bytes)),
     line: (text: string) => void passed.push(text),
   };
-  const writer = new ResultWriter(resultArea, row);
+  const writer = new ResultRing(ring, row);
   return {
     writer,
     passed,
-    intake: new ResultIntake(new ResultReader(resultArea, row), { sink, isChecked: true }),
+    intake: new ResultIntake(RingReader.ofResults(ring, row), { sink, isChecked: true }),
   };
 }
 

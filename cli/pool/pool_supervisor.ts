@@ -1,51 +1,60 @@
 /**
- * A kept worker process with its task files: started with what is there, once what they import is fetched, given what
- * changes where that is asked for, and what happens to it in words. The same for `sd serve` and `sd work`.
+ * The worker processes of one command, with their task files: fetches what the files import, keeps the process
+ * running, watches the files if asked to, and logs what happens in words. `sd serve` and `sd work` each have one.
+ *
+ * Three layers start processes: `PoolChild` is one process, `PoolKeeper` replaces it whenever it ends, and
+ * `PoolSupervisor` is the part that the command uses.
+ *
+ * Imports from registries and other hosts are fetched into Deno's cache before a worker process starts. The process
+ * itself fetches nothing (`--cached-only`): Deno needs no permission for a package, so task code could send data out
+ * in a computed package name. A compiled executable has no packages, and fetches nothing.
  */
 
 import { ClientError } from "../../net/client_error.ts";
+import { cutText } from "../../protocol/errors.ts";
+import type { TaskFileRef } from "../../protocol/pool_start.ts";
 import { formatDuration } from "../../protocol/text_forms.ts";
 import { EXIT } from "../exit.ts";
-import type { TaskFileRef } from "../../protocol/pool_start.ts";
-import { fetchImports, thoseToFetch } from "./import_fetch.ts";
-import { tellReadable } from "./task_source.ts";
 import { type PoolEvent, PoolKeeper, type PoolKeeperOptions } from "./pool_keeper.ts";
+import { fetchCommand, selfEnvironment } from "./self_command.ts";
+import { describeReadable, readTaskSource } from "./task_files.ts";
 import { TaskWatch } from "./task_watch.ts";
 
 const WATCH_HINT = "with --watch, sd waits until the file is mended";
+const MAX_REASON_CHARS = 400;
 
-export interface WatchedPoolOptions extends PoolKeeperOptions {
-  /** The arguments that named the task files: they are watched. */
+export interface PoolSupervisorOptions extends PoolKeeperOptions {
+  /** The arguments that named the task files, if these are watched. */
   readonly watch?: readonly string[] | undefined;
   readonly warn: (message: string) => void;
-  /** Nothing runs until it is mended. */
+  /** A failure after which nothing runs. */
   readonly error: (message: string) => void;
-  /** What the person who runs it must start again to mend it. */
+  /** The command that the operator must restart after a failure. */
   readonly command: "sd serve" | "sd work";
-  /** There is something to mend, or, where nothing is given, no more. */
+  /** Sets the operator's notice, or clears it. */
   readonly notice?: (notice: { message: string; cure: string } | undefined) => void;
   readonly info: (message: string) => void;
-  /** What the worker processes say; it may hold any character. */
+  /** Output of the worker processes; it can contain any character. */
   readonly said: (message: string) => void;
 }
 
-export class WatchedPool {
-  readonly #options: WatchedPoolOptions;
+export class PoolSupervisor {
+  readonly #options: PoolSupervisorOptions;
   readonly #keeper: PoolKeeper;
   readonly #watch: TaskWatch | undefined;
   readonly #firstReady = Promise.withResolvers<void>();
   #wasReady = false;
-  #toldFault = "";
-  /** There while imports are fetched. */
+  #loggedFault = "";
+  /** Set while imports are fetched. */
   #fetching: AbortController | undefined;
-  #toldFetchFault: string | undefined;
-  /** Why no process can be started; nothing where one can. */
+  #loggedFetchFault: string | undefined;
+  /** Why no process can be started; `undefined` if one can. */
   #failure: string | undefined;
-  /** That the executable was replaced. */
+  /** The notice that the executable was replaced. */
   #replaced: string | undefined;
-  #toldReadable = "";
+  #loggedReadable = "";
 
-  constructor(options: WatchedPoolOptions) {
+  constructor(options: PoolSupervisorOptions) {
     this.#options = options;
     const { start, watch, warn } = options;
     this.#firstReady.promise.catch(() => undefined);
@@ -65,7 +74,7 @@ export class WatchedPool {
     }
   }
 
-  /** Resolves once a process is connected; rejects with a `ClientError` where its task files do not load. */
+  /** Resolves once a process is connected; rejects with a `ClientError` if its task files do not load. */
   get loaded(): Promise<void> {
     return this.#firstReady.promise;
   }
@@ -81,40 +90,43 @@ export class WatchedPool {
     await this.#keeper.stop(graceMs);
   }
 
-  /** Goes on with `next` once all that `files` import is there; at once where nothing is to be fetched. */
+  /** Kills the process with this pid, if it belongs to this pool; another takes its place. */
+  kill(pid: number): void {
+    this.#keeper.kill(pid);
+  }
+
+  /** Calls `next` once the imports of `files` are fetched; at once if there is nothing to fetch. */
   #whenFetched(files: readonly TaskFileRef[], next: () => void): void {
-    // Of changes that come while others are fetched, the last one counts.
+    // If the files change again during a fetch, only the last change counts.
     this.#fetching?.abort();
-    this.#tellReadable(files.map(({ path }) => path));
-    const elsewhere = thoseToFetch(files.map(({ path }) => path));
-    if (elsewhere.length === 0) return next();
+    const paths = files.map(({ path }) => path);
+    this.#logReadable(paths);
+    const toFetch = Deno.build.standalone
+      ? []
+      : paths.filter((path) => readTaskSource(path).importsFromElsewhere);
+    if (toFetch.length === 0) return next();
     const { signal } = this.#fetching = new AbortController();
-    fetchImports(elsewhere, signal).catch((error: unknown) => {
+    fetchImports(toFetch, signal).catch((error: unknown) => {
       // Deno itself cannot be started: it was removed.
       if (signal.aborted || error instanceof Deno.errors.NotFound) return String(error);
       throw error;
     }).then((fault) => {
       if (signal.aborted) return;
       this.#fetching = undefined;
-      // What is missing the worker process tells of as well, with its line; what is in the cache will do.
-      if (fault !== undefined && fault !== this.#toldFetchFault) {
+      // The worker process starts with what is in the cache. It reports a missing import itself, with the line.
+      if (fault !== undefined && fault !== this.#loggedFetchFault) {
         this.#options.warn(`imports of task files: ${fault}`);
       }
-      this.#toldFetchFault = fault;
+      this.#loggedFetchFault = fault;
       next();
     }).catch((error: unknown) => this.#firstReady.reject(error));
   }
 
-  /** Kills the process with this pid, if it is one of this pool's; another takes its place. */
-  kill(pid: number): void {
-    this.#keeper.kill(pid);
-  }
-
-  /** The right to read is given by the text of the files: what that comes to is said, once for as long as it is the same. */
-  #tellReadable(paths: readonly string[]): void {
-    const readable = tellReadable(paths);
-    if (readable === this.#toldReadable) return;
-    this.#toldReadable = readable;
+  /** Logs which files the text of the task files lets task code read, if that has changed. */
+  #logReadable(paths: readonly string[]): void {
+    const readable = describeReadable(paths);
+    if (readable === this.#loggedReadable) return;
+    this.#loggedReadable = readable;
     if (readable !== "") {
       this.#options.info(`task code may read what task files import: ${readable}`);
     }
@@ -138,7 +150,7 @@ export class WatchedPool {
         if (this.#failure !== undefined) info("worker processes can be started again");
         this.#failure = undefined;
         this.#notify();
-        this.#toldFault = "";
+        this.#loggedFault = "";
         this.#wasReady = true;
         this.#firstReady.resolve();
         if (event.reloaded) info("task files have changed; their new version is loaded");
@@ -157,7 +169,7 @@ export class WatchedPool {
         this.#fault(event);
         break;
       case "exited":
-        // Of these two the process itself has said why.
+        // With these two codes, the process itself has logged the reason.
         if (!event.unexpected || event.code === EXIT.unauthorized || event.code === EXIT.usage) {
           break;
         }
@@ -171,8 +183,8 @@ export class WatchedPool {
 
   #failing(reason: string): void {
     const { error, command } = this.#options;
-    // What is wrong with task files was said, and restarting does not mend it.
-    if (this.#toldFault !== "" || this.#failure === reason) return;
+    // The fault of the task files was logged, and a restart does not cure it.
+    if (this.#loggedFault !== "" || this.#failure === reason) return;
     this.#failure = reason;
     error(
       `no worker process can be started: ${reason}; trying again. To mend it: restart ${command}`,
@@ -193,12 +205,12 @@ export class WatchedPool {
     if (!this.#wasReady && !isWatched) {
       return this.#firstReady.reject(new ClientError("usage", message, { hint: WATCH_HINT }));
     }
-    // It is tried again in any case; what a changed file imports may have to be fetched for that.
+    // The keeper tries again in any case. A changed file can have new imports, which must be fetched first.
     if (!isWatched && !this.#fetching) {
       this.#whenFetched(this.#options.start.taskFiles, () => {});
     }
-    if (message === this.#toldFault) return;
-    this.#toldFault = message;
+    if (message === this.#loggedFault) return;
+    this.#loggedFault = message;
     const next = kept
       ? "the version before it goes on"
       : isWatched
@@ -206,4 +218,30 @@ export class WatchedPool {
       : "trying again";
     this.#options.warn(`${message}; ${next}`);
   }
+}
+
+/** Fetches all that `files` import. Resolves with the reason if that fails, else with `undefined`. */
+async function fetchImports(
+  files: readonly string[],
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { path, args } = fetchCommand(files);
+  const { success, stderr } = await new Deno.Command(path, {
+    args,
+    clearEnv: true,
+    env: { ...selfEnvironment(), NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "null",
+    signal,
+  }).output();
+  return success ? undefined : reasonIn(new TextDecoder().decode(stderr));
+}
+
+/** The error in the output of Deno, and the last of its causes, which Deno numbers below it. */
+function reasonIn(output: string): string {
+  // Deno's advice to run it again makes no sense here.
+  const [, what = output.trim()] = /^error: (.*?)(?:, run again with .*)?$/m.exec(output) ?? [];
+  const causes = [...output.matchAll(/^ +\d+: (?!<unknown>)(.*)$/gm)]
+    .map(([, cause = ""]) => cause);
+  return cutText([what, ...causes.slice(-1)].join(": "), MAX_REASON_CHARS);
 }
