@@ -128,7 +128,7 @@ export class ManyRun {
     try {
       await this.#sendAll({ raw, sender }, source);
     } catch (error) {
-      // The lines before the one that cannot be read are tasks all the same.
+      // The lines before the one that cannot be read are tasks; their ends are waited for.
       this.stop(error);
     }
     await sender.idle();
