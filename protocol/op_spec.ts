@@ -6,35 +6,35 @@
 import { checkDepth } from "./json_guard.ts";
 import { MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH, MAX_SCHEMAS_CHARS } from "./limits.ts";
 
-/** How an op checks its arguments, as far as that can be told in JSON. */
+/** The schema of an op's arguments. */
 export interface SchemaSpec {
-  /** The library that made it, as Standard Schema names it: `zod`, `valibot`, `arktype`. */
+  /** The library that made it, by its name in Standard Schema: `zod`, `valibot`, `arktype`. */
   vendor: string;
-  /** The arguments in JSON Schema, where the library can tell. */
+  /** The arguments in JSON Schema, if the library can write that. */
   json?: Record<string, unknown>;
 }
 
-/** Times are ms. What is absent has the default of the wire. */
+/** An op and its options. Times are in ms; absent options have the defaults of the wire. */
 export interface OpSpec {
   op: string;
   /** The task file, as it was named on the command line; absent for a built-in op. */
   file?: string;
-  /** Of the task file with all that it imports from beside it: 12 hex digits of a SHA-256. */
+  /** Version of the task file with the local files that it imports: 12 hex digits of a SHA-256. */
   version?: string;
-  /** For tasks that do not name their own. */
+  /** Default `timeout` of its tasks; the next three are defaults as well. */
   timeout?: number;
   attempts?: number;
   backoff?: number;
   expires?: number;
-  /** Tasks of the op that run at a time, on all workers together. */
+  /** Most tasks of the op that run at a time, on all workers together. */
   limit?: number;
-  /** Tasks of the op that start in a time, like `"10/1m"`. */
+  /** Most tasks of the op that start in a time, like `"10/1m"`. */
   rate?: string;
-  /** There is one: arguments are checked when a task is submitted. */
+  /** The schema that arguments are checked against at the submit; absent if there is none. */
   schema?: SchemaSpec;
-  /** What its task code may do, where that is less than the worker process allows, like `net=api.example.com`. */
+  /** Permissions of its task code, like `net=api.example.com`, if it has fewer than the worker process. */
   permissions?: string[];
-  /** Each run has a fresh worker, or a process of its own. */
+  /** Each run has a fresh worker (`true`), or a process of its own. */
   isolate?: true | "process";
 }
 
