@@ -4,6 +4,7 @@
  */
 
 import { inLanguage } from "../cli/messages.ts";
+import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
 import { ClientError } from "../net/client_error.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
@@ -17,13 +18,11 @@ import { Transfer } from "./api/export_import.ts";
 import type { Clock } from "./clock.ts";
 import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
-import { createJanitor } from "./dispatch/janitor.ts";
-import { LOCAL_POOL, openLocalPool } from "./dispatch/local_pool.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
 import { Pauses } from "./dispatch/pauses.ts";
-import { createReclaimer } from "./dispatch/reclaimer.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
+import { createJanitor, createReclaimer } from "./dispatch/upkeep.ts";
 import { createWatchdog } from "./dispatch/watchdog.ts";
 import { ResultReports } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
@@ -52,6 +51,8 @@ export interface ServerOptions {
 }
 
 const LEASE_MS = 30_000;
+/** Name of the server's own pool on its work link. */
+const LOCAL_POOL = "local";
 /** How long a stopping server lets its workers begin what they were handed, in ms. */
 const STOP_BEGIN_MS = 5000;
 /** How often a stopping server looks whether its tasks have finished. */
@@ -169,11 +170,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   });
   const own = listeners.own?.addr as Deno.NetAddr | undefined;
   const pool = own && openLocalPool({
+    config,
     server: { hostname: own.hostname, port: own.port },
     secret,
-    workers: config.workers,
-    work: config.work,
-    watch: config.watch,
     log,
     notices: metrics.notices,
   });
@@ -225,6 +224,30 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     workersStarted: started.promise,
     stop: (graceMs) => stopped ??= stop(graceMs),
   };
+}
+
+/** The server's own workers: a process of the same executable that connects back like any other. */
+function openLocalPool({ config, server, secret, log, notices }: {
+  readonly config: ServeConfig;
+  readonly server: { readonly hostname: string; readonly port: number };
+  readonly secret: string;
+  readonly log: Log;
+  readonly notices: Metrics["notices"];
+}): PoolSupervisor {
+  const { workers, work, watch } = config;
+  return new PoolSupervisor({
+    start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
+    watch,
+    warn: (message) => log.warn("server", message),
+    info: (message) => log.info("server", message),
+    said: (message) => log.info("worker", message),
+    error: (message) => log.error("server", message),
+    command: "sd serve",
+    notice(notice) {
+      if (notice) notices.set("pool", notice);
+      else notices.delete("pool");
+    },
+  });
 }
 
 /** Opens the sockets; an address that cannot be had is for the operator to change. */

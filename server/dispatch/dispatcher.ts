@@ -1,7 +1,7 @@
 /**
- * Hands queued tasks to worker processes that have room for them. One loop: `kick` says that
- * something has changed (a task, a worker, room), and however often that is said while the loop runs,
- * it runs once more. A delayed task kicks it when it becomes due. Tasks of paused ops stay where they are.
+ * The dispatcher hands queued tasks to worker processes that have room for them. It is one loop: `kick` says that
+ * something has changed (a task, a worker, room), and any number of kicks during a run cause one more run. A delayed
+ * task kicks it when it becomes due. Tasks of paused ops stay in the queue.
  */
 
 import { setImmediate } from "node:timers";
@@ -23,17 +23,17 @@ export interface DispatcherOptions {
   readonly log: Log;
   readonly leaseMs: number;
   readonly pauses: Pick<Pauses, "leasable">;
-  /** What the options of ops bound. */
+  /** The rates and limits that ops have. */
   readonly bounds: Pick<OpDirectory, "rates" | "limits">;
 }
 
-/** Tasks leased for one runner before the next has its turn. */
+/** Most tasks leased for a runner before the next runner has its turn. */
 const TURN_TASKS = 128;
-/** After an engine failed to lease. */
+/** Pause after the engine failed to lease, in ms. */
 const RETRY_MS = 1000;
-/** Rounds in a row, without a wait for anything outside, after which timers and sockets have their turn. */
+/** Rounds in a row after which timers and sockets have their turn. */
 const ROUNDS_A_TURN = 32;
-/** Rounds in a row that hand out nothing and themselves ask for another: a fault of sd. */
+/** Rounds in a row that hand out nothing and ask for another; more are a fault of sd. */
 const MAX_IDLE_ROUNDS = 1000;
 /** Longest wait for a due time, in ms: a clock that jumps ahead is noticed within it. */
 const LOOK_MS = 1000;
@@ -45,11 +45,11 @@ export class Dispatcher {
   #started = false;
   #again = false;
   #handedOut = 0;
-  /** A round of the loop itself asked for another; what `kick` asks for is not counted. */
+  /** A round of the loop asked for another; kicks from outside are not counted. */
   #roundAsks = false;
   #loop: Promise<void> | undefined;
   #lease: Promise<unknown> = Promise.resolve();
-  /** What the engine is fetching. */
+  /** Resolves when the engine has fetched more tasks. */
   #more: Promise<void> | undefined;
   #dueTimer: (() => void) | undefined;
   #dueAt = Infinity;
@@ -88,7 +88,7 @@ export class Dispatcher {
     return this.#handedOut;
   }
 
-  /** Ops of which some runner that waits for tasks would be given one now. */
+  /** Ops for which a runner waits that would be given a task now. */
   idleOps(): ReadonlySet<string> {
     const { pauses } = this.#options;
     const idle = this.#runners.filter((runner) =>
@@ -113,7 +113,7 @@ export class Dispatcher {
 
   /** Resolves when no lease is under way that was begun before. */
   async leased(): Promise<void> {
-    // Where it failed, nothing was leased; the loop has told of it.
+    // If it failed, nothing was leased, and the loop has logged it.
     await this.#lease.catch(() => undefined);
   }
 
@@ -145,7 +145,7 @@ export class Dispatcher {
     return this.#ofHolder((runner) => runner.logOf(lease));
   }
 
-  /** What the one runner answers that knows of something. */
+  /** The answer of the one runner that has one. */
   #ofHolder<T>(ask: (runner: Runner) => T | undefined): T | undefined {
     for (const runner of this.#runners) {
       const answer = ask(runner);
@@ -155,7 +155,7 @@ export class Dispatcher {
   }
 
   async #run(): Promise<void> {
-    // Whoever kicked has more to do in this turn; the tasks of one read are enqueued together.
+    // The caller of `kick` has more to do in this turn: the tasks of one read are enqueued together.
     await undefined;
     try {
       let idleRounds = 0;
@@ -180,7 +180,7 @@ export class Dispatcher {
   /** Each runner has its turn; resolves with how many tasks were handed out. */
   async #round(): Promise<number> {
     let handedOut = 0;
-    // What a limit or a rate has just let go is for a suspect that waits for it, before all others.
+    // A start that a limit or a rate has just freed is for a suspect that waits for it, before all other tasks.
     const spared = this.#runners.filter((runner) => this.#quarantine.spares(runner));
     const others = this.#runners.filter((runner) => !spared.includes(runner));
     // A copy: a runner may come or go while the engine is asked.
@@ -190,7 +190,7 @@ export class Dispatcher {
     return handedOut;
   }
 
-  /** The loop asked itself again and again, for nothing: it goes on later, so that the server does. */
+  /** Stops a loop that asks itself for rounds without end; it goes on later, so that the server can work. */
   #giveUpRounds(): void {
     this.#again = this.#roundAsks = false;
     const runners = this.#runners.map(({ pid, room, held, accepts }) =>
@@ -254,7 +254,7 @@ export class Dispatcher {
     return leased.tasks.length;
   }
 
-  /** The ops without those whose next start, by a limit or a rate, is for a suspect. */
+  /** The ops whose next start, as a limit or a rate allows it, is not for a suspect. */
   #leftBySuspects(ops: ReadonlySet<string>): ReadonlySet<string> {
     const { limits, rates } = this.#options.bounds;
     let left: Set<string> | undefined;
@@ -264,7 +264,7 @@ export class Dispatcher {
     return left ?? ops;
   }
 
-  /** The runner left while tasks were leased for it: they are next again. */
+  /** Gives back tasks that were leased for a runner that has left: they are next again. */
   async #giveBack({ tasks }: Leased): Promise<void> {
     const { engine, clock } = this.#options;
     const nacks = tasks.map(({ lease }) => ({ lease, reason: "released" as const }));
@@ -272,7 +272,7 @@ export class Dispatcher {
     this.#roundAsks = true;
   }
 
-  /** Leases answer with the same promise until it is resolved. */
+  /** Replies to leases carry the same promise until it resolves. */
   #kickWhen(more: Promise<void>): void {
     if (more === this.#more) return;
     this.#more = more;

@@ -1,9 +1,9 @@
 /**
- * Which ops there are, and what their options ask for: what worker processes said when they connected. Where
- * several say different things of one op, the one that came last counts: during a rolling change it
- * is the newer one. An op stays known when its last worker leaves, so that a restart of the workers refuses
- * nobody; unless the pool that it was of has come again without it. An hour after the last pool with it has left
- * it is forgotten, or sooner where very many ops are in that state, but not while tasks of it wait or run.
+ * The directory of ops and their options, as worker processes announced them when they connected. If several processes
+ * disagree about an op, the latest counts: during a rolling change it is the newer one. An op stays known when its last
+ * worker leaves, so that a restart of the workers refuses no submit, unless its pool comes again without it. It is
+ * forgotten an hour after its last pool has left, or sooner if very many ops are without a pool. An op with tasks that
+ * wait or run is never forgotten.
  */
 
 import type { OpSpec } from "../../protocol/op_spec.ts";
@@ -11,7 +11,7 @@ import { DEFAULTS, defaultsOf, type TaskDefaults } from "../task/new_task.ts";
 import { type Rate, readRate } from "../../protocol/text_forms.ts";
 import type { Runner } from "./runner.ts";
 
-/** What a submit has to know of its op. */
+/** An op as a submit needs it. */
 export interface KnownOp {
   readonly defaults: TaskDefaults;
   /** Its arguments are checked before a task is taken. */
@@ -20,14 +20,14 @@ export interface KnownOp {
 
 /** How long an op is known after its last pool has left, in ms. */
 const KEPT_MS = 3_600_000;
-/** Ops without a pool that are kept for all of `KEPT_MS`; of more, those without one the longest go sooner, */
+/** Most ops without a pool that are kept for `KEPT_MS`; beyond it the oldest go sooner, */
 export const MAX_LEFT_OPS = 1000;
 /** but not before this, in ms: the workers may only be restarting. */
 const RESTART_MS = 60_000;
 /** Between two looks at what can be forgotten, in ms. */
 const LOOK_MS = 10_000;
 
-/** While nothing is known of any op. */
+/** The answer while no op is known. */
 const ANY_OP: KnownOp = { defaults: DEFAULTS, hasSchema: false };
 
 interface Bounds {
@@ -39,11 +39,11 @@ class Op implements KnownOp {
   defaults = DEFAULTS;
   hasSchema = false;
   spec: OpSpec;
-  /** Who has it now; the one that came last is the last. */
+  /** The runners that have it now, in the order in which they came. */
   runners: Runner[] = [];
   /**
-   * The pools that had it when they last came, by name, and when each left, Infinity while it is there; those
-   * without a name are one.
+   * The pools that had it when they last came, by name, each with the time when it left; Infinity while it is
+   * connected. All pools without a name are one.
    */
   readonly pools = new Map<string | undefined, number>();
 
@@ -71,16 +71,16 @@ export class OpDirectory {
   readonly #ops = new Map<string, Op>();
   readonly #now: () => number;
   #lookAt = 0;
-  /** What the ops bound; nothing once one of them has changed. */
+  /** Rates and limits of all ops; `undefined` once an op has changed. */
   #bounds: Bounds | undefined;
-  /** What each pool with a name had when it last came. */
+  /** The ops that each named pool had when it last came. */
   readonly #opsOf = new Map<string, Iterable<string>>();
   #ready: Promise<void> | undefined;
   #markReady: () => void = () => {};
 
   /**
-   * With `expectsWorkers`, nobody can say that an op is unknown before the first ones are there. `now`: a
-   * monotonic clock in ms.
+   * With `expectsWorkers`, no op counts as unknown before the first workers are there. `now` is a monotonic clock in
+   * ms.
    */
   constructor(expectsWorkers: boolean, now: () => number = () => performance.now()) {
     this.#now = now;
@@ -109,7 +109,7 @@ export class OpDirectory {
     return (this.#bounds ??= this.#bound()).limits;
   }
 
-  /** Answers nothing more to wait for, workers or not. */
+  /** Stops waiting for the first worker: unknown ops are refused from now on. */
   giveUpWaiting(): void {
     this.#markReady();
   }
@@ -148,7 +148,7 @@ export class OpDirectory {
     return this.#now() >= this.#lookAt;
   }
 
-  /** Forgets pools that have left long ago, and the ops that no other pool has; not those that `isOpen`. */
+  /** Forgets pools that left long ago, and the ops that no other pool has, except ops with `isOpen`. */
   forget(isOpen: (op: string) => boolean): void {
     // Own workers that are still not there must not hold up what others can do.
     if (this.#ops.size > 0) this.#markReady();
@@ -180,7 +180,7 @@ export class OpDirectory {
     return this.#ops.get(op as string) ?? (this.#ops.size === 0 ? ANY_OP : undefined);
   }
 
-  /** Who has `op` now; the one that came last is the first. */
+  /** The runners that have `op` now, the latest first. */
   runnersOf(op: string): Runner[] {
     return this.#ops.get(op)?.runners.toReversed() ?? [];
   }

@@ -1,43 +1,43 @@
 /**
- * Which ops are paused: their tasks are taken and kept, and handed to no worker. Kept in the settings of
- * the engine, so that a pause outlives the server where its tasks do.
+ * The paused ops: their tasks are accepted and kept, and no worker gets one. Pauses are settings of the engine, so a
+ * pause lives as long as its tasks do. The dispatcher asks it before each lease.
  */
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import { MAX_OP_CHARS, MAX_PAUSED_OPS } from "../../protocol/limits.ts";
 import type { Settings } from "../engine/engine.ts";
 
-/** All settings of this room. */
+/** Prefix of the settings of this file. */
 const PREFIX = "paused/";
 const ALL = `${PREFIX}all`;
 const OP_PREFIX = `${PREFIX}op/`;
 const PAUSED = "true";
 
-/** In an answer, for all ops. */
+/** Stands for all ops in a reply. */
 const EVERY_OP = "*";
 
 const NO_OPS: ReadonlySet<string> = new Set();
 
 export interface PausesOptions {
   readonly settings: Settings;
-  /** There may be tasks to hand out. */
+  /** Called when there can be tasks to hand out. */
   readonly onResumed: () => void;
-  /** Resolves when no lease is under way that was begun before. */
+  /** Resolves when no lease of before is under way. */
   readonly leased: () => Promise<void>;
 }
 
 export class Pauses {
-  /** The settings that are this room's, for whoever carries them from engine to engine. */
+  /** Prefix of the settings that export and import carry over. */
   readonly prefix = PREFIX;
   readonly #settings: Settings;
   readonly #onResumed: () => void;
   readonly #leased: () => Promise<void>;
   readonly #ops: Set<string>;
   #all: boolean;
-  /** What is left of the ops of a worker process; made anew after each change. */
+  /** The ops of each worker process that are not paused; made again after each change. */
   #leasable = new WeakMap<ReadonlySet<string>, ReadonlySet<string>>();
 
-  /** Takes up what the settings say. */
+  /** Reads the settings. */
   constructor({ settings, onResumed, leased }: PausesOptions) {
     this.#settings = settings;
     this.#onResumed = onResumed;
@@ -49,7 +49,7 @@ export class Pauses {
     );
   }
 
-  /** What is paused now, by name; `["*"]` when all ops are. */
+  /** The paused ops by name; `["*"]` if all ops are paused. */
   get list(): string[] {
     return this.#all ? [EVERY_OP] : [...this.#ops].sort();
   }
@@ -58,7 +58,7 @@ export class Pauses {
     return this.#all || this.#ops.has(op);
   }
 
-  /** Those of `ops` whose tasks may be handed out. */
+  /** The ops among `ops` that are not paused. */
   leasable(ops: ReadonlySet<string>): ReadonlySet<string> {
     if (this.#all) return NO_OPS;
     if (this.#ops.size === 0) return ops;
@@ -89,14 +89,14 @@ export class Pauses {
     try {
       await this.#settings.save(nameOf(op), PAUSED);
     } catch (error) {
-      // It would be forgotten by the next start, so it is not done at all.
+      // The next start of the server would not know of it, so it is undone.
       this.#set(op, false);
       this.#onResumed();
       throw error;
     }
   }
 
-  /** Resumes `op`, or every op, also those that were paused one by one. */
+  /** Resumes `op`; without it, every op, whether all were paused or each. */
   async resume(op?: string): Promise<void> {
     if (op !== undefined && this.#all) {
       throw new SdError(
@@ -114,7 +114,7 @@ export class Pauses {
     this.#onResumed();
   }
 
-  /** Takes up a setting of this room from another engine; false where it says what holds already. */
+  /** Takes over a setting from another engine; false if it changes nothing. */
   async take(name: string, value: string): Promise<boolean> {
     const op = name === ALL ? undefined : name.slice(OP_PREFIX.length);
     const isOp = op === undefined ||

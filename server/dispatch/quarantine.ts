@@ -1,8 +1,7 @@
 /**
- * Runs suspects: tasks that were running in so many deaths of worker processes that the next is their
- * last. A suspect runs on a runner that holds nothing else, so that no other task is blamed for the death
- * of its neighbour. The dispatcher reports here for which ops suspects are queued, and asks before it gives
- * a runner anything.
+ * The quarantine of suspects: tasks that were running in two deaths of worker processes, and fail at the next. A suspect
+ * runs on a runner that holds nothing else, so that no other task is blamed for a death that is not its own. The
+ * dispatcher reports here for which ops suspects are queued, and asks before it gives a runner anything.
  *
  * Invariants: only a runner that has the op of a suspect, and accepts tasks, is spared for it. At most one
  * runner is spared for an op, and one runner for all ops that it has. A runner that does not empty within its

@@ -1,8 +1,7 @@
 /**
- * Takes what worker processes report of their tasks to the engine, and the news of those that are
- * final to whoever waits for them. Always in batches: what one read of a work link brought. Nobody
- * waits here for the engine to have them safe: the link reads on, its room is filled at once, and the
- * news leave when they may.
+ * Reports of worker processes on their way to the engine, in batches: the reports of one read of a work link. The link
+ * does not wait for the commit: it reads on, and its free places are filled at once. The engine itself reports the ends,
+ * once they are committed.
  */
 
 import { SdError } from "../../protocol/errors.ts";
@@ -31,9 +30,9 @@ export interface BrokenRun {
   readonly task: WatchedTask;
 }
 
-/** Characters of results and logs that an engine may be busy keeping; more are not read until some are safe. */
+/** Most characters of results and logs that wait for their commit; beyond it no link is read. */
 const MAX_UNSAFE_CHARS = 32 * 1024 * 1024;
-/** What a result costs beside its characters. */
+/** Fixed cost of a result, in characters. */
 const RESULT_CHARS = 200;
 
 export class ResultReports {
@@ -45,14 +44,14 @@ export class ResultReports {
     this.#options = options;
   }
 
-  /** Pending while the engine has too much to keep already: read no more results until then. */
+  /** Pending while too much waits for its commit: read no more results until it resolves. */
   get room(): Promise<void> | undefined {
     return this.#unsafe.count > MAX_UNSAFE_CHARS
       ? this.#unsafe.downTo(MAX_UNSAFE_CHARS)
       : undefined;
   }
 
-  /** Resolves once all that was reported is with the engine, and told. */
+  /** Resolves once every report so far is committed and its news are out. */
   settled(): Promise<void> {
     return this.#unsafe.downTo(0);
   }
@@ -73,13 +72,13 @@ export class ResultReports {
     const { engine, clock, dispatcher, events } = this.#options;
     const nacks = runs.map(({ nack }) => nack);
     const work = engine.nack(nacks, clock.now());
-    // Who watches is told how an attempt ended before the next is handed out.
+    // Watchers hear how an attempt ended before the next one is handed out.
     if (!events.watchers.any) dispatcher.kick();
     const chars = nacks.reduce((sum, { log }) => sum + RESULT_CHARS + sizeOf(log), 0);
     void this.#settle(work, chars, runs);
   }
 
-  /** A worker process still holds these; it is told which of them it has lost. */
+  /** Extends leases that a worker process still holds; it must stop tasks whose leases are lost. */
   async renew(leases: readonly Lease[]): Promise<void> {
     const { engine, clock, leaseMs, dispatcher, log } = this.#options;
     try {
@@ -90,7 +89,7 @@ export class ResultReports {
     }
   }
 
-  /** Tells of the tasks that are final by it, once they are safe, and of `broken` runs. */
+  /** Waits for `work`, then reports to watchers how the tasks of `broken` runs go on. */
   async #settle(
     work: Promise<(Status | undefined)[] | void>,
     chars: number,
@@ -111,7 +110,7 @@ export class ResultReports {
     }
   }
 
-  /** Tells of the runs after which a task goes on: it is attempted again, or was not to blame. */
+  /** Reports runs after which a task goes on: it is attempted again, or was not to blame. */
   #tellGoingOn(runs: readonly BrokenRun[], statuses: readonly (Status | undefined)[]): void {
     const { watchers } = this.#options.events;
     runs.forEach(({ nack, task }, i) => {

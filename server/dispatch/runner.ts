@@ -1,7 +1,4 @@
-/**
- * What the dispatcher needs of a worker process: nothing more than this is known of it here. The TCP
- * door makes one of each work link.
- */
+/** A worker process as the dispatcher knows it. Each work link of the TCP door is one. */
 
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { Progress } from "../../protocol/task.ts";
@@ -9,7 +6,7 @@ import type { SchemaFault } from "../../protocol/work_message.ts";
 import type { Lease, LeasedTask } from "../engine/engine.ts";
 import type { TaskLog } from "../task/task_log.ts";
 
-/** What is to be checked by the schema of its op: the line as it was submitted. */
+/** A submit whose arguments need a check by the schema of its op: the line as it was submitted. */
 export type UncheckedSubmit = readonly [op: string, line: string];
 
 export interface Runner {
@@ -18,13 +15,13 @@ export interface Runner {
   readonly specs: ReadonlyMap<string, OpSpec>;
   /** Of the ops that have one. */
   readonly versions: ReadonlyMap<string, string>;
-  /** Which of the pools with a name it is of. */
+  /** The name of its pool, if that has one. */
   readonly pool: string | undefined;
   readonly pid: number;
   readonly workers: number;
-  /** It is a process for a single run, and no pool of workers. */
+  /** It is a process for a single run, not a pool of workers. */
   readonly isSingle: boolean;
-  /** Whether tasks may be given to it at all: it is not about to end, and it answers. */
+  /** Whether it takes tasks at all: it is not about to end, and it shows signs of life. */
   readonly accepts: boolean;
   /** How many more tasks it will take now. */
   readonly room: number;
@@ -34,19 +31,17 @@ export interface Runner {
   heldOps(): ReadonlyMap<string, number>;
   run(tasks: readonly LeasedTask[]): void;
   holds(lease: Lease): boolean;
-  /** Of a run that it holds and that has said how far it is. */
+  /** The last progress of the run under `lease`; `undefined` if it reported none or is not held here. */
   progressOf(lease: Lease): Progress | undefined;
-  /** What the run under `lease` has said so far; `undefined` where it said nothing. */
+  /** The log so far of the run under `lease`; `undefined` if it has none or is not held here. */
   logOf(lease: Lease): TaskLog | undefined;
-  /**
-   * Of `leases`, those that it holds, `cancel`: stop these tasks and say so. `lost`: they are not yours any more.
-   */
+  /** Stops the tasks of the `leases` that it holds. `cancel`: it reports each; `lost`: it reports none. */
   stop(leases: readonly Lease[], reason: "cancel" | "lost"): void;
   /**
    * Ends its connection, for this reason, and the runs that it holds as lost: its process has not died of a task. The
    * leases in `overdue` ran out, so no task of them is blamed for anything.
    */
   cutOff(why: string, overdue?: readonly Lease[]): void;
-  /** Of each submit its fault, or null; nothing where the process ended, or answered something else. */
+  /** The fault of each submit, or null; `undefined` if the process ended or its answer is not one. */
   check(submits: readonly UncheckedSubmit[]): Promise<readonly (SchemaFault | null)[] | undefined>;
 }

@@ -1,7 +1,7 @@
 /**
- * Submits the tasks of recurring tasks when they are due. Each look goes three steps: which times have
- * come, submit their tasks, save how far that got. The id of a task is made of its time, so a crash
- * between two steps, or a second server on the engine, makes no task twice.
+ * The scheduler submits the tasks of recurring tasks when they are due. Each look has three steps: find the times that
+ * have come, submit their tasks, save the progress. The id of a task is made of its time, so a crash between two steps,
+ * or a second server on the engine, makes no task twice. `server.ts` starts it; `cron_api.ts` wakes it.
  */
 
 import { SdError } from "../../protocol/errors.ts";
@@ -17,18 +17,18 @@ export interface SchedulerOptions {
   readonly book: CronBook;
   readonly clock: Clock;
   readonly log: Log;
-  /** Keeps tasks and has them handed out. */
+  /** Submits tasks; resolves with the outcome of each. */
   readonly submit: (tasks: readonly NewTask[]) => Promise<Enqueued[]>;
-  /** What tasks of an op have that say nothing else, where it is known. */
+  /** Default options of an op, if it is known. */
   readonly defaultsOf?: (op: string) => TaskDefaults | undefined;
 }
 
-/** What is known of a recurring task between two looks. */
+/** A recurring task between two looks. */
 interface Plan {
   readonly createdAt: number;
   /** Times up to this one are in `owed`, submitted or left out. */
   reachedAt: number;
-  /** The first time after `reachedAt`; `undefined` while nobody has looked, or it is paused. */
+  /** The first time after `reachedAt`; `undefined` before the first look and while it is paused. */
   nextAt: number | undefined;
   /** Times that came, whose tasks no engine has taken yet; oldest first. */
   owed: number[];
@@ -37,11 +37,11 @@ interface Plan {
   isAhead: boolean;
 }
 
-/** A time noticed later than this was missed. Restarting a server takes less. */
+/** A time that is noticed later than this counts as missed, in ms. A restart of a server takes less. */
 const GRACE_MS = 10_000;
-/** A clock that jumps ahead is noticed in half the time after which that would be a miss. */
+/** Longest pause between looks, in ms: half of `GRACE_MS`, so that a clock that jumps ahead causes no miss. */
 const LOOK_MS = 5000;
-/** After the engine took no tasks. */
+/** Pause after the engine took no tasks, in ms. */
 const RETRY_MS = 1000;
 /** Longest wait of a clock that was set back for the last time that was submitted: with more, it was wrong before. */
 const MAX_BACK_MS = 86_400_000;
@@ -75,7 +75,7 @@ export class Scheduler {
     await this.#loop;
   }
 
-  /** A recurring task is new, or has changed: look now. */
+  /** Looks now: a recurring task is new or has changed. */
   wake(): void {
     this.#again = true;
     if (!this.#started || this.#loop) return;
@@ -98,7 +98,7 @@ export class Scheduler {
     this.#cancelTimer = clock.after(Math.max(0, waitMs), () => this.wake());
   }
 
-  /** False where the engine did not take everything. */
+  /** Makes one look; false if the engine did not take every task. */
   async #look(now: number): Promise<boolean> {
     const { book, clock, log } = this.#options;
     const serverNow = clock.now();
@@ -122,7 +122,7 @@ export class Scheduler {
     }
   }
 
-  /** Plans of recurring tasks that are gone, or gone and made again. */
+  /** Removes the plans of recurring tasks that are gone, or gone and made again. */
   #forget(entries: readonly CronEntry[]): void {
     const createdAt = new Map(entries.map(({ task }) => [task.id, task.record.createdAt]));
     for (const [id, plan] of this.#plans) {
@@ -130,7 +130,7 @@ export class Scheduler {
     }
   }
 
-  /** Adds the times that have come to what is owed. */
+  /** Adds the times that have come to `owed`. */
   #notice(entry: CronEntry, now: number): void {
     const { id, rule, record } = entry.task;
     const plan = this.#planOf(entry);
@@ -209,7 +209,7 @@ export class Scheduler {
     return plan;
   }
 
-  /** False where there was no room for all tasks. */
+  /** Submits every owed task; false if there was no room for all. */
   async #submitOwed(): Promise<boolean> {
     let batch: { id: string; plan: Plan; at: number; run: NewTask }[] = [];
     let tookAll = true;
@@ -241,7 +241,7 @@ export class Scheduler {
     return tookAll;
   }
 
-  /** All at once, so that they are one commit. */
+  /** Saves all progress at once, so that it is one commit. */
   async #save(): Promise<void> {
     const { book } = this.#options;
     const saves: Promise<void>[] = [];

@@ -1,7 +1,7 @@
 /**
- * Has the arguments of submits checked by worker processes, which have the schemas. The process that came last
- * is asked, since it is the newest; where it goes, or is not in time, another one. What nobody can check is
- * let through: the worker that runs the task checks once more. Nobody waits here for long.
+ * Checks of arguments before a submit is accepted. Worker processes have the schemas, so the newest process with the op
+ * is asked; if it leaves or is late, another one is. A submit that no process checks in `ALL_CHECKS_MS` is let through,
+ * since the worker that runs the task checks again. `submit_check.ts` calls it.
  */
 
 import { MAX_CHECKED_TOGETHER } from "../../protocol/limits.ts";
@@ -16,19 +16,19 @@ export interface SchemaChecksOptions {
   readonly clock: Clock;
 }
 
-/** For one process to answer; also how long another is waited for when the last with an op has gone. */
+/** Longest wait for an answer, and for another process once the last with an op has left, in ms. */
 const CHECK_MS = 2000;
-/** For all that are asked about one submit. */
+/** Longest check of a submit, in ms, however many processes are asked. */
 const ALL_CHECKS_MS = 2 * CHECK_MS;
-/** Characters that are being checked; more wait, so that those in time stay in time. */
+/** Most characters that are checked at a time; further submits wait, so that checks stay in time. */
 const MAX_CHECKING_CHARS = 4 * 1024 * 1024;
 
-/** Submits of one read, and what is known of them so far. */
+/** The submits of one read, with their faults so far. */
 interface Round {
   readonly submits: readonly UncheckedSubmit[];
   readonly faults: (SchemaFault | null)[];
   readonly until: number;
-  /** Who did not answer. */
+  /** Runners that did not answer. */
   readonly asked: Set<Runner>;
 }
 
@@ -36,13 +36,13 @@ export class SchemaChecks {
   readonly #options: SchemaChecksOptions;
   /** In characters. */
   readonly #checking = new UnderWay();
-  /** Who left an order unanswered for too long, until they answer it. */
+  /** Runners that are late with an answer, until it comes. */
   readonly #overdue = new Set<Runner>();
-  /** Of ops that nobody has any more: since when, where that is not long ago. */
+  /** Ops that no runner has any more, with the time since when; old entries are removed. */
   readonly #lostAt = new Map<string, number>();
-  /** What ends each wait for an answer. */
+  /** Ends each wait for an answer. */
   readonly #answerWaits = new Set<() => void>();
-  /** What ends each wait for a process that has the op. */
+  /** Ends each wait for a process with the op. */
   readonly #runnerWaits = new Set<() => void>();
   #stopped = false;
 
@@ -50,7 +50,7 @@ export class SchemaChecks {
     this.#options = options;
   }
 
-  /** Of each submit its fault; null where it has none, or nobody could tell. */
+  /** The fault of each submit; null if it has none, or if no process could check it. */
   async check(submits: readonly UncheckedSubmit[]): Promise<(SchemaFault | null)[]> {
     const chars = submits.reduce((sum, [, line]) => sum + line.length, 0);
     while (this.#checking.count > MAX_CHECKING_CHARS) {
@@ -65,13 +65,13 @@ export class SchemaChecks {
     return round.faults;
   }
 
-  /** A worker process has come: who waits for one looks again. */
+  /** Looks again at submits that wait for a process: one has come. */
   joined(runner: Runner): void {
     for (const op of runner.ops) this.#lostAt.delete(op);
     for (const end of [...this.#runnerWaits]) end();
   }
 
-  /** A worker process has gone; the directory knows. */
+  /** Notes that a worker process has left; the directory knows already. */
   left(runner: Runner): void {
     const { ops, clock } = this.#options;
     const now = clock.awake();
@@ -84,7 +84,7 @@ export class SchemaChecks {
     }
   }
 
-  /** Whatever is not checked by now is let through. */
+  /** Lets every submit through that is not checked by now. */
   stop(): void {
     this.#stopped = true;
     for (const end of [...this.#runnerWaits, ...this.#answerWaits]) end();
@@ -126,7 +126,7 @@ export class SchemaChecks {
     }
   }
 
-  /** Waits for a process that has the ops of `places`, where the last one went a moment ago. */
+  /** Waits for a process with the ops of `places`, if the last one left a moment ago. */
   async #awaitRunner(round: Round, places: readonly number[]): Promise<void> {
     const now = this.#options.clock.awake();
     const waiting: number[] = [];
@@ -150,7 +150,7 @@ export class SchemaChecks {
     await this.#settle(round, waiting);
   }
 
-  /** What `answer` is, where it comes within `ms` and before the stop. */
+  /** The value of `answer`; `undefined` if it does not come within `ms` and before the stop. */
   #answerOf<T>(runner: Runner, answer: Promise<T>, ms: number): Promise<T | undefined> {
     return new Promise((resolve) => {
       const end = (value?: T) => {

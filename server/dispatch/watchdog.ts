@@ -1,9 +1,8 @@
 /**
- * Holds the server to its promise: a task that is due starts beside an idle worker that has its op. Once a second it
- * looks whether a worker process has had room for 5 s while tasks of its ops waited. Then the engine compares what it
- * has in memory with what it keeps, and puts right what it finds. Tasks wait beside idle workers for good reasons as
- * well (a limit, a rate, a delay): such looks become rare. What is found is a fault of sd: it is logged at
- * `error`, counted, and kept as a notice.
+ * The watchdog guards a promise: a task that is due starts beside an idle worker that has its op. Once a second it
+ * looks whether a worker process has had room for 5 s while tasks of its ops waited. If so, the engine compares its
+ * memory with its store and repairs its queues. A limit, a rate or a delay can also hold tasks back, so looks that find
+ * nothing become rare. A find is a fault of sd: it is logged at `error`, counted, and shown as a notice.
  */
 
 import type { Clock } from "../clock.ts";
@@ -11,7 +10,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { Ticker } from "./ticker.ts";
+import { Ticker } from "./upkeep.ts";
 
 export interface WatchdogOptions {
   readonly engine: Pick<Engine, "stats" | "recheck">;
@@ -21,9 +20,9 @@ export interface WatchdogOptions {
   readonly metrics: Pick<Metrics, "standstills" | "notices">;
 }
 
-/** Between two looks, in ms. */
+/** Pause between two looks, in ms. */
 const LOOK_MS = 1000;
-/** Looks in a row that find a worker idle while tasks wait, before the engine is asked. */
+/** Looks in a row that must find a worker idle while tasks wait before the engine is asked. */
 const IDLE_LOOKS = 5;
 /** Most looks between two questions to the engine that found nothing. */
 const MAX_LOOKS = 60;

@@ -1,7 +1,11 @@
 /**
- * The seam between the server and what keeps its tasks: 13 methods, each on arrays, so that every
- * engine can do its work in batches. No method knows the time by itself; no type of a database's
- * library stands here. `tests/contract/engine_contract.ts` says in tests what each of them must do.
+ * The seam between the server and its engine, which keeps the tasks: 13 methods, each on arrays, so that an engine can
+ * work in batches. `now` is passed in; no type of a database library appears here. Nothing that a method takes or
+ * returns is of use in one process only. `tests/contract/engine_contract.ts` states in tests what each method must do.
+ *
+ * Times are ms since 1970, of server time, unless they say otherwise. Methods reject with an `SdError`: `storage_full` if
+ * a change cannot be committed now, `internal` if a record is damaged. A rejected call has changed nothing, except that
+ * the result of an `ack` can still be committed later.
  */
 
 import type { FileIdentity } from "../../protocol/transfer.ts";
@@ -20,42 +24,42 @@ import type { RunHistory } from "../task/run_history.ts";
  */
 export type EndedSink = (tasks: readonly FinishedTask[]) => void;
 
-/** What became of a submitted task. */
+/** The outcome of a submit, for one task. */
 export interface Enqueued {
   readonly status: Status;
   /**
-   * `exists`: the same task was there already. `conflict`: another task has that id. `full`: it was
-   * not kept, since as many are queued and delayed as may be; its status tells nothing.
-   * `no_parent`: it was not kept, since a task that it is to come after is not there. `unsafe`: it could
-   * not be made safe, and was given up.
+   * `created`: the task is new. `exists`: the same task existed already. The task was not kept for: `conflict`, another
+   * task has its id; `full`, the queue is full; `no_parent`, a task in its `after` does not exist; `unsafe`, its commit
+   * failed and was rolled back. `status` means nothing then.
    */
   readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent" | "unsafe";
   /** The task, if it is final already: it existed, or it comes after a task that failed. For the reply. */
   readonly finished: FinishedTask | undefined;
-  /** Of `no_parent`: the id that is not there. */
+  /** For `no_parent`: the id that does not exist. */
   readonly missing?: string;
-  /** Of `unsafe`: why. */
+  /** For `unsafe`: the reason. */
   readonly error?: SdError;
 }
 
+/** A request of a worker process for tasks. */
 export interface LeaseRequest {
-  /** The ops that the worker has. */
+  /** The ops that the worker has, and that are not paused. */
   readonly ops: ReadonlySet<string>;
-  /** Of ops that have one: how many of their tasks may start in a time, whoever runs them. */
+  /** Rates by op: how many of its tasks can start in a span, on all workers together. */
   readonly rates?: ReadonlyMap<string, Rate>;
-  /** Of ops that have one: how many of their tasks may run at a time. A map is not changed, but replaced. */
+  /** Limits by op: how many of its tasks can run at a time. The map itself never changes; a new one replaces it. */
   readonly limits?: ReadonlyMap<string, number>;
-  /** Of the ops that have one: the version that the worker has of them. */
+  /** Versions by op, as the worker has them. */
   readonly versions?: ReadonlyMap<string, string>;
   /** Most tasks to lease. */
   readonly limit: number;
-  /** How far `now` is ahead of the wall clock, for tasks that are due by that; default: as before. */
+  /** How far `now` is ahead of the wall clock, in ms; default: as in the last call. */
   readonly aheadMs?: number;
-  /** When the lease runs out unless it is renewed, on the clock of `overdue`. */
+  /** When the lease runs out unless it is renewed, in ms on the clock of `overdue`. */
   readonly leaseUntil: number;
   /**
-   * Only suspects: tasks whose next death is their last. Without it no suspect is leased: it runs while
-   * its worker process holds nothing else, so that a death in which it runs is its own.
+   * Asks for suspects only: tasks whose next death is their last. Without it no suspect is leased. A suspect runs while
+   * its worker process holds nothing else, so that a death is its own.
    */
   readonly suspects?: boolean;
 }
@@ -70,7 +74,7 @@ export interface Lease {
   readonly [LEASE]: never;
 }
 
-/** A task handed out. Read it at once: an engine may hand out its own record of the task. */
+/** A task that is handed out. Read it at once: it can be the engine's own record, which changes. */
 export interface LeasedTask {
   readonly id: string;
   readonly op: string;
@@ -79,22 +83,23 @@ export interface LeasedTask {
   readonly timeoutMs: number;
   /** What every report of this run names. */
   readonly lease: Lease;
-  /** The results of the tasks it came after, by their ids, as a JSON object; of a task that has any. */
+  /** The results of the tasks in its `after`, as a JSON object by their ids; `undefined` if it has none. */
   readonly after: string | undefined;
-  /** What its runs before this one have left, and this one's version. */
+  /** The log count, retries and version that its earlier runs left, with the version of this run. */
   readonly trail: RunHistory | undefined;
 }
 
+/** The reply to a lease. */
 export interface Leased {
   readonly tasks: readonly LeasedTask[];
-  /** When the next delayed task becomes due; `Infinity` when there is none. */
+  /** When to lease again because a task becomes due or a rate allows a start; `Infinity` for never. */
   readonly nextDueAt: number;
   /**
-   * Those of the requested ops of which suspects are queued: the suspects that could start as the request
-   * came. Of a request for suspects: also those that a limit or a rate holds back.
+   * The requested ops that have queued suspects which could start when the request came. The reply to a request for
+   * suspects also names ops whose suspects a limit or a rate holds back.
    */
   readonly suspectOps: ReadonlySet<string>;
-  /** Resolves when there may be more to lease, which the engine is fetching; `undefined` while it fetches nothing. */
+  /** Resolves when the engine has fetched more tasks to lease; `undefined` if it fetches none. */
   readonly more: Promise<void> | undefined;
 }
 
@@ -103,7 +108,7 @@ export interface Ack {
   readonly lease: Lease;
   /** In JSON. */
   readonly result: string;
-  /** What the run has said; its numbers go on from those before. */
+  /** The log of the run; its numbers continue those of earlier runs. */
   readonly log?: TaskLog | undefined;
 }
 
@@ -111,44 +116,47 @@ export interface Ack {
 export interface Nack {
   readonly lease: Lease;
   /**
-   * `failed`: it threw or timed out, and may be attempted again. `stopped`: as a cancel asked.
-   * `released`: it was never started. `lost`: its lease ran out. `died`: its worker process did; not the task's
-   * fault.
+   * `failed`: it threw or timed out; it is attempted again if its options allow it. `stopped`: a cancel asked for it.
+   * `released`: it never started. `lost`: its lease ran out, which counts neither an attempt nor a death. `died`: its
+   * worker process died, which is not the task's fault before the last time.
    */
   readonly reason: "failed" | "stopped" | "released" | "lost" | "died";
-  /** Of `failed`. Of `died`: what the process died of; the task's error where this death is its last. */
+  /** For `failed`: the error. For `died`: the cause of the death, which becomes the error if this death is its last. */
   readonly error?: ErrorBody<FailureCode>;
-  /** Of `failed`: no further attempt, whatever the task's options say. */
+  /** For `failed`: no further attempt, whatever its options say. */
   readonly last?: boolean;
-  /** What the run has said. */
+  /** The log of the run. */
   readonly log?: TaskLog | undefined;
 }
 
+/** The outcome of a cancel, for one task. */
 export interface Cancelled {
+  /** `running`: it becomes `cancelled` once its run has ended. `final`: it had ended before, as `status` says. */
   readonly outcome: "cancelled" | "running" | "final" | "not_found";
-  /** Set unless it was not found. */
+  /** `undefined` if it was not found. */
   readonly status: Status | undefined;
-  /** Of a running task: the lease to stop. It becomes `cancelled` when its `nack` comes. */
+  /** For a running task: the lease to stop. */
   readonly lease: Lease | undefined;
 }
 
-/** The answer to a cancel of a task that is not there. */
+/** The outcome of a cancel of a task that does not exist. */
 export const NOT_FOUND: Cancelled = {
   outcome: "not_found",
   status: undefined,
   lease: undefined,
 };
 
+/** The outcome of a retry, for one task. */
 export interface Requeued {
   readonly outcome: "queued" | "refused" | "not_found";
   readonly status: Status | undefined;
-  /** Why it is refused, if that is a task that it comes after; without a status that one is gone. */
+  /** The task in its `after` for which it is refused; without a status that task does not exist any more. */
   readonly parent?: { readonly id: string; readonly status: Status | undefined };
 }
 
-/** Why a task that is not final does not run, as far as the engine can tell. */
+/** The reason why a task that is not final does not run, as the engine knows it. */
 export interface WaitReason {
-  /** `turn`: nothing but those before it. `suspect`: it will run alone. */
+  /** `turn`: only other tasks before it. `suspect`: it must run alone. */
   readonly heldBy:
     | "turn"
     | "time"
@@ -159,20 +167,20 @@ export interface WaitReason {
     | "op_rate"
     | "suspect"
     | "running";
-  /** Of `time`, its `runAt`; of `key_rate` and `op_rate`: when that ends. */
+  /** For `time`: its `runAt`. For `key_rate` and `op_rate`: when the rate allows a start. */
   readonly until?: number;
-  /** Of `op_limit`: how many may run. */
+  /** For `op_limit`: how many can run at a time. */
   readonly limit?: number;
-  /** Of `after`: the tasks that have not completed. */
+  /** For `after`: the tasks that have not completed. */
   readonly after?: readonly string[];
-  /** Queued tasks that are handed out before it; counted up to `MAX_AHEAD`. */
+  /** Queued tasks that go before it, counted up to `MAX_AHEAD`. */
   readonly ahead?: number;
 }
 
-/** Most tasks that are counted before another: more is of no use, and counting takes time from other requests. */
+/** Counting stops here; beyond it the exact position is of no use. */
 export const MAX_AHEAD = 100_000;
 
-/** Everything an engine knows of a task. Times are ms since 1970; 0 where a thing has not happened. */
+/** A task as its engine keeps it. A time is 0 if the thing has not happened. */
 export interface TaskRecord {
   readonly id: string;
   readonly idGiven: boolean;
@@ -189,18 +197,18 @@ export interface TaskRecord {
   readonly lease: Lease | undefined;
   readonly createdAt: number;
   readonly runAt: number;
-  /** `runAt` is the wall clock's; all other times are server time. */
+  /** `runAt` is wall time; all other times are server time. */
   readonly isCalendar?: boolean;
   readonly startedAt: number;
   readonly finishedAt: number;
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
-  /** Of a cancelled task: the one it came after that did not complete. */
+  /** For a cancelled task: the task in its `after` that did not complete. */
   readonly cancelledFor: string | undefined;
   readonly trail: RunHistory | undefined;
-  /** Only where it was asked for, and there is one: of all runs that have ended. */
+  /** The log of all runs that have ended; only if the request asked for it and there is one. */
   readonly log?: TaskLog;
-  /** Only where it was asked for, and the task is not final. */
+  /** Only if the request asked for it and the task is not final. */
   readonly standing?: WaitReason;
 }
 
@@ -210,69 +218,73 @@ export interface Asker {
   readonly signal: AbortSignal;
 }
 
-/** What `get` is to tell beside the records. */
+/** Options of `get`: the things to add to the records. */
 export interface GetOptions {
-  /** None: the server itself, which waits for no turn. */
+  /** The client that waits for its turn; default: the server itself, which has no turn. */
   readonly asker?: Asker | undefined;
-  /** The time: also why those that are not final do not run. */
+  /** Adds the wait reasons, as of this time. */
   readonly standingAt?: number;
-  /** Also what they have said. */
+  /** Adds the logs. */
   readonly log?: true;
 }
 
+/** A request for a page of tasks. */
 export interface ListRequest {
   /** As in `GetOptions`. */
   readonly asker?: Asker | undefined;
-  /** Newest first unless it says so. */
+  /** Default: newest first. */
   readonly oldestFirst?: boolean;
   readonly status?: Status;
   readonly op?: string;
   readonly key?: string;
-  /** Submitted then or later, in ms since 1970. */
+  /** Only tasks submitted at this time or later. */
   readonly createdSince?: number;
   readonly limit: number;
-  /** From the answer before. */
+  /** From the page before. */
   readonly cursor?: string;
 }
 
+/** A page of tasks. */
 export interface Listed {
   readonly tasks: readonly TaskRecord[];
   /**
-   * Of the next page; `undefined` on the last one. An engine may look at so many tasks and no more for one
-   * page: then there are fewer than were asked for, or none, and a cursor all the same.
+   * The cursor of the next page; `undefined` on the last page. An engine can stop looking before the page is full: then
+   * there are fewer tasks than the request asked for, or none, and still a cursor.
    */
   readonly cursor: string | undefined;
 }
 
-/** What waits and what runs of one op; of an op of which there is any. */
+/** The queued and running tasks of an op that has any. */
 export interface OpLoad {
   readonly op: string;
   readonly queued: number;
   readonly running: number;
-  /** Since when the oldest of its queued tasks has been due, in ms since 1970, as far as it is known. */
+  /** Since when the oldest of its queued tasks has been due, if that is known. */
   readonly waitingSince: number | undefined;
 }
 
+/** Counts of the tasks of an engine. */
 export interface EngineStats {
   readonly tasks: StatusCounts;
   /** In no order. */
   readonly ops: readonly OpLoad[];
 }
 
-/** What an engine found that no event would have started. */
+/** The finds of a `recheck`: tasks that no event would have started. */
 export interface Rechecked {
-  /** Tasks that stood in no queue, or in one that nothing looked at; they are in the queue now. */
+  /** Tasks that stood in no queue, or in a queue that nothing looked at. They are in a queue now. */
   readonly found: number;
   /** Tasks of the ops at the head of a queue that nothing holds back. */
   readonly startable: number;
-  /** What the engine had in memory, for the log. */
+  /** The engine's counts in memory, for the log. */
   readonly knew: string;
 }
 
+/** The outcome of a `prune`. */
 export interface Pruned {
-  /** Finished records that were dropped. */
+  /** Final records that were dropped. */
   readonly removed: number;
-  /** When there will be something to prune; `Infinity` when nobody can say. */
+  /** When there will be something to prune; `Infinity` if that is unknown. */
   readonly nextAt: number;
 }
 
@@ -288,35 +300,37 @@ export interface Settings {
   save(name: string, value: string | undefined): Promise<void>;
 }
 
-/** A copy of everything an engine keeps, as it was at one moment, while the engine goes on. */
+/** A copy of everything that an engine keeps, as of one moment. The engine goes on meanwhile. */
 export interface Backup {
   readonly bytes: number;
-  /** What the engine keeps everything in. */
+  /** The files in which the engine keeps everything. */
   readonly files: readonly FileIdentity[];
-  /** From the beginning to the end. */
+  /** The copy in pieces, from its beginning to its end. */
   chunks(): AsyncIterable<Uint8Array>;
-  /** Call it when done, or done with it. */
+  /** Releases the copy. Call it also if not all pieces were read. */
   end(): Promise<void>;
 }
 
+/** A keeper of tasks. */
 export interface Engine {
+  /** For messages and `stats`. */
   readonly name: string;
   readonly settings: Settings;
-  /** The latest time that an earlier server gave it, as far as it is known: `now` is never below it. */
+  /** The latest `now` of earlier servers, if known: the server's own time never goes below it. */
   readonly lastAt?: number;
-  /** Of an engine that can be backed up as a file. One at a time: a second one is `conflict`. */
+  /** Starts a backup; only engines that can be copied have it. Rejects with `conflict` while another one runs. */
   readonly backup?: (() => Promise<Backup>) | undefined;
-  /** Compares what waits in memory with what is kept, reading part of it again, and puts right what it finds. */
+  /** Compares the queues of `ops` in memory with the store, and repairs them. */
   readonly recheck?: (ops: ReadonlySet<string>, now: number) => Promise<Rechecked>;
 
   /**
-   * Keeps `tasks`. Once it resolves, they are as safe as the engine makes them. Those that it can judge
-   * at once may be leased before that: call it, kick the dispatcher, then await it.
+   * Keeps `tasks`; resolves with the outcome of each, in their order, once they are committed. Tasks can be leased before
+   * that: call it, kick the dispatcher, then await it.
    */
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;
-  /** Hands out queued tasks that are in memory: higher priority first, then first in first out. */
+  /** Hands out queued tasks: higher priority first, then first in first out. It waits for no page and no commit. */
   lease(request: LeaseRequest, now: number): Promise<Leased>;
-  /** Extends leases to `leaseUntil`; answers those that are lost. */
+  /** Extends leases to `leaseUntil`; resolves with the leases that are lost. */
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]>;
   /** Completes tasks; resolves once that is committed. A result under a lost lease changes nothing. */
   ack(acks: readonly Ack[], now: number): Promise<void>;
@@ -327,16 +341,21 @@ export interface Engine {
   nack(nacks: readonly Nack[], now: number): Promise<(Status | undefined)[]>;
   /** The leases that run out at `leaseTime` or earlier. Their tasks run on until a `nack` (`lost`) takes them back. */
   overdue(leaseTime: number): Promise<Lease[]>;
+  /** Cancels tasks, and the tasks that come after them; resolves once the ends are committed. */
   cancel(ids: readonly string[], now: number, asker?: Asker): Promise<Cancelled[]>;
-  /** Runs final tasks again, as if they were new. Completed ones are refused. */
+  /** Runs final tasks again, as if they were new; resolves once that is committed. Completed tasks are refused. */
   requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]>;
+  /** Records by id, `undefined` for unknown ids; with every change that began before the call. */
   get(ids: readonly string[], options?: GetOptions): Promise<(TaskRecord | undefined)[]>;
+  /** A page of tasks. Rejects with `bad_request` for a cursor that is none. */
   list(request: ListRequest): Promise<Listed>;
+  /** Counts, without a look at the store. */
   stats(): Promise<EngineStats>;
   /**
-   * Drops records kept long enough, expires tasks that are too late. `aheadMs` is how far `now` is ahead of the wall clock;
-   * default: as before.
+   * Drops records that were kept long enough, and expires tasks that did not start in time. `aheadMs` is how far `now` is
+   * ahead of the wall clock, in ms; default: as in the last call.
    */
   prune(now: number, aheadMs?: number): Promise<Pruned>;
+  /** Commits what it can, and ends the engine. Nothing is called after it. */
   close(): Promise<void>;
 }

@@ -92,7 +92,6 @@ const WAITING = {
     "link_checks.ts",
     "listing.ts",
     "load_view.ts",
-    "local_pool.ts",
     "log_lines.ts",
     "once.ts",
     "op_calls.ts",

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { OpSpec } from "../../../../protocol/op_spec.ts";
-import { createJanitor } from "../../../../server/dispatch/janitor.ts";
+import { createJanitor } from "../../../../server/dispatch/upkeep.ts";
 import { MAX_LEFT_OPS, OpDirectory } from "../../../../server/dispatch/op_directory.ts";
 import type { Runner } from "../../../../server/dispatch/runner.ts";
 import type { Engine } from "../../../../server/engine/engine.ts";
