@@ -52,7 +52,9 @@ export class CronApi {
           `there are ${MAX_CRONS} recurring tasks, the limit; remove one with {"cmd":"uncron"}`,
         );
       }
-      return await this.#keep(task);
+      // Another server of the same store can have added one in between.
+      if (!await book.add(task)) throw conflict(task.id);
+      return this.#changed(task.id);
     });
   }
 
@@ -90,8 +92,12 @@ export class CronApi {
 
   async #keep(task: CronTask): Promise<CronAnswer> {
     await this.#options.book.save(task);
+    return this.#changed(task.id);
+  }
+
+  #changed(id: string): CronAnswer {
     this.#options.scheduler.wake();
-    return this.#answer(this.#find(task.id));
+    return this.#answer(this.#find(id));
   }
 
   #find(id: string): CronEntry {

@@ -43,6 +43,12 @@ export class Pauses {
     this.#onResumed = onResumed;
     this.#leased = leased;
     this.#all = settings.get(ALL) === PAUSED;
+    // Another server of the same store can pause and resume too.
+    settings.watch(PREFIX, (name, value) => {
+      const isPaused = value === PAUSED;
+      this.#set(name === ALL ? undefined : name.slice(OP_PREFIX.length), isPaused);
+      if (!isPaused) onResumed();
+    });
     this.#ops = new Set(
       settings.list(OP_PREFIX).filter(([, value]) => value === PAUSED)
         .map(([name]) => name.slice(OP_PREFIX.length)),
@@ -107,11 +113,7 @@ export class Pauses {
     const names = op !== undefined
       ? [op].filter((name) => this.#ops.has(name))
       : [...(this.#all ? [undefined] : []), ...this.#ops];
-    await Promise.all(names.map(async (name) => {
-      await this.#settings.save(nameOf(name), undefined);
-      this.#set(name, false);
-    }));
-    this.#onResumed();
+    await Promise.all(names.map((name) => this.#settings.save(nameOf(name), undefined)));
   }
 
   /** Takes over a setting from another engine; false if it changes nothing. */

@@ -1,37 +1,37 @@
 /**
- * The recurring tasks in the settings of an engine. Two settings each: what it is (`cron/ID`, written
- * by who submits or pauses it) and how far it has come (`cron_run/ID`, written by the scheduler), so that
- * neither overwrites the other, also where several servers share the engine. Each is read once.
+ * The recurring tasks in the settings of an engine. Each has two settings: its definition (`cron/ID`, written by the API)
+ * and its progress (`cron_run/ID`, written by the scheduler). So neither overwrites the other, even if several servers
+ * share the engine. A setting is parsed once.
  */
 
 import { type CronRecord, type CronTask, readCronTask } from "../task/cron_task.ts";
 import type { Settings } from "./engine.ts";
 
-/** A recurring task, and how far it has come. Times are ms since 1970. */
+/** A recurring task with its progress. Times are ms since 1970. */
 export interface CronEntry {
   readonly task: CronTask;
-  /** All of its times up to this one are submitted or left out. */
+  /** All its times up to this one are submitted or left out. */
   readonly reachedAt: number;
   /** The last time for which a task was submitted. */
   readonly lastAt: number | undefined;
 }
 
-/** As it is kept. */
+/** The progress as it is stored. A later release must still read it. */
 interface CronProgress {
   readonly reachedAt: number;
   readonly lastAt?: number | undefined;
-  /** `createdAt` of the record that it is the progress of; older releases do not say. */
+  /** `createdAt` of its recurring task; older releases left it out. */
   readonly of?: number;
 }
 
 interface Kept {
   readonly value: string;
   readonly progress: string | undefined;
-  /** `undefined` where it cannot be read. */
+  /** `undefined` if it cannot be read. */
   readonly entry: CronEntry | undefined;
 }
 
-/** What their settings are called before the id. */
+/** The names of their settings, before the id. */
 export const RECORD_PREFIX = "cron/";
 export const PROGRESS_PREFIX = "cron_run/";
 
@@ -40,13 +40,13 @@ export class CronBook {
   readonly #warn: (message: string) => void;
   readonly #kept = new Map<string, Kept>();
 
-  /** `warn` is told of those that this release cannot read, once each. */
+  /** `warn` gets a message for each recurring task that this release cannot read, once. */
   constructor(settings: Settings, warn: (message: string) => void) {
     this.#settings = settings;
     this.#warn = warn;
   }
 
-  /** All of them, by id. */
+  /** All recurring tasks, by id. */
   list(): CronEntry[] {
     const names = this.#settings.list(RECORD_PREFIX).map(([name]) =>
       name.slice(RECORD_PREFIX.length)
@@ -68,7 +68,13 @@ export class CronBook {
     return entry;
   }
 
-  /** Keeps `task`, new or changed. */
+  /** Adds `task`; false if there is one with its id. */
+  add({ id, record }: CronTask): Promise<boolean> {
+    const value = JSON.stringify(record);
+    return this.#settings.replace(RECORD_PREFIX + id, { expected: undefined, value });
+  }
+
+  /** Keeps a change of `task`. */
   async save({ id, record }: CronTask): Promise<void> {
     await this.#settings.save(RECORD_PREFIX + id, JSON.stringify(record));
   }
@@ -91,14 +97,14 @@ export class CronBook {
     known: Kept | undefined,
   ): CronEntry | undefined {
     try {
-      // The times of an expression are costly to take apart; a step of progress leaves them alone.
+      // An expression is costly to parse; a step of progress does not change it.
       const task = known?.entry && known.value === value
         ? known.entry.task
         : readCronTask(id, JSON.parse(value) as CronRecord);
       const { createdAt } = task.record;
       const come = progress === undefined ? undefined : JSON.parse(progress) as CronProgress;
-      // One that was removed may have left its progress to the next with its id. By the time alone a task whose clock
-      // was ahead when it was made cannot be told from that.
+      // A removed task can leave its progress to the next one with its id. The time alone does not distinguish that from
+      // a task that was made while the clock was ahead.
       if (!come || (come.of === undefined ? come.reachedAt < createdAt : come.of !== createdAt)) {
         return { task, reachedAt: createdAt, lastAt: undefined };
       }

@@ -1,7 +1,7 @@
 /**
  * The seam between the server and its engine, which keeps the tasks: 13 methods, each on arrays, so that an engine can
- * work in batches. `now` is passed in; no type of a database library appears here. Nothing that a method takes or
- * returns is of use in one process only. `tests/contract/engine_contract.ts` states in tests what each method must do.
+ * work in batches. `now` is passed in; no type of a database library appears here. Whatever a method takes or returns
+ * means the same to every server of one store. `tests/contract/engine_contract.ts` states in tests what each method must do.
  *
  * Times are ms since 1970, of server time, unless they say otherwise. Methods reject with an `SdError`: `storage_full` if
  * a change cannot be committed now, `internal` if a record is damaged. A rejected call has changed nothing, except that
@@ -24,13 +24,13 @@ import type { RunHistory } from "../task/run_history.ts";
  */
 export type EndedSink = (tasks: readonly FinishedTask[]) => void;
 
-/** The outcome of a submit, for one task. */
+/** The outcome of a submit of a task. */
 export interface Enqueued {
   readonly status: Status;
   /**
    * `created`: the task is new. `exists`: the same task existed already. The task was not kept for: `conflict`, another
    * task has its id; `full`, the queue is full; `no_parent`, a task in its `after` does not exist; `unsafe`, its commit
-   * failed and was rolled back. `status` means nothing then.
+   * failed and was rolled back. Ignore `status` then.
    */
   readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent" | "unsafe";
   /** The task, if it is final already: it existed, or it comes after a task that failed. For the reply. */
@@ -108,7 +108,7 @@ export interface Ack {
   readonly lease: Lease;
   /** In JSON. */
   readonly result: string;
-  /** The log of the run; its numbers continue those of earlier runs. */
+  /** The log of the run; its numbers continue the numbers of earlier runs. */
   readonly log?: TaskLog | undefined;
 }
 
@@ -129,7 +129,7 @@ export interface Nack {
   readonly log?: TaskLog | undefined;
 }
 
-/** The outcome of a cancel, for one task. */
+/** The outcome of a cancel of a task. */
 export interface Cancelled {
   /** `running`: it becomes `cancelled` once its run has ended. `final`: it had ended before, as `status` says. */
   readonly outcome: "cancelled" | "running" | "final" | "not_found";
@@ -146,7 +146,7 @@ export const NOT_FOUND: Cancelled = {
   lease: undefined,
 };
 
-/** The outcome of a retry, for one task. */
+/** The outcome of a retry of a task. */
 export interface Requeued {
   readonly outcome: "queued" | "refused" | "not_found";
   readonly status: Status | undefined;
@@ -288,16 +288,27 @@ export interface Pruned {
   readonly nextAt: number;
 }
 
+/** Receives a committed change of a setting; `undefined`: it is removed. It must not throw. */
+export type SettingWatcher = (name: string, value: string | undefined) => void;
+
 /**
- * What must outlive the server beside its tasks: which ops are paused, what recurs. Few and small; all of
- * them are known from the moment the engine is open.
+ * The settings of a server, kept beside its tasks: paused ops, recurring tasks. They are few and small, and all are known
+ * from the moment the engine is open. A write rejects with `storage_full` if it cannot be committed; it changes nothing
+ * then.
  */
 export interface Settings {
   get(name: string): string | undefined;
-  /** All whose name begins with `prefix`. */
+  /** All settings whose name begins with `prefix`. */
   list(prefix: string): [name: string, value: string][];
-  /** Resolves once it is as safe as a task would be; `undefined` drops it. */
+  /** Sets a value, `undefined` removes it; resolves once that is committed. */
   save(name: string, value: string | undefined): Promise<void>;
+  /** The same, but only if the value is `expected` then; resolves with whether it was. */
+  replace(
+    name: string,
+    change: { readonly expected: string | undefined; readonly value: string | undefined },
+  ): Promise<boolean>;
+  /** Calls `changed` after each change of a setting whose name begins with `prefix`, until the returned function is called. */
+  watch(prefix: string, changed: SettingWatcher): () => void;
 }
 
 /** A copy of everything that an engine keeps, as of one moment. The engine goes on meanwhile. */

@@ -1,4 +1,4 @@
-/** From an engine's URL to the engine. Each is loaded by a literal import, and only when asked for. */
+/** Opens the engine that a URL names. Each engine is loaded by a literal import, when it is first needed. */
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { Engine } from "./engine.ts";
@@ -7,7 +7,7 @@ import type { EngineOptions } from "./options.ts";
 /** The URLs that `openEngine` understands, for help and messages. */
 export const ENGINE_URLS = ["sqlite:", "sqlite:PATH", "memory:"] as const;
 
-/** Throws `bad_request` for a URL that names no engine, `ClientError` where it cannot be opened. */
+/** Rejects with `bad_request` for a URL that names no engine, with a `ClientError` if the engine cannot be opened. */
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
   if (url === "memory:") {
     const { openMemoryEngine } = await import("./memory/memory.ts");

@@ -1,4 +1,4 @@
-/** How an engine is opened: what an operator may choose, whichever engine it is. */
+/** The options of an engine that an operator can choose, for every engine. */
 
 import type { EndedSink } from "./engine.ts";
 
@@ -8,18 +8,18 @@ export type Durability = typeof DURABILITIES[number];
 export interface EngineOptions {
   /** Receives the ends of tasks; default: nothing does. */
   readonly ended?: EndedSink;
-  /** New tasks are refused while so many are queued or delayed; default: no limit. */
+  /** Most queued and delayed tasks; default: no limit. */
   readonly maxQueued?: number;
-  /** Or while the payloads of all tasks that are not final take so much, where they are in memory. */
+  /** Most bytes of the payloads of unfinished tasks, for an engine that keeps them in memory. */
   readonly maxQueuedBytes?: number;
-  /** Where `sqlite:` without a path has its file; default: the state directory of the user. */
+  /** The folder of the file of `sqlite:` without a path; default: the state directory of the user. */
   readonly dataDir?: string | undefined;
   /** `full` survives a power failure, `normal` the end of the process. */
   readonly durability?: Durability;
-  /** Records of final tasks that a file keeps at most. */
+  /** Most records of final tasks in a file. */
   readonly maxKept?: number;
-  /** Bytes of a file in use, above which the oldest final tasks go. */
+  /** Bytes of a file in use, above which the oldest final tasks are dropped. */
   readonly maxFileBytes?: number;
-  /** What an operator has to know. */
+  /** Receives messages for the operator. */
   readonly report?: (message: string) => void;
 }

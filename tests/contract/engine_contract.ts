@@ -29,6 +29,7 @@ import { newSeed, Random } from "../fuzz/random.ts";
 import { KEY_TESTS } from "./key_contract.ts";
 import { OP_TESTS } from "./op_contract.ts";
 import { LOG_TESTS } from "./log_contract.ts";
+import { SETTING_TESTS } from "./settings_contract.ts";
 import { TIME_TESTS } from "./time_contract.ts";
 
 export interface EngineContract {
@@ -470,6 +471,7 @@ const TESTS: Tests = {
   ...AFTER_TESTS,
   ...LOG_TESTS,
   ...TIME_TESTS,
+  ...SETTING_TESTS,
 };
 
 /** Declares a test for each claim of the contract, each on an engine of its own. */

@@ -26,7 +26,7 @@ Deno.test("memory: opens the memory engine", async () => {
 });
 
 Deno.test("the memory engine keeps only so many finished tasks, fewer of those told already", async () => {
-  const engine = openMemoryEngine({ kept: { told: 10, untold: 15 } });
+  const engine = openMemoryEngine({ kept: { delivered: 10, others: 15 } });
   const task = (options?: Record<string, unknown>) => {
     const message = { op: "square", n: 1, ...(options ? { task: options } : {}) };
     return newTask(message, JSON.stringify(message), 1000);

@@ -44,6 +44,8 @@ export class FlakyEngine implements Engine {
       get: (name) => settings.get(name),
       list: (prefix) => settings.list(prefix),
       save: (name, value) => this.#late.call(() => settings.save(name, value)),
+      replace: (name, change) => this.#late.call(() => settings.replace(name, change)),
+      watch: (prefix, changed) => settings.watch(prefix, changed),
     };
     if (engine.recheck) {
       this.recheck = (...args) => this.#call("recheck", () => engine.recheck!(...args));

@@ -1,6 +1,4 @@
-/**
- * The engine that keeps tasks in this process' memory and nowhere else. Fast, and gone with the process.
- */
+/** The memory engine: keeps tasks in this process alone. It is fast, and its tasks end with the process. */
 
 import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
@@ -27,7 +25,7 @@ import {
   type TaskRecord,
   type WaitReason,
 } from "../engine.ts";
-import { Retention, type ShelfLimits } from "./retention.ts";
+import { Retention, type RetentionLimits } from "./retention.ts";
 import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
 import type { StorageHooks } from "../live/storage_hooks.ts";
 import { listPage } from "../live/list_filter.ts";
@@ -40,18 +38,18 @@ import { isAhead, repairQueue, standingOf, waitsInLine } from "../live/wait_reas
 export interface MemoryOptions {
   /** Receives the ends of tasks. */
   ended?: EndedSink;
-  /** Finished tasks kept at most, the oldest dropped first. */
-  kept?: ShelfLimits;
+  /** Most final tasks that are kept; the oldest are dropped first. */
+  kept?: RetentionLimits;
   /** 0…1, for the jitter of a backoff. */
   random?: () => number;
-  /** New tasks are refused while so many are queued or delayed. */
+  /** Most queued and delayed tasks; default: no limit. */
   maxQueued?: number;
-  /** Or while the payloads of all tasks that are not final are so many characters. */
+  /** Most characters of the payloads of unfinished tasks; default: no limit. */
   maxOpenChars?: number;
 }
 
-/** A day of finished tasks, the default `keep`, does not fit in memory at full speed; these do. */
-const KEPT: ShelfLimits = { told: 10_000, untold: 500_000 };
+/** Default of `kept`: a day of final tasks at full speed does not fit in memory; these do. */
+const KEPT: RetentionLimits = { delivered: 10_000, others: 500_000 };
 
 /** Opens an empty memory engine. */
 export function openMemoryEngine(options: MemoryOptions = {}): Engine {
@@ -65,7 +63,7 @@ class MemoryEngine implements Engine, StorageHooks {
   readonly #ended: EndedSink;
   readonly #live: LiveTasks;
   readonly #turns = new ReadTurns(1);
-  readonly #shelf: Retention;
+  readonly #retention: Retention;
   readonly #maxQueued: number;
   readonly #maxOpenChars: number;
   readonly #known = (id: string): LiveTask | undefined => this.#live.index.get(id);
@@ -75,13 +73,13 @@ class MemoryEngine implements Engine, StorageHooks {
     this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
     this.#maxQueued = options.maxQueued ?? Infinity;
     this.#maxOpenChars = options.maxOpenChars ?? Infinity;
-    this.#shelf = new Retention(options.kept ?? KEPT, (task) => this.#remove(task));
+    this.#retention = new Retention(options.kept ?? KEPT, (task) => this.#remove(task));
   }
 
   changed(): void {}
 
   ended(task: LiveTask): void {
-    this.#shelf.put(task);
+    this.#retention.put(task);
   }
 
   said(task: LiveTask, log: TaskLog): void {
@@ -106,7 +104,7 @@ class MemoryEngine implements Engine, StorageHooks {
 
   lease(request: LeaseRequest, now: number): Promise<Leased> {
     return this.#change(() => {
-      // Before the lease: what it takes may be the last that a limit leaves to a suspect.
+      // Before the lease, which can take the last start that a limit leaves to a suspect.
       const startable = this.#live.suspectOps(request, now);
       const tasks = this.#live.lease(request, now);
       const suspectOps = request.suspects ? this.#live.suspectOps(request, now) : startable;
@@ -173,8 +171,8 @@ class MemoryEngine implements Engine, StorageHooks {
       this.#live.expire(now);
       this.#live.gate.prune(now);
       return {
-        removed: this.#shelf.prune(now),
-        nextAt: Math.min(this.#live.expiring.nextAt, this.#shelf.nextAt),
+        removed: this.#retention.prune(now),
+        nextAt: Math.min(this.#live.expiring.nextAt, this.#retention.nextAt),
       };
     });
   }
@@ -234,13 +232,13 @@ class MemoryEngine implements Engine, StorageHooks {
     if (!mayFollow(parents)) {
       return { outcome: "refused", status, parent: hinderingParent(task.task.after, this.#known) };
     }
-    this.#shelf.takeBack(task);
+    this.#retention.takeBack(task);
     this.#live.requeue(task, parents, now);
     this.#live.settleRequeue(task);
     return { outcome: "queued", status: task.state.status };
   }
 
-  /** Looks at one other task at a step. */
+  /** The wait reason; looks at one other task in a step. */
   *#standing(task: LiveTask, now: number): Generator<void, WaitReason> {
     const standing = standingOf(this.#live, task, now);
     if (!waitsInLine(standing)) return standing;
@@ -259,7 +257,7 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 }
 
-/** Runs `work` now and answers as the seam wants it: an error is a rejection, never a throw. */
+/** Runs `work` now; an error becomes a rejection, as the seam demands. */
 function settle<T>(work: () => T): Promise<T> {
   try {
     return Promise.resolve(work());

@@ -1,9 +1,8 @@
 /**
- * The finished tasks of the memory engine, and when each is dropped: after its own `keep`, or before
- * that when there are too many. Completed tasks whose submitter was waiting for the result have been
- * told already: few of them are kept, so that a flood of tasks leaves little behind (kept in numbers,
- * they cost the garbage collector more than running them costs everyone else). Tasks with the default
- * `keep` become due in the order in which they finished, so only the others need a heap.
+ * The retention of final tasks in the memory engine: each is dropped after its own `keep`, or sooner if there are too
+ * many. The result of a completed task whose client waits is delivered at once, so few of these are kept. A flood of
+ * tasks then leaves little behind, which the garbage collector would have to visit. Tasks with the default `keep` become
+ * due in the order of their ends, so only the others need a heap.
  */
 
 import { BinaryHeap } from "@std/data-structures/binary-heap";
@@ -11,38 +10,38 @@ import { Deque } from "@std/data-structures/deque";
 import { DEFAULT_RULES } from "../../task/new_task.ts";
 import type { LiveTask, Stay } from "../live/live_task.ts";
 
-/** How many finished tasks are kept at most. */
-export interface ShelfLimits {
-  /** Completed, with the default `keep`, and their submitter waited for the result. */
-  readonly told: number;
-  /** All others; when there are more, those with the default `keep` go first. */
-  readonly untold: number;
-  /** Payloads, results and logs of all of them together; those told already go first. */
+/** Limits of the final tasks that are kept. */
+export interface RetentionLimits {
+  /** Most completed tasks with the default `keep` whose client waited for the result. */
+  readonly delivered: number;
+  /** Most of all other tasks; beyond it, tasks with the default `keep` go first. */
+  readonly others: number;
+  /** Most characters of payloads, results and logs of all of them; delivered tasks go first. */
   readonly chars?: number;
 }
 
-/** Ten thousand tasks of a megabyte each, with their results, would be 20 GB. */
+/** Default of `chars`. Without it, ten thousand tasks of a megabyte each, with their results, would be 20 GB. */
 const KEPT_CHARS = 64 * 1024 * 1024;
 
 export class Retention {
-  readonly #limits: ShelfLimits;
+  readonly #limits: RetentionLimits;
   readonly #remove: (task: LiveTask) => void;
-  readonly #told = new Deque<LiveTask>();
-  readonly #untold = new Deque<Stay>();
+  readonly #delivered = new Deque<LiveTask>();
+  readonly #others = new Deque<Stay>();
   readonly #ownKeep = new BinaryHeap<Stay>((a, b) => a.until - b.until);
   #size = 0;
   #chars = 0;
 
-  constructor(limits: ShelfLimits, remove: (task: LiveTask) => void) {
+  constructor(limits: RetentionLimits, remove: (task: LiveTask) => void) {
     this.#limits = limits;
     this.#remove = remove;
   }
 
-  /** When the next record is to be dropped; `Infinity` when none is. */
+  /** When the next record becomes due; `Infinity` if none does. */
   get nextAt(): number {
     return Math.min(
-      leavesAt(this.#told.peekFront()),
-      this.#untold.peekFront()?.until ?? Infinity,
+      leavesAt(this.#delivered.peekFront()),
+      this.#others.peekFront()?.until ?? Infinity,
       this.#ownKeep.peek()?.until ?? Infinity,
     );
   }
@@ -53,47 +52,47 @@ export class Retention {
     this.#size++;
     this.#chars += charsOf(task);
     if (!hasOwnKeep && task.task.wait && task.state.status === "completed") {
-      // A completed task is never run again, so its place needs no mark.
-      this.#told.pushBack(task);
-      if (this.#told.length > this.#limits.told) this.#drop(this.#told.popFront());
+      // A completed task never runs again, so its place needs no mark.
+      this.#delivered.pushBack(task);
+      if (this.#delivered.length > this.#limits.delivered) this.#drop(this.#delivered.popFront());
     } else {
-      this.#putUntold(task, hasOwnKeep);
+      this.#putOther(task, hasOwnKeep);
     }
     while (this.#chars > (this.#limits.chars ?? KEPT_CHARS)) {
-      const told = this.#told.popFront();
-      const stay = told ? undefined : this.#untold.popFront() ?? this.#ownKeep.pop();
-      if (!told && !stay) return;
-      this.#drop(told);
+      const delivered = this.#delivered.popFront();
+      const stay = delivered ? undefined : this.#others.popFront() ?? this.#ownKeep.pop();
+      if (!delivered && !stay) return;
+      this.#drop(delivered);
       this.#end(stay);
     }
   }
 
-  #putUntold(task: LiveTask, hasOwnKeep: boolean): void {
+  #putOther(task: LiveTask, hasOwnKeep: boolean): void {
     const { keepMs } = task.task.rules;
     const stay: Stay = { task, until: task.finishedAt + keepMs };
     task.stay = stay;
     if (hasOwnKeep) this.#ownKeep.push(stay);
-    else this.#untold.pushBack(stay);
-    if (this.#untold.length + this.#ownKeep.length > this.#limits.untold) {
-      this.#end(this.#untold.popFront() ?? this.#ownKeep.pop());
+    else this.#others.pushBack(stay);
+    if (this.#others.length + this.#ownKeep.length > this.#limits.others) {
+      this.#end(this.#others.popFront() ?? this.#ownKeep.pop());
     }
   }
 
-  /** The task runs again: it leaves the shelf and stays in the engine. */
+  /** Takes back a task that runs again: it stays in the engine. */
   takeBack(task: LiveTask): void {
     if (!task.stay) return;
-    // The stay itself is passed over when its turn comes: it is not the task's own any more.
+    // The stay is passed over when its turn comes: the task has another by then, or none.
     task.stay = undefined;
     this.#size--;
     this.#chars -= charsOf(task);
   }
 
-  /** Drops what has been kept long enough; answers how many. */
+  /** Drops the tasks that were kept long enough; returns how many. */
   prune(now: number): number {
     const before = this.#size;
     while (isOver(this.#ownKeep.peek(), now)) this.#end(this.#ownKeep.pop());
-    while (leavesAt(this.#told.peekFront()) <= now) this.#drop(this.#told.popFront());
-    while (isOver(this.#untold.peekFront(), now)) this.#end(this.#untold.popFront());
+    while (leavesAt(this.#delivered.peekFront()) <= now) this.#drop(this.#delivered.popFront());
+    while (isOver(this.#others.peekFront(), now)) this.#end(this.#others.popFront());
     return before - this.#size;
   }
 
@@ -120,7 +119,7 @@ function isOver(stay: Stay | undefined, now: number): boolean {
   return stay !== undefined && (stay.until <= now || stay.task.stay !== stay);
 }
 
-/** Of a finished task; the same for as long as it lies on the shelf. */
+/** The size of a final task, which does not change while it is kept. */
 function charsOf({ chars, result }: LiveTask): number {
   return chars + (result?.length ?? 0);
 }
