@@ -1,6 +1,6 @@
 /**
  * The retention of final tasks in the memory engine: each is dropped after its own `keep`, or sooner if there are too
- * many. The result of a completed task whose client waits is delivered at once, so few of these are kept. A flood of
+ * many. The result of a completed task whose client waits is delivered at once, so only a few of these are kept. A flood of
  * tasks then leaves little behind, which the garbage collector would have to visit. Tasks with the default `keep` become
  * due in the order of their ends, so only the others need a heap.
  */
