@@ -128,3 +128,10 @@ Deno.test("the README opens with the two commands that do everything", () => {
     assert(opening.includes(command), command);
   }
 });
+
+Deno.test("the README and the architecture page stay short: at most 200 lines each", () => {
+  for (const [path, text] of documents()) {
+    if (path !== "README.md" && path !== "docs/architecture.md") continue;
+    assert(text.split("\n").length <= 201, `${path}: ${text.split("\n").length} lines`);
+  }
+});
