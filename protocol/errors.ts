@@ -1,6 +1,6 @@
 /**
- * The closed list of error codes, and the one error class that carries them. Every expected error of
- * sd is an `SdError`; anything else that is thrown is a bug and reaches a client as `internal`.
+ * The closed list of error codes, and the error class that carries them. Every expected error of sd is an `SdError`;
+ * any other thrown value is a bug, and reaches a client as `internal`.
  *
  * To add a code: add it here, to the table in `docs/protocol.md`, and to `cli/exit.ts`.
  */
@@ -73,7 +73,7 @@ export class SdError extends Error {
   }
 }
 
-/** What `error` looks like on the wire. An unexpected error tells a client nothing but `internal`. */
+/** The form of `error` on the wire. An unexpected error reaches a client only as `internal`. */
 export function errorBody(error: unknown): ErrorBody {
   if (error instanceof SdError) {
     const { code, message, retryAfterMs } = error;
@@ -89,17 +89,17 @@ export function errorBody(error: unknown): ErrorBody {
   };
 }
 
-/** A longer run of accents and joined emoji is cut all the same. */
+/** Longest run of accents and joined emoji that is not cut. */
 const MAX_CHAR_UNITS = 32;
 const JOINER = "\u200d";
 
-/** `value` as a message may quote it: JSON, cut at 80 characters. */
+/** `value` as a quotation in a message: JSON, cut at 80 characters. */
 export function quote(value: unknown): string {
   const text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value) ?? String(value);
   return text.length <= 80 ? text : cutText(text, 78);
 }
 
-/** `text` in at most `most` UTF-16 units; what is cut ends in `…`, and never within a character. */
+/** `text` in at most `most` UTF-16 units. A cut text ends in `…`, and is never cut within a character. */
 export function cutText(text: string, most: number): string {
   if (text.length <= most) return text;
   let end = most - 1;
@@ -107,7 +107,7 @@ export function cutText(text: string, most: number): string {
   return `${text.slice(0, end)}…`;
 }
 
-/** Whether what a person sees as one character goes on at `at`: the second half of a pair, an accent, a joined emoji. */
+/** Whether a visible character continues at `at`: by the second half of a pair, an accent, or a joined emoji. */
 function isWithinChar(text: string, at: number): boolean {
   if (at <= 0) return false;
   if (/[\udc00-\udfff]/.test(text[at] ?? "") && /[\ud800-\udbff]/.test(text[at - 1] ?? "")) {

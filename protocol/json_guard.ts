@@ -1,12 +1,12 @@
 /**
- * What `JSON.parse` would let through and sd must not: nesting that later steps cannot bear, and
- * numbers that would be silently rounded. Works on the text, since afterwards it is too late.
+ * Checks that `JSON.parse` does not make: nesting that is too deep for later steps, and numbers that would be silently
+ * rounded. They work on the text, because a parsed number is already rounded.
  */
 
 import { SdError } from "./errors.ts";
 import { MAX_JSON_DEPTH } from "./limits.ts";
 
-// Only a literal of 16 digits or a three-digit exponent can be out of range; few lines have one.
+// Only a number with 16 digits or a three-digit exponent can be out of range; few lines have one.
 const MAYBE_OUT_OF_RANGE = /\d{16}|\d[eE]\+?\d{3}/;
 const NUMBER_LITERAL = /-?\d+(\.\d+)?([eE][+-]?\d+)?/y;
 
@@ -15,7 +15,7 @@ const OPEN_BRACKET = 91, CLOSE_BRACKET = 93, OPEN_BRACE = 123, CLOSE_BRACE = 125
 
 /** Throws `bad_json` when `text` nests deeper than `levels`. Call it before `JSON.parse`. */
 export function checkDepth(text: string, levels = MAX_JSON_DEPTH): void {
-  // No room for one bracket more and all the closing ones.
+  // The text is too short for that many brackets.
   if (text.length < 2 * (levels + 1)) return;
   let depth = 0;
   for (let i = 0; i < text.length; i++) {
@@ -73,7 +73,7 @@ function checkLiteral(literal: string, isInteger: boolean): void {
   }
 }
 
-/** Where the string ends that begins at `start`; the end of the text where it does not end. */
+/** The end of the string that begins at `start`, or the end of the text if it does not end. */
 export function endOfString(text: string, start: number): number {
   for (let i = start + 1; i < text.length; i++) {
     const code = text.charCodeAt(i);

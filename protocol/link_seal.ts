@@ -1,18 +1,17 @@
 /**
- * The seal of a work link: each write is one or more encrypted records, which only the two main threads
- * can make or open. Task code shares a process, and so the descriptors, with one of them: it can take bytes
- * from the link or put bytes on it, but it can neither read nor forge a record, nor replay or drop one
- * unnoticed.
+ * The seal of a work link: each write is one or more encrypted records that only the two main threads can make or open.
+ * Task code shares the process, and so the descriptors, with one of them. It can take bytes from the link or write bytes
+ * to it, but it can neither read nor forge a record. A replayed or missing record is noticed.
  *
  *     pool → server   {"cmd":"work","version":3,"seal":{"nonce":…,"ciphers":[…]}}   the offer, plain
  *     server → pool   {"seal":{"nonce":…,"cipher":…}}                               the answer, plain
  *     both            records: 4 bytes of length, ciphertext, 16 bytes of tag
  *
- * The keys, one for each direction, come by HKDF-SHA-256 from the pool's secret and the two plain lines. The nonce of
- * a record is its number in its direction, so one that is missing, comes twice or elsewhere does not open.
+ * The keys, one for each direction, are derived by HKDF-SHA-256 from the pool's secret and the two plain lines. The nonce
+ * of a record is its number in its direction, so after a missing, repeated or moved record the next one does not open.
  *
- * The first record of the pool is its hello: that it opens proves that the pool knows the secret, and the welcome
- * proves the same of the server.
+ * The first record of the pool is its hello. If it opens, the pool knows the secret; the welcome proves the same of the
+ * server.
  */
 
 import { createCipheriv, createDecipheriv, getCiphers, hkdfSync, randomBytes } from "node:crypto";
@@ -27,11 +26,11 @@ const NONCE_BYTES = 32;
 const NONCE = /^[0-9a-f]{64}$/;
 const EMPTY = new Uint8Array(0);
 
-/** Quickest first: on Deno 2.9 the first is ten times as fast; Deno 2.6 has only the second. */
+/** Ciphers, the fastest first: on Deno 2.9 the first is ten times as fast, Deno 2.6 has only the second. */
 const CIPHERS = ["chacha20-poly1305", "aes-256-gcm"] as const;
 type Cipher = typeof CIPHERS[number];
 
-/** What `node:crypto` has of both ciphers alike. */
+/** A cipher or decipher of `node:crypto`, with the methods of both. */
 interface Cipherer {
   update(bytes: Uint8Array): Uint8Array;
   final(): Uint8Array;
@@ -47,7 +46,7 @@ type NewCipherer = (
 const newCipher = createCipheriv as unknown as NewCipherer;
 const newDecipher = createDecipheriv as unknown as NewCipherer;
 
-/** Bytes on a sealed link that the other main thread has not sealed, or some of its bytes are missing. */
+/** Bytes on a sealed link that the other main thread did not seal, or missing bytes. */
 export class SealError extends Error {
   override readonly name = "SealError";
 }
@@ -57,13 +56,13 @@ export interface Seal {
   readonly opener: RecordOpener;
 }
 
-/** The pool's first line. */
+/** The first line of a pool. */
 export function newSealOffer(): string {
   const seal = { nonce: newNonce(), ciphers: ownCiphers() };
   return JSON.stringify({ cmd: "work", version: WORK_VERSION, seal });
 }
 
-/** The server's answer to `line`, which holds `offer`, and its seal. Throws `bad_request`. */
+/** The server's answer to `line`, which contains `offer`, and the server's seal. Throws `bad_request`. */
 export function answerSealOffer(
   { line, offer, secret }: { line: string; offer: unknown; secret: string },
 ): { answer: string; seal: Seal } {
@@ -81,7 +80,7 @@ export function answerSealOffer(
   return { answer, seal: newSeal(cipher, { seal: keys.toPool, open: keys.toServer }) };
 }
 
-/** The pool's seal, from its offer and the server's answer. Throws where the answer is none. */
+/** The pool's seal, from its offer and the server's answer. Throws if the answer is malformed. */
 export function acceptSealAnswer(
   { offer, answer, secret }: { offer: string; answer: string; secret: string },
 ): Seal {
@@ -105,7 +104,7 @@ export class RecordSealer {
     this.#key = key;
   }
 
-  /** `bytes` as records, as few as may be. */
+  /** `bytes` in as few records as possible. */
   seal(bytes: Uint8Array): Uint8Array {
     const records = Math.ceil(bytes.length / MAX_SEAL_RECORD_BYTES);
     const sealed = new Uint8Array(bytes.length + records * (HEAD_BYTES + TAG_BYTES));
@@ -125,14 +124,14 @@ export class RecordSealer {
   }
 }
 
-/** Opens the records that one side reads. After its first error it opens nothing more. */
+/** Opens the records that one side reads. After the first error it opens no more. */
 export class RecordOpener {
   readonly #cipher: Cipher;
   readonly #key: Uint8Array;
   readonly #number = new RecordNumber();
   #rest: Uint8Array[] = [];
   #restBytes = 0;
-  /** Bytes of the record that has begun, its head included; 0 while its head is not there. */
+  /** Bytes of the present record with its head; 0 until the head is complete. */
   #needed = 0;
   #broken: SealError | undefined;
 
@@ -141,7 +140,7 @@ export class RecordOpener {
     this.#key = key;
   }
 
-  /** What is in the records that `chunk` ends; `chunk` is copied where it is kept. Throws a `SealError`. */
+  /** The content of the records that are complete with `chunk`, which may be reused. Throws a `SealError`. */
   push(chunk: Uint8Array): Uint8Array {
     if (this.#broken) throw this.#broken;
     const total = this.#restBytes + chunk.length;
@@ -166,7 +165,7 @@ export class RecordOpener {
     while (at + HEAD_BYTES <= bytes.length) {
       const length = view.getUint32(at);
       if (length <= TAG_BYTES || length > MAX_SEAL_RECORD_BYTES + TAG_BYTES) {
-        throw new SealError("what came is no record");
+        throw new SealError("the received bytes are no record");
       }
       const end = at + HEAD_BYTES + length;
       if (end > bytes.length) {
@@ -188,14 +187,14 @@ export class RecordOpener {
     try {
       decipher.final();
     } catch (error) {
-      // Whatever the runtime calls it: the tag is that of other bytes. Nothing of them is used.
+      // The tag belongs to other bytes. None of the bytes are used.
       throw new SealError("a record does not open", { cause: error });
     }
     return opened;
   }
 }
 
-/** The number of a record, as the nonce of its cipher: never the same twice under one key. */
+/** The number of a record, as the nonce of its cipher: never repeated under one key. */
 class RecordNumber {
   readonly #iv = new Uint8Array(IV_BYTES);
   readonly #view = new DataView(this.#iv.buffer);
@@ -232,7 +231,7 @@ function deriveKeys(
 
 let known: readonly Cipher[] | undefined;
 
-/** Those that this runtime has. */
+/** The ciphers of this runtime. */
 function ownCiphers(): readonly Cipher[] {
   return known ??= CIPHERS.filter((cipher) => getCiphers().includes(cipher));
 }

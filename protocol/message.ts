@@ -1,6 +1,6 @@
 /**
- * What a client may say: one JSON object a line, either a task to submit (`op`) or a command (`cmd`).
- * Reads and checks the outside of a message; the options of a task are checked in `server/task`.
+ * A message of a client: one JSON object a line, either a task to submit (`op`) or a command (`cmd`). This file reads and
+ * checks the envelope; `server/task` checks the options of a task.
  */
 
 import { quote, SdError } from "./errors.ts";
@@ -9,13 +9,13 @@ import { MAX_REF_CHARS } from "./limits.ts";
 import type { Line } from "./ndjson.ts";
 import { takesArgument } from "./operations.ts";
 
-/** A client's own mark on a message; every reply to it carries the same. */
+/** A client's reference on a message; every reply to it carries the same one. */
 export type Ref = string | number;
 
-/** A JSON object as it came in. Own members only: `JSON.parse` makes even `__proto__` one. */
+/** A JSON object as it was received. All members are own ones: `JSON.parse` makes even `__proto__` one. */
 export type JsonObject = Record<string, unknown>;
 
-/** The object in `line`. Throws `bad_json` or, for numbers that cannot be held, `bad_request`. */
+/** The object in `line`. Throws `bad_json`. */
 export function parseObject(line: Line): JsonObject {
   if (line === null) throw new SdError("bad_json", "the line is not valid UTF-8");
   checkDepth(line);
@@ -34,7 +34,7 @@ export function parseObject(line: Line): JsonObject {
   return value as JsonObject;
 }
 
-/** The `ref` of a message. Throws `bad_request` when it is not one. */
+/** The `ref` of a message. Throws `bad_request` if it is malformed. */
 export function readRef(message: JsonObject): Ref | undefined {
   const ref = message.ref;
   if (ref === undefined || Number.isSafeInteger(ref)) return ref as Ref | undefined;
@@ -48,8 +48,8 @@ export function readRef(message: JsonObject): Ref | undefined {
 }
 
 /**
- * The `ref` in a line that is no message, whatever is wrong with it: nested too deep, cut off, no JSON. It is
- * found by its name among the members of the outermost object, the last one of several.
+ * The `ref` in a line that is no valid message: nested too deep, cut off, or no JSON. It is found by its name among the
+ * members of the outermost object; of several, the last one counts.
  */
 export function findRef(line: string): Ref | undefined {
   let ref: Ref | undefined;
@@ -66,17 +66,17 @@ export function findRef(line: string): Ref | undefined {
   return ref;
 }
 
-/** A member `ref` with a string or an integer, and what may come after it. */
+/** A member `ref` with a string or an integer, and a valid next character. */
 const REF_MEMBER = /"ref"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*(?:[,}]|$)/y;
 
-/** Where the strings begin that stand directly in the outermost object of `line`. */
+/** The start of each string that is directly in the outermost object of `line`. */
 function* membersOf(line: string): Generator<number> {
   let depth = 0;
   for (let i = 0; i < line.length; i++) {
     const char = line[i];
     if (char === "{" || char === "[") depth++;
     else if (char === "}" || char === "]") {
-      // What comes after the object is no part of it.
+      // The object ends here.
       if (--depth <= 0) return;
     } else if (char === '"') {
       if (depth === 1) yield i;
@@ -89,12 +89,12 @@ function valueOf(literal: string): unknown {
   try {
     return JSON.parse(literal);
   } catch {
-    // No string of JSON, or no number of it, as 007.
+    // No string or number in JSON, like 007.
     return undefined;
   }
 }
 
-/** Checks what `parseObject` leaves unchecked, so that a `ref` can be read first. Throws `bad_request`. */
+/** Makes the checks that `parseObject` does not, so that the `ref` can be read before. Throws `bad_request`. */
 export function checkMessage(line: string, message: JsonObject): void {
   if (mayRound(message)) checkNumbers(line);
   if (message.op !== undefined && message.cmd !== undefined && !takesArgument(message.cmd, "op")) {
@@ -111,7 +111,7 @@ export function checkMessage(line: string, message: JsonObject): void {
   }
 }
 
-/** False when no number of `message` can have been rounded: most messages hold a few small ones. */
+/** Whether a number of `message` can have been rounded. Most messages hold only a few small numbers. */
 function mayRound(message: JsonObject): boolean {
   for (const name in message) {
     const value = message[name];
@@ -124,7 +124,7 @@ function mayRound(message: JsonObject): boolean {
   return false;
 }
 
-/** The parser's reason without its quotation of the input, which may be a megabyte. */
+/** The parser's reason without its quotation of the input, which can be a megabyte. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/, (?:\.\.\.)?".*$/s, "");

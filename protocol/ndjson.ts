@@ -1,23 +1,23 @@
 /**
- * Bytes in, lines out: the framing of the wire, without I/O. Whole lines are decoded together, and
- * one at a time only where that fails, so that one bad line costs only itself.
+ * The framing of the wire: bytes in, lines out, without I/O. Whole lines are decoded together, and one by one only if
+ * that fails, so that one bad line does not spoil the others.
  */
 
 const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 
-/** A line without its line ending; `null` where the bytes were not UTF-8. */
+/** A line without its line ending; `null` if the bytes are not UTF-8. */
 export type Line = string | null;
 
 /** Cuts a stream of bytes into lines of at most `maxBytes` each. */
 export class LineSplitter {
-  /** True from the first line over the limit on: nothing after it is ever read as a line. */
+  /** True after the first line over the limit: no further lines are returned. */
   overflowed = false;
-  /** Whether `takeSpoiled` is called: otherwise the texts of lines that are not UTF-8 are not kept. */
+  /** Keeps the texts of lines that are not UTF-8, for `takeSpoiled`. */
   keepsSpoiled = false;
 
   #maxBytes: number;
-  // A byte order mark is kept, so that the JSON parser refuses it instead of nobody noticing it.
+  // A byte order mark is kept, so that the JSON parser refuses it instead of ignoring it.
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   #rest: Uint8Array[] = [];
   #restBytes = 0;
@@ -27,24 +27,24 @@ export class LineSplitter {
     this.#maxBytes = maxBytes;
   }
 
-  /** Lines may be so long from now on. */
+  /** The limit of a line from now on. */
   set maxBytes(bytes: number) {
     this.#maxBytes = bytes;
   }
 
-  /** The texts of the lines that were `null` since the last look, in their order: what was no UTF-8 is U+FFFD in them. */
+  /** The texts of the `null` lines since the last call, in their order, with U+FFFD for invalid bytes. */
   takeSpoiled(): readonly string[] {
     const spoiled = this.#spoiled;
     if (spoiled.length > 0) this.#spoiled = [];
     return spoiled;
   }
 
-  /** Bytes of a line that has begun and not ended. */
+  /** Number of bytes of the incomplete line. */
   get partialBytes(): number {
     return this.#restBytes;
   }
 
-  /** The first bytes of the line that has begun and not ended, `most` at most. */
+  /** The first bytes of the incomplete line, `most` at most. */
   partialHead(most: number): Uint8Array {
     const head = new Uint8Array(Math.min(most, this.#restBytes));
     let offset = 0;
@@ -57,7 +57,7 @@ export class LineSplitter {
     return head;
   }
 
-  /** The lines that `chunk` ends. The bytes are copied where they are kept. */
+  /** The lines that are complete with `chunk`, which may be reused. */
   push(chunk: Uint8Array): Line[] {
     if (this.overflowed) return [];
     const last = chunk.lastIndexOf(NEWLINE);
@@ -72,14 +72,14 @@ export class LineSplitter {
     return lines;
   }
 
-  /** The last line, which has no newline; nothing where the stream ended with one. */
+  /** The last line, without a newline; empty if the stream ended with a newline. */
   end(): Line[] {
     if (this.overflowed || this.#restBytes === 0) return [];
     return this.#decodeBounded(this.#takeRest(new Uint8Array(0)));
   }
 
   #keep(bytes: Uint8Array): void {
-    // One byte more than the limit is kept for the carriage return that may end the line.
+    // One byte more than the limit, for a carriage return at the end of the line.
     if (this.#restBytes + bytes.length > this.#maxBytes + 1) {
       this.overflowed = true;
       this.#rest = [];

@@ -1,6 +1,6 @@
 /**
- * What a worker process says of each op that it has, when it connects: where its handler comes from, and
- * what its `options` ask for. Read by the server; `ops` shows it to clients.
+ * The description of an op that a worker process sends when it connects: the source of its handler, and its `options`.
+ * The server reads it; `ops` shows it to clients.
  */
 
 import { checkDepth } from "./json_guard.ts";
@@ -38,7 +38,7 @@ export interface OpSpec {
   isolate?: true | "process";
 }
 
-/** `specs` as a worker process may tell them: JSON Schemas that are too long or too deep are left out. */
+/** `specs` in the form that a worker process sends: without JSON Schemas that are too long or too deep. */
 export function reportable(specs: readonly OpSpec[]): OpSpec[] {
   let chars = 0;
   return specs.map((spec) => {
@@ -58,7 +58,7 @@ function isShallow(text: string): boolean {
     checkDepth(text, MAX_SCHEMA_DEPTH);
     return true;
   } catch {
-    // All that it throws is that.
+    // It throws for no other reason.
     return false;
   }
 }

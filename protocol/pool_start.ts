@@ -1,17 +1,17 @@
 /**
- * What passes between a worker process (`sd work --pool`) and the process that started it, over the
- * child's stdin and stdout; nothing secret stands in an argument or the environment. One JSON object
- * a line. The parent keeps stdin open as long as it lives: its end means that the parent is gone.
+ * The messages between a worker process (`sd work --pool`) and its parent, over the child's stdin and stdout: one JSON
+ * object a line. So no secret is in an argument or the environment. The parent keeps stdin open as long as it lives: the
+ * end of stdin means that the parent has ended.
  */
 
-/** A task file: where it is, and what the person who named it calls it. */
+/** A task file: its path, and its name on the command line. */
 export interface TaskFileRef {
   /** Absolute. */
   path: string;
   name: string;
 }
 
-/** `true`: all of it; a list: only those; absent: nothing. As the flags `--allow-…` of Deno. */
+/** Permissions, as Deno's flags `--allow-…` give them. `true`: all; a list: only these; absent: none. */
 export interface TaskPermissions {
   net?: true | string[];
   read?: true | string[];
@@ -22,11 +22,11 @@ export interface TaskPermissions {
   ffi?: true;
 }
 
-/** What a worker process is to run, and within which bounds: the same from `sd serve` and `sd work`. */
+/** The work of a worker process, and its limits. `sd serve` and `sd work` send the same. */
 export interface PoolWork {
   /** The files whose exported functions are its ops, beside the built-in ones. */
   taskFiles: TaskFileRef[];
-  /** What task code may do. */
+  /** The permissions of task code. */
   permissions: TaskPermissions;
   /** A worker's share of memory: a task that takes more fails with `out_of_memory`. */
   maxMemoryBytes: number;
@@ -39,12 +39,12 @@ export const BUILTIN_WORK: PoolWork = {
   maxMemoryBytes: 1024 * 1024 * 1024,
 };
 
-/** An op whose runs have a process each, as a process of the pool has found it. */
+/** An op whose runs have a process each, as a process of the pool found it. */
 export interface SingleOp {
   op: string;
   /** The task file, as it was named on the command line. */
   file: string;
-  /** What its runs may do; absent: what those of all ops may. */
+  /** The permissions of its runs; absent: the same as for all ops. */
   permissions?: TaskPermissions;
 }
 
@@ -53,34 +53,34 @@ export interface PoolStart extends PoolWork {
   server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
   secret: string;
   workers: number;
-  /** A process with the name of another takes its place. */
+  /** The name of the pool: a process takes the place of another one with the same name. */
   pool?: string;
-  /** Connect again when the link is lost (`sd work`), or leave at once (the server's own pool). */
+  /** Connect again when the link is lost (`sd work`), or end at once (the server's own pool). */
   reconnect: boolean;
-  /** It takes one task of these ops, and ends with it. */
+  /** The process takes one task of these ops, and ends with it. */
   single?: SingleOp[];
-  /** The child proves with it that a line on its stdout comes from the pool and not from a task. */
+  /** Proves that a line on the child's stdout comes from the pool and not from a task. */
   nonce: string;
 }
 
-/** Any later line on stdin. */
+/** A later line on stdin. */
 export type ParentOrder =
-  /** Finish what you hold, for so long at most, then leave. */
+  /** Finish the tasks that you hold, for at most this time, then end. */
   | { stop: true; grace_ms: number }
-  /** Answer `alive`: one that does not is frozen. */
+  /** Answer `alive`. A process that does not is frozen. */
   | { ask: true };
 
-/** On the child's stdout. Each carries the nonce of the start, so that no task can say it. */
+/** A line on the child's stdout. Each carries the nonce of the start, so that no task can write one. */
 export type PoolNews =
-  /** Connected: the server hands it tasks from now on. */
+  /** The process is connected, and gets tasks from now on. */
   | { nonce: string; ready: true; single: SingleOp[] }
-  /** It has been given its only task; `taken` is its time limit in ms. */
+  /** The process has got its only task; `taken` is the time limit in ms. */
   | { nonce: string; taken: number }
-  /** This process ends soon, for the reason that is told; start another now. */
+  /** The process ends soon, for this reason: start another now. */
   | { nonce: string; retiring: string }
-  /** The task files do not load, and here is why; this process ends. */
+  /** The task files do not load, for this reason; the process ends. */
   | { nonce: string; fault: string }
-  /** For the operator, in words. */
+  /** A line for the operator. */
   | { nonce: string; said: string }
   /** The answer to `ask`. */
   | { nonce: string; alive: true };

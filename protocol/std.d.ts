@@ -1,7 +1,7 @@
 /**
- * The typed face of `@std/*`: the npm build of the Deno standard library carries no types, so the
- * few functions that sd uses are declared here, once. When `deno.json` points `@std/…` at JSR, whose
- * packages bring their own types, this file and its entry in `compilerOptions.types` go.
+ * The types of `@std/*`: the npm build of the Deno standard library has no types, so the functions that sd uses are
+ * declared here. If `deno.json` takes `@std/…` from JSR, whose packages have types, remove this file and its entry in
+ * `compilerOptions.types`.
  */
 
 declare module "@std/assert" {

@@ -1,7 +1,7 @@
 /**
- * What travels on a work link, between a server and a worker process. Leased tasks and their results
- * are the hot path: they are built and taken apart as text, `"lease"` always first, so that a payload
- * or a result is parsed once, by the thread that needs it. All other messages are plain JSON.
+ * The messages on a work link, between a server and a worker process. Leased tasks and results are the hot path: they are
+ * written and read as text, with `"lease"` always first, so that a payload or a result is parsed once, by the thread that
+ * needs it. All other messages are plain JSON.
  *
  *     server → pool   {"lease":7,"attempt":1,"timeout":60000,"id":"…","submit":{…the submitted line…}}
  *                     {…"id":"…","after_chars":9,"after":{…},"submit":{…}}   of one that came after others
@@ -12,9 +12,8 @@
  *                     {"release":[7]}   {"renew":[7]}   {"credit":64}   {"retire":[[7,"timeout"]]}
  *                     {"checked":1,"faults":[…]}   {"alive":true}   {"forged":"…"}
  *
- * Both ends pass over a message that they do not know. To change one that they know, change both ends and raise
- * WORK_VERSION; what is only added is announced in the first line, and in the answer to it, and used where the
- * other side has announced it.
+ * Both ends ignore a message that they do not know. To change a known message, change both ends and raise WORK_VERSION.
+ * An addition is announced in the first line or in the answer to it, and used only if the other side announced it.
  */
 
 import type { ErrorBody, FailureCode } from "./errors.ts";
@@ -27,22 +26,22 @@ const LEASE_PREFIX = '{"lease":';
 const RESULT_MARK = ',"result":';
 const ZERO = 48, NINE = 57, COMMA = 44;
 
-/** The first line of a work link; of a sealed one, the first line under its seal (link_seal.ts). */
+/** The first line of a work link; on a sealed link, the first line under the seal (link_seal.ts). */
 export interface WorkHello {
   cmd: "work";
   version: number;
-  /** Of a link without a seal: on a sealed one, that it could be opened proves the same. */
+  /** For a link without a seal; on a sealed link, the seal proves the secret. */
   secret?: string;
   workers: number;
-  /** Tasks that the pool will hold at first; it says `credit` when that changes. */
+  /** Most tasks that the pool holds at first; it reports `credit` when that changes. */
   credit: number;
   ops: OpSpec[];
   pid: number;
-  /** Which pool this is: `local` is the server's own; another process of the same name takes its place. */
+  /** The name of the pool: `local` is the server's own. A process replaces another one with the same name. */
   pool?: string;
-  /** It runs one task, of an op that asks for a process of its own, and ends. */
+  /** The process runs one task, of an op with a process for each run, and ends. */
   single?: true;
-  /** It writes `alive` as often as the server asks: silence means that it is frozen, or cut off. */
+  /** The process writes `alive` as often as the server asks: silence means that it is frozen, or disconnected. */
   alive?: true;
 }
 
@@ -54,76 +53,76 @@ export interface WorkWelcome {
   alive_ms?: number;
 }
 
-/** Server to pool, everything but leased tasks. */
+/** Server to pool, except leased tasks. */
 export type ServerOrder =
-  /** Stop these tasks and say so. */
+  /** Stop these tasks and report them. */
   | { cancel: number[] }
-  /** These leases ran out and were taken back: stop the tasks, say nothing. */
+  /** These leases ran out and were reclaimed: stop the tasks, report nothing. */
   | { lost: number[] }
-  /** Check arguments by the schemas of their ops: of each, the op and the submitted line. Answered once. */
+  /** Check these submits by the schemas of their ops. Answered once. */
   | { check: number; submits: [op: string, line: string][] }
-  /** Nothing but a sign of life. */
+  /** A sign of life. */
   | { alive: true }
-  /** On this link came bytes that the pool has not sealed: task code does not keep to its own. */
+  /** The link carried bytes that the pool did not seal: task code has written to it. */
   | { forged: string };
 
 /** Why arguments do not fit the schema of their op. */
 export interface SchemaFault {
-  /** Of the member that is wrong, like `user.emails[2]`; empty where it is the whole. */
+  /** The wrong member, like `user.emails[2]`; empty for the arguments as a whole. */
   path: string;
   message: string;
 }
 
-/** What a task said: when (ms since 1970), how loud, what. */
+/** An entry of a task's log; `at` is in ms since 1970. */
 export type LogEntry = [at: number, level: LogLevel, text: string];
 
-/** Pool to server, everything but results. */
+/** Pool to server, except results. */
 export type PoolReport =
   | { lease: number; error: ErrorBody<FailureCode>; retry?: false }
   | { lease: number; cancelled: true }
   | { lease: number; progress: Progress }
-  /** `dropped`: what it said before these, and was too much. */
+  /** `dropped`: number of earlier entries that were left out. */
   | { lease: number; log: LogEntry[]; dropped?: number }
-  /** Not started, and other workers may have them. */
+  /** These tasks have not started: other workers can have them. */
   | { release: number[] }
-  /** Still held. */
+  /** These tasks are still held. */
   | { renew: number[] }
-  /** From now on the pool will hold so many tasks at most. */
+  /** Most tasks that the pool holds from now on. */
   | { credit: number }
-  /** The answer to `check`: of each submit its fault, or null. */
+  /** The answer to `check`: the fault of each submit, or null. */
   | { checked: number; faults: (SchemaFault | null)[] }
-  /** Nothing but a sign of life. */
+  /** A sign of life. */
   | { alive: true }
-  /** This process is about to end, since these tasks would not stop. Each ends for its reason. */
+  /** The process is about to end, because these tasks do not stop. Each fails for its reason. */
   | { retire: [lease: number, reason: RetireReason][] }
-  /** Of what the server has sent on this link, bytes are missing: task code does not keep to its own. */
+  /** Bytes that the server has sent are missing: task code has read from the link. */
   | { forged: string };
 
 /** Why a running task is stopped. `memory`: it takes more than a worker's share. */
 export type StopReason = "timeout" | "cancel" | "lost" | "memory";
-/** `suspect`: the process took too much memory while it ran, and nobody knows whose it is. */
+/** Why a task ends with its process. `suspect`: the process took too much memory, perhaps by this task. */
 export type RetireReason = StopReason | "suspect";
 
-/** A leased task as it is written: `payload` is the line that the client sent. */
+/** A leased task before it is written; `payload` is the line that the client sent. */
 export interface LeaseToWrite {
   readonly attempt: number;
   readonly timeoutMs: number;
   readonly id: string;
   readonly payload: string;
-  /** Results of the tasks that it came after, a JSON object; of a task that has any. */
+  /** Results of the tasks that it came after, as a JSON object; `undefined` if it came after none. */
   readonly after?: string | undefined;
 }
 
 /** A leased task as text; `lease` is the number of its lease on this link. */
 export function leasedTaskLine(lease: number, task: LeaseToWrite): string {
   const { after } = task;
-  // Its length goes before it, so that a worker can leave it unread until a handler asks for it.
+  // Its length comes before it, so that a worker need not parse it until a handler asks for it.
   const results = after === undefined ? "" : `"after_chars":${after.length},"after":${after},`;
   return `{"lease":${lease},"attempt":${task.attempt},"timeout":${task.timeoutMs},` +
     `"id":"${task.id}",${results}"submit":${task.payload}}`;
 }
 
-/** A leased task once a worker has parsed it. */
+/** A leased task, parsed. */
 export interface LeasedTaskMessage {
   lease: number;
   attempt: number;
@@ -134,12 +133,12 @@ export interface LeasedTaskMessage {
   submit: Record<string, unknown> & { op: string };
 }
 
-/** A result as text; `json` is the result in JSON. */
+/** The line of a result; `json` is the result in JSON. */
 export function resultLine(lease: number, json: string): string {
   return `{"lease":${lease},"result":${json}}`;
 }
 
-/** The lease number of a line that begins with one, else 0. */
+/** The lease number of a line that begins with one, otherwise 0. */
 export function leaseOf(line: string): number {
   if (!line.startsWith(LEASE_PREFIX)) return 0;
   let lease = 0;

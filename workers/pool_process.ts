@@ -1,6 +1,6 @@
 /**
  * A worker process from its start to its end. It connects three parts: the pool, the link to the server, and the
- * parent that started it. It ends for one of four reasons:
+ * parent that started it. There are four reasons for its end:
  *
  *     the parent ended
  *     it was asked to stop

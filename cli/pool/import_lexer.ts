@@ -1,39 +1,39 @@
 /**
- * Finds what a module of JavaScript or TypeScript imports by a name that stands in its text: the words and signs
- * of the text are told apart, so that comments, strings, templates, regular expressions and the text of
- * JSX are no imports, whatever they say. The runtime's own module graph cannot be asked: an executable has none to ask.
+ * Finds the imports of a JavaScript or TypeScript module whose names are literals in its text. The lexer separates words
+ * and signs, so comments, strings, templates, regular expressions and the text of JSX never count as imports. The
+ * runtime's own module graph cannot be used: a compiled executable has none. `task_files.ts` calls it.
  *
- * Of a text that is no module anything may be found; it does not load, and so nothing reads what was found.
+ * For a text that is no module the result can be anything. Such a text does not load, so the result has no effect.
  */
 
-/** Behind these words a value begins, so a slash begins a regular expression and `<` begins JSX. */
+/** Words before a value: a slash after one begins a regular expression, and `<` begins JSX. */
 const BEFORE_VALUE = new Set(
   ("return typeof instanceof in of new delete void throw case do else yield await extends default " +
     "if while for with switch").split(" "),
 );
-/** What stands in parentheses behind these is no value: a slash behind it begins a regular expression. */
+/** Words whose parentheses are no value: a slash after these begins a regular expression. */
 const WITH_HEAD = new Set(["if", "while", "for", "with"]);
 const SPACE = /[\s\ufeff]/;
 const WORD_START = /[\p{ID_Start}$_#@\\]/u;
 const WORD = /[\p{ID_Continue}$\u200c\u200d#@\\]*/uy;
 const NUMBER = /[0-9][0-9a-zA-Z_.]*/y;
-/** Of TypeScript, at the place of a value: parameters of types, not JSX. */
+/** Type parameters of TypeScript in place of a value, which are no JSX. */
 const TYPE_PARAMETERS = /<\s*(?:const\s+)?[\w$]+\s*(?:,|extends\s|=)/y;
-/** The same where it looks like an element that is never closed: `<T>(value: T) => …`. */
+/** The same in the form of an element without an end: `<T>(value: T) => …`. */
 const FUNCTION_TYPE = /<\s*([\w$]+)\s*>\s*\(/y;
 const NAME = /[\p{ID_Continue}$:.-]*/uy;
 
 interface Token {
-  /** `value`: what may stand before a division. `literal`: a string, or a template with nothing put in. */
+  /** `value`: a token that can stand before a division. `literal`: a string, or a template without `${`. */
   readonly kind: "word" | "literal" | "value" | "sign" | "end";
   readonly text: string;
 }
 
-/** In which names and strings stand, and no code. */
+/** Parts of JSX that hold names and strings, and no code. */
 const TAGS = new Set<Open | undefined>(["tag", "types", "close"]);
 const END: Token = { kind: "end", text: "" };
 
-/** What is open: a block, an object, parentheses, `${` of a template, the tag or the content of an element. */
+/** An open bracket: a block, an object, parentheses, `${` of a template, the tag or the content of an element. */
 type Open =
   | "block"
   | "object"
@@ -47,13 +47,13 @@ type Open =
   | "content"
   | "hole";
 
-/** The names from which `text` imports, as they stand there, each time they do. `jsx`: it may hold JSX. */
+/** The names from which `text` imports, in their order, with repetitions. `jsx`: the text can contain JSX. */
 export function findImports(text: string, { jsx }: { jsx: boolean }): string[] {
-  // Most files of data, and many others.
+  // A shortcut for data, and for many other files.
   if (!/\b(?:import|from)\b/.test(text)) return [];
   const lexer = new Lexer(text, jsx);
   const found: string[] = [];
-  /** Read ahead, from `first` on. */
+  /** Tokens read ahead; the next one is at `first`. */
   let ahead: Token[] = [];
   let first = 0;
   const peek = (at: number) => {
@@ -71,7 +71,7 @@ export function findImports(text: string, { jsx }: { jsx: boolean }): string[] {
     if (token.text === "import") {
       const call = isSign(peek(0), ".") && /^\.(defer|source)$/.test(peek(1).text) ? 2 : 0;
       if (isSign(peek(call), "(")) {
-        // A name that is put together is known to the runtime alone, which asks for a permission.
+        // A computed name is known only to the runtime, which checks a permission for it.
         const [name, behind] = [peek(call + 1), peek(call + 2)];
         if (name.kind === "literal" && (isSign(behind, ")") || isSign(behind, ","))) {
           found.push(name.text);
@@ -86,7 +86,7 @@ export function findImports(text: string, { jsx }: { jsx: boolean }): string[] {
   return found;
 }
 
-/** `a, { b as "c" } from "…"`, `* as a from "…"`, `a = require("…")`: up to its name, or to what cannot be in it. */
+/** Reads `a, { b as "c" } from "…"`, `* as a from "…"` or `a = require("…")`, up to the name or an unexpected token. */
 function takeClause(peek: (at: number) => Token, found: string[]): void {
   let isInBraces = false;
   for (let at = 0;; at++) {
@@ -121,7 +121,7 @@ class Lexer {
   readonly #open: Open[] = [];
   #at = 0;
   #last: Token = END;
-  /** A value may begin here: a slash is that of a regular expression. */
+  /** A value can begin here, so a slash begins a regular expression. */
   #isValueNext = true;
 
   constructor(text: string, jsx: boolean) {
@@ -181,14 +181,14 @@ class Lexer {
       this.#open.push(kind === "word" && WITH_HEAD.has(word) ? "head" : "parens");
     } else if (sign === "[") this.#open.push("brackets");
     else if (sign === "{") this.#open.push(this.#isObject(wasValueNext) ? "object" : "block");
-    // Behind a value these stand for no operation on the next one; `!` is that of TypeScript.
+    // After a value these do not apply to the next one; `!` is the assertion of TypeScript.
     else if (sign === "++" || sign === "--" || sign === "!" && !wasValueNext) {
       this.#isValueNext = wasValueNext;
     } else if (sign === ")" || sign === "]" || sign === "}") return this.#close(sign);
     return { kind: "sign", text: sign };
   }
 
-  /** Behind a block a value may begin; an object is a value itself. */
+  /** Whether `{` begins an object and not a block: after a block a value can begin, an object is a value itself. */
   #isObject(wasValueNext: boolean): boolean {
     const { kind, text } = this.#last;
     if (kind === "word") {
@@ -200,7 +200,7 @@ class Lexer {
   #close(sign: string): Token {
     const open = this.#open.pop();
     if (open === "template") return this.#templateRest();
-    // What was put into an element: its tag or content goes on.
+    // The end of code in an element: its tag or content goes on.
     if (open !== "hole") this.#isValueNext = open === "head" || open === "block";
     return { kind: "sign", text: sign };
   }
@@ -210,7 +210,7 @@ class Lexer {
     const text = this.#text;
     const isAttribute = this.#open.at(-1) === "tag";
     while (this.#at < text.length && text[this.#at] !== quote) {
-      // One that does not end in its line is none; no text behind it shall be taken for its inside.
+      // A string that does not end in its line is none: the next lines must not count as its text.
       if (text[this.#at] === "\n" && !isAttribute) break;
       this.#at += text[this.#at] === "\\" && !isAttribute ? 2 : 1;
     }
@@ -244,7 +244,7 @@ class Lexer {
     return { kind: "sign", text: "${" };
   }
 
-  /** Up to the end of a template, or to what is put into it; whether it was the end. */
+  /** Reads up to the end of a template, or to the next `${`. Returns whether it was the end. */
   #skipTemplate(): boolean {
     const text = this.#text;
     while (this.#at < text.length) {
@@ -277,7 +277,7 @@ class Lexer {
     return this.#value("/");
   }
 
-  // JSX: what stands between tags is text, what stands in braces is code.
+  // JSX: text between tags, code in braces.
 
   #isElement(): boolean {
     TYPE_PARAMETERS.lastIndex = FUNCTION_TYPE.lastIndex = this.#at;
@@ -356,7 +356,7 @@ class Lexer {
   }
 }
 
-/** A string as it is meant: `"./\u0061.ts"` is `./a.ts`. */
+/** The value of a string literal: `"./\u0061.ts"` is `./a.ts`. */
 function unescape(raw: string): string {
   if (!raw.includes("\\")) return raw;
   return raw.replace(

@@ -1,7 +1,7 @@
 /**
- * Temporary folders of this process. A process that is killed leaves them behind, and the next `sd` of the same user on
- * the same machine removes them. A folder's name says which process made it, and where that runs: another machine or
- * container that shares the folder has processes with the same numbers.
+ * Temporary folders of this process, for copies of the executable and of task files. A killed process leaves its folders
+ * behind; the next `sd` of the same user on the same machine removes them. The name of a folder contains the number of
+ * its process, and a key of the machine: another machine or container that shares the folder can use the same numbers.
  */
 
 import { createHash } from "node:crypto";
@@ -12,11 +12,11 @@ import process from "node:process";
 export type OwnFolderKind = "sd-tasks" | "sd-executable";
 
 const NAME = /^sd-(?:tasks|executable)-([0-9a-f]{8})-(\d+)-/;
-/** User, machine, and the space in which processes have their numbers. */
+/** Prints the user, the machine, and the namespace of process numbers. */
 const ASK_PLACE = "id -u && uname -n && { readlink /proc/self/ns/pid || true; }";
 const PLACE_CHARS = 8;
 
-/** Makes a folder for this user alone, in `parent` or the system's temporary folder; returns its path. */
+/** Makes a folder that only this user can read, in `parent` or the system's temporary folder; returns its path. */
 export function makeOwnFolder(kind: OwnFolderKind, parent?: string): string {
   const key = place()?.key ?? "0".repeat(PLACE_CHARS);
   return Deno.makeTempDirSync({
@@ -25,7 +25,7 @@ export function makeOwnFolder(kind: OwnFolderKind, parent?: string): string {
   });
 }
 
-/** Removes folders of processes that have ended, from `parents` and the system's temporary folder, as far as they can be. */
+/** Removes folders of ended processes from `parents` and the system's temporary folder, as far as possible. */
 export function removeLeftFolders(...parents: (string | undefined)[]): void {
   for (const parent of new Set([tmpdir(), ...parents])) {
     if (parent === undefined) continue;
@@ -33,7 +33,7 @@ export function removeLeftFolders(...parents: (string | undefined)[]): void {
       const [, key, pid] = NAME.exec(name) ?? [];
       if (key === undefined || key !== place()?.key || isAlive(Number(pid))) continue;
       const path = join(parent, name);
-      // Any user can make a folder of this name.
+      // Another user can make a folder with such a name.
       if (ownerOf(path) === place()?.uid) removeOwnFolder(path);
     }
   }
@@ -44,17 +44,17 @@ function namesIn(folder: string): string[] {
     return [...Deno.readDirSync(folder)].filter((entry) => entry.isDirectory)
       .map(({ name }) => name);
   } catch {
-    // Not there, or not for us: then nothing of ours is in it.
+    // The folder does not exist or cannot be read, so it has no folder of this user.
     return [];
   }
 }
 
-/** Removes a folder with all that is in it. What the system does not let go is left to the next `sd`. */
+/** Removes a folder with its content. If the system refuses, the next `sd` tries again. */
 export function removeOwnFolder(path: string): void {
   try {
     Deno.removeSync(path, { recursive: true });
   } catch (error) {
-    // Another sd may remove it at this moment; on Windows, a program that runs cannot be.
+    // Another sd may be removing it now; on Windows, a running program cannot be removed.
     if (!(error instanceof Error)) throw error;
   }
 }
@@ -63,7 +63,7 @@ function ownerOf(path: string): number | null | undefined {
   try {
     return Deno.lstatSync(path).uid;
   } catch {
-    // Gone meanwhile.
+    // Removed meanwhile.
     return null;
   }
 }
@@ -72,14 +72,14 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {
-    // One of another user cannot be asked, and is there.
+    // A process of another user refuses the signal, but exists.
     return (error as { code?: string }).code !== "ESRCH";
   }
 }
 
 let found: { readonly place: { key: string; uid: number } | undefined } | undefined;
 
-/** Asked once; `undefined` where there is no shell to ask. */
+/** The key of the machine and the user, read once; `undefined` if there is no shell. */
 function place(): { key: string; uid: number } | undefined {
   return (found ??= { place: Deno.build.os === "windows" ? undefined : askPlace() }).place;
 }

@@ -2,14 +2,17 @@
  * One worker process, as its parent sees it. The parent sends its orders to stdin and reads its news from stdout. It
  * kills a process that does not end in time, or that does not answer because it is stopped, or frozen with its
  * container. `PoolKeeper` and `SingleKeeper` start these processes.
+ *
+ * Other output of the process is passed on as lines, with limits for their length and their number in a second. All of
+ * it is read, so that the process never waits. A line can contain any character; the code that shows it must escape it.
  */
 
-import { LineSplitter } from "../../protocol/ndjson.ts";
-import type { ParentOrder, PoolNews, PoolStart, TaskFileRef } from "../../protocol/pool_start.ts";
 import { AwakeClock } from "../../net/awake_clock.ts";
 import { isLostConnection } from "../../net/lost_connection.ts";
+import { cutText } from "../../protocol/errors.ts";
+import { LineSplitter } from "../../protocol/ndjson.ts";
+import type { ParentOrder, PoolNews, PoolStart, TaskFileRef } from "../../protocol/pool_start.ts";
 import { environmentFor } from "./pool_flags.ts";
-import { chunksOf, LineBudget, readOutput } from "./process_output.ts";
 import {
   POOL_FLAGS_OF_DENO,
   selfCommand,
@@ -219,4 +222,78 @@ export function crashMessage(files: readonly TaskFileRef[], crash: string): stri
   const [first, ...more] = files.map(({ name }) => name);
   const names = more.length === 0 ? first : `${first} or another task file`;
   return `${names}: as it is loaded, its process ends by ${crash}`;
+}
+
+// The output of a process, as lines.
+
+/** Most characters of a line; a longer one is cut and gets a `…`. */
+const MAX_LINE_CHARS = 1000;
+/** Characters kept of a line until it ends: enough to see that it must be cut. */
+const MAX_KEPT_CHARS = MAX_LINE_CHARS + 2;
+/** Most lines at once, */
+const BURST = 50;
+/** and lines for each ms after that. */
+const PER_MS = 10 / 1000;
+
+/** The chunks of a stream, up to its end or until its reader is cancelled. */
+export async function* chunksOf(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for (let { value } = await reader.read(); value; { value } = await reader.read()) yield value;
+}
+
+/** Passes all lines to `budget`. Resolves at the end of the stream. */
+export async function readOutput(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  budget: LineBudget,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let partial = "";
+  for await (const chunk of chunksOf(reader)) {
+    const lines = decoder.decode(chunk, { stream: true }).split("\n");
+    // The part of a line that is not shown is not kept either.
+    if (partial.length < MAX_KEPT_CHARS) partial += lines[0]!.slice(0, MAX_KEPT_CHARS);
+    for (let i = 1; i < lines.length; i++) {
+      budget.take(partial);
+      partial = lines[i]!.slice(0, MAX_KEPT_CHARS);
+    }
+  }
+  budget.take(partial);
+  budget.close();
+}
+
+/** Passes on lines within the limits, and the number of lines that it left out. */
+export class LineBudget {
+  readonly #pass: (line: string) => void;
+  #lines = BURST;
+  #at = performance.now();
+  #leftOut = 0;
+
+  constructor(pass: (line: string) => void) {
+    this.#pass = pass;
+  }
+
+  take(raw: string): void {
+    const line = raw.trimEnd();
+    if (line === "") return;
+    const now = performance.now();
+    this.#lines = Math.min(BURST, this.#lines + (now - this.#at) * PER_MS);
+    this.#at = now;
+    if (this.#lines < 1) {
+      this.#leftOut++;
+      return;
+    }
+    this.#lines--;
+    this.close();
+    this.#pass(cutText(line, MAX_LINE_CHARS + 1));
+  }
+
+  /** Passes on the number of lines left out so far. */
+  close(): void {
+    const count = this.#leftOut;
+    this.#leftOut = 0;
+    if (count > 0) {
+      this.#pass(`(${count} more ${count === 1 ? "line was" : "lines were"} left out)`);
+    }
+  }
 }

@@ -20,7 +20,7 @@ const MANY_FAILURES = 3;
 
 export interface SingleKeeperListener {
   started(pid: number): void;
-  /** The task files do not load. Returns the files of the version before, if there was one. */
+  /** The task files do not load. Returns the files of the version before, if there is one. */
   fault(message: string): TaskFileRef[] | undefined;
   /** The process has not answered for `ms`, and is killed. */
   frozen(pid: number, ms: number): void;

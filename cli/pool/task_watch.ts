@@ -1,9 +1,9 @@
 /**
- * Watches task files, and all that they import from beside them, for a change of their text. Editors
- * replace files and write them in pieces: what counts is the text once nothing has happened for a moment.
+ * Watches task files, and the files that they import by relative paths, for a change of their text. Editors replace
+ * files and write them in pieces, so the text counts only after a moment without events. `PoolSupervisor` owns it.
  *
- * The system's events make it quick, and are not relied on: they end with a folder that is deleted, say nothing of a link
- * that leads elsewhere, and are not there on every file system. So everything is looked at now and then as well.
+ * The system's events make it fast, but it does not depend on them: they end when a folder is deleted, do not report a
+ * link with a new target, and do not exist on every file system. So all files are also checked every second.
  */
 
 import { dirname } from "node:path";
@@ -11,25 +11,25 @@ import type { TaskFileRef } from "../../protocol/pool_start.ts";
 import { ClientError } from "../../net/client_error.ts";
 import { findTaskFiles, readTaskSource, stampOf } from "./task_files.ts";
 
-/** Without an event for so long, in ms, what was begun is done. */
+/** Time without an event after which a change is complete, in ms. */
 const QUIET_MS = 100;
-/** Longest time that events without a pause put off a look, in ms. */
+/** Longest delay of a look by events without a pause, in ms. */
 const MAX_RESTLESS_MS = 2000;
 /** Time between two looks without an event, in ms; more if they take long. */
 const POLL_MS = 1000;
-/** A look takes at most this part of the time. */
+/** Largest part of the time that looks take. */
 const POLL_SHARE = 1 / 100;
 
 export interface TaskWatchOptions {
   /** Files and folders, as they were named on the command line. */
   readonly args: readonly string[];
-  /** The files that are there now; the text of one of them is not what it was. */
+  /** The text has changed; `files` are the present task files. */
   readonly changed: (files: TaskFileRef[]) => void;
-  /** They cannot be read as they are, and that is not over in a moment. */
+  /** The files cannot be read, at two looks in a row. */
   readonly fault: (message: string) => void;
 }
 
-/** What is there: the files, and all their text in short, to compare. */
+/** The result of a look: the files, and a text that stands for their content. */
 interface Sight {
   readonly text: string;
   readonly files: TaskFileRef[];
@@ -40,15 +40,15 @@ export class TaskWatch {
   #watcher: Deno.FsWatcher | undefined;
   #watched = "";
   #quiet: ReturnType<typeof setTimeout> | undefined;
-  /** Since when events come without a pause, in ms. */
+  /** Start of the present series of events without a pause, in ms. */
   #restlessSince: number | undefined;
   #poll: ReturnType<typeof setTimeout> | undefined;
   #seen = "";
-  /** All files that belong to it, those that are imported included; while they cannot be read, as they were last. */
+  /** All files with their imports; the last known ones while the files cannot be read. */
   #paths: readonly string[] = [];
   #stamp = "";
-  /** Why they cannot be read, and whether that was told. */
-  #fault: { readonly message: string; told: boolean } | undefined;
+  /** Why the files cannot be read, and whether that was reported. */
+  #fault: { readonly message: string; reported: boolean } | undefined;
   #stopped = false;
 
   constructor(options: TaskWatchOptions) {
@@ -70,7 +70,7 @@ export class TaskWatch {
     this.#watcher = undefined;
   }
 
-  /** Reads everything; returns why that cannot be done where it cannot. */
+  /** Reads all files; returns the reason as text if that fails. */
   #look(): Sight | string {
     try {
       const files = findTaskFiles(this.#options.args);
@@ -94,11 +94,11 @@ export class TaskWatch {
     this.#options.changed(sight.files);
   }
 
-  /** Told when the next look finds the same: a file may be gone for a moment only. */
+  /** Reported only when the next look finds the same: a file can be missing for a moment. */
   #miss(message: string): void {
-    if (this.#fault?.message !== message) this.#fault = { message, told: false };
-    else if (!this.#fault.told) {
-      this.#fault.told = true;
+    if (this.#fault?.message !== message) this.#fault = { message, reported: false };
+    else if (!this.#fault.reported) {
+      this.#fault.reported = true;
       this.#options.fault(message);
     }
   }
@@ -108,7 +108,7 @@ export class TaskWatch {
     this.#stamp = this.#stampNow();
   }
 
-  /** What can be seen from outside, without reading a file. */
+  /** The state of the files as far as it can be seen without reading them. */
   #stampNow(): string {
     const named = this.#options.args.map((arg) => {
       try {
@@ -128,13 +128,13 @@ export class TaskWatch {
       const startedAt = performance.now();
       const isOther = this.#stampNow() !== this.#stamp;
       if (isOther) this.#settleSoon();
-      else if (this.#fault && !this.#fault.told) this.#settle();
+      else if (this.#fault && !this.#fault.reported) this.#settle();
       const tookMs = performance.now() - startedAt;
       if (!this.#stopped) this.#pollAfter(Math.max(POLL_MS, tookMs / POLL_SHARE));
     }, ms);
   }
 
-  /** Once nothing happens any more; a folder in which something always does is looked at all the same. */
+  /** Looks once events pause, or after the longest delay in a folder with constant changes. */
   #settleSoon(): void {
     const now = performance.now();
     this.#restlessSince ??= now;
@@ -146,12 +146,12 @@ export class TaskWatch {
     }, waitMs);
   }
 
-  /** Watches the folders in which everything lies, those of links and of what they lead to. */
+  /** Watches the folders of all files, of links, and of their targets. */
   #watch(): void {
     const { args } = this.#options;
     const folders = [...args.map(dirname), ...args.filter(isFolder), ...this.#paths.map(dirname)];
     const there = [...new Set(folders)].filter(isFolder).sort();
-    // One that was deleted and made again is another.
+    // A folder that was deleted and made again is another folder.
     const watched = `${there.join("\n")}\n${stampOfFolders(there)}`;
     if (this.#watcher && watched === this.#watched) return;
     this.#watcher?.close();
@@ -161,7 +161,7 @@ export class TaskWatch {
       this.#watcher = Deno.watchFs(there, { recursive: false });
       void this.#listen(this.#watcher);
     } catch {
-      // The system has no more watches, or the folder went at this moment: the next look will do.
+      // The system has no free watch, or the folder was just removed: the next look finds the change.
     }
   }
 
@@ -171,7 +171,7 @@ export class TaskWatch {
         if (kind !== "access") this.#settleSoon();
       }
     } catch {
-      // It is of no more use; the next look makes another.
+      // The watcher has failed; the next look makes another.
       if (watcher === this.#watcher) this.#watcher = undefined;
     }
   }

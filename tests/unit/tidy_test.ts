@@ -98,9 +98,7 @@ const WAITING = {
     "op_limits.ts",
     "op_rates.ts",
     "open_sqlite.ts",
-    "parent_pipe.ts",
     "pool_secret.ts",
-    "realm_streams.ts",
     "recheck.ts",
     "refusals.ts",
     "stdout_pieces.ts",
@@ -205,6 +203,50 @@ Deno.test("the library is client/ without its commands, over net/ and protocol/"
     [],
   );
   assertEquals(FILES.map(({ path }) => path).filter((p) => isLibrary(p) && !reached.has(p)), []);
+});
+
+Deno.test("the pool's main thread imports nothing that runs beside task code, and the realm imports primordials alone", () => {
+  const inRoom = (room: string, path: string) => path.startsWith(`${room}/`);
+  const wrong = FILES.flatMap(({ path, imports }) => {
+    const allows = inRoom("workers/pool", path)
+      ? (target: string) => !inRoom("workers/worker", target) && !inRoom("workers/realm", target)
+      : inRoom("workers/realm", path)
+      ? (target: string) => inRoom("workers/realm", target) || target === "workers/primordials.ts"
+      : () => true;
+    return imports.filter((target) => !allows(target)).map((target) => `${path} imports ${target}`);
+  });
+  assertEquals(wrong, []);
+});
+
+/** Files whose functions run between and during tasks, in the realm that task code can change. */
+const BESIDE_TASKS = [
+  "workers/bridge/log_text.ts",
+  "workers/ops/context.ts",
+  "workers/ops/handler.ts",
+  "workers/ops/leased_run.ts",
+  "workers/worker/log_outlet.ts",
+  "workers/worker/task_loop.ts",
+  "workers/worker/task_owner.ts",
+  "workers/worker/task_reports.ts",
+];
+/** Uses of what task code can replace: iterators, methods of built-in prototypes, members of namespaces. */
+const REPLACEABLE = new RegExp(
+  [
+    /\bfor (?:await )?\([^;]* of /,
+    /\.(?:at|call|apply|charCodeAt|concat|every|exec|filter|find|forEach|includes|indexOf|join|map|padStart|pop)\(/,
+    /\.(?:push|replace|shift|slice|some|sort|splice|split|startsWith|test|then|toString|trim|unshift)\(/,
+    /\b(?:JSON|Math|Number|Object|Promise|Reflect)\.\w+\(/,
+  ].map(({ source }) => source).join("|"),
+);
+
+Deno.test("files that run beside task code use primordials, and nothing that task code can replace", () => {
+  const wrong = FILES.filter(({ path }) => BESIDE_TASKS.includes(path)).flatMap(({ path, text }) =>
+    text.split("\n")
+      // The top level of a file runs before any task code loads; what stands in comments does not run.
+      .filter((line) => /^ +(?!\*|\/)/.test(line) && REPLACEABLE.test(line.replace(/\/\/.*/, "")))
+      .map((line) => `${path}: ${line.trim()}`)
+  );
+  assertEquals(wrong, []);
 });
 
 Deno.test("every folder stands on the ladder", () => {

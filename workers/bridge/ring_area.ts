@@ -141,7 +141,7 @@ export class RingReader {
   readonly #publish: (end: number) => void;
   #taken = 0;
 
-  /** `publish` tells the worker up to where the main thread has taken its lines. */
+  /** `publish` shows the worker up to where the main thread has taken its lines. */
   private constructor(bytes: Uint8Array<SharedArrayBuffer>, publish: (end: number) => void) {
     this.#bytes = bytes;
     this.#publish = publish;

@@ -106,7 +106,7 @@ export class TaskContext {
     isContext = (value) => typeof value === "object" && value !== null && #task in value;
   }
 
-  /** Aborts the signal of `context`, if the handler asked for one. Called by the worker's loop. */
+  /** Aborts the signal of `context`, if the handler has read it. Called by the worker's loop. */
   static stop(context: TaskContext, reason: StopReason): void {
     if (context.#abort) abort(context.#abort, stopError(reason, context.#task));
   }

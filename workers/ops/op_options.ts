@@ -1,6 +1,6 @@
 /**
- * Reads the `options` of an op in a task file, and checks each, so that a wrong one is reported when the file is loaded
- * and not when the first task runs. `task_modules.ts` calls it.
+ * Reads and checks the `options` of an op in a task file. A wrong option is reported when the file is loaded, and not
+ * when the first task runs. `task_modules.ts` calls it.
  */
 
 import { parseDuration, readRate } from "../../protocol/text_forms.ts";

@@ -132,7 +132,7 @@ export class MemoryWatch<T extends WeighedThread> {
       });
   }
 
-  /** Whether `thread` keeps so much memory between two tasks that the next task would have too little. */
+  /** Whether `thread` keeps too much memory between two tasks: the next task would have too little. */
   isSpent(thread: T): boolean {
     const seat = this.#seats.get(thread);
     if (seat?.loaded === undefined) return false;

@@ -1,7 +1,7 @@
 /**
- * Takes results and log lines of one worker from its rings, and the lines that came by message because they did not
- * fit, and passes them to the sink. The lines of a worker that runs task code are checked first: such a worker can
- * report nothing about tasks that it was not given, and nothing twice. `Thread` owns both intakes.
+ * Takes results and log lines of one worker from its rings and passes them to the sink, together with lines that came
+ * by message because they did not fit. The lines of a worker that runs task code are checked first: it can report
+ * nothing about tasks that it was not given, and nothing twice. `Thread` owns both intakes.
  */
 
 import { leaseOf } from "../../protocol/work_message.ts";

@@ -2,9 +2,9 @@
  * Stops running tasks: at their time limit, when they are cancelled, when their lease is lost. There are three steps,
  * each for handlers that the one before cannot stop:
  *
- *     asked     the flag in the table and an aborted signal      stops a handler that obeys either
- *     dying     the worker is asked to end itself                stops a handler that waits for ever
- *     stuck     the whole process is replaced                    stops a handler that never yields
+ *     asked     the flag in the table and an aborted signal.     Stops a handler that obeys either.
+ *     dying     The worker is asked to end itself.               Stops a handler that waits for ever.
+ *     stuck     The whole process is replaced.                   Stops a handler that never yields.
  *
  * A task that takes too much memory gets no time: it begins with the second step. The third step is done by the
  * listener, because `worker.terminate()` does not stop a worker that never yields. `Pool` owns it.

@@ -2,11 +2,11 @@
  * The watch over workers that hold tasks. While the pool holds any, it looks at each worker every 20 ms, and does what
  * no event would trigger:
  *
- *     a task runs long            the tasks behind it are taken back
- *     a task reached its limit    it is stopped
- *     a task takes much memory    it is stopped, or named as a suspect
- *     a task reported progress    the server gets it, up to ten times a second
- *     a worker begins nothing     the process is replaced
+ *     a task runs long            The tasks behind it are taken back.
+ *     a task reached its limit    It is stopped.
+ *     a task takes much memory    It is stopped, or named as a suspect.
+ *     a task reported progress    The server gets it, up to ten times a second.
+ *     a worker begins nothing     The process is replaced.
  *
  * `Pool` starts it and acts for it. `LifeWatch` looks after workers that hold no task.
  */

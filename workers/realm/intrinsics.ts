@@ -1,30 +1,30 @@
 /**
- * Finds what the language and the platform bring: everything that can be reached from the global names,
- * and what has no name, such as the prototypes of iterators. Looks at properties without calling getters,
- * but for the globals that are made when they are first asked for.
+ * Finds the built-in objects of the language and the platform: all that can be reached from the global names, and
+ * objects without a name, such as the prototypes of iterators. Reads properties without calling getters, except for
+ * globals that are made at their first use. `Realm` calls it.
  */
 
 import { getOwnPropertyDescriptor, getPrototypeOf, hasOwn, ownKeys } from "../primordials.ts";
 
-/** Globals that few tasks ever ask for, and that take time to make. */
+/** Globals that few tasks use, and that take time to make. */
 const SELDOM =
   /^(GPU|DOM(Matrix|Point|Quad|Rect)|Image|Offscreen|WebSocket|EventSource|Cache|caches|FileReader|Lock|on)/;
 
-/** Not looked into: `process` and `console` are meant to be assigned to; an environment is not ours. */
+/** Globals that are left out: programs assign to `process` and `console`, and the others are names of the global object. */
 const NOT_OURS: readonly PropertyKey[] = ["process", "console", "global", "globalThis", "self"];
 
 export interface Intrinsics {
-  /** Functions, and objects that are names for some, like `Math`. */
+  /** Functions, and objects that hold functions, like `Math`. */
   readonly fixed: ReadonlySet<object>;
-  /** What others inherit from. */
+  /** Prototypes of other objects. */
   readonly prototypes: ReadonlySet<object>;
   /** Objects of a class, like `performance`. */
   readonly instances: ReadonlySet<object>;
-  /** How code reaches each, like `Array.prototype`. */
+  /** The path by which code reaches each object, like `Array.prototype`. */
   readonly paths: ReadonlyMap<object, string>;
 }
 
-/** Those of the globals with these names. */
+/** The built-in objects behind the globals `names`. */
 export function findIntrinsics(names: readonly PropertyKey[]): Intrinsics {
   const search = new Search();
   for (const name of names) {
@@ -41,7 +41,7 @@ export function findIntrinsics(names: readonly PropertyKey[]): Intrinsics {
   return search.run();
 }
 
-/** What belongs to the global `name` alone, whose value has been made just now. */
+/** The built-in objects behind the global `name`, whose value was made just now. */
 export function intrinsicsOf(name: string, value: unknown): Intrinsics {
   const search = new Search();
   search.find(value, name);
@@ -105,14 +105,14 @@ class Search {
 
   visit(name: PropertyKey, { value, get, set }: PropertyDescriptor, path: string): void {
     const own = path === "" ? String(name) : `${path}.${String(name)}`;
-    // What lies under a symbol and is no method is the insides of an object.
+    // A symbol property that is no method belongs to the internals of the object.
     if (typeof name === "string" || typeof value === "function") this.find(value, own);
     this.find(get, own);
     this.find(set, own);
   }
 
   run(): Intrinsics {
-    // In the order in which they were found, so that each has its shortest path.
+    // In the order in which they were found, so that each object has its shortest path.
     for (let i = 0; i < this.#waiting.length; i++) this.#look(this.#waiting[i]!);
     return this;
   }
@@ -123,11 +123,11 @@ class Search {
     this.findPrototype(prototype, `the prototype of ${path}`);
     if (typeof object === "function") {
       if (!this.prototypes.has(object)) this.fixed.add(object);
-      // A method has nothing of its own but its name and length.
+      // A method has no own properties but its name and length.
       if (!hasOwn(object, "prototype") && !this.prototypes.has(object)) return;
       this.findPrototype((object as { prototype?: unknown }).prototype, `${path}.prototype`);
     } else if (!this.prototypes.has(object)) {
-      // One of no class is a name for what is in it.
+      // An object of no class is a namespace.
       const isNamespace = prototype === null || prototype === Object.prototype;
       (isNamespace ? this.fixed : this.instances).add(object);
       if (!isNamespace) return;

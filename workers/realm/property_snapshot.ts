@@ -1,4 +1,7 @@
-/** What the properties of an object were, for the day when they are not any more. */
+/**
+ * Remembers the properties of an object. `PropertySnapshot` restores them, `Likeness` finds changes and restores
+ * nothing. `Realm` uses both between two tasks; they call no method that a task can have replaced.
+ */
 
 import {
   defineProperty,
@@ -16,7 +19,7 @@ interface KeptProperty {
   readonly descriptor: PropertyDescriptor;
 }
 
-/** Puts back what was changed. */
+/** Restores changed properties of an object. */
 export class PropertySnapshot {
   readonly #object: object;
   readonly #names = new Set<PropertyKey>();
@@ -24,7 +27,7 @@ export class PropertySnapshot {
   readonly #only: readonly PropertyKey[] | undefined;
   readonly #kept: KeptProperty[] = [];
 
-  /** Keeps those of its properties that may change, that `isKept` says, and that are among `only`. */
+  /** Keeps the properties that can change, for which `isKept` is true, and that are in `only`, if given. */
   constructor(
     object: object,
     isKept: (descriptor: PropertyDescriptor) => boolean,
@@ -44,7 +47,7 @@ export class PropertySnapshot {
     }
   }
 
-  /** Puts back what was kept, and takes away what was added. False: some of it cannot be. */
+  /** Restores the kept properties, and removes added ones. False if some of that is impossible. */
   restore(): boolean {
     let isWhole = this.#dropAdded();
     for (let i = 0; i < this.#kept.length; i++) {
@@ -67,24 +70,24 @@ export class PropertySnapshot {
   }
 }
 
-/** What becomes of a property that was added: it is left there, it was taken away, or it may stay under no circumstances. */
+/** The verdict on an added property: it stays, it was removed, or it makes the worker unusable. */
 export type Addition = "stays" | "removed" | "spoils";
 
 export interface LikenessOptions {
-  /** Properties that may become anything. */
+  /** Properties that may change. */
   readonly free?: ReadonlySet<PropertyKey>;
   /** Decides on a property that was added. */
   readonly added: (name: PropertyKey, descriptor: PropertyDescriptor) => Addition;
 }
 
-/** Finds what was changed, and puts nothing back. */
+/** Finds changes of an object. */
 export class Likeness {
   readonly #object: Record<PropertyKey, unknown>;
   readonly #options: LikenessOptions;
   readonly #names = new Set<PropertyKey>();
   readonly #prototype: object | null;
   readonly #isExtensible: boolean;
-  /** Properties that have a value can be compared without a descriptor, ten times quicker. */
+  /** Properties with a value: these can be compared without a descriptor, ten times faster. */
   readonly #valued: PropertyKey[] = [];
   readonly #values: unknown[] = [];
   readonly #accessors: KeptProperty[] = [];
@@ -103,8 +106,8 @@ export class Likeness {
   }
 
   /**
-   * The name of the first property that is changed, gone, or must not be there; empty where the object itself is
-   * changed. `isThorough`: also looks at accessors, and whether the object was frozen.
+   * The name of the first property that was changed, removed or wrongly added; empty if the object itself was changed.
+   * `isThorough`: also compares accessors, the prototype, and whether the object is extensible.
    */
   difference(isThorough: boolean): string | undefined {
     const { length } = this.#valued;
@@ -131,14 +134,14 @@ export class Likeness {
   }
 
   #newNames(names: readonly PropertyKey[]): string | undefined {
-    // What is free may have gone.
+    // A free property can have been removed.
     if (names.length < this.#count && !this.#hasFree) return "";
     let count = names.length;
     for (let i = 0; i < names.length; i++) {
       const name = names[i]!;
       if (setHas(this.#names, name)) continue;
       const descriptor = getOwnPropertyDescriptor(this.#object, name)!;
-      // What hides something that was inherited is a change of that.
+      // A property that hides an inherited one changes that.
       const hides = this.#prototype !== null && name in this.#prototype;
       const addition = hides ? "spoils" : this.#options.added(name, descriptor);
       if (addition === "spoils") return String(name);
@@ -149,7 +152,7 @@ export class Likeness {
     return undefined;
   }
 
-  /** From now on it may become anything. */
+  /** From now on the property may change. */
   #leave(name: PropertyKey): void {
     setAdd(this.#names, name);
     this.#hasFree = true;

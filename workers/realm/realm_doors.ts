@@ -1,11 +1,11 @@
 /**
- * Ways out of a worker for which the runtime asks no permission, found by trying all that it has
- * (`tests/system/realm_doors_test.ts` knows them by name): descriptors of the process, what is written to the
- * disk of the user, calls that end the process or change it for all.
+ * Closes ways out of a worker for which the runtime asks no permission: descriptors of the process, storage on the
+ * user's disk, calls that end the process or change it for all. They were found by trying every function of the
+ * runtime (`tests/system/realm_doors_test.ts` lists them). `guardRealm` calls it.
  *
- * This is hygiene: it holds what we know of these runtimes. What holds the rest is that the work link
- * is sealed (`protocol/link_seal.ts`), that the parent believes and prints nothing of this process unseen, and that
- * a process can be killed.
+ * This is hygiene and no security boundary: it covers what is known of these runtimes. The boundary is the process
+ * with its permissions. Its work link is sealed (`protocol/link_seal.ts`), its parent checks its output, and it can be
+ * killed.
  */
 
 import {
@@ -23,13 +23,13 @@ type Namespace = Record<PropertyKey, unknown>;
 const NO_DESCRIPTOR =
   "a task cannot open descriptors by number; open a file by its name, or connect to an address";
 const NO_STORE =
-  "tasks share no storage; return what is to be kept, or write a file where --allow-write lets them";
+  "tasks share no storage; return the data, or write a file where --allow-write lets them";
 const NO_LOCK = "tasks share no locks; give the op a limit, or the tasks a key";
 const NO_VSOCK = "a task cannot use vsock";
-const NO_TEMP_STORE = "a task cannot say where SQLite keeps what is temporary: it is in memory";
+const NO_TEMP_STORE = "a task cannot choose where SQLite keeps temporary data: it is in memory";
 const NO_TAG_STORE = "a task cannot use createTagStore; prepare its statements instead";
 
-/** Of a stream by which something is read or written; what is not there in a runtime is not looked for. */
+/** Methods of a terminal stream that read or write. Not every runtime has all of them. */
 const STREAM_METHODS = [
   ...["readStart", "readStop", "shutdown", "useUserBuffer", "writeBuffer", "writev"],
   ...["writeAsciiString", "writeUtf8String", "writeUcs2String", "writeLatin1String"],
@@ -43,14 +43,14 @@ export function closeDoors(): void {
 }
 
 /**
- * The worker's own handle of stdin, from which every function of `node:fs` could read the pool's orders. What is
- * written to the other two, as libraries for logs do, their parent shows as what it is (`cli/pool/pool_child.ts`).
+ * Closes the worker's own handle of stdin: functions of `node:fs` could read the pool's orders from it. Output to the
+ * other two, as libraries for logs write it, is logged by the parent as raw output (`cli/pool/pool_child.ts`).
  */
 function closeInput(): void {
   process.getBuiltinModule("node:fs").closeSync(0);
 }
 
-/** What `new Socket({ fd })`, `listen({ fd })`, `bind({ fd })` and streams of terminals are made of. */
+/** Closes the functions under `new Socket({ fd })`, `listen({ fd })`, `bind({ fd })` and terminal streams. */
 function closeDescriptors(): void {
   const { binding } = process as unknown as { binding(name: string): Record<string, unknown> };
   const prototypeOf = (from: string, name: string) =>
@@ -72,7 +72,7 @@ function closeStores(): void {
     keys: NO_STORE,
     match: NO_STORE,
   };
-  // A getter that would load what it refuses.
+  // Replaced without reading it: the getter would load the storage.
   hide(globalThis, "caches", refusing(refused));
   const { prototype } = (globalThis as { LockManager?: { prototype: Namespace } }).LockManager ??
     {};
@@ -80,10 +80,10 @@ function closeStores(): void {
   keepSqliteInMemory();
 }
 
-/** Temporary tables and large sorts go to files of the system's temporary folder, whatever may be written. */
+/** Keeps temporary data of SQLite in memory: by default it goes to temporary files, whatever the permissions. */
 function keepSqliteInMemory(): void {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
-  // The methods are those of what it is made of.
+  // The methods belong to a base class.
   const owner = ownerOf(DatabaseSync.prototype, "exec");
   const exec = owner.exec as (sql: string) => void;
   const kept = new WeakSet<object>();
@@ -103,20 +103,20 @@ function keepSqliteInMemory(): void {
   if ("createTagStore" in owner) forbid(owner, ["createTagStore"], NO_TAG_STORE);
 }
 
-/** What ends the process without a word, as calls do that need a flag for what is unstable. */
+/** Closes calls that end the process: some that need an unstable flag of the runtime do. */
 function closeEnds(): void {
   const deno = Deno as unknown as Namespace;
   for (const name of ["listen", "connect", "serve", "listenDatagram"]) {
     const original = deno[name];
     if (typeof original !== "function") continue;
     place(deno, name, (...args: unknown[]) => {
-      // As it is then, not as a getter tells first.
+      // A copy: a getter could return another value at the second read.
       const copies = args.map((arg) => isPlain(arg) ? { ...arg } : arg);
       if (copies.some(isVsock)) throw new Error(NO_VSOCK);
       return apply(original, deno, copies);
     });
   }
-  // Drivers of the machine in this process, which read and write files of their own.
+  // Its libraries would run in this process, and read and write files of their own.
   hide(getPrototypeOf(navigator), "gpu", undefined);
 }
 
@@ -129,7 +129,7 @@ function isPlain(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
-/** Calls throw, also those of the methods' own making out of their sight. */
+/** Makes these methods throw, also when the runtime itself calls them. */
 function forbid(owner: Namespace, names: readonly string[], message: string): void {
   for (const name of names) {
     hide(owner, name, () => {
@@ -152,7 +152,7 @@ function place(owner: object, name: string, value: unknown): void {
   defineProperty(owner, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
-/** Which of `object` and what it inherits from has `name`. */
+/** The object in the prototype chain of `object` that has the property `name`. */
 function ownerOf(object: object, name: string): Namespace {
   for (let owner: object | null = object; owner; owner = getPrototypeOf(owner)) {
     if (ownKeys(owner).includes(name)) return owner as Namespace;

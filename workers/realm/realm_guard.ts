@@ -1,10 +1,10 @@
 /**
- * Takes from a worker, before it loads any task file, what would end it, hurt its process or reach what is
- * the pool's: a refusal stands in its place. Where code can come to a function by a named import of a
- * `node:` module, it is what that function is made of that refuses.
+ * Replaces functions that would end the worker, harm its process, or reach the pool: calls of them throw an error that
+ * names an alternative. `TaskScope` calls it before any task file loads. If code can import a function by name from a
+ * `node:` module, the function beneath it is replaced.
  *
- * This is for code that does not know better, and makes it hard for code that does. What no task gets
- * round is elsewhere: permissions, a process of its own, and that the pool checks what a worker says.
+ * This is hygiene: it prevents accidents and is no security boundary. The boundaries are permissions, a process of its
+ * own, and the checks of the pool on all reports of a worker.
  */
 
 import {
@@ -15,7 +15,6 @@ import {
   setPrototypeOf,
 } from "../primordials.ts";
 import { closeDoors } from "./realm_doors.ts";
-import { standInStreams } from "./realm_streams.ts";
 
 type Namespace = Record<PropertyKey, unknown>;
 
@@ -29,7 +28,7 @@ const NO_CHANNEL =
 const NO_MESSAGE = "a task cannot post messages; what it returns is its result";
 const NO_FLAGS = "a task cannot set flags of the engine";
 
-/** For every worker that is about to load task files. Once, and not where tests run. */
+/** Guards this worker. Call it once, in a worker that is about to load task files, and never in a test. */
 export function guardRealm(): void {
   closeDoors();
   standInStreams();
@@ -44,22 +43,22 @@ function guardDeno(): void {
   refuse(deno, ["exit"], NO_END);
   refuse(deno, ["kill"], NO_SIGNAL);
   refuse(deno, ["chdir"], NO_CHANGE);
-  // Libraries wrap those of `process`, and none of these.
+  // Libraries wrap the functions of `process`, but not these.
   for (const name of ["exit", "kill", "chdir"]) {
     defineProperty(deno, name, { writable: false, configurable: false });
   }
   refuseArguments(deno, "umask");
   const permissions = Deno.Permissions.prototype as unknown as Namespace;
   refuse(permissions, ["revoke", "revokeSync"], NO_CHANGE);
-  // Signals are the pool's. Libraries that listen for them as they load shall load.
+  // Signals belong to the pool. Libraries that listen for signals while they load must not fail.
   for (const name of ["addSignalListener", "removeSignalListener"]) place(deno, name, () => {});
 }
 
-/** The runtime's own insides: every op, those of ports as well. */
+/** Hides the runtime's internals: all its operations, also the ones of ports. */
 function hideInsides(deno: Namespace): void {
   const key = deno.internal as symbol;
   const { nodeGlobals } = deno[key] as { nodeGlobals?: object };
-  // Modules of npm in the old format ask for these as they load, in older runtimes.
+  // In older runtimes, npm modules in the old format need these while they load.
   const shown = nodeGlobals === undefined ? {} : { nodeGlobals: freeze({ ...nodeGlobals }) };
   defineProperty(deno, key, { value: freeze(shown), writable: false, configurable: false });
 }
@@ -84,7 +83,7 @@ function guardGlobals(): void {
   refuseNew(BroadcastChannel, NO_CHANNEL);
 }
 
-/** Calls of these methods throw. Who wraps them, as libraries do, wraps the refusal. */
+/** Makes calls of these methods throw. Libraries can still wrap them. */
 function refuse(target: Namespace, names: readonly string[], message: string): void {
   for (const name of names) {
     if (name in target) {
@@ -95,7 +94,7 @@ function refuse(target: Namespace, names: readonly string[], message: string): v
   }
 }
 
-/** Without an argument it only asks. */
+/** Makes calls with an argument throw; a call without one only reads. */
 function refuseArguments(target: Namespace, name: string): void {
   const original = target[name];
   if (typeof original !== "function") return;
@@ -109,10 +108,85 @@ function place(target: Namespace, name: string, value: unknown): void {
   defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
-/** Makes `new` of this class throw, however code came to it: its constructor calls this one first. */
+/** Makes `new` of a class throw, however code reached it: its constructor calls that of its prototype first. */
 function refuseNew(made: object, message: string): void {
   setPrototypeOf(made, function () {
     throw new Error(message);
   });
   preventExtensions(made);
+}
+
+// Standard streams. The pool uses the real ones to talk to its parent, so a task must neither read its orders nor write
+// between its lines.
+
+const decoder = new TextDecoder();
+
+/** Replaces the streams: input is empty, output goes to `console`, and so into the log of the task. */
+function standInStreams(): void {
+  standIn(Deno, "stdin", lazy(denoInput));
+  standIn(Deno, "stdout", lazy(() => denoOutput("info")));
+  standIn(Deno, "stderr", lazy(() => denoOutput("error")));
+  standIn(process, "stdin", lazy(nodeInput));
+  standIn(process, "stdout", lazy(() => nodeOutput(1, "info")));
+  standIn(process, "stderr", lazy(() => nodeOutput(2, "error")));
+}
+
+/** A getter that makes its value at the first use: most tasks never use it. */
+function lazy<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => made ??= make();
+}
+
+function standIn(owner: object, name: string, get: () => unknown): void {
+  defineProperty(owner, name, { get, enumerable: true, configurable: false });
+}
+
+/** Prints `text` without its last line end, because `console` adds one. */
+function print(level: "info" | "error", text: string): void {
+  // deno-lint-ignore no-console
+  console[level](text.endsWith("\n") ? text.slice(0, -1) : text);
+}
+
+function denoInput() {
+  return {
+    read: () => Promise.resolve(null),
+    readSync: () => null,
+    readable: new ReadableStream({ start: (controller) => controller.close() }),
+    isTerminal: () => false,
+    setRaw: () => undefined,
+    close: () => undefined,
+  };
+}
+
+function denoOutput(level: "info" | "error") {
+  const writeSync = (bytes: Uint8Array) => {
+    print(level, decoder.decode(bytes));
+    return bytes.length;
+  };
+  return {
+    write: (bytes: Uint8Array) => Promise.resolve(writeSync(bytes)),
+    writeSync,
+    writable: new WritableStream<Uint8Array>({ write: (bytes) => void writeSync(bytes) }),
+    isTerminal: () => false,
+    close: () => undefined,
+  };
+}
+
+function nodeInput() {
+  const { Readable } = process.getBuiltinModule("node:stream");
+  return Object.assign(Readable.from([]), { fd: 0, isTTY: false });
+}
+
+function nodeOutput(fd: number, level: "info" | "error") {
+  const { Writable } = process.getBuiltinModule("node:stream");
+  const stream = new Writable({
+    decodeStrings: false,
+    write(chunk: unknown, _encoding: unknown, done: () => void) {
+      print(level, typeof chunk === "string" ? chunk : decoder.decode(chunk as Uint8Array));
+      done();
+    },
+    // If a library ends stdout, the output of others must go on.
+    final: (done: () => void) => done(),
+  });
+  return Object.assign(stream, { fd, isTTY: false });
 }

@@ -1,15 +1,15 @@
 /**
- * Keeps what the language and the platform bring the same for every task of a worker, and leaves all of it open: a task
- * may change what it likes, as in any program, and packages find everything as they know it. Between two tasks a worker
- * looks at what has become of it:
+ * Keeps the built-in objects the same for every task of a worker, without freezing them. A task may change anything, as
+ * in any program, and packages find everything as usual. Between two tasks, the worker looks for changes:
  *
- *     put back   settings: `Error.stackTraceLimit`, `Error.prepareStackTrace`, `onerror`, members of `console`,
- *                `process`, `crypto` and the like; a global that was added and holds no object is removed
- *     stays      what was added: a global that holds an object, a member of something built in that no `for … in` shows.
- *                A package that a handler has imported may need it, and is imported only once
- *     spoils     what was changed or removed: the worker is of no more use, and another takes its place
+ *     restored   settings: `Error.stackTraceLimit`, `Error.prepareStackTrace`, `onerror`, members of `console`,
+ *                `process`, `crypto` and the like. An added global that holds no object is removed
+ *     stays      additions: a global that holds an object, or a hidden member of a built-in object. A package that a
+ *                handler has imported can need it, and is imported only once
+ *     spoils     any other change, and any removal: the worker is replaced
  *
- * This is hygiene, not security: code that means harm gets round it. What modules export is their own affair.
+ * This is hygiene and no security boundary: hostile code can get around it. Exports of modules are not covered.
+ * `TaskScope` owns it.
  */
 
 import { findIntrinsics, type Intrinsics, intrinsicsOf, isSeldom } from "./intrinsics.ts";
@@ -27,16 +27,16 @@ import {
   setHas,
 } from "../primordials.ts";
 
-/** What nearly all code is made of: looked at after each task, the rest less often. */
+/** Objects that nearly all code uses: compared after each task, the others less often. */
 const CORE =
   /^(Object|Function|Array|String|Number|Boolean|Symbol|BigInt|Math|JSON|Reflect|Promise|Map|Set|WeakMap|WeakSet|RegExp|Date|Iterator|\w*Error|the prototype of .*Iterator)(\.prototype)?$/;
-const NO_MESSAGES = "a task gets no messages; what it is given are its arguments";
-/** Settings of a program's own, which are put back. */
+const NO_MESSAGES = "a task gets no messages; its input are its arguments";
+/** Members of `Error` that are settings, and are restored. */
 const SETTING_NAMES: readonly PropertyKey[] = ["prepareStackTrace", "stackTraceLimit"];
 const SETTINGS: ReadonlySet<PropertyKey> = new Set(SETTING_NAMES);
 const IS_PROTOTYPE = /\.prototype$|^the prototype of /;
 
-/** What is built in, and how code reaches it. */
+/** A built-in object, and the path by which code reaches it. */
 interface Found {
   readonly object: object;
   readonly path: string;
@@ -49,7 +49,7 @@ interface Watched {
 }
 
 export interface RealmListener {
-  /** Something was added, and is left there. */
+  /** Something was added, and stays. */
   added(path: string): void;
 }
 
@@ -57,7 +57,7 @@ export class Realm {
   readonly #listener: RealmListener;
   readonly #builtIn: ReadonlySet<PropertyKey>;
   readonly #instances: readonly object[];
-  /** Taken apart before any task file loads, which may change what it is taken apart with. */
+  /** Collected before any task file loads: task code can change the functions that this needs. */
   readonly #found: Found[];
   readonly #handlers: Handlers;
   readonly #known = new Set<object>();
@@ -66,7 +66,7 @@ export class Realm {
   #keepsakes: PropertySnapshot[] = [];
   #isKept = false;
 
-  /** Finds what there is. Call it after `guardRealm`, before any task file loads. */
+  /** Finds the built-in objects. Call it after `guardRealm`, and before any task file loads. */
   constructor(listener: RealmListener) {
     this.#listener = listener;
     const handlers = ownKeys(globalThis).filter((name) =>
@@ -84,9 +84,9 @@ export class Realm {
     }
   }
 
-  /** Remembers what it is like, and `ours`. Call it once the task files have loaded, which may add to it. */
+  /** Remembers the state of all objects, and of `ours`. Call it after the task files have loaded: these may add to it. */
   keep(ours: readonly [path: string, object: object][]): void {
-    // With its first call this one puts itself, for a moment, out of the way of the engine's own.
+    // The first call of `queueMicrotask` replaces it for a moment: that must happen before the snapshot.
     microtask(() => {});
     this.#keepAll(this.#found.splice(0));
     this.#isKept = true;
@@ -98,7 +98,7 @@ export class Realm {
     const globals = globalLikeness(this.#builtIn, this.#listener);
     this.#core[this.#core.length] = { path: "globalThis", likeness: globals };
     this.#keepsakes = [
-      // How a process is called, and how it will end, is its own.
+      // Plain values, such as the title and the exit code, may change.
       new PropertySnapshot(
         process,
         ({ value, get }) => typeof value === "function" || get !== undefined,
@@ -115,8 +115,8 @@ export class Realm {
   }
 
   /**
-   * Puts back what can be, and finds what spoils the worker: returns what it is, like `Array.prototype.push`.
-   * A look that is thorough takes up to a ms, another some 50 µs.
+   * Restores settings, and returns the first change that spoils the worker, like `Array.prototype.push`. A thorough look
+   * takes up to a ms, another one about 50 µs.
    */
   look(isThorough: boolean): string | undefined {
     this.#handlers.restore();
@@ -135,7 +135,7 @@ export class Realm {
     const isPrototype = IS_PROTOTYPE.test(path);
     const added = (name: PropertyKey, { enumerable }: PropertyDescriptor): Addition => {
       if (object === Error && setHas(SETTINGS, name)) return "removed";
-      // Every `for … in` over what inherits from it would show it.
+      // Every `for … in` over an object that inherits from it would show the addition.
       if (isPrototype && enumerable) return "spoils";
       this.#listener.added(`${path}.${String(name)}`);
       return "stays";
@@ -145,7 +145,7 @@ export class Realm {
     list[list.length] = { path, likeness: new Likeness(object, { ...free, added }) };
   }
 
-  /** What few tasks ask for takes time to make, and is kept when the first one asks. */
+  /** A global that few tasks use is made, and kept, at its first use. */
   #keepWhenMade(name: string): void {
     const { get, set, enumerable = false, configurable } =
       getOwnPropertyDescriptor(globalThis, name) ?? {};
@@ -169,7 +169,7 @@ export class Realm {
   }
 }
 
-/** Handlers of events of the global object, such as `onerror`: those of a task end with it. */
+/** Event handlers of the global object, such as `onerror`. Handlers that a task sets are removed after it. */
 class Handlers {
   readonly #names: readonly string[];
   readonly #global = globalThis as unknown as Record<string, unknown>;
@@ -177,7 +177,7 @@ class Handlers {
 
   constructor(names: readonly string[]) {
     this.#names = names;
-    // The runtime adds a place for them with the first one that is set.
+    // Setting a handler for the first time adds properties: this must happen before the snapshot.
     for (const name of names) {
       const handler = this.#global[name];
       this.#global[name] = handler;
@@ -204,14 +204,14 @@ class Handlers {
   }
 }
 
-/** What is not known yet. */
+/** The objects of `intrinsics` that are not known yet. */
 function foundIn({ fixed, prototypes, paths }: Intrinsics, known: Set<object>): Found[] {
   const found: Found[] = [];
   for (const object of [...prototypes, ...fixed]) {
     if (known.has(object)) continue;
     known.add(object);
     const path = paths.get(object) ?? "";
-    // A method has nothing of its own that code would look at.
+    // A method has no own properties that matter.
     const isMethod = typeof object === "function" && !hasOwn(object, "prototype") &&
       !prototypes.has(object) && path.includes(".");
     if (isMethod) continue;
@@ -220,7 +220,7 @@ function foundIn({ fixed, prototypes, paths }: Intrinsics, known: Set<object>): 
   return found;
 }
 
-/** `map[Symbol.toStringTag] = "mine"`: what inherits a tag that is read-only could not have one of its own. */
+/** Makes the tag of a prototype writable: with a read-only one, `map[Symbol.toStringTag] = "mine"` would fail. */
 function letTagsBeOwn(prototype: object): void {
   const descriptor = getOwnPropertyDescriptor(prototype, Symbol.toStringTag);
   if (descriptor?.writable === false && descriptor.configurable) {
@@ -237,7 +237,7 @@ function differenceIn(list: readonly Watched[], isThorough: boolean): string | u
   return undefined;
 }
 
-/** Globals of the files' own change as they like. */
+/** The likeness of the global object. Globals that task files have added may change. */
 function globalLikeness(builtIn: ReadonlySet<PropertyKey>, listener: RealmListener): Likeness {
   const added = (name: PropertyKey, { value }: PropertyDescriptor): Addition => {
     const isObject = typeof value === "function" || typeof value === "object" && value !== null;

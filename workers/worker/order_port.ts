@@ -35,7 +35,7 @@ export function posterTo<T>(port: MessagePort): (message: T) => void {
   return (message) => post(message, NOTHING);
 }
 
-/** Gives the port own methods for those that the runtime calls with each message, instead of inherited ones. */
+/** Gives the port own copies of the methods that the runtime calls with each message. */
 function shield(port: MessagePort): void {
   for (const name of ["dispatchEvent", "getParent", "addEventListener"] as const) {
     defineProperty(port, name, { value: (port as unknown as Record<string, unknown>)[name] });

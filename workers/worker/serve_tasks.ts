@@ -1,7 +1,7 @@
 /**
- * The start of a worker: takes its ports and its row of the task table from the first message, loads the task files
- * that the message names, then runs the tasks that come through the port. The port is reachable from this file only,
- * so task code cannot use it. The entry of the Web Workers calls it.
+ * The start of a worker. The first message brings its ports and its row of the task table, and names the task files to
+ * load; then tasks come through the port. The port is reachable from this file only, so task code cannot use it. The
+ * entry of the Web Workers calls it.
  */
 
 import { LogRing, ResultRing } from "../bridge/ring_area.ts";

@@ -43,7 +43,7 @@ Deno.test("both directions carry what is written, in pieces of any size", () => 
   }
 });
 
-Deno.test("nothing of what is written shows, and the same is never written twice alike", () => {
+Deno.test("sealed bytes show nothing of the text, and equal texts are never sealed alike", () => {
   const { pool } = bothSides();
   const first = pool.sealer.seal(bytesOf('{"lease":7,"result":"secret"}\n'));
   const second = pool.sealer.seal(bytesOf('{"lease":7,"result":"secret"}\n'));
@@ -78,7 +78,7 @@ Deno.test("a byte changed, missing, put in, a record twice or out of its turn: n
   }
 });
 
-Deno.test("what this side has sealed it does not take for the other side's", () => {
+Deno.test("a side does not accept its own records as those of the other side", () => {
   const { pool } = bothSides();
   const own = pool.sealer.seal(bytesOf("mine"));
   assertThrows(() => pool.opener.push(own), SealError);

@@ -14,7 +14,7 @@ const sized = (chars: number) => spec({ a: "x".repeat(chars - '{"a":""}'.length)
 const nested = (levels: number): Record<string, unknown> =>
   levels === 1 ? {} : { a: nested(levels - 1) };
 
-Deno.test("a JSON Schema is told up to its limits, and left out one past them", () => {
+Deno.test("a JSON Schema is sent up to its limits, and left out one past them", () => {
   const bare = { op: "a", timeout: 1, schema: { vendor: "zod" } };
   assertEquals(reportable([{ op: "b" }, bare]), [{ op: "b" }, bare]);
   const long = sized(MAX_SCHEMA_CHARS);

@@ -165,12 +165,12 @@ Deno.test("a lease number is read exactly, or not at all", () => {
   assertEquals(resultJsonOf('{"lease":7,"error":{"code":"timeout"}}'), undefined);
 });
 
-Deno.test("a quoted value is cut to what a message can bear", () => {
+Deno.test("a quoted value is cut to its limit", () => {
   assertEquals(quote("x".repeat(500)).length, 78);
   assertEquals([quote(undefined), quote(5n), quote({ a: 1 })], ["undefined", "5n", '{"a":1}']);
 });
 
-Deno.test("a ref is found in a line that is no message, and only where it stands for the line", () => {
+Deno.test("a ref is found in a line that is no message, and only in its outermost object", () => {
   const deep = "[".repeat(70);
   const cases: [line: string, ref: string | number | undefined][] = [
     [`{"op":"echo","data":${deep}${"]".repeat(70)},"ref":2}`, 2],
@@ -193,7 +193,7 @@ Deno.test("a ref is found in a line that is no message, and only where it stands
   for (const [line, ref] of cases) assertEquals(findRef(line), ref, line);
 });
 
-Deno.test("the text of a line that is not UTF-8 can be had, for what can be read of it", () => {
+Deno.test("the readable text of a line that is not UTF-8 is available", () => {
   const splitter = new LineSplitter(100);
   splitter.keepsSpoiled = true;
   const chunk = bytes('a\n{"ref":1,"x":"?"}\nb\n');

@@ -81,7 +81,7 @@ Deno.test("text that only looks like an import is none", () => {
   for (const text of texts) assertEquals(plain(text).filter((name) => name === "/"), [], text);
 });
 
-Deno.test("in JSX text is text, and what stands in braces is code", () => {
+Deno.test("in JSX, text between tags is text, and braces hold code", () => {
   const texts: [string, string[]][] = [
     ['const a = <p>Don\'t import "/" from "/" {import("./1.ts")} it\'s</p>; import("./2.ts")', [
       ...["./1.ts", "./2.ts"],

@@ -45,14 +45,14 @@ Deno.test("a grant with an empty list is refused", () => {
   assertEquals(refusal("--allow-everything"), "unknown flag --allow-everything");
 });
 
-Deno.test("paths are from where the command was typed", () => {
+Deno.test("relative paths count from the folder of the command", () => {
   assertEquals(permissions("--allow-read=data,/srv/../etc", "--allow-write=."), {
     read: [resolve("data"), "/etc"],
     write: [Deno.cwd()],
   });
 });
 
-Deno.test("the server's own variables are given to nobody", () => {
+Deno.test("the server's own variables are given to no task", () => {
   for (const name of ["SD_TOKEN", "SD_POOL_SECRET", "SD_*"]) {
     assertEquals(
       refusal(`--allow-env=HOME,${name}`),

@@ -1,7 +1,7 @@
 /** What another process writes: every line of it, unless it is too long or there are too many. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { LineBudget, readOutput } from "../../../../cli/pool/process_output.ts";
+import { LineBudget, readOutput } from "../../../../cli/pool/pool_child.ts";
 
 async function linesOf(chunks: readonly (string | Uint8Array)[]): Promise<string[]> {
   const lines: string[] = [];
@@ -23,14 +23,14 @@ Deno.test("lines come whole, whatever the pieces, also the last one without its 
   assertEquals(await linesOf([]), []);
 });
 
-Deno.test("of a line without end the head is kept, and no more of it than that", async () => {
+Deno.test("only the head of an endless line is kept", async () => {
   const lines = await linesOf([...Array(100).fill("x".repeat(65_536)), "\nnext\n"]);
   assertEquals(lines.length, 2);
   assertMatch(lines[0]!, /^x{1000}…$/);
   assertEquals(lines[1], "next");
 });
 
-Deno.test("of too many lines the first ones come, and how many were left out", async () => {
+Deno.test("if there are too many lines, the first ones come, and the number of the others", async () => {
   const lines = await linesOf(Array.from({ length: 100_000 }, (_, i) => `line ${i}\n`));
   assertEquals(lines.slice(0, 50), Array.from({ length: 50 }, (_, i) => `line ${i}`));
   const shown = lines.filter((line) => line.startsWith("line")).length;

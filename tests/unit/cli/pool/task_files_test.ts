@@ -12,7 +12,7 @@ function refusal(...args: string[]): string {
   return error.hint === undefined ? error.message : `${error.message}; ${error.hint}`;
 }
 
-Deno.test("files are called as they were named, and found where they are", () => {
+Deno.test("files keep the names that they were given, and are found by their real paths", () => {
   using folder = new TaskFolder({ "a.ts": "", "b.mjs": "" });
   assertEquals(findTaskFiles([]), []);
   assertEquals(findTaskFiles([folder.file("b.mjs"), folder.file("./a.ts")]), [
@@ -49,7 +49,7 @@ Deno.test("a file that is named twice is one file, by whatever way", () => {
   assertEquals(findTaskFiles(args).map(({ path }) => path), [folder.file("ops/a.ts")]);
 });
 
-Deno.test("what is not there, or is no module, is told", () => {
+Deno.test("a path that does not exist, or is no module, is reported", () => {
   using folder = new TaskFolder({ "notes.md": "", "empty/.keep": "" });
   const gone = folder.file("gone.ts");
   const say = (name: string) => JSON.stringify(folder.file(name));
@@ -71,7 +71,7 @@ Deno.test("what is not there, or is no module, is told", () => {
   assertEquals(refusal("").startsWith('the task file "" '), true);
 });
 
-Deno.test("so many task files, and not one more", () => {
+Deno.test("task files up to the limit are accepted, and not one more", () => {
   using folder = new TaskFolder();
   for (let i = 0; i < MAX_TASK_FILES; i++) folder.write(`ops/${i}.js`, "");
   assertEquals(findTaskFiles([folder.file("ops")]).length, MAX_TASK_FILES);

@@ -46,7 +46,7 @@ Deno.test("packages and built-in modules are no files", () => {
   );
 });
 
-Deno.test("what imported files import is found too, once, in circles as well", () => {
+Deno.test("imports of imported files are found too, once, also in circles", () => {
   using folder = new TaskFolder({
     "tasks.ts": 'import "./lib/a.ts";',
     "lib/a.ts": 'import "./b.ts"; import "../tasks.ts";',
@@ -59,7 +59,7 @@ Deno.test("what imported files import is found too, once, in circles as well", (
   );
 });
 
-Deno.test("hosts are told with their ports", () => {
+Deno.test("hosts are listed with their ports", () => {
   using folder = new TaskFolder({
     "tasks.ts": `
       import "https://esm.sh/zod@4";
@@ -73,7 +73,7 @@ Deno.test("hosts are told with their ports", () => {
   assertEquals(hosts, ["esm.sh:443", "127.0.0.1:8080", "jsr.io:443"]);
 });
 
-Deno.test("whether anything comes from elsewhere is told, also of files that are imported", () => {
+Deno.test("imports from elsewhere are noticed, also in imported files", () => {
   using folder = new TaskFolder({
     "tasks.ts": 'import "./lib.ts"; import "node:fs"; import bare from "bare";',
     "lib.ts": 'const { z } = await import("npm:zod@4");',
@@ -166,7 +166,7 @@ Deno.test("a file whose name begins with dots is named from its folder", () => {
   assertEquals(describeReadable([folder.file("tasks.ts")]), "..data.ts");
 });
 
-Deno.test("what is huge is data: it may be read, and is not looked into", () => {
+Deno.test("a huge file is data: it may be read, and is not searched for imports", () => {
   using folder = new TaskFolder({ "tasks.ts": 'import "./huge.js";', "other.js": "" });
   const huge = Deno.openSync(folder.file("huge.js"), { create: true, write: true });
   huge.writeSync(new TextEncoder().encode('import "./other.js";'));

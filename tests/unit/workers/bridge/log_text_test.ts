@@ -14,7 +14,7 @@ Deno.test("values stand side by side: strings as they are, everything else as De
   assertEquals(logText([Symbol("s"), true, new Map([[1, 2]])]), "Symbol(s) true Map(1) { 1 => 2 }");
 });
 
-Deno.test("specifiers are filled in, where there is a value for them", () => {
+Deno.test("a specifier is filled in if there is a value for it", () => {
   const cases: [unknown[], string][] = [
     [["%s is %d years", "Ada", 36], "Ada is 36 years"],
     [["%i and %f", 3.7, "2.5"], "3 and 2.5"],

@@ -12,7 +12,7 @@ Deno.test("tasks are claimed in order, each once", () => {
   assertEquals(row.cursor, 2);
 });
 
-Deno.test("what was taken back is never claimed, what is posted after it is", () => {
+Deno.test("a task that was taken back is never claimed, a task posted after it is", () => {
   const row = new TaskShare().row;
   assert(row.claim(1, 0));
   assertEquals(row.takeBack(5), 1);
@@ -28,7 +28,7 @@ Deno.test("sequence numbers wrap at 32 bits", () => {
   assert(!row.claim(-(2 ** 31) + 1, 0));
 });
 
-Deno.test("both sides of a share see the same row and results, which do not touch each other", () => {
+Deno.test("both sides of a share see the same row and results, which do not overlap", () => {
   const share = new TaskShare();
   const other = new TaskShare(share.buffer);
   share.results.fill(7);
@@ -38,7 +38,7 @@ Deno.test("both sides of a share see the same row and results, which do not touc
   assert(other.results.every((byte) => byte === 7));
 });
 
-Deno.test("the running task is told with its start and its limit", () => {
+Deno.test("the running task is shown with its start and its limit", () => {
   const row = new TaskShare().row;
   assertEquals(row.runningTask(), undefined);
   row.setRunning(true);
@@ -51,7 +51,7 @@ Deno.test("the running task is told with its start and its limit", () => {
   assertEquals(row.runningTask(), undefined);
 });
 
-Deno.test("the running task is told also when those behind it were taken back", () => {
+Deno.test("the running task is shown also after the tasks behind it were taken back", () => {
   const row = new TaskShare().row;
   row.setRunning(true);
   row.claim(1, 7);
@@ -60,7 +60,7 @@ Deno.test("the running task is told also when those behind it were taken back", 
   assertEquals(row.runningTask(1), { seq: 1, started: 7, timeout: 500 });
 });
 
-Deno.test("the wish to stop is for one task only", () => {
+Deno.test("the request to stop is for one task only", () => {
   const row = new TaskShare().row;
   row.cancel(5);
   assert(!row.isCancelled(4));
@@ -68,7 +68,7 @@ Deno.test("the wish to stop is for one task only", () => {
   assert(!row.isCancelled(6));
 });
 
-Deno.test("progress is told to a millionth, and nothing where nothing was said", () => {
+Deno.test("progress is exact to a millionth, and undefined if none was reported", () => {
   const row = new TaskShare().row;
   assertEquals(row.progress, undefined);
   for (const fraction of [0, 0.25, 1 / 3, 1]) {

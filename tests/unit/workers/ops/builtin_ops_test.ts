@@ -47,12 +47,12 @@ Deno.test("square is exact at every size", () => {
   for (const [n, expected] of cases) assertEquals(square({ n }), expected);
 });
 
-Deno.test("square takes so many digits and not one more", () => {
+Deno.test("square takes a number up to its limit of digits, and no longer one", () => {
   assertEquals(String(square({ n: "-" + "9".repeat(MAX_DIGITS) })).length, 2 * MAX_DIGITS);
   assertThrows(() => square({ n: "9".repeat(MAX_DIGITS + 1) }), Error, "100001");
 });
 
-Deno.test("square says what it needs and what it got", () => {
+Deno.test("square reports the argument that it needs and the one that it got", () => {
   for (const n of ["abc", "", " 4", "4.5", "+4", "0x10", "1e3", true, null, [], {}, "４"]) {
     assertThrows(
       () => square({ n }),
@@ -64,7 +64,7 @@ Deno.test("square says what it needs and what it got", () => {
   assertThrows(() => square({ n: 1e300 }), Error, "send it as a string");
 });
 
-Deno.test("echo gives back what it got, and null for nothing", () => {
+Deno.test("echo returns its data, and null without data", () => {
   const data = { a: [1, "ü", null], ["__proto__"]: 1 };
   const ctx = newContext();
   assert(echo({ data }, ctx) === data);
@@ -96,7 +96,7 @@ Deno.test("hash hashes the text first and its bytes after, round for round", asy
   );
 });
 
-Deno.test("hash says what it needs and what it got", () => {
+Deno.test("hash reports the argument that it needs and the one that it got", () => {
   assertThrows(() => hash({}), Error, "hash needs data: a string; got none");
   assertThrows(() => hash({ data: 5 }), Error, "got 5");
   for (const rounds of [0, -1, 1.5, 2 ** 53, "3", null]) {
@@ -123,7 +123,7 @@ Deno.test("sleep stops when it is asked to, before it began or after", async () 
   await assertRejects(() => sleep({ ms: 3_600_000 }, cancelled), DOMException, "cancelled");
 });
 
-Deno.test("sleep says what it needs and what it got", () => {
+Deno.test("sleep reports the argument that it needs and the one that it got", () => {
   for (const ms of [-1, 2 ** 31, "5", null, true]) {
     assertThrows(() => sleep({ ms }, newContext()), Error, `got ${JSON.stringify(ms)}`);
   }

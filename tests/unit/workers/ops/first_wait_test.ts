@@ -21,7 +21,7 @@ Deno.test("the first line that awaits or loops outside of every function is foun
   for (const [text, line] of cases) assertEquals(firstWait(text), line, text);
 });
 
-Deno.test("what an arrow function awaits is none of the top level's waits", () => {
+Deno.test("an await in an arrow function is no wait of the top level", () => {
   const cases: [text: string, line: number | undefined][] = [
     ["export const f = async () => await x;", undefined],
     ["export const f = async () => await x\nexport const g = await f()", 2],

@@ -14,7 +14,7 @@ function refusal(value: unknown): string {
   return outcome.error.message;
 }
 
-Deno.test("what JSON can hold is the result", () => {
+Deno.test("a value that JSON can hold is the result", () => {
   const values = [0, -1, 1.5, 1e300, "", "ü\n\u0000", true, null, [], {}, { a: [1, { b: null }] }];
   for (const value of values) assertEquals(outcomeOf(value), JSON.stringify(value));
   assertEquals(outcomeOf(undefined), "null");
@@ -22,7 +22,7 @@ Deno.test("what JSON can hold is the result", () => {
   assertEquals(outcomeOf({ toJSON: () => 5 }), "5");
 });
 
-Deno.test("what JSON cannot hold is refused, by what it was", () => {
+Deno.test("a value that JSON cannot hold is refused, and the error names its type", () => {
   assertStringIncludes(refusal(NaN), "NaN");
   assertStringIncludes(refusal(-Infinity), "-Infinity");
   assertStringIncludes(refusal(5n), "BigInt");
@@ -40,7 +40,7 @@ function refuse(message: string): never {
   throw new Error(message);
 }
 
-Deno.test("a result may have so many bytes and not one more", () => {
+Deno.test("a result may have bytes up to the limit, and not one more", () => {
   const largest = "x".repeat(MAX_RESULT_BYTES - 2);
   assertEquals(outcomeOf(largest), `"${largest}"`);
   assertStringIncludes(refusal(largest + "x"), `${MAX_RESULT_BYTES + 1} bytes`);

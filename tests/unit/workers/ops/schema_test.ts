@@ -13,7 +13,7 @@ async function checkedBy(result: unknown): Promise<Checked> {
   return await readSchema("f", answering(result)).check({});
 }
 
-Deno.test("what is no Standard Schema of version 1 is refused", () => {
+Deno.test("a value that is no Standard Schema of version 1 is refused", () => {
   const validate = () => ({ value: {} });
   for (
     const schema of [
@@ -34,7 +34,7 @@ Deno.test("what is no Standard Schema of version 1 is refused", () => {
   readSchema("f", Object.assign(() => {}, answering({ value: {} })));
 });
 
-Deno.test("the handler gets what the schema made of the arguments", async () => {
+Deno.test("the handler gets the output of the schema", async () => {
   assertEquals(await checkedBy({ value: { n: 1 } }), { args: { n: 1 } });
   assertEquals(await checkedBy(Promise.resolve({ value: { n: 1 } })), { args: { n: 1 } });
   for (const value of [5, null, undefined, "x"]) {
@@ -44,7 +44,7 @@ Deno.test("the handler gets what the schema made of the arguments", async () => 
   }
 });
 
-Deno.test("the first issue is told, with its path as one writes it", async () => {
+Deno.test("the first issue is reported, with its path as in code", async () => {
   const paths: [path: unknown, text: string][] = [
     [undefined, ""],
     [[], ""],
@@ -76,7 +76,7 @@ Deno.test("a schema that throws or rejects is heard", async () => {
   await assertRejects(() => checkedBy(Promise.reject(new Error("late"))), Error, "late");
 });
 
-Deno.test("its vendor is told, and the arguments in JSON Schema where it can tell", () => {
+Deno.test("the vendor is reported, and the arguments in JSON Schema if the library can express them", () => {
   const json = { type: "object" };
   assertEquals(readSchema("f", answering({})).spec, { vendor: "test" });
   assertEquals(
@@ -97,7 +97,7 @@ Deno.test("its vendor is told, and the arguments in JSON Schema where it can tel
   assertEquals(vendor.length < 1000, true);
 });
 
-Deno.test("a fault is cut to what may travel, and never within a character", () => {
+Deno.test("a fault is cut to its limit, and never within a character", () => {
   const { path, message } = schemaFault(
     "a".repeat(MAX_FAULT_PATH_CHARS - 2) + "😀😀",
     "b".repeat(MAX_FAULT_MESSAGE_CHARS - 2) + "😀😀",

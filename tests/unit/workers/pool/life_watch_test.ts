@@ -20,7 +20,7 @@ class FakeThread {
   }
 }
 
-Deno.test("who is idle and does not answer is given up; who is busy, new or alive is not", async () => {
+Deno.test("an idle worker that does not answer is lost; a busy, new or answering one is not", async () => {
   const [alive, silent, busy, fresh] = Array.from({ length: 4 }, () => new FakeThread());
   silent!.answers = false;
   busy!.answers = busy!.isIdle = false;

@@ -66,7 +66,7 @@ class Stage {
   }
 }
 
-Deno.test("a task that awaits is held to what its worker tells", () => {
+Deno.test("a task that awaits is judged by the reports of its worker", () => {
   const stage = new Stage(2);
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   a.begin("a");
@@ -79,7 +79,7 @@ Deno.test("a task that awaits is held to what its worker tells", () => {
   assertEquals(stage.look(40), { guilty: ["a"], suspects: [] });
 });
 
-Deno.test("a task that does not give way is held to what the process takes beside", () => {
+Deno.test("a task that does not yield is judged by the unreported memory of the process", () => {
   const stage = new Stage(3);
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   a.begin("a");
@@ -106,7 +106,7 @@ Deno.test("of two that do not give way both may have a share; beyond that both a
   assertEquals(stage.look(400, telling), undefined, "named once: the process ends for it");
 });
 
-Deno.test("who began later can have taken only what came later", () => {
+Deno.test("a task that began later can have taken only memory from later", () => {
   const stage = new Stage(2);
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   a.begin("a");
@@ -123,7 +123,7 @@ Deno.test("who began later can have taken only what came later", () => {
   assertEquals(stage.look(40), { guilty: [], suspects: ["a", "b"] });
 });
 
-Deno.test("what has only begun is waited for: it may have taken it", () => {
+Deno.test("the verdict waits for a task that has only begun, since it can have taken the memory", () => {
   const stage = new Stage(2);
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   a.begin("a");
@@ -149,7 +149,7 @@ Deno.test("beside tasks that come and go, one that may have taken it is a suspec
   assert(a.untold > 2 * SHARE);
 });
 
-Deno.test("what others have not told of yet is not laid to one that is silent", () => {
+Deno.test("memory that other workers have not reported yet does not count against a silent task", () => {
   const stage = new Stage(4);
   const [a, ...others] = stage.threads as [FakeThread, ...FakeThread[]];
   a.begin("a");
@@ -168,7 +168,7 @@ Deno.test("what others have not told of yet is not laid to one that is silent", 
   assertEquals(stage.look(200, churning)?.guilty, ["a"]);
 });
 
-Deno.test("what a task has told counts beside what it has not", () => {
+Deno.test("the reported memory of a task counts together with its unreported memory", () => {
   const stage = new Stage(2);
   const [a] = stage.threads as [FakeThread];
   a.begin("a");
@@ -181,7 +181,7 @@ Deno.test("what a task has told counts beside what it has not", () => {
   assertEquals(stage.look(40)?.guilty, ["a"]);
 });
 
-Deno.test("what was there before a task is not held against it, told or untold", () => {
+Deno.test("memory from before a task does not count against it, reported or not", () => {
   const stage = new Stage(2);
   const [a] = stage.threads as [FakeThread];
   stage.otherMib += 500;
@@ -193,7 +193,7 @@ Deno.test("what was there before a task is not held against it, told or untold",
   assertEquals(stage.look(60), undefined);
 });
 
-Deno.test("one task after another on a worker each has the whole share", () => {
+Deno.test("of several tasks, one after another on a worker, each has the whole share", () => {
   const stage = new Stage(1);
   const [a] = stage.threads as [FakeThread];
   for (let n = 0; n < 10; n++) {
@@ -206,7 +206,7 @@ Deno.test("one task after another on a worker each has the whole share", () => {
   }
 });
 
-Deno.test("memory that no worker tells of is laid to those that await where none is silent", () => {
+Deno.test("unreported memory counts against the tasks that await if no task is silent", () => {
   const stage = new Stage(2);
   const [a] = stage.threads as [FakeThread];
   a.begin("a");
@@ -217,7 +217,7 @@ Deno.test("memory that no worker tells of is laid to those that await where none
   assertEquals(stage.look(100, telling), { guilty: ["a"], suspects: [] });
 });
 
-Deno.test("a worker that has ended gives its memory back a moment later, and nobody is blamed", () => {
+Deno.test("the memory of an ended worker comes back a moment later, and no task is blamed", () => {
   const stage = new Stage(2);
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   b.begin("b");

@@ -36,7 +36,7 @@ Deno.test("of slow tasks a worker has one more in hand, of very slow ones none",
   }
 });
 
-Deno.test("an idle worker gets what is worth to wake it for, a busy one a whole batch", () => {
+Deno.test("an idle worker gets enough tasks to be worth waking, a busy one a whole batch", () => {
   assertEquals(shareOf({ micros: 2, held: 0, waiting: 1000 }), WAKE_MICROS / 2);
   assertEquals(shareOf({ micros: 2, held: WAKE_MICROS / 2, waiting: 1000 }), MAX_DEPTH);
   assertEquals(shareOf({ micros: 2, held: 0, waiting: 3 }), 3);
@@ -58,7 +58,7 @@ Deno.test("a worker that is late counts as busy for as long as nothing was heard
   assertEquals(loadOf({ micros: 2, held: 0, quietMicros: 5_000_000 }), 0);
 });
 
-Deno.test("a pool of slow tasks holds what it runs, of 10 ms tasks the next ones too", () => {
+Deno.test("a pool of slow tasks holds only the running ones, a pool of 10 ms tasks also the next ones", () => {
   assertEquals(creditFor([1e6, 1e6, 1e6, 1e6]), 4);
   assertEquals(creditFor([100_000, 100_000, 100_000, 100_000]), 4);
   assertEquals(creditFor([26_000, 26_000]), 2);
@@ -66,7 +66,7 @@ Deno.test("a pool of slow tasks holds what it runs, of 10 ms tasks the next ones
   assertEquals(creditFor([3000, 3000]), 4);
 });
 
-Deno.test("the patience with a task follows what tasks take, and is never below 10 ms", () => {
+Deno.test("the patience with a task follows the run times, and is never below 10 ms", () => {
   assertEquals(patienceOf(2), 10);
   assertEquals(patienceOf(1000), 10);
   assertEquals(patienceOf(20_000), 40);
@@ -77,11 +77,11 @@ Deno.test("a pool of quick tasks holds more than its workers do, within the limi
   assertEquals(creditFor(Array(1000).fill(1)), MAX_CREDIT);
 });
 
-Deno.test("one worker with a long task takes nothing from what the others hold", () => {
+Deno.test("one worker with a long task does not reduce the credit of the others", () => {
   assertEquals(creditFor([2, 2, 2, 10e6]), creditFor([2, 2, 2]) + 1);
 });
 
-Deno.test("small changes of credit are not told, the last task's place is", () => {
+Deno.test("small changes of credit are not reported, a change by one of few tasks is", () => {
   assert(!isWorthReporting(1024, 1100));
   assert(isWorthReporting(1024, 800));
   assert(isWorthReporting(5, 4));

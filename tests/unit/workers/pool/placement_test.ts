@@ -47,7 +47,7 @@ Deno.test("lines wait by the profiles of their ops, each in the order in which t
   assertEquals(lines.size, 0);
 });
 
-Deno.test("an idle worker gives way where nothing waits for its own profile", () => {
+Deno.test("an idle worker is replaced if no task waits for its own profile", () => {
   const seating = new Placement(backlogs("narrow"));
   const idle = seat(BASE, "idle");
   assertEquals(seating.next([seat(BASE, "busy"), idle]), { seat: idle, profile: NARROW });

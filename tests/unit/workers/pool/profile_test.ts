@@ -21,7 +21,7 @@ Deno.test("the same permissions are the same profile, in any order", () => {
   assert(like({}) === like({}));
 });
 
-Deno.test("a worker may read the files that it is made of, beside what it is allowed", () => {
+Deno.test("a worker may read its own files besides its permissions", () => {
   const file = pathToFileURL("/tasks/a.ts");
   const none = { files: [], hosts: [] };
   assertEquals(workerPermissions({}, none), "none");
@@ -39,7 +39,7 @@ Deno.test("a worker may read the files that it is made of, beside what it is all
   assertEquals(workerPermissions({ read: ["/data"] }, none), { read: ["/data"] });
 });
 
-Deno.test("an op that asks for more than is allowed is told the flag that would allow it", () => {
+Deno.test("an op that asks for more than is allowed gets the flag that would allow it", () => {
   const cases: [wanted: TaskPermissions, allowed: TaskPermissions, missing: string | undefined][] =
     [
       [{}, {}, undefined],
@@ -67,7 +67,7 @@ Deno.test("an op that asks for more than is allowed is told the flag that would 
   }
 });
 
-Deno.test("a path is allowed by a folder that it really lies in", () => {
+Deno.test("a path is allowed by a folder that contains it", () => {
   const allowed = { read: [resolve("data"), "/srv/files", "/var/x/"] };
   for (
     const path of [
@@ -100,7 +100,7 @@ Deno.test("a path is allowed by a folder that it really lies in", () => {
   assertEquals(notAllowed({ write: ["/srv/files"] }, allowed), "--allow-write=/srv/files");
 });
 
-Deno.test("permissions are told like the flags that give them", () => {
+Deno.test("permissions are written like the flags that give them", () => {
   assertEquals(permissionTexts({}), ["none"]);
   assertEquals(permissionTexts({ net: ["a.test", "b.test"], read: true, ffi: true }), [
     "net=a.test,b.test",

@@ -12,7 +12,7 @@ const TASKS = [7, 70, 8].map(task);
 const bytesOf = (...lines: string[]) =>
   new TextEncoder().encode(lines.map((line) => `${line}\n`).join(""));
 
-Deno.test("results are those of the tasks, in their order, one each", () => {
+Deno.test("results belong to the tasks, in their order, one each", () => {
   const [seven, seventy, eight] = [7, 70, 8].map((lease) => resultLine(lease, '"x"'));
   const right = bytesOf(seven!, seventy!, eight!);
   assertEquals(endsOfResults(right, TASKS)?.at(-1), right.length);
@@ -48,7 +48,7 @@ function newIntake() {
   };
 }
 
-Deno.test("of results that are checked, nothing is passed on where one is wrong", () => {
+Deno.test("if one checked result is wrong, none is passed on", () => {
   const { writer, passed, intake } = newIntake();
   const [first, second] = [task(1), task(2)];
   assert(writer.writeResult(1, "11"));
@@ -57,7 +57,7 @@ Deno.test("of results that are checked, nothing is passed on where one is wrong"
   assertEquals(passed, []);
 });
 
-Deno.test("checked results end where the worker says, and that must be in the area", () => {
+Deno.test("checked results end at the reported position, which must be in the ring", () => {
   for (const end of [-1, 65_537, 10_000_000, -(2 ** 31)]) {
     const { passed, intake } = newIntake();
     assert(!intake.take(end, { lines: [task(1)], line: undefined, dropLast: false }));
@@ -80,7 +80,7 @@ Deno.test("a result by message is the last task's own, in one line", () => {
   assertEquals(passed, [`${resultLine(1, "11")}\n`, large]);
 });
 
-Deno.test("the result of a task that was stopped is checked, and dropped", () => {
+Deno.test("the result of a stopped task is checked, and dropped", () => {
   const { writer, passed, intake } = newIntake();
   assert(writer.writeResult(1, "11"));
   assert(writer.writeResult(2, "22"));

@@ -49,7 +49,7 @@ class LastMinuteWorker {
   }
 }
 
-Deno.test("a worker whose task is found to be done when it has ended itself is replaced once", async () => {
+Deno.test("a worker that ended itself, and whose task turns out to be done, is replaced once", async () => {
   const workers: LastMinuteWorker[] = [];
   const newWorker = () => {
     const worker = new LastMinuteWorker();

@@ -45,7 +45,7 @@ function countOf(lines: readonly Line[]): number {
   return lines.reduce((sum, { log, dropped = 0 }) => sum + log.length + dropped, 0);
 }
 
-Deno.test("what is said leaves at once, with the lease of its task, its time and its level", () => {
+Deno.test("an entry leaves at once, with the lease of its task, its time and its level", () => {
   const stage = new Stage();
   const before = Date.now();
   stage.outlet.say(7, "warn", 'ü "quoted" \n\0\ud800');
@@ -66,7 +66,7 @@ Deno.test("any entry fits the area, the worst as well, and lines go round its en
   assertEquals(stage.sent, []);
 });
 
-Deno.test("what the area has no room for waits; it leaves when there is, and else with the end", () => {
+Deno.test("an entry that does not fit into the ring waits until it fits, or until the task ends", () => {
   const stage = new Stage();
   const text = "x".repeat(RING_BYTES / 10);
   for (let i = 0; i < 12; i++) stage.outlet.say(1, "info", `${i}${text}`);
@@ -82,7 +82,7 @@ Deno.test("what the area has no room for waits; it leaves when there is, and els
   assertEquals(countOf(stage.sent.map((line) => JSON.parse(line))), 1);
 });
 
-Deno.test("of a flood the newest leaves, all is accounted for, and what waits is bounded", () => {
+Deno.test("a flood loses its oldest entries, all are counted, and the number of waiting ones is limited", () => {
   const stage = new Stage();
   const lines: Line[] = [];
   const said = 200_000;
@@ -118,7 +118,7 @@ Deno.test("after a flood each further task still has its last words", () => {
   }
 });
 
-Deno.test("what waits is no more than what is kept of a task", () => {
+Deno.test("no more entries wait than are kept for a task", () => {
   const stage = new Stage();
   for (const chars of [0, MAX_LOG_ENTRY_CHARS]) {
     for (let i = 0; i < 5000; i++) stage.outlet.say(1, "info", "x".repeat(chars));

@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { strayPrinter } from "../../../../workers/worker/console_capture.ts";
 
-Deno.test("a burst is told, a flood is cut, a long text is short", () => {
+Deno.test("a burst is reported, a flood is limited, a long text is cut", () => {
   const told: string[] = [];
   const print = strayPrinter((text) => void told.push(text));
   print("x".repeat(5000));
