@@ -53,7 +53,7 @@ export class HeldTasks {
     return this.#tasks.take(number);
   }
 
-  /** The numbers of those of `leases` that are held. Not for the hot path: it looks at every task. */
+  /** The numbers of the `leases` that are held. Not for the hot path: it looks at every task. */
   numbersOf(leases: readonly Lease[]): number[] {
     const wanted = new Set(leases);
     const numbers: number[] = [];
