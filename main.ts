@@ -1,13 +1,13 @@
 /**
- * The executable: finds the subcommand, loads it and no other, and exits with what it returns. What
- * `sd submit` does not need is never loaded, so that it starts in no time.
+ * The executable: finds the subcommand, loads only that one, runs it, and exits with its exit code. `sd submit`
+ * never loads the server, so that it starts quickly.
  */
 
 import { type CommandEntry, helpStyle } from "./cli/command.ts";
 import { EXIT } from "./cli/exit.ts";
 import { overview } from "./cli/help.ts";
 import { nearest } from "./cli/nearest.ts";
-import { reportOf, tellBug, tellError } from "./cli/report.ts";
+import { reportBug, reportError, reportOf } from "./cli/report.ts";
 import { outliveTerminal } from "./cli/stop_signals.ts";
 import { flushTalk, print } from "./cli/talk.ts";
 import { VERSION } from "./cli/version.ts";
@@ -16,15 +16,15 @@ import { VERSION } from "./cli/version.ts";
 export const GROUPS: readonly (readonly [title: string, Record<string, CommandEntry>])[] = [
   ["Run", {
     serve: {
-      summary: "run the server, with workers of its own",
+      summary: "run the server and its workers",
       load: async () => (await import("./server/serve.ts")).serve,
     },
     work: {
-      summary: "run workers for a server, on this machine or another",
+      summary: "run more workers for a server, on this machine or another",
       load: async () => (await import("./workers/work.ts")).work,
     },
     init: {
-      summary: "write a task file to start from, and its types",
+      summary: "write a first task file and its types",
       load: async () => (await import("./client/commands/init.ts")).init,
     },
   }],
@@ -34,11 +34,11 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       load: async () => (await import("./client/commands/submit.ts")).submit,
     },
     wait: {
-      summary: "wait until tasks are final and print their results",
+      summary: "wait for tasks and print their results",
       load: async () => (await import("./client/commands/wait.ts")).wait,
     },
     result: {
-      summary: "print the result of a task that is final",
+      summary: "print the result of a finished task",
       load: async () => (await import("./client/commands/result.ts")).result,
     },
     cancel: {
@@ -50,7 +50,7 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       load: async () => (await import("./client/commands/cancel_retry.ts")).retry,
     },
     why: {
-      summary: "say why a task is not running",
+      summary: "explain why a task is not running",
       load: async () => (await import("./client/commands/why.ts")).why,
     },
     ls: {
@@ -58,7 +58,7 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       load: async () => (await import("./client/commands/ls.ts")).ls,
     },
     cron: {
-      summary: "list recurring tasks, pause, resume and remove them",
+      summary: "list, pause, resume and remove recurring tasks",
       load: async () => (await import("./client/commands/cron.ts")).cron,
     },
   }],
@@ -72,7 +72,7 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       load: async () => (await import("./client/commands/pause_resume.ts")).resume,
     },
     backup: {
-      summary: "copy everything that the server keeps to a file, while it runs",
+      summary: "copy all data of the server to a file while it runs",
       load: async () => (await import("./client/commands/backup.ts")).backupCommand,
     },
     export: {
@@ -80,47 +80,47 @@ export const GROUPS: readonly (readonly [title: string, Record<string, CommandEn
       load: async () => (await import("./client/commands/export.ts")).exportCommand,
     },
     import: {
-      summary: "take in tasks that sd export printed",
+      summary: "read tasks that sd export printed",
       load: async () => (await import("./client/commands/import.ts")).importCommand,
     },
   }],
   ["Set up", {
     context: {
-      summary: "name servers, and say which of them commands speak to",
+      summary: "name servers, and choose which one commands use",
       load: async () => (await import("./client/commands/context.ts")).context,
     },
     doctor: {
-      summary: "check what sd needs here, and say how to mend what is wrong",
+      summary: "check sd, the server and this machine, and print cures",
       load: async () => (await import("./client/commands/doctor.ts")).doctor,
     },
     completions: {
-      summary: "print the script by which a shell completes sd",
+      summary: "print a completion script for a shell",
       load: async () => (await import("./client/commands/completions.ts")).completions,
     },
   }],
   ["Look", {
     status: {
-      summary: "show the server, its workers and how many tasks are in each status",
+      summary: "show the server, its workers and the number of tasks by status",
       load: async () => (await import("./client/commands/status.ts")).status,
     },
     top: {
-      summary: "watch the server work: rates, queues, workers, tasks; act on them",
+      summary: "watch rates, queues, workers and tasks live, and act on them",
       load: async () => (await import("./client/commands/top.ts")).top,
     },
     ops: {
-      summary: "list the ops that can be submitted, and how many workers have each",
+      summary: "list the ops, and how many workers have each",
       load: async () => (await import("./client/commands/ops.ts")).ops,
     },
     logs: {
-      summary: "print what a task has said, and what it says",
+      summary: "print the log of a task",
       load: async () => (await import("./client/commands/logs.ts")).logs,
     },
     watch: {
-      summary: "tell what happens to tasks, as it happens",
+      summary: "print events of tasks as they happen",
       load: async () => (await import("./client/commands/watch.ts")).watchCommand,
     },
     bench: {
-      summary: "measure how many tasks a second the server gets through",
+      summary: "measure the throughput and latency of the server",
       load: async () => (await import("./client/commands/bench.ts")).bench,
     },
   }],
@@ -130,10 +130,10 @@ const ENTRIES: ReadonlyMap<string, CommandEntry> = new Map(
   GROUPS.flatMap(([, entries]) => Object.entries(entries)),
 );
 
-/** These decide themselves what a hangup means for them. */
+/** Commands that handle a hangup themselves. */
 const RUNNING_ON: readonly string[] = ["serve", "work"];
 
-/** What shells call for completions; no person types it. */
+/** Commands that the overview omits. Completion scripts call them. */
 const HIDDEN: ReadonlyMap<string, CommandEntry> = new Map([["complete", {
   summary: "",
   load: async () => (await import("./client/commands/complete.ts")).completeFrom(ENTRIES),
@@ -144,25 +144,25 @@ export async function main(argv: readonly string[]): Promise<number> {
   const [name = "--help", ...rest] = argv;
   const json = argv.includes("--json");
   try {
-    if (name === "--version" || name === "-V") return tellVersion();
-    if (name === "--help" || name === "-h") return tellOverview();
+    if (name === "--version" || name === "-V") return printVersion();
+    if (name === "--help" || name === "-h") return printOverview();
     if (name === "help") return await main(rest.length > 0 ? [...rest, "--help"] : ["--help"]);
     const entry = ENTRIES.get(name) ?? HIDDEN.get(name);
-    if (!entry) return tellUnknown(name, json);
+    if (!entry) return refuseUnknown(name, json);
     const command = await entry.load();
     return await command.main(rest);
   } catch (error) {
     const report = reportOf(error);
-    return report ? tellError(report, { json }) : tellBug(error, { json });
+    return report ? reportError(report, { json }) : reportBug(error, { json });
   }
 }
 
-function tellVersion(): number {
+function printVersion(): number {
   print(`sd ${VERSION} (deno ${Deno.version.deno}, v8 ${Deno.version.v8})`);
   return EXIT.ok;
 }
 
-function tellOverview(): number {
+function printOverview(): number {
   const groups = GROUPS.map(([title, entries]) => {
     const rows = Object.entries(entries).map(([name, { summary }]) => [name, summary] as const);
     return [title, rows] as const;
@@ -171,25 +171,25 @@ function tellOverview(): number {
   return EXIT.ok;
 }
 
-function tellUnknown(name: string, json: boolean): number {
+function refuseUnknown(name: string, json: boolean): number {
   const meant = nearest(name, [...ENTRIES.keys(), "help"]);
   const what = name.startsWith("-") ? "flag" : "command";
-  return tellError({
+  return reportError({
     code: "usage",
     message: `unknown ${what} ${name}`,
     hint: meant ? `did you mean sd ${meant}?` : "see all commands with: sd --help",
   }, { json });
 }
 
-/** The executable can do what task code may be allowed; only the process that runs task code needs to. */
-async function giveUpTaskPermissions(argv: readonly string[]): Promise<void> {
+/** Drops permissions that only task code can need, in every process that runs none. */
+async function dropTaskPermissions(argv: readonly string[]): Promise<void> {
   if (!Deno.build.standalone || argv.includes("--pool")) return;
   await Deno.permissions.revoke({ name: "ffi" });
   await Deno.permissions.revoke({ name: "sys" });
 }
 
 if (import.meta.main) {
-  await giveUpTaskPermissions(Deno.args);
+  await dropTaskPermissions(Deno.args);
   if (!RUNNING_ON.includes(Deno.args[0] ?? "")) outliveTerminal();
   const code = await main(Deno.args);
   await flushTalk();

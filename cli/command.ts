@@ -1,6 +1,6 @@
 /**
- * The shape of every subcommand: what it is called, which flags it takes, what it does. `main` of a
- * command reads its flags, answers `--help`, runs it and turns whatever it throws into an exit code.
+ * The shape of every subcommand: its name, its flags, its action. `main` of a command reads the flags, handles
+ * `--help`, runs the action and turns every error into an exit code.
  */
 
 import { bold } from "@std/fmt/colors";
@@ -9,8 +9,8 @@ import { EXIT, type ExitCode } from "./exit.ts";
 import type { FlagSpecs, FlagValues } from "./flag_spec.ts";
 import { parseFlags } from "./flags.ts";
 import { type CommandFace, commandHelp, type HelpStyle } from "./help.ts";
-import { inLanguage, LANGUAGES, localeLanguage, MESSAGES, speak } from "./messages.ts";
-import { reportOf, tellBug, tellError } from "./report.ts";
+import { CLI_MESSAGES, inLanguage, LANGUAGES, localeLanguage, speak } from "./messages.ts";
+import { reportBug, reportError, reportOf } from "./report.ts";
 import { paint, print, stdoutColumns } from "./talk.ts";
 
 export type { FlagSpec, FlagSpecs, FlagValues } from "./flag_spec.ts";
@@ -21,27 +21,27 @@ const COMMON_FLAGS = {
     type: "string",
     value: "LANG",
     choices: LANGUAGES,
-    help: "language of its talk",
-    inherits: "that of the locale",
+    help: "language of messages",
+    inherits: "the locale",
   },
-  json: { type: "boolean", help: "tell the outcome as one line of JSON, errors too" },
-  help: { type: "boolean", short: "h", help: "print this" },
+  json: { type: "boolean", help: "print the outcome, or the error, as one line of JSON" },
+  help: { type: "boolean", short: "h", help: "print this help" },
 } as const satisfies FlagSpecs;
 
 export interface CommandInput<F extends FlagSpecs> {
   flags: FlagValues<F> & { json: boolean };
-  /** The arguments that are no flags, exactly as typed. */
+  /** The arguments that are not flags, exactly as typed. */
   args: string[];
 }
 
 export interface CommandSpec<F extends FlagSpecs> extends CommandFace {
   flags: F;
-  /** Fewest and most arguments; default 0, and no more than `minArgs`. */
+  /** Least and greatest number of arguments; default 0, and `minArgs`. */
   minArgs?: number;
   maxArgs?: number;
-  /** Does it and returns the exit code. An `SdError` or `ClientError` is told and has its own. */
+  /** Runs the command and returns its exit code. A thrown `SdError` or `ClientError` is reported, with the exit code of its error code. */
   run(input: CommandInput<F>): Promise<number>;
-  /** Tells what ended it, also an error in its flags, in a way of its own; `undefined`: it is told as ever. */
+  /** Reports an error of `run` or of the flags in a form of its own; returns `undefined` for the usual form. */
   fail?(error: unknown, argv: readonly string[]): ExitCode | undefined;
 }
 
@@ -52,9 +52,9 @@ export interface Command extends CommandFace {
   main(argv: readonly string[]): Promise<number>;
 }
 
-/** A command that is loaded only when it is wanted. */
+/** A command that is loaded on its first use. */
 export interface CommandEntry {
-  /** That of the command, told here so that the overview loads none; a test holds the two equal. */
+  /** The summary of the command, repeated so that the overview loads no command; a test holds the two equal. */
   readonly summary: string;
   load(): Promise<Command>;
 }
@@ -65,10 +65,10 @@ export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): 
     ...spec,
     flags,
     async main(argv) {
-      // Asked for before the flags are read, so that a wrong one beside it is no obstacle.
+      // Before the flags are parsed, so that a wrong flag does not keep `--help` from working.
       const json = asks(argv, "--json");
       const env = (name: string) => Deno.env.get(name);
-      // What programs read is the same for everybody.
+      // Output for programs is the same in every language.
       speak(json ? "en" : localeLanguage(env));
       try {
         if (asks(argv, "--help") || asks(argv, "-h")) {
@@ -80,23 +80,23 @@ export function defineCommand<const F extends FlagSpecs>(spec: CommandSpec<F>): 
         checkArgs(spec, input.args);
         return await spec.run(input as unknown as CommandInput<F>);
       } catch (error) {
-        return spec.fail?.(error, argv) ?? tell(error, { json, name: spec.name });
+        return spec.fail?.(error, argv) ?? report(error, { json, name: spec.name });
       }
     },
   };
 }
 
-/** Of this terminal, or of none. */
+/** The style of this terminal; plain text in a pipe. */
 export function helpStyle(): HelpStyle {
   return { heading: (text) => paint("stdout", bold, text), columns: stdoutColumns() };
 }
 
-function tell(error: unknown, { json, name }: { json: boolean; name: string }): number {
+function report(error: unknown, { json, name }: { json: boolean; name: string }): number {
   const report = reportOf(error);
-  if (!report) return tellBug(error, { json });
+  if (!report) return reportBug(error, { json });
   if (report.code === "interrupted" && !json) return EXIT.interrupted;
-  if (report.code === "usage") report.hint ??= inLanguage(MESSAGES).seeHelp(name);
-  return tellError(report, { json });
+  if (report.code === "usage") report.hint ??= inLanguage(CLI_MESSAGES).seeHelp(name);
+  return reportError(report, { json });
 }
 
 function asks(argv: readonly string[], flag: string): boolean {
@@ -104,7 +104,7 @@ function asks(argv: readonly string[], flag: string): boolean {
   return (end < 0 ? argv : argv.slice(0, end)).includes(flag);
 }
 
-/** Throws `usage` for too few or too many of them. */
+/** Throws `usage` for too few or too many arguments. */
 export function checkArgs(
   { name, positional, minArgs = 0, maxArgs = minArgs }: Omit<Command, "main">,
   args: readonly string[],

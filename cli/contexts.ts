@@ -1,10 +1,10 @@
 /**
- * Named servers, kept in one file of the user. It holds no secret: a token stays in the file or the variable
- * that a context names.
+ * Named servers, in one file of the user. The file holds no secret: a context names the file or the variable that
+ * holds its token.
  *
  *     {"version":1,"current":"prod","contexts":{"prod":{"server":"10.0.0.5:5000","tls":true}}}
  *
- * To change the format: a member may be added, and older releases pass over it; anything else is version 2.
+ * To change the format: new members are ignored by older releases; any other change needs version 2.
  */
 
 import { quote } from "../protocol/errors.ts";
@@ -20,26 +20,26 @@ import { contextsFile, NO_HOME } from "./state_dir.ts";
 const VERSION = 1;
 const NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${MAX_CONTEXT_NAME_CHARS - 1}}$`);
 
-/** The server on this machine, which needs no context: always there, never kept. */
+/** The name of the server on this machine. It always exists and is never stored. */
 export const DEFAULT_CONTEXT = "default";
 
-/** How to reach one server; paths are absolute. */
+/** How to reach one server. Paths are absolute. */
 export interface Context {
   server: string;
   tls?: boolean;
   tls_ca?: string;
   token_file?: string;
-  /** The variable that holds the token. */
+  /** The environment variable that holds the token. */
   token_env?: string;
 }
 
 export interface Contexts {
-  /** The one in use where nothing else names a server. */
+  /** The context in use if no flag and no variable names a server. */
   current: string | undefined;
   readonly named: Map<string, Context>;
 }
 
-/** All of them; none where there is no file. Throws `usage` for a file that cannot be read. */
+/** All contexts; none if there is no file. Throws `usage` for a file that cannot be read. */
 export function readContexts(path = contextsFile()): Contexts {
   if (path === undefined) return { current: undefined, named: new Map() };
   let text: string;
@@ -59,8 +59,8 @@ export function readContexts(path = contextsFile()): Contexts {
 }
 
 /**
- * Changes the file by `change`; nobody else changes it meanwhile, and whoever reads it sees all of the
- * change or nothing. Throws `usage` where it cannot be written.
+ * Changes the file by `change`, under a lock. A reader sees all of the change or nothing. Throws `usage` if the
+ * file cannot be written.
  */
 export function changeContexts<T>(change: (contexts: Contexts) => T, path = contextsFile()): T {
   if (path === undefined) {
@@ -87,18 +87,18 @@ export function changeContexts<T>(change: (contexts: Contexts) => T, path = cont
   }
 }
 
-/** Throws `usage` for what cannot be the name of a context. */
+/** Throws `usage` for an invalid name of a context. */
 export function checkContextName(name: string): void {
   if (!NAME.test(name)) {
     throw new ClientError(
       "usage",
-      `a context is called by 1 to ${MAX_CONTEXT_NAME_CHARS} of A-Z a-z 0-9 . _ -, and begins with a ` +
-        `letter or a digit; this is ${quote(name)}`,
+      `the name of a context has 1 to ${MAX_CONTEXT_NAME_CHARS} characters of A-Z a-z 0-9 . _ - and begins ` +
+        `with a letter or a digit; this is ${quote(name)}`,
     );
   }
 }
 
-/** The context `name`; `undefined` is the default. Throws `usage` where there is none. */
+/** The context `name`; `undefined` for the default. Throws `usage` if there is no such context. */
 export function contextNamed(
   { named }: Contexts,
   { name, from }: { name: string; from?: string },
@@ -108,13 +108,16 @@ export function contextNamed(
   if (found) return found;
   const where = from === undefined ? "" : ` (${from})`;
   throw new ClientError("usage", `there is no context ${quote(name)}${where}`, {
-    hint: "see which there are with: sd context ls",
+    hint: "list the contexts with: sd context ls",
   });
 }
 
 function write(path: string, { current, named }: Contexts): void {
   if (named.size > MAX_CONTEXTS) {
-    throw new ClientError("usage", `there are ${MAX_CONTEXTS} contexts already, which is the most`);
+    throw new ClientError(
+      "usage",
+      `there are ${MAX_CONTEXTS} contexts already, the most that can be kept`,
+    );
   }
   const content = { version: VERSION, current, contexts: Object.fromEntries(named) };
   try {
@@ -129,7 +132,9 @@ function contextsIn(content: unknown): Contexts {
   if (version !== VERSION) {
     throw new Error(`its version is ${quote(version)}, and this release reads version ${VERSION}`);
   }
-  if (current !== undefined && typeof current !== "string") throw new Error("current is no name");
+  if (current !== undefined && typeof current !== "string") {
+    throw new Error("current is not a name");
+  }
   const named = new Map<string, Context>();
   for (const [name, value] of Object.entries(objectIn(contexts, "contexts"))) {
     checkContextName(name);
@@ -145,7 +150,7 @@ function contextIn(name: string, value: unknown): Context {
   if (tls === true) context.tls = true;
   for (const [key, text] of Object.entries({ tls_ca, token_file, token_env })) {
     if (typeof text === "string") context[key as "tls_ca" | "token_file" | "token_env"] = text;
-    else if (text !== undefined) throw new Error(`${key} of ${name} is no text`);
+    else if (text !== undefined) throw new Error(`${key} of ${name} is not a text`);
   }
   return context;
 }
@@ -154,20 +159,20 @@ function objectIn(value: unknown, what: string): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
   }
-  throw new Error(`${what} is no JSON object`);
+  throw new Error(`${what} is not a JSON object`);
 }
 
 function unreadable(path: string, cause: unknown): ClientError {
   return new ClientError("usage", `cannot read the contexts in ${path}: ${reasonOf(cause)}`, {
     cause,
-    hint: "mend the file or remove it; --server HOST:PORT goes without it",
+    hint: "correct or remove the file; --server HOST:PORT works without it",
   });
 }
 
 function unwritable(path: string, cause: unknown): ClientError {
   return new ClientError("usage", `cannot write ${path}: ${reasonOf(cause)}`, {
     cause,
-    hint: "another folder for it can be named with XDG_CONFIG_HOME",
+    hint: "name another folder: export XDG_CONFIG_HOME=DIR",
   });
 }
 

@@ -1,10 +1,10 @@
 /**
- * How a command ends: the exit codes, which of them each error has, and what a person can do about
- * it. The table is closed: a code added to either list of errors does not compile until it is here.
+ * Exit codes, the exit code of each error, and the usual hint for it. The table is closed: a new error code does
+ * not compile until it has an exit code here.
  */
 
 import type { AnyCode } from "../net/client_error.ts";
-import { inLanguage, MESSAGES } from "./messages.ts";
+import { CLI_MESSAGES, inLanguage } from "./messages.ts";
 
 export const EXIT = {
   ok: 0,
@@ -12,9 +12,9 @@ export const EXIT = {
   failed: 1,
   /** Bad usage or payload; `serve` could not start. */
   usage: 2,
-  /** The server is not reachable, or was lost. */
+  /** The server cannot be reached, or the connection was lost. */
   unreachable: 3,
-  /** A token is needed, or it is wrong. */
+  /** The token is missing or wrong. */
   unauthorized: 4,
   notFound: 5,
   /** The task was cancelled, or expired. */
@@ -23,13 +23,13 @@ export const EXIT = {
   refused: 7,
   /** A fault of sd itself. */
   internal: 70,
-  /** What came out could not be written: the disk is full, the terminal is gone. */
+  /** The output could not be written: the disk is full, the terminal is closed. */
   outputFailed: 74,
-  /** `--timeout` passed, or the task is not final yet; it goes on. */
+  /** `--timeout` passed, or the task is not final yet. The task goes on. */
   timedOut: 124,
   /** Ctrl-C. */
   interrupted: 130,
-  /** Nobody reads stdout any more: what a shell says of a program that SIGPIPE ended. */
+  /** The reader of stdout has closed it: the code that shells report for SIGPIPE. */
   brokenPipe: 141,
 } as const;
 
@@ -68,12 +68,12 @@ export function exitCodeOf(code: AnyCode): ExitCode {
   return EXIT_CODES[code];
 }
 
-/** What to do next about an error of this code, where that is the same every time. */
+/** The usual hint for an error of this code, if there is one. */
 export function hintFor(code: AnyCode): string | undefined {
-  return inLanguage(MESSAGES).hints[code];
+  return inLanguage(CLI_MESSAGES).hints[code];
 }
 
-/** Whether `code` is one of ours. */
+/** Whether `code` is an error code of sd. */
 export function isKnownCode(code: unknown): code is AnyCode {
   return typeof code === "string" && Object.hasOwn(EXIT_CODES, code);
 }

@@ -20,11 +20,13 @@ interface SpecBase {
 }
 
 interface ValueSpecBase extends SpecBase {
-  /** What stands for the value in help: `"HOST:PORT"`. */
+  /** The placeholder of the value in help: `"HOST:PORT"`. */
   value: string;
-  /** The environment variable that gives the value where the flag does not. */
+  /** The environment variable that gives the value if the flag is missing. */
   env?: string;
-  /** For help: what the command itself looks at, in this order, where the flag is not given. */
+  /** For help: the default that the command itself applies. */
+  fallback?: string;
+  /** For help: what the command looks at, in this order, if the flag is missing. */
   inherits?: string;
 }
 
@@ -33,14 +35,20 @@ export type FlagSpec =
   | SpecBase & { type: "boolean"; negatable?: boolean }
   | ValueSpecBase & { type: "string"; default?: string; choices?: readonly string[] }
   | ValueSpecBase & { type: "integer"; min: number; max: number; default?: number }
-  /** Several values: the flag may be given again, and each may hold more than one, between commas. */
+  /** Several values: the flag can be repeated, and each value can be a list with commas. */
   | ValueSpecBase & { type: "list" }
-  /** Alone it is `true`; a value comes behind `=` only, and is a list as above. */
+  /** `true` without a value; a value follows `=` only and is a list as above. */
   | ValueSpecBase & { type: "grant" }
-  /** In milliseconds once read. */
+  /** Text like `1m30s`; the value is in milliseconds. */
   | ValueSpecBase & { type: "duration"; min?: number; max?: number; default?: number }
-  /** In bytes once read. */
-  | ValueSpecBase & { type: "size"; min: number; max: number; default?: number };
+  /** Text like `512M`; the value is in bytes. `unitBytes` is the unit of a bare number; default: a byte. */
+  | ValueSpecBase & {
+    type: "size";
+    min: number;
+    max: number;
+    default?: number;
+    unitBytes?: number;
+  };
 
 export type FlagSpecs = Record<string, FlagSpec>;
 
@@ -51,14 +59,14 @@ type ValueOf<S extends FlagSpec> = S extends { type: "boolean" } ? boolean
   : S extends { type: "grant" } ? true | string[]
   : number;
 
-/** What the flags came to: booleans are false by default, others `undefined` without a default. */
+/** The values of flags: booleans are false by default, others `undefined` without a default. */
 export type FlagValues<F extends FlagSpecs> = {
   [Name in keyof F]: F[Name] extends { type: "boolean" } | { default: string | number }
     ? ValueOf<F[Name]>
     : ValueOf<F[Name]> | undefined;
 };
 
-/** The value of `text`; `label` is what a message calls the flag. Throws `usage`. */
+/** The value of `text`; `label` is the name of the flag in messages. Throws `usage`. */
 export function readFlagValue(
   spec: Exclude<FlagSpec, { type: "list" | "grant" }>,
   { label, text }: { label: string; text: string },
@@ -123,14 +131,16 @@ function readDuration(spec: FlagSpec & { type: "duration" }, label: string, text
 }
 
 function readSize(spec: FlagSpec & { type: "size" }, label: string, text: string): number {
-  const { min, max } = spec;
-  const bytes = parsed(parseByteSize, label, text);
+  const { min, max, unitBytes } = spec;
+  const bytes = unitBytes !== undefined && /^[+-]?\d+$/.test(text)
+    ? Number(text) * unitBytes
+    : parsed(parseByteSize, label, text);
   if (bytes >= min && bytes <= max) return bytes;
   const bound = bytes < min ? `least ${formatByteSize(min)}` : `most ${formatByteSize(max)}`;
   throw new ClientError("usage", `${label} is at ${bound}; this is ${quote(text)}`);
 }
 
-/** What `parse` makes of `text`; what it refuses is the user's to mend. */
+/** The result of `parse`, whose errors become errors of the command line. */
 function parsed(parse: (text: string) => number, label: string, text: string): number {
   try {
     return parse(text);

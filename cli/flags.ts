@@ -1,7 +1,7 @@
 /**
- * The command line, read by the flags that a command declares. A key is camelCase where it
- * is declared (`runTimeout`) and kebab-case where it is typed (`--run-timeout`). Nothing is guessed:
- * an unknown flag, a second value, a missing or a wrong one is a `usage` error.
+ * Parses the command line by the flags that a command declares. A key is camelCase in code (`runTimeout`) and
+ * kebab-case on the command line (`--run-timeout`). An unknown flag, and a repeated, missing or wrong value, is a
+ * `usage` error: nothing is guessed.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
@@ -10,10 +10,10 @@ import { ClientError } from "../net/client_error.ts";
 import { type FlagSpec, type FlagSpecs, type FlagValues, readFlagValue } from "./flag_spec.ts";
 import { nearest } from "./nearest.ts";
 
-/** What a grant without a list is joined with; no argument can hold it. */
+/** Stands for the value of a grant without a list; no argument can contain it. */
 const ALL = "\0";
 
-/** Where the flags of one run come from. */
+/** The sources of the flags of one run. */
 export interface FlagSource {
   argv: readonly string[];
   env(name: string): string | undefined;
@@ -24,14 +24,14 @@ export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Reads `source.argv`; a flag goes before the environment, which goes before the default. */
+/** Reads `source.argv`. A flag overrides the environment, which overrides the default. */
 export function parseFlags<const F extends FlagSpecs>(
   specs: F,
   source: FlagSource,
 ): { flags: FlagValues<F>; args: string[] } {
   const names = Object.keys(specs).map(kebab);
   const parsed = parseArgs(joinValues(specs, source.argv), {
-    // All are strings and all are collected: the parser then neither converts nor drops anything.
+    // All flags are strings and are collected, so that the parser neither converts nor drops a value.
     string: [...names, "_"],
     collect: names,
   });
@@ -78,14 +78,14 @@ function readList(name: string, given: readonly string[]): string[] {
   );
 }
 
-/** What a token of the command line stands for: `--no-color` is the flag `color` set to `false`. */
+/** The meaning of a token of the command line: `--no-color` sets the flag `color` to `false`. */
 export interface Token {
   flag: string;
   spec: FlagSpec;
   negated?: true;
 }
 
-/** Everything that may be typed as a flag. */
+/** Every token that can be typed as a flag. */
 export function tokensOf(specs: FlagSpecs): Map<string, Token> {
   const tokens = new Map<string, Token>();
   for (const [name, spec] of Object.entries(specs)) {
@@ -100,8 +100,8 @@ export function tokensOf(specs: FlagSpecs): Map<string, Token> {
 }
 
 /**
- * Every known flag as one `--name=value`: then a value may begin with `-`, and a boolean never takes
- * the argument after it for its value.
+ * Rewrites every flag as one `--name=value`. A value can then begin with `-`, and a boolean never takes the next
+ * argument as its value.
  */
 function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
   const tokens = tokensOf(specs);
@@ -120,7 +120,7 @@ function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
       }
       joined.push(`--${token.flag}=${token.negated ? "false" : attached ?? "true"}`);
     } else if (token.spec.type === "grant" && attached !== "") {
-      // Never the argument after it, which may be a file.
+      // The next argument is never its value: it can be a file.
       joined.push(`--${token.flag}=${attached ?? ALL}`);
     } else {
       const value = attached ?? argv[++i];
@@ -140,7 +140,7 @@ function joinValues(specs: FlagSpecs, argv: readonly string[]): string[] {
   return joined;
 }
 
-/** `--name=value`, `-wvalue` and `-w=value` apart. */
+/** Splits `--name=value`, `-wvalue` and `-w=value`. */
 export function splitFlag(arg: string): { head: string; attached?: string } {
   if (arg.startsWith("--")) {
     const equals = arg.indexOf("=");
@@ -152,7 +152,7 @@ export function splitFlag(arg: string): { head: string; attached?: string } {
   return { head: arg.slice(0, 2), attached: arg.slice(arg[2] === "=" ? 3 : 2) };
 }
 
-/** Whether what stands where a value should is the next flag; `-5` and `-` are values. */
+/** Whether the text in the place of a value is the next flag; `-5` and `-` are values. */
 function isFlag(text: string, tokens: Map<string, Token>): boolean {
   return text.startsWith("--") || tokens.has(text);
 }
@@ -165,6 +165,6 @@ function unknownFlag(specs: FlagSpecs, head: string): ClientError {
       ? `did you mean --${meant}?`
       : head.startsWith("--")
       ? undefined
-      : "what begins with - and is no flag goes after --",
+      : "an argument that begins with - goes after --",
   });
 }

@@ -1,30 +1,30 @@
-/** What `--help` prints: of one command, and of sd as a whole. Text in, text out. */
+/** The texts of `--help`, for a command and for sd as a whole. Pure. */
 
 import { formatByteSize, formatDuration } from "../protocol/text_forms.ts";
 import type { FlagSpec, FlagSpecs } from "./flag_spec.ts";
 import { kebab } from "./flags.ts";
 
-/** Wider lines are hard to read, also where there is room. */
+/** Greatest width of a line; wider lines are hard to read. */
 const MAX_COLUMNS = 88;
 const MIN_COLUMNS = 60;
 const GAP = "  ";
 
-/** What there is to know of a command without running it. */
+/** The description of a command. */
 export interface CommandFace {
   name: string;
   summary: string;
-  /** Its arguments as usage shows them: `"[PAYLOAD]"`. */
+  /** The arguments in the usage line: `"[PAYLOAD]"`. */
   positional?: string;
   flags: FlagSpecs;
   examples: readonly (readonly [commandLine: string, whatItDoes: string])[];
-  /** Paragraphs for what flags cannot say. */
+  /** Paragraphs below the flags. */
   notes?: readonly string[];
 }
 
-/** How help is to look. */
+/** The appearance of help. */
 export interface HelpStyle {
   heading(text: string): string;
-  /** Those of the terminal, where there is one. */
+  /** The columns of the terminal, if there is one. */
   columns?: number | undefined;
 }
 
@@ -59,7 +59,7 @@ export function overview(
     "sd: a task server in one executable",
     `${heading("Usage:")} sd COMMAND [arguments] [flags]`,
     ...groups.map(([title, rows]) => `${heading(`${title}:`)}\n${columns(rows, { room, least })}`),
-    "sd COMMAND --help tells of one command; sd --version of this release.",
+    "Help for a command: sd COMMAND --help. Version: sd --version.",
   ];
   return parts.join("\n\n");
 }
@@ -82,14 +82,13 @@ function flagRow(name: string, spec: FlagSpec): [string, string] {
 /** `(default 30s; env SD_SERVER)`. */
 function aside(spec: FlagSpec): string {
   if (spec.type === "boolean" || spec.type === "list" || spec.type === "grant") return "";
+  const standard = spec.default === undefined ? spec.fallback : valueText(spec.type, spec.default);
   const facts: string[] = [];
   if (spec.type === "string" && spec.choices) facts.push(spec.choices.join(", "));
   if (spec.type === "integer" && spec.default === undefined) {
     facts.push(`${spec.min} to ${spec.max}`);
   }
-  if (spec.default !== undefined) {
-    facts.push(`default ${valueText(spec.type, spec.default)}`);
-  }
+  if (standard !== undefined) facts.push(`default ${standard}`);
   if (spec.env !== undefined) facts.push(`env ${spec.env}`);
   if (spec.inherits !== undefined) facts.push(`else ${spec.inherits}`);
   return facts.length > 0 ? ` (${facts.join("; ")})` : "";
@@ -101,7 +100,7 @@ function valueText(type: FlagSpec["type"], value: string | number): string {
   return type === "size" ? formatByteSize(value) : String(value);
 }
 
-/** Two columns; the right one wraps, a left one that is too wide stands on a line of its own. */
+/** Two columns. The right one wraps; a left cell that is too wide has a line of its own. */
 function columns(
   rows: readonly (readonly [string, string])[],
   { room, least = 0 }: { room: number; least?: number },

@@ -11,17 +11,17 @@ export type Language = typeof LANGUAGES[number];
 
 let spoken: Language = "en";
 
-/** From now on this process talks so. */
+/** Sets the language of this process. */
 export function speak(language: Language): void {
   spoken = language;
 }
 
-/** The texts of a catalogue in the language of this process. */
+/** The texts of `catalogue` in the language of this process. */
 export function inLanguage<Messages>(catalogue: Record<Language, Messages>): Messages {
   return catalogue[spoken];
 }
 
-/** The language of the locale, as POSIX finds it; English where we have no other. */
+/** The language of the locale, by the rules of POSIX; English if there is no translation. */
 export function localeLanguage(env: (name: string) => string | undefined): Language {
   const locale = env("LC_ALL") || env("LC_MESSAGES") || env("LANG") || "";
   const [name] = locale.toLowerCase().split(/[_.@-]/);
@@ -29,21 +29,20 @@ export function localeLanguage(env: (name: string) => string | undefined): Langu
 }
 
 interface Messages {
-  /** Where that is the same every time. */
   readonly hints: Partial<Record<AnyCode, string>>;
   seeHelp(command: string): string;
 }
 
 const ENGLISH_HINTS = {
   unreachable: "start a server with: sd serve",
-  unauthorized: "give a token of the server with --token-file, or set SD_TOKEN",
-  unknown_op: "see the ops that there are with: sd ops",
-  not_found: "see the tasks that there are with: sd ls",
-  queue_full: "see what is queued with: sd status",
-  storage_full: "make room on the server's disk, then try again",
+  unauthorized: "give the token of the server with --token-file FILE, or set SD_TOKEN",
+  unknown_op: "list the ops with: sd ops",
+  not_found: "list the tasks with: sd ls",
+  queue_full: "see the queue with: sd status",
+  storage_full: "free space on the server's disk, then try again",
   shutting_down: "try again when the server is back",
   unknown_cmd: "see the server's version with: sd status",
-  output_failed: "make room there, or write elsewhere, then run the command again",
+  output_failed: "free space there, or write to another place, then run the command again",
 };
 
 const SPANISH_HINTS: Record<keyof typeof ENGLISH_HINTS, string> = {
@@ -58,7 +57,7 @@ const SPANISH_HINTS: Record<keyof typeof ENGLISH_HINTS, string> = {
   output_failed: "haga sitio allí, o escriba en otro lugar, y ejecute la orden otra vez",
 };
 
-export const MESSAGES: Record<Language, Messages> = {
+export const CLI_MESSAGES: Record<Language, Messages> = {
   en: { hints: ENGLISH_HINTS, seeHelp: (command) => `see: sd ${command} --help` },
   es: { hints: SPANISH_HINTS, seeHelp: (command) => `vea: sd ${command} --help` },
 };

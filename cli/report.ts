@@ -1,11 +1,11 @@
 /**
- * How a command tells what came out: for people on stderr, with the cure of an error on a line of its own, for programs (`--json`) in the one
- * envelope on stdout, which is stable: members may be added to it, none changes or goes.
+ * How a command reports its outcome. For people: on stderr, with the cure of an error on a line of its own. For
+ * programs (`--json`): one envelope on stdout, to which members can be added and of which none changes or goes.
  *
  *     {"ok":true,"data":{…}}
  *     {"ok":false,"error":{"code":"…","message":"…","hint":"…"},"exit":3}
  *
- * A command that acted on several tasks has `data` beside its `error` as well.
+ * A command on several tasks has `data` beside its `error` as well.
  */
 
 import { red } from "@std/fmt/colors";
@@ -14,7 +14,7 @@ import { type AnyCode, ClientError } from "../net/client_error.ts";
 import { EXIT, type ExitCode, exitCodeOf, hintFor } from "./exit.ts";
 import { escapeControls, OutputError, paint, print, say } from "./talk.ts";
 
-/** The `error` of the envelope. A task's own failure says which task, and at which attempt. */
+/** The `error` of the envelope. The failure of a task names the task and the attempt. */
 export interface ErrorReport {
   code: AnyCode;
   message: string;
@@ -28,29 +28,29 @@ export function printData(data: unknown): void {
   print(JSON.stringify({ ok: true, data }));
 }
 
-export interface Telling {
+export interface ReportOptions {
   json: boolean;
-  /** What the line begins with; default `sd:`. */
+  /** The beginning of the line; default `sd:`. */
   who?: string;
-  /** What there is to tell beside the error, for the envelope. */
+  /** The `data` of the envelope, beside the error. */
   data?: unknown;
 }
 
-/** Tells `report` and returns the exit code that goes with it. */
-export function tellError(report: ErrorReport, options: Telling): ExitCode {
+/** Reports an error and returns its exit code. */
+export function reportError(report: ErrorReport, options: ReportOptions): ExitCode {
   const exit = exitCodeOf(report.code);
   if (options.json) {
-    tellEnvelope(JSON.stringify({ ok: false, error: report, exit, data: options.data }), report);
+    printEnvelope(JSON.stringify({ ok: false, error: report, exit, data: options.data }), report);
     return exit;
   }
   say(`${paint("stderr", red, options.who ?? "sd:")} ${escapeControls(report.message)}`);
-  // The cure, on a line of its own: what is to be pasted is its end.
+  // The cure has a line of its own and ends with a command that can be pasted.
   if (report.hint) say(`    ${escapeControls(report.hint)}`);
   return exit;
 }
 
-/** On stderr where stdout takes nothing: it would end in the middle of a line there. */
-function tellEnvelope(text: string, { code }: ErrorReport): void {
+/** Prints on stderr if stdout fails: on stdout the text would follow a torn line. */
+function printEnvelope(text: string, { code }: ErrorReport): void {
   if (code === "output_failed") return void say(text);
   try {
     print(text);
@@ -60,7 +60,7 @@ function tellEnvelope(text: string, { code }: ErrorReport): void {
   }
 }
 
-/** What to tell of `error`, or `undefined` where it is a bug and not an expected error. */
+/** The report of an expected error; `undefined` for any other, which is a bug. */
 export function reportOf(error: unknown): ErrorReport | undefined {
   if (!(error instanceof SdError) && !(error instanceof ClientError)) return undefined;
   const own = error instanceof ClientError ? error.hint : undefined;
@@ -69,11 +69,14 @@ export function reportOf(error: unknown): ErrorReport | undefined {
   return hint === undefined ? report : { ...report, hint };
 }
 
-/** Tells of an error that should not have been possible, with its stack for whoever mends it. */
-export function tellBug(error: unknown, options: { json: boolean }): ExitCode {
+/** Reports a bug of sd, with its stack. */
+export function reportBug(error: unknown, options: { json: boolean }): ExitCode {
   const what = error instanceof Error ? error.message : String(error);
-  const message = `sd met an error of its own: ${what}`;
-  tellError({ code: "internal", message, hint: "please report it" }, options);
+  const message = `internal error of sd: ${what}`;
+  reportError(
+    { code: "internal", message, hint: "please report this with the lines below" },
+    options,
+  );
   if (error instanceof Error && error.stack) say(escapeControls(error.stack, true));
   return EXIT.internal;
 }

@@ -1,10 +1,10 @@
 /**
- * The server that a command connects to: its flags, and the choice among flags, environment and contexts. The
- * first that is set counts:
+ * The server that a command connects to: its flags, and the choice among flags, environment and contexts. Of each
+ * line the first that is set counts.
  *
  *     server   --server or --context, SD_SERVER, SD_CONTEXT, the context in use, 127.0.0.1:5000
  *     token    --token-file, --token, SD_TOKEN, the token of the context
- *     TLS      --tls, --tls-ca, SD_TLS_CA, the TLS of the context
+ *     TLS      --tls, --tls-ca, SD_TLS_CA, the TLS of the context.
  *
  * The token and the TLS of a context are used for its own server only, never for a server that a flag or `SD_SERVER` names.
  */
@@ -25,32 +25,32 @@ import type { FlagSpecs } from "./flag_spec.ts";
 export const SERVER_FLAGS = {
   server: {
     type: "string",
-    help: "the server to speak to",
+    help: "server to connect to",
     value: "HOST:PORT",
     inherits: `SD_SERVER, the context, ${DEFAULT_HOST}:${DEFAULT_PORT}`,
   },
   context: {
     type: "string",
-    help: "the server of this name, see sd context",
+    help: "named server; see sd context",
     value: "CONTEXT",
-    inherits: "SD_CONTEXT, the one in use",
+    inherits: "SD_CONTEXT, the context in use",
   },
-  tls: { type: "boolean", help: "speak TLS with it" },
+  tls: { type: "boolean", help: "use TLS" },
   tlsCa: {
     type: "string",
-    help: "certificate in PEM to trust besides those of the system; speaks TLS",
+    help: "additional certificate in PEM to trust; implies --tls",
     value: "FILE",
     inherits: "SD_TLS_CA",
   },
 } as const satisfies FlagSpecs;
 
-/** Flags of every command that speaks to a server as a client does. */
+/** Flags of every command that is a client of a server. */
 export const CLIENT_FLAGS = {
   ...SERVER_FLAGS,
-  tokenFile: { type: "string", help: "file that holds the token of the server", value: "FILE" },
+  tokenFile: { type: "string", help: "file with the token of the server", value: "FILE" },
   token: {
     type: "string",
-    help: "the token itself; others on this machine can see it, a file they cannot",
+    help: "token itself; visible to other users of this machine, unlike a file",
     value: "TOKEN",
     inherits: "SD_TOKEN",
   },
@@ -61,7 +61,7 @@ export function targetOf(flags: ServerFlagValues): Target {
   return chooseServer({ flags }).target;
 }
 
-/** The flags that a command was given; one that takes no token has no `token` in it at all. */
+/** The values of the flags. A command without a token flag has no member `token`. */
 export interface ServerFlagValues {
   server?: string | undefined;
   context?: string | undefined;
@@ -73,26 +73,26 @@ export interface ServerFlagValues {
 
 export interface ServerChoice {
   readonly target: Target;
-  /** The context that the server is of. */
+  /** The name of the context of the server. */
   readonly context: string | undefined;
-  /** Who said so, as a person reads it: `--server`, `SD_TOKEN`, `context "prod"`. */
+  /** The source of each, for people: `--server`, `SD_TOKEN`, `context "prod"`. */
   readonly from: {
     readonly server: string;
     readonly token: string | undefined;
     readonly tls: string | undefined;
   };
-  /** The file that the token is from, where it is from one. */
+  /** The file of the token, if it comes from a file. */
   readonly tokenFile: string | undefined;
 }
 
 export interface ServerSources {
   readonly flags: ServerFlagValues;
-  /** Default: those of the process, of the user. */
+  /** Default: the environment of the process. */
   readonly env?: (name: string) => string | undefined;
   readonly contexts?: () => Contexts;
 }
 
-/** Throws `usage` for what cannot be read. */
+/** Finds the server by the order above. Throws `usage` for an input that cannot be read. */
 export function chooseServer(
   { flags, env = (name) => Deno.env.get(name), contexts = readContexts }: ServerSources,
 ): ServerChoice {
@@ -190,20 +190,20 @@ function tokenOf(
   }
   throw new ClientError(
     "usage",
-    `${from} has its token in ${context.token_env}, which is not set`,
+    `${from} has its token in the variable ${context.token_env}, which is not set`,
     {
-      hint: `set it: export ${context.token_env}=…`,
+      hint: `set it: export ${context.token_env}=TOKEN`,
     },
   );
 }
 
 function tokenFrom(text: string, from: string): string {
   const token = text.trim();
-  if (token === "") throw new ClientError("usage", `${from} holds no token, but spaces alone`);
+  if (token === "") throw new ClientError("usage", `${from} holds only spaces, and no token`);
   return token;
 }
 
-/** The first line that is no comment. */
+/** The first line of the file that is neither empty nor a comment. */
 function tokenIn(path: string): string {
   const token = readFile(path).split("\n").map((line) => line.trim())
     .find((line) => line !== "" && !line.startsWith("#"));

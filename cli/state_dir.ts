@@ -1,18 +1,18 @@
 /**
- * Where sd keeps things for this user: in the state directory what must outlive it (the store, the secrets
- * of its servers), in the configuration directory what the user has chosen. Only absolute paths count, as
- * the XDG specification says, and the working directory never does: a service manager sets no HOME, or an
- * empty one, and then the home of the user in the system's own list is taken.
+ * The directories of sd for this user. The state directory holds the store and the secrets of servers; the
+ * configuration directory holds the choices of the user. Only absolute paths count, as the XDG specification says,
+ * and the working directory never does. Some service managers set no HOME: then the home in the system's list of
+ * users is taken.
  */
 
 import { ClientError } from "../net/client_error.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
 const SEPARATOR = IS_WINDOWS ? "\\" : "/";
-/** Prints the home that the system has for this user; quotes nothing, so it takes plain names alone. */
+/** A shell command that prints the home of this user. It accepts plain names only, since it quotes nothing. */
 const FIND_HOME = `n=$(id -un) && case $n in ""|*[!A-Za-z0-9._-]*) ;; *) eval echo "~$n" ;; esac`;
 
-/** The state directory; it may not exist yet. Throws `usage` where there is none. */
+/** The state directory; it may not exist yet. Throws `usage` if none can be found. */
 export function stateDir(): string {
   const folder = stateDirIfAny();
   if (folder !== undefined) return folder;
@@ -21,7 +21,7 @@ export function stateDir(): string {
   });
 }
 
-/** The state directory; `undefined` where there is none. */
+/** The state directory; `undefined` if none can be found. */
 export function stateDirIfAny(): string | undefined {
   switch (Deno.build.os) {
     case "windows":
@@ -33,7 +33,7 @@ export function stateDirIfAny(): string | undefined {
   }
 }
 
-/** The configuration directory; it may not exist yet. `undefined` where there is none. */
+/** The configuration directory; it may not exist yet. `undefined` if none can be found. */
 export function configDir(): string | undefined {
   const chosen = within(absolute("XDG_CONFIG_HOME"), "sd");
   if (chosen !== undefined) return chosen;
@@ -47,17 +47,17 @@ export function configDir(): string | undefined {
   }
 }
 
-/** The file in which the server on `port` leaves the secret for workers of the same user. Throws `usage`. */
+/** The file with the pool secret of the server on `port`, for workers of the same user. Throws `usage`. */
 export function poolSecretFile(port: number): string {
   return `${stateDir()}${SEPARATOR}pool-${port}.secret`;
 }
 
-/** The file of the named servers; `undefined` where there can be none. */
+/** The file of the named servers; `undefined` if there is no configuration directory. */
 export function contextsFile(): string | undefined {
   return within(configDir(), "contexts.json");
 }
 
-/** Why there is neither a state directory nor a configuration directory. */
+/** The reason for a missing state or configuration directory. */
 export const NO_HOME =
   "HOME is not set to an absolute path, and the system has no home for this user";
 
@@ -78,13 +78,13 @@ function absolute(name: string): string | undefined {
 function homeDir(): string | undefined {
   const named = absolute(IS_WINDOWS ? "USERPROFILE" : "HOME") ??
     (IS_WINDOWS ? absolute("HOME") : undefined);
-  // Service managers say "/" for a user without a home.
+  // Service managers set "/" for a user without a home.
   return named !== undefined && named !== "/" ? named : systemHome();
 }
 
 let systemHomes: { path: string | undefined } | undefined;
 
-/** The home that the system has for this user; asked once. */
+/** The home of this user in the system's list; looked up once. */
 function systemHome(): string | undefined {
   return (systemHomes ??= { path: IS_WINDOWS ? undefined : askSystem() }).path;
 }
@@ -99,7 +99,7 @@ function askSystem(): string | undefined {
     const path = new TextDecoder().decode(command.outputSync().stdout).trim();
     return path.startsWith("/") && path !== "/" ? path : undefined;
   } catch {
-    // There is no shell here.
+    // There is no shell.
     return undefined;
   }
 }

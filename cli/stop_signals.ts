@@ -1,10 +1,10 @@
 /**
- * Which signals ask a program that runs on to stop. One that was ignored when it started (by `nohup`, or by a
- * script that runs it in the background) stays ignored: the runtime installs handlers of its own, which lose that, so
- * it is looked up before the first of them is.
+ * The signals that ask a long-running program to stop. A signal that was ignored at the start (by `nohup`, or by a
+ * script that runs the program in the background) stays ignored. The handlers of the runtime would hide that, so
+ * the ignored signals are looked up before the first handler is installed.
  */
 
-/** Those that a shell or `nohup` lets a program ignore, and their numbers on Linux. */
+/** Signals that a shell or `nohup` can make a program ignore, and their numbers on Linux. */
 const CATCHABLE: ReadonlyMap<Deno.Signal, number> = new Map([["SIGHUP", 1], ["SIGINT", 2]]);
 
 export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
@@ -12,16 +12,16 @@ export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 export class StopSignals {
-  /** Signals that were ignored, as bits; `undefined`: not known. */
+  /** Signals that were ignored at the start, as bits; `undefined` if unknown. */
   readonly #ignored: Promise<number | undefined>;
   readonly #hasTerminal = hasTerminal();
 
-  /** Call it before anything adds a listener or starts a thread. */
+  /** Must be called before any listener is added and any thread is started. */
   constructor() {
     this.#ignored = ignoredNow();
   }
 
-  /** Calls `onSignal` for each that asks to stop; returns what takes that back. */
+  /** Calls `onSignal` for each signal that asks to stop; returns a function that removes the listeners. */
   listen(onSignal: (signal: Deno.Signal) => void): () => void {
     const listeners = STOP_SIGNALS.map((signal) => {
       const listener = () => {
@@ -44,20 +44,20 @@ export class StopSignals {
   }
 }
 
-/** Of a command that ends by itself: without a terminal, the end of one is none of its business. */
+/** Makes a command without a terminal ignore the end of a terminal. */
 export function outliveTerminal(): void {
   if (Deno.build.os === "windows" || hasTerminal()) return;
   Deno.addSignalListener("SIGHUP", () => undefined);
 }
 
-/** `nohup` leaves no output on the terminal; only on Linux does it take stdin away as well. */
+/** `nohup` redirects stdout and stderr; only on Linux does it redirect stdin as well. */
 function hasTerminal(): boolean {
   const { stdin, stdout, stderr } = Deno;
   const isTyped = Deno.build.os === "linux" && stdin.isTerminal();
   return isTyped || stdout.isTerminal() || stderr.isTerminal();
 }
 
-/** A child ignores what its parent ignored; of its own process the runtime does not say it. */
+/** The signals that this process ignores, read in a child, which inherits them. The runtime does not report them. */
 async function ignoredNow(): Promise<number | undefined> {
   if (Deno.build.os !== "linux") return undefined;
   try {
@@ -68,10 +68,10 @@ async function ignoredNow(): Promise<number | undefined> {
     });
     const { stdout } = await command.output();
     const [, digits] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(new TextDecoder().decode(stdout)) ?? [];
-    // The low bits: those of the signals below 29.
+    // The low bits: signals 1 to 28.
     return digits === undefined ? undefined : parseInt(digits.slice(-7), 16);
   } catch {
-    // There is no such program.
+    // There is no `cat`.
     return undefined;
   }
 }

@@ -1,11 +1,10 @@
 /**
- * The one room that writes to stdout and stderr: data on stdout, talk on stderr. Writes are
- * synchronous, so that nothing is lost when the process ends right after, and a slow reader slows the
- * writer down instead of filling its memory. A program that runs on must wait for no reader: its talk is
- * written beside its work (`talkBesideWork`).
+ * All writes to stdout and stderr: data on stdout, talk on stderr. Writes are synchronous: nothing is lost if the
+ * process ends right after, and a slow reader slows the writer down instead of filling its memory. A server must
+ * not wait for a reader: it writes its talk in the background (`talkBesideWork`).
  *
- * Talk that cannot be written is dropped: no work ends because its log has no room. Data that cannot
- * be written is an `OutputError`, and the command fails with it.
+ * Talk that cannot be written is dropped, so that a full log never ends any work. Data that cannot be written is an
+ * `OutputError`, and the command fails.
  */
 
 import { ClientError } from "../net/client_error.ts";
@@ -17,11 +16,12 @@ export type Stream = "stdout" | "stderr";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const NOTHING = new Uint8Array(0);
+/** Pause before a non-blocking stream is tried again, in ms. */
 const RETRY_MS = 2;
-/** Longest wait for the reader of a stderr that does not block, in ms; then its talk is dropped. */
+/** Longest wait for the reader of a non-blocking stderr, in ms; then the line is dropped. */
 const MAX_TALK_WAIT_MS = 1000;
 
-/** Stdout did not take data: its disk is full, or its terminal is gone. */
+/** A failed write of data to stdout: its disk is full, or its terminal is closed. */
 export class OutputError extends ClientError {
   override readonly name: string = "OutputError";
 
@@ -31,61 +31,61 @@ export class OutputError extends ClientError {
   }
 }
 
-/** What is known of stderr after a write that failed. */
+/** The state of stderr after a failed write. */
 const talkState = {
-  /** It took a part of a line: the next one must not go on behind it. */
+  /** It took a part of a line: the next line must begin with a newline. */
   isTorn: false,
-  /** Its reader has not read for long: no further line waits for it. */
+  /** Its reader has stopped reading: no further line waits for it. */
   isStuck: false,
 };
 
-/** Set in a program that runs on. */
+/** Set in a long-running program. */
 let queue: TalkQueue | undefined;
 
-/** From now on no write to stderr waits for its reader. `gap` is the line that says how many lines were dropped. */
+/** Makes writes to stderr wait for no reader. `gap` is the line that reports how many lines were dropped. */
 export function talkBesideWork(gap: (lines: number) => string): void {
   queue = new TalkQueue({ write: (bytes) => Deno.stderr.write(bytes), gap });
 }
 
-/** Resolves once all talk is written, or cannot be for long. Call it before the process ends. */
+/** Resolves once all talk is written, after `MAX_TALK_WAIT_MS` at the latest. Call it before the process ends. */
 export async function flushTalk(): Promise<void> {
   await queue?.flush(MAX_TALK_WAIT_MS);
 }
 
-/** A line of data. */
+/** Writes a line of data. */
 export function print(text: string): void {
   write("stdout", `${text}\n`);
 }
 
-/** A line of talk; false where it could not be written. */
+/** Writes a line of talk; returns false if it could not be written. */
 export function say(text: string): boolean {
   return write("stderr", `${text}\n`);
 }
 
-/** What is drawn on the last line of the terminal, again and again; what is written takes its place. */
+/** A line that is redrawn at the bottom of the terminal; every other output erases it first. */
 export interface Footer {
   erase(): void;
 }
 
 let footer: Footer | undefined;
 
-/** From now on `shown`, or none, stands below whatever is written. */
+/** Sets or removes the line below all output. */
 export function setFooter(shown: Footer | undefined): void {
   footer = shown;
 }
 
-/** `text` as it stands, without a newline. Throws `OutputError`, for stdout alone. */
+/** Writes `text` without a newline. Throws `OutputError` for stdout only. */
 export function write(stream: Stream, text: string): boolean {
   return writeBytes(stream, encoder.encode(text));
 }
 
-/** Writes all of `bytes`; false where stderr did not take them. Throws `OutputError`, for stdout alone. */
+/** Writes all of `bytes`; returns false if stderr failed. Throws `OutputError` for stdout only. */
 export function writeBytes(stream: Stream, bytes: Uint8Array): boolean {
   if (footer && Deno[stream].isTerminal()) footer.erase();
   return writeBelow(stream, bytes);
 }
 
-/** As a footer writes itself. */
+/** Writes without erasing the footer. The footer itself is written by it. */
 export function writeBelow(stream: Stream, bytes: Uint8Array): boolean {
   if (stream === "stderr") return writeTalk(bytes);
   for (const piece of stdoutPieces(bytes, stdoutIsTerminal())) writePiece(piece);
@@ -99,7 +99,7 @@ function writePiece({ bytes, isBuffered }: Piece): void {
       rest = rest.subarray(Deno.stdout.writeSync(rest));
       if (rest.length === 0) return;
     } catch (error) {
-      // `sd ls | head -1` ends here, quietly.
+      // `sd ls | head -1` ends here, without a message.
       if (error instanceof Deno.errors.BrokenPipe) Deno.exit(EXIT.brokenPipe);
       if (!(error instanceof Deno.errors.WouldBlock)) throw new OutputError(error);
       if (isBuffered) rest = NOTHING;
@@ -108,7 +108,7 @@ function writePiece({ bytes, isBuffered }: Piece): void {
   }
 }
 
-/** Sends on what the runtime kept of a write that failed; false where it still cannot be written. */
+/** Writes the rest of a failed write that the runtime kept; false if it still fails. */
 export function drainStdout(): boolean {
   try {
     Deno.stdout.writeSync(NOTHING);
@@ -144,29 +144,29 @@ function writeTalk(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** A program that shares the pipe or terminal made it non-blocking, and it is full. */
+/** Waits for a full pipe or terminal that another program has made non-blocking. */
 function pause(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
 }
 
-/** `text` in a style of `@std/fmt/colors`, where `stream` is a terminal and `NO_COLOR` is unset. */
+/** `text` in a style of `@std/fmt/colors` if `stream` is a terminal and `NO_COLOR` is unset. */
 export function paint(stream: Stream, style: (text: string) => string, text: string): string {
   return !Deno.noColor && Deno[stream].isTerminal() ? style(text) : text;
 }
 
-/** Whether what is printed on stdout is read by a person. */
+/** Whether a person reads stdout. */
 export function stdoutIsTerminal(): boolean {
   return Deno.stdout.isTerminal();
 }
 
-/** How wide a line of stdout may be; `undefined` where no person reads it. */
+/** Columns of the terminal on stdout; `undefined` if it is no terminal or has no size. */
 export function stdoutColumns(): number | undefined {
   if (!stdoutIsTerminal()) return undefined;
   try {
-    // A terminal that was told no size has 0.
+    // A terminal without a size has 0.
     return Deno.consoleSize().columns || undefined;
   } catch {
-    // Some that call themselves terminals have no size at all.
+    // Some terminals have no size at all.
     return undefined;
   }
 }
@@ -176,8 +176,7 @@ export function stdoutColumns(): number | undefined {
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /**
- * `text` of a stranger made safe for a terminal: control characters as `\u001b`. A newline and a tab
- * stay where `keepLines` is set.
+ * `text` made safe for a terminal: control characters become `\u001b`. With `keepLines` newlines and tabs stay.
  */
 export function escapeControls(text: string, keepLines = false): string {
   return text.replace(CONTROLS, (char) => {
@@ -186,24 +185,24 @@ export function escapeControls(text: string, keepLines = false): string {
   });
 }
 
-/** What a pipe takes whole or not at all (PIPE_BUF). */
+/** Most bytes that a pipe takes whole or not at all (PIPE_BUF). */
 const MAX_PIECE_BYTES = 4096;
-/** The size of the runtime's buffer. */
+/** Size of the line buffer of the runtime, in bytes. */
 const BUFFER_BYTES = 1024;
 const NEWLINE = 10;
 
 interface Piece {
   readonly bytes: Uint8Array;
-  /** After an error it is in the runtime's buffer: an empty write sends it on. */
+  /** After an error the runtime's buffer holds it: an empty write sends it on. */
   readonly isBuffered: boolean;
 }
 
 /**
  * Splits `bytes` for stdout. Each piece is written whole or not at all, or stays in the runtime's buffer.
  *
- * The runtime writes stdout through a line buffer. If a write fails after it took a part, or while the last line
- * is in that buffer, the runtime reports an error without the number of bytes that it took: a second write would
- * print that part twice. A piece therefore has one of three shapes:
+ * The runtime writes stdout through a line buffer. A write can fail after a part of it was taken. The runtime then
+ * does not report the length of that part, and a second write would print it twice. A piece therefore has one of
+ * three shapes:
  *
  *     …\n          up to 4096 bytes that end a line: a pipe takes all of them or none
  *     1024 to 4096 bytes without a newline: the same
@@ -223,14 +222,14 @@ function* stdoutPieces(bytes: Uint8Array, isTerminal: boolean): Generator<Piece>
   }
 }
 
-/** Up to the last newline that is near enough. */
+/** Length of the piece at `at` for a pipe: up to the last newline within the limit. */
 function pipePiece(bytes: Uint8Array, at: number): number {
   const most = Math.min(MAX_PIECE_BYTES, bytes.length - at);
   const end = bytes.subarray(at, at + most).lastIndexOf(NEWLINE);
   return end < 0 ? most : end + 1;
 }
 
-/** Up to the next newline, or that newline. */
+/** Length of the piece at `at` for a terminal: up to the next newline, or that newline. */
 function terminalPiece(bytes: Uint8Array, at: number): number {
   const most = Math.min(BUFFER_BYTES - 1, bytes.length - at);
   const end = bytes.subarray(at, at + most).indexOf(NEWLINE);

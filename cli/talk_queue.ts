@@ -1,28 +1,28 @@
 /**
- * The talk of a program that runs on, written beside its work: a stderr that is not read (a stopped pager, a log
- * collector that hangs, Ctrl-S) must never stop a server. Lines wait here, in order, up to a limit of bytes. Lines
- * beyond that, and lines that could not be written, are dropped; a line in their place says how many.
+ * The talk of a long-running program, written in the background: a stderr that nothing reads (a stopped pager, a
+ * log collector that hangs, Ctrl-S) must never stop a server. Lines wait here, in order, up to a limit of bytes.
+ * Lines beyond it, and lines that could not be written, are dropped; a line in their place reports how many.
  */
 
 import { delay } from "@std/async/delay";
 
-/** Most bytes of lines that wait. */
+/** Most bytes of waiting lines. */
 const MAX_WAITING_BYTES = 1024 * 1024;
 /** Most bytes of one write. */
 const MAX_WRITE_BYTES = 64 * 1024;
-/** Wait before a stream that does not block is tried again, in ms. */
+/** Pause before a non-blocking stream is tried again, in ms. */
 const RETRY_MS = 20;
 
 interface Entry {
   readonly bytes: Uint8Array;
-  /** Lines that are lost with it. */
+  /** Number of lines that are lost if it cannot be written. */
   readonly lines: number;
 }
 
 export interface TalkQueueOptions {
-  /** Writes some of `bytes`, at least one, and resolves with how many. */
+  /** Writes at least one of `bytes` and resolves with the number written. */
   readonly write: (bytes: Uint8Array) => Promise<number>;
-  /** The line, without its newline, that says how many lines were dropped. */
+  /** The line, without its newline, that reports the number of dropped lines. */
   readonly gap: (lines: number) => string;
 }
 
@@ -33,7 +33,7 @@ export class TalkQueue {
   #waiting: Entry[] = [];
   #bytes = 0;
   #dropped = 0;
-  /** A part of a line was written: the next line begins on one of its own. */
+  /** A part of a line was written: the next write begins with a newline. */
   #isTorn = false;
   #writing: Promise<void> | undefined;
 
@@ -79,7 +79,7 @@ export class TalkQueue {
         this.#isTorn = false;
         continue;
       }
-      // What was written of it, without the newline that ends a torn line.
+      // The bytes written, without the newline that ends a torn line.
       let end = this.#isTorn ? written - 1 : written;
       if (written > 0) this.#isTorn = false;
       for (const { bytes, lines } of batch) {
@@ -105,7 +105,7 @@ export class TalkQueue {
     return this.#waiting.splice(0, count);
   }
 
-  /** `undefined`: all of it was written; a number: the bytes that were, and the rest could not be. */
+  /** Returns `undefined` if all was written, otherwise the number of bytes that were. */
   async #write(bytes: Uint8Array): Promise<number | undefined> {
     for (let at = 0; at < bytes.length;) {
       try {

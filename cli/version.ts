@@ -1,2 +1,2 @@
-/** The release this is. `deno.json` says the same; a test holds the two equal. */
+/** The version of this release. A test holds it equal to `deno.json`. */
 export const VERSION = "0.1.0";

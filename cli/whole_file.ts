@@ -1,6 +1,6 @@
-/** A small file that is there whole or not at all: written beside its place, and put there once it is on disk. */
+/** Writes a small file whole or not at all: beside its place first, then renamed once it is on disk. */
 
-/** Writes `text` to `path`. If that fails, what was there stays as it was, and nothing is left beside it. */
+/** Writes `text` to `path`. If that fails, the old file stays, and no temporary file is left. */
 export function writeWholeFile(path: string, text: string, { mode }: { mode?: number } = {}): void {
   const target = linkedFile(path);
   const part = `${target}.${Deno.pid}.part`;
@@ -24,7 +24,7 @@ export function writeWholeFile(path: string, text: string, { mode }: { mode?: nu
   }
 }
 
-/** Where `path` leads to: a link stays a link. */
+/** The target of `path`, so that a link stays a link. */
 function linkedFile(path: string): string {
   try {
     return Deno.realPathSync(path);

@@ -47,3 +47,8 @@ function parsePort(digits: string, text: string): number {
   if (port >= 1 && port <= 65535) return port;
   throw new ClientError("usage", `a port is from 1 to 65535; this is ${digits} in ${quote(text)}`);
 }
+
+/** Whether `hostname`, with or without brackets, is an address of this machine only. */
+export function isLoopback(hostname: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(hostname);
+}

@@ -1,6 +1,7 @@
 /** What `sd serve` is told, checked: addresses, tokens, certificates. */
 
 import { ClientError } from "../net/client_error.ts";
+import { isLoopback } from "../net/target.ts";
 import { quote, SdError } from "../protocol/errors.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
 
@@ -24,7 +25,6 @@ export interface ServeConfig {
   readonly tls: TlsFiles | undefined;
 }
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/;
 /** A shorter one could be guessed by trying. */
 const MIN_TOKEN_CHARS = 16;
 /** The first line of a client holds it. */
@@ -35,7 +35,7 @@ export function checkAddress(
   { hostname, tokens, tls }: Pick<ServeConfig, "hostname" | "tokens" | "tls">,
   insecure: boolean,
 ): void {
-  if (LOOPBACK.test(hostname) || insecure || (tokens.length > 0 && tls)) return;
+  if (isLoopback(hostname) || insecure || (tokens.length > 0 && tls)) return;
   throw new SdError(
     "bad_request",
     `${quote(hostname)} is an address that other machines can reach, and anyone there could run ` +

@@ -32,11 +32,9 @@ import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, startServer } from "./server.ts";
 import { newPoolSecret } from "./tcp/pool_secret.ts";
 
-const MIB = 1024 * 1024;
-
 export const serve = defineCommand({
   name: "serve",
-  summary: "run the server, with workers of its own",
+  summary: "run the server and its workers",
   positional: TASK_FILE_ARGS,
   maxArgs: Infinity,
   flags: SERVE_FLAGS,
@@ -149,7 +147,7 @@ function engineOf(flags: ServeFlags, log: Log, ended: EndedSink): Promise<Engine
     dataDir: flags.data,
     durability: flags.durability,
     maxKept: flags.maxKept,
-    maxFileBytes: flags.maxFileMib * MIB,
+    maxFileBytes: flags.maxFileMib,
     report: (message) => log.warn("engine", message),
   });
 }

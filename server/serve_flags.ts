@@ -1,4 +1,4 @@
-/** The flags of `sd serve`. */
+/** The flags of `sd serve`, and the limits that they set. */
 
 import type { FlagSpecs, FlagValues } from "../cli/flag_spec.ts";
 import { POOL_FLAGS } from "../cli/pool/pool_flags.ts";
@@ -9,12 +9,14 @@ import { ENGINE_URLS } from "./engine/open.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
 
+/** Unit of the size flags that are older than units. */
 const MIB = 1024 * 1024;
 
 export const SERVE_FLAGS = {
   workers: {
     type: "integer",
-    help: "workers on this machine; 0: only those that come by sd work (default: one per core)",
+    help: "workers on this machine; 0 for workers of sd work only",
+    fallback: "one per core",
     value: "N",
     min: 0,
     max: MAX_WORKERS,
@@ -27,7 +29,7 @@ export const SERVE_FLAGS = {
   },
   port: {
     type: "integer",
-    help: "port to listen on; 0: any free one",
+    help: "port to listen on; 0 for any free port",
     value: "PORT",
     min: 0,
     max: 65535,
@@ -35,79 +37,81 @@ export const SERVE_FLAGS = {
   },
   engine: {
     type: "string",
-    help: `what keeps the tasks: ${ENGINE_URLS.join(", ")}`,
+    help: `engine that stores tasks: ${ENGINE_URLS.join(", ")}`,
     value: "URL",
     env: "SD_ENGINE",
     default: "sqlite:",
   },
   data: {
     type: "string",
-    help: "folder of the tasks' file; default: the state directory of the user",
+    help: "folder of the task file",
+    fallback: "the state directory of the user",
     value: "DIR",
     env: "SD_DATA",
   },
   durability: {
     type: "string",
-    help: "what is acknowledged survives a power failure (full), or only the end of sd (normal)",
+    help: "acknowledged tasks survive a power failure (full), or only the end of sd (normal)",
     value: "LEVEL",
     choices: DURABILITIES,
     default: "full",
   },
   maxKept: {
     type: "integer",
-    help: "records of final tasks in the file; the oldest go first",
+    help: "most records of final tasks in the file; the oldest are removed first",
     value: "N",
     min: 0,
     max: 1_000_000_000,
     default: 1_000_000,
   },
   maxFileMib: {
-    type: "integer",
-    help: "use of the file, in MiB, above which records of final tasks go",
-    value: "MIB",
-    min: 16,
-    max: 16 * 1024 * 1024,
-    default: 4096,
+    type: "size",
+    help: "size of the file above which records of final tasks are removed, as 4G or in MiB",
+    value: "SIZE",
+    min: 16 * MIB,
+    max: 16 * 1024 * 1024 * MIB,
+    default: 4096 * MIB,
+    unitBytes: MIB,
   },
   ...POOL_FLAGS,
   grace: {
     type: "duration",
-    help: "how long running tasks may go on when the server stops",
+    help: "time for running tasks when the server stops",
     value: "TIME",
     default: 10_000,
   },
   logFormat: {
     type: "string",
-    help: "how it talks on stderr",
+    help: "format of the log on stderr",
     value: "FORMAT",
     choices: LOG_FORMATS,
     default: "text",
   },
   logLevel: {
     type: "string",
-    help: "what it tells: everything, or only warnings and errors, or errors",
+    help: "least level of log lines",
     value: "LEVEL",
     choices: LOG_LEVELS,
     default: "info",
   },
   tokenFile: {
     type: "string",
-    help: "file with the tokens that clients must know, one a line; or set SD_TOKEN",
+    help: "file with the tokens of clients, a token a line; or set SD_TOKEN",
     value: "FILE",
   },
   tlsCert: {
     type: "string",
-    help: "certificate in PEM: the port speaks TLS",
+    help: "certificate in PEM, for TLS on the port",
     value: "FILE",
   },
-  tlsKey: { type: "string", help: "its key in PEM", value: "FILE" },
+  tlsKey: { type: "string", help: "key of the certificate in PEM", value: "FILE" },
   insecure: {
     type: "boolean",
-    help: "listen on an address that other machines can reach, without protection",
+    help: "allow an address that other machines can reach without token and TLS",
   },
   maxConnections: {
     type: "integer",
-    help: "connections open at a time",
+    help: "most open connections",
     value: "N",
     min: 1,
     max: 1_000_000,
@@ -115,7 +119,7 @@ export const SERVE_FLAGS = {
   },
   maxInFlight: {
     type: "integer",
-    help: "tasks of one connection that are not final",
+    help: "most unfinished tasks of a connection",
     value: "N",
     min: 1,
     max: 10_000_000,
@@ -123,27 +127,29 @@ export const SERVE_FLAGS = {
   },
   maxQueued: {
     type: "integer",
-    help: "tasks queued or delayed",
+    help: "most queued and delayed tasks",
     value: "N",
     min: 1,
     max: 1_000_000_000,
     default: DEFAULT_LIMITS.maxQueued,
   },
   maxQueuedMib: {
-    type: "integer",
-    help: "what clients sent of all tasks that are not final, in MiB",
-    value: "MIB",
-    min: 1,
-    max: 1_000_000,
-    default: DEFAULT_LIMITS.maxQueuedBytes / MIB,
+    type: "size",
+    help: "limit for payloads of unfinished tasks, as 512M or in MiB",
+    value: "SIZE",
+    min: MIB,
+    max: 1_000_000 * MIB,
+    default: DEFAULT_LIMITS.maxQueuedBytes,
+    unitBytes: MIB,
   },
   maxUnread: {
-    type: "integer",
-    help: "replies that one client leaves unread before it is cut off, in MiB",
-    value: "MIB",
-    min: 1,
-    max: 16_384,
-    default: DEFAULT_LIMITS.maxUnreadBytes / MIB,
+    type: "size",
+    help: "unread replies above which a client is disconnected, as 64M or in MiB",
+    value: "SIZE",
+    min: MIB,
+    max: 16_384 * MIB,
+    default: DEFAULT_LIMITS.maxUnreadBytes,
+    unitBytes: MIB,
   },
 } as const satisfies FlagSpecs;
 
@@ -156,7 +162,7 @@ export function limitsOf(flags: ServeFlags): ServerLimits {
     maxConnections: flags.maxConnections,
     maxInFlight: flags.maxInFlight,
     maxQueued: flags.maxQueued,
-    maxQueuedBytes: flags.maxQueuedMib * MIB,
-    maxUnreadBytes: flags.maxUnread * MIB,
+    maxQueuedBytes: flags.maxQueuedMib,
+    maxUnreadBytes: flags.maxUnread,
   };
 }

@@ -25,7 +25,7 @@ import type { PoolWork } from "../protocol/pool_start.ts";
 
 export const work: Command = defineCommand({
   name: "work",
-  summary: "run workers for a server, on this machine or another",
+  summary: "run more workers for a server, on this machine or another",
   positional: TASK_FILE_ARGS,
   maxArgs: Infinity,
   flags: {

@@ -1,13 +1,13 @@
 /**
- * What may come next on a command line, found in what the commands declare: their names, their flags, the
- * choices of a flag, and what the words of usage (`ID`, `OP`, `FILE`) stand for. Nothing here asks a server.
+ * The words that can come next on a command line, found in the declarations of the commands: names, flags, choices
+ * of a flag, and the meaning of words of usage (`ID`, `OP`, `FILE`). Nothing here connects to a server.
  */
 
 import type { Command, CommandEntry } from "../command.ts";
 import type { FlagSpec } from "../flag_spec.ts";
 import { splitFlag, type Token, tokensOf } from "../flags.ts";
 
-/** Values that only the server, the user's files or the shell know. */
+/** Sources of values that only the server, the files of the user or the shell know. */
 export type Source = "tasks" | "ops" | "crons" | "contexts" | "files" | "folders";
 
 export interface Candidate {
@@ -17,11 +17,11 @@ export interface Candidate {
 
 export interface Completion {
   candidates: Candidate[];
-  /** Where more come from. */
+  /** The source of further candidates. */
   source?: Source;
-  /** What stands before a value of the source, as in `--op=`. */
+  /** The text before a value of the source, as in `--op=`. */
   prefix: string;
-  /** What a value of the source must begin with. */
+  /** The beginning of a value of the source. */
   start: string;
 }
 
@@ -35,16 +35,16 @@ const SOURCES: ReadonlyMap<string, Source> = new Map<string, Source>([
   ["PATH", "files"],
   ["DIR", "folders"],
 ]);
-/** `sd ops NAME`: elsewhere a name is of something else. */
+/** For arguments `NAME` is an op, as in `sd ops NAME`; for flags it is not. */
 const ARGUMENT_SOURCES: ReadonlyMap<string, Source> = new Map([...SOURCES, ["NAME", "ops"]]);
 
 const TOP_LEVEL: readonly Candidate[] = [
-  { value: "help", about: "tell of a command" },
-  { value: "--help", about: "tell of all commands" },
-  { value: "--version", about: "tell of this release" },
+  { value: "help", about: "help for a command" },
+  { value: "--help", about: "help for all commands" },
+  { value: "--version", about: "print the version" },
 ];
 
-/** What may follow `words`, those after `sd`, the last of which is being typed. */
+/** Completions of `words`, the words after `sd`. The last of them is being typed. */
 export async function completionsOf(
   words: readonly string[],
   commands: ReadonlyMap<string, CommandEntry>,
@@ -53,7 +53,7 @@ export async function completionsOf(
   const [name, ...given] = words.slice(0, -1);
   const names = [...commands].map(([value, { summary }]) => ({ value, about: summary }));
   if (name === undefined) {
-    // What begins with a dash is shown to those who ask for it.
+    // Flags are shown only after a dash was typed.
     const all = start.startsWith("-") ? TOP_LEVEL : [...names, ...TOP_LEVEL.slice(0, 1)];
     return only(all, start);
   }
@@ -77,17 +77,17 @@ function ofCommand(command: Command, given: readonly string[], start: string): C
   return argumentOf(command, { position: args.length, start });
 }
 
-/** What is known of the words before the one that is being typed. */
+/** The words before the one that is being typed, parsed. */
 export interface Typed {
   readonly args: string[];
-  /** Flags by their names, of those given twice the last. */
+  /** Values of flags by name; the last of a repeated flag. */
   readonly values: Map<string, string>;
   /** The flag whose value is being typed. */
   awaiting: Token | undefined;
   flagsEnded: boolean;
 }
 
-/** Reads them as far as they can be read: nothing is refused, what is unknown is passed over. */
+/** Parses words leniently: unknown flags are skipped, nothing is refused. */
 export function readTyped(given: readonly string[], tokens: ReadonlyMap<string, Token>): Typed {
   const typed: Typed = { args: [], values: new Map(), awaiting: undefined, flagsEnded: false };
   for (const word of given) {
@@ -124,7 +124,7 @@ function valuesOf(spec: FlagSpec, typed: { prefix: string; start: string }): Com
   return { candidates: [], prefix, start, ...(source && { source }) };
 }
 
-/** Of several values only the last is being typed. */
+/** Drops all values of a list but the last, which is being typed. */
 function afterComma({ prefix, start }: { prefix: string; start: string }) {
   const end = start.lastIndexOf(",") + 1;
   return { prefix: prefix + start.slice(0, end), start: start.slice(end) };

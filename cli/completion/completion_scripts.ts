@@ -1,7 +1,7 @@
 /**
- * The scripts that `sd completions` prints. Each hands what was typed to `sd complete`, which answers one
- * candidate a line, or `:files` or `:folders` where the shell knows better. So a script never goes stale: what
- * there is to complete is asked of the executable itself.
+ * The scripts that `sd completions` prints. Each passes the typed words to `sd complete`, which prints one candidate
+ * a line, or `:files` or `:folders` if the shell itself knows the candidates. All knowledge is in the executable, so
+ * a script never goes stale.
  */
 
 const BASH = `# bash completion for sd. Now: source <(sd completions bash)

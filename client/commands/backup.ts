@@ -15,25 +15,25 @@ import { withClient } from "./base/with_client.ts";
 
 export const backupCommand = defineCommand({
   name: "backup",
-  summary: "copy everything that the server keeps to a file, while it runs",
+  summary: "copy all data of the server to a file while it runs",
   positional: "FILE",
   minArgs: 1,
   flags: {
     ...CLIENT_FLAGS,
-    force: { type: "boolean", help: "replace FILE where it is there already" },
+    force: { type: "boolean", help: "replace an existing FILE" },
   },
   examples: [
     ["sd backup monday.db", "serve it again with: sd serve --engine sqlite:monday.db"],
-    ["sd backup - | gzip > monday.db.gz", "- is stdout"],
+    ["sd backup - | gzip > monday.db.gz", "write to stdout"],
   ],
   notes: [
-    "FILE appears when it is whole and on disk; until then it is FILE.part. It cannot be a file that the " +
-    "server keeps its tasks in. An engine that keeps no file is carried elsewhere with: sd export",
+    "FILE appears once it is complete and on disk; until then it is FILE.part. FILE cannot be a file of the " +
+    "server itself. Use sd export for an engine without a file.",
   ],
   async run({ flags, args }) {
     const [path = ""] = args;
     if (path === "-" && (flags.json || stdoutIsTerminal())) {
-      throw new ClientError("usage", "a backup is not for a terminal, nor beside --json", {
+      throw new ClientError("usage", "a backup cannot be printed on a terminal or with --json", {
         hint: "name a file, or pipe it: sd backup - | gzip > FILE",
       });
     }
@@ -51,20 +51,20 @@ export const backupCommand = defineCommand({
   },
 });
 
-export interface BackupFile extends Disposable {
-  /** Opens it. Throws `usage` if it is one of `files`, which the server keeps its tasks in, or cannot be written. */
+interface BackupFile extends Disposable {
+  /** Opens the file. Throws `usage` if it is one of `files`, the files of the server itself, or cannot be written. */
   begin(files: readonly FileIdentity[] | undefined): void;
-  /** After `begin`. */
+  /** Writes after `begin`. */
   write(bytes: Uint8Array): void;
-  /** All of it is written: it is made safe, and takes its name. */
+  /** Syncs the complete file to disk and renames it to its final name. */
   finish(): void;
 }
 
-/** The place `path` for a backup. Throws `usage` if it is taken, or not there. */
-export function openBackupFile(path: string, force: boolean): BackupFile {
+/** A backup at `path`. Throws `usage` if the file exists or its folder does not. */
+function openBackupFile(path: string, force: boolean): BackupFile {
   if (!force && attempt(path, () => exists(path))) {
-    throw new ClientError("usage", `${quote(path)} is there already`, {
-      hint: "replace it with --force, or name another",
+    throw new ClientError("usage", `${quote(path)} exists already`, {
+      hint: "replace it with --force, or name another file",
     });
   }
   attempt(path, () => Deno.statSync(dirname(path)));
@@ -94,7 +94,7 @@ export function openBackupFile(path: string, force: boolean): BackupFile {
   };
 }
 
-/** Links of any kind lead to the same file. */
+/** Refuses a file of the server. Files are compared by identity, since links lead to them too. */
 function refuseOwn(path: string, files: readonly FileIdentity[]): void {
   const found = attempt(path, () => statOf(path));
   if (!found) return;
@@ -104,15 +104,15 @@ function refuseOwn(path: string, files: readonly FileIdentity[]): void {
   }
   throw new ClientError(
     "usage",
-    `${quote(path)} is a file that the server itself keeps its tasks in`,
+    `${quote(path)} is a file of the server itself`,
     { hint: "name another file for the backup" },
   );
 }
 
-/** What a backup before it has left there goes; what a link leads to is never written to. */
+/** A new file at `path`. The rest of an earlier backup is removed; the target of a link is never written. */
 function openNew(path: string): Deno.FsFile {
   if (exists(path)) Deno.removeSync(path);
-  // What tasks were given and returned is not for everyone on this machine.
+  // Arguments and results of tasks must not be readable by other users.
   return Deno.openSync(path, { write: true, createNew: true, mode: 0o600 });
 }
 

@@ -2,6 +2,7 @@
 
 import { type Command, defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
+import { COMMANDS } from "../../protocol/operations.ts";
 import { OPEN_STATUSES, RETRIABLE_STATUSES, type Status } from "../../protocol/task.ts";
 import type { ListFilter } from "../client.ts";
 import { withClient } from "./base/with_client.ts";
@@ -15,7 +16,8 @@ interface ChangeSpec {
   readonly summary: string;
   /** Statuses that a task can be in before. */
   readonly statuses: readonly Status[];
-  readonly statusHelp: string;
+  /** The default of `--status` beside another filter. */
+  readonly statusFallback: string;
   readonly examples: readonly (readonly [commandLine: string, whatItDoes: string])[];
   readonly notes: readonly string[];
   /** The filters that the flags come to, in the order in which they are worked off. */
@@ -35,7 +37,8 @@ function changeCommand(spec: ChangeSpec): Command {
         type: "string",
         value: "STATUS",
         choices: spec.statuses,
-        help: spec.statusHelp,
+        help: COMMANDS.list.takes.status.about,
+        fallback: `${spec.statusFallback} with another filter`,
       },
       ...BULK_FLAGS,
     },
@@ -60,7 +63,7 @@ export const cancel = changeCommand({
   verb: { name: "cancel", done: "cancelled" },
   summary: "cancel queued or running tasks",
   statuses: OPEN_STATUSES,
-  statusHelp: "only tasks in this status (default with another filter: all three)",
+  statusFallback: "all three",
   examples: [
     ["sd cancel 0193a1c2-…", "print its id and status once it has stopped"],
     ["sd cancel --op resize --since 1h", "show the tasks, then ask"],
@@ -81,7 +84,7 @@ export const retry = changeCommand({
   verb: { name: "retry", done: "retried" },
   summary: "queue failed, cancelled or expired tasks again",
   statuses: RETRIABLE_STATUSES,
-  statusHelp: "only tasks in this status (default with another filter: failed)",
+  statusFallback: "failed",
   examples: [
     ["sd retry 0193a1c2-…", "print its id and status"],
     ["sd retry --status failed --op resize --since 1h", "show the tasks, then ask"],

@@ -1,6 +1,7 @@
 /**
- * `sd complete`, which the scripts of `sd completions` call: candidates for the word that is being typed,
- * one a line. A person waits at the prompt meanwhile: whatever is wrong, it says nothing and ends soon.
+ * `sd complete`, which the scripts of `sd completions` call: prints candidates for the word that is being typed, one
+ * a line. A person waits at the prompt, so it ends within a second and prints no error. Values come from the
+ * declarations of the commands, from the server, and from the contexts.
  */
 
 import { type Command, type CommandEntry, defineCommand } from "../../cli/command.ts";
@@ -29,6 +30,7 @@ import {
 import { type Client, connect } from "../client.ts";
 import { within } from "./base/with_client.ts";
 
+/** Longest wait for the server, in ms. */
 const PATIENCE_MS = 1000;
 
 /** The command, for completions of `commands`. */
@@ -44,11 +46,11 @@ export function completeFrom(commands: ReadonlyMap<string, CommandEntry>): Comma
       if (!isShell(shell)) return EXIT.ok;
       const line = readLine(shell, typed);
       try {
-        const late = () => new Error("nobody waits any longer");
+        const late = () => new Error("the server is too slow");
         const lines = await within(linesFor(line, commands), { ms: PATIENCE_MS, late });
         if (lines.length > 0) print(lines.join("\n"));
       } catch {
-        // No server, a wrong flag before the cursor: there is nothing to offer, and nobody to tell.
+        // There is no server, or a flag before the cursor is wrong: there are no candidates.
       }
       return EXIT.ok;
     },
@@ -57,9 +59,9 @@ export function completeFrom(commands: ReadonlyMap<string, CommandEntry>): Comma
 
 interface TypedLine {
   shell: Shell;
-  /** After `sd`; the last one is being typed. */
+  /** The words after `sd`; the last one is being typed. */
   words: string[];
-  /** What of that word the shell leaves as it is, since it takes only the rest for the word. */
+  /** Length of the beginning of that word that the shell keeps. */
   kept: number;
 }
 
@@ -98,7 +100,7 @@ async function look(found: Completion, words: readonly string[]): Promise<Candid
     .map(({ value, ...rest }) => ({ value: prefix + value, ...rest }));
 }
 
-/** The server that the line so far names. */
+/** The server that the typed flags name. */
 function targetIn(given: readonly string[]): Target {
   const { values } = readTyped(given, tokensOf(CLIENT_FLAGS));
   return targetOf({
@@ -124,12 +126,12 @@ function lineOf(shell: Shell, { value, about }: Candidate, kept: number): string
   }
 }
 
-/** So many of each status: nobody reads more. */
+/** Most tasks of each status. */
 const MAX_TASKS = 100;
-/** A shell types a candidate as it stands: only what no shell takes for anything else. */
+/** Values without characters that are special to a shell, which inserts a candidate without quotes. */
 const HARMLESS = /^[\p{L}\p{N}_][\p{L}\p{N}_.:@\/+-]*$/u;
 
-/** Tasks that a command can do something with; of others, all. */
+/** The statuses of tasks that a command can act on; other commands take all. */
 const STATUSES_FOR: Readonly<Record<string, readonly Status[]>> = {
   cancel: OPEN_STATUSES,
   why: OPEN_STATUSES,
@@ -138,15 +140,15 @@ const STATUSES_FOR: Readonly<Record<string, readonly Status[]>> = {
   result: FINAL_STATUSES,
 };
 
-export interface Wanted {
+interface Wanted {
   source: Exclude<Source, "files" | "folders">;
   /** The command that is being typed. */
   command: string;
-  /** Found only where the server is asked. */
+  /** The server; called only if the values come from it. */
   target(): Target;
 }
 
-/** Everything there is; throws what keeps it from being known. */
+/** All values of the source. Throws if they cannot be read. */
 export async function valuesOf({ source, command, target }: Wanted): Promise<Candidate[]> {
   if (source === "contexts") {
     const { named } = readContexts();

@@ -1,4 +1,4 @@
-/** `sd completions`: prints the script by which a shell completes commands, flags, ops and ids. */
+/** `sd completions`: prints the script that completes commands, flags, ops and ids in a shell. */
 
 import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
@@ -10,24 +10,24 @@ import { quote } from "../../protocol/errors.ts";
 
 export const completions = defineCommand({
   name: "completions",
-  summary: "print the script by which a shell completes sd",
+  summary: "print a completion script for a shell",
   positional: SHELLS.join("|"),
   minArgs: 1,
   flags: {},
   examples: [
-    ["source <(sd completions bash)", "in this shell; for good, in ~/.bashrc"],
-    ["sd completions zsh > ~/.zfunc/_sd", "in a folder of $fpath"],
-    ["sd completions fish > ~/.config/fish/completions/sd.fish", "loaded by itself"],
-    ["sd completions powershell | Out-String | Invoke-Expression", "in $PROFILE"],
+    ["source <(sd completions bash)", "for this shell; for every shell, in ~/.bashrc"],
+    ["sd completions zsh > ~/.zfunc/_sd", "a folder of $fpath"],
+    ["sd completions fish > ~/.config/fish/completions/sd.fish", "loaded automatically"],
+    ["sd completions powershell | Out-String | Invoke-Expression", "a line for $PROFILE"],
   ],
   notes: [
-    "Commands and flags are those of the sd that is found in PATH; ops and ids are asked of the server " +
-    "that the line names, for a second at most.",
+    "The script calls the sd in PATH for commands and flags. Ops and ids come from the server that the typed " +
+    "line names, within a second.",
   ],
   run({ flags, args: [shell = ""] }) {
     if (!isShell(shell)) {
-      throw new ClientError("usage", `there is no script for ${quote(shell)}`, {
-        hint: `there is one for ${SHELLS.join(", ")}`,
+      throw new ClientError("usage", `there is no completion script for ${quote(shell)}`, {
+        hint: `the shells are ${SHELLS.join(", ")}`,
       });
     }
     const script = COMPLETION_SCRIPTS[shell];

@@ -1,4 +1,4 @@
-/** `sd context`: named servers, kept for this user; one of them may be in use. */
+/** `sd context`: the named servers of this user, and the choice of the one in use. */
 
 import { resolve } from "node:path";
 import { ClientError } from "../../net/client_error.ts";
@@ -26,16 +26,16 @@ const HEADINGS = ["", "CONTEXT", "SERVER", "TLS", "TOKEN"];
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 const FLAGS = {
-  server: { type: "string", help: "for add: the server", value: "HOST:PORT" },
-  tls: { type: "boolean", help: "for add: speak TLS with it" },
+  server: { type: "string", help: "for add: address of the server", value: "HOST:PORT" },
+  tls: { type: "boolean", help: "for add: use TLS" },
   tlsCa: {
     type: "string",
-    help: "for add: certificate in PEM to trust besides those of the system; speaks TLS",
+    help: "for add: additional certificate in PEM to trust; implies --tls",
     value: "FILE",
   },
-  tokenFile: { type: "string", help: "for add: file that holds its token", value: "FILE" },
-  tokenEnv: { type: "string", help: "for add: variable that holds its token", value: "NAME" },
-  force: { type: "boolean", help: "for add: replace the context of this name" },
+  tokenFile: { type: "string", help: "for add: file with its token", value: "FILE" },
+  tokenEnv: { type: "string", help: "for add: environment variable with its token", value: "NAME" },
+  force: { type: "boolean", help: "for add: replace an existing context" },
 } as const;
 
 interface ContextFlags {
@@ -60,20 +60,20 @@ const ACTIONS: ReadonlyMap<string, Action> = new Map<string, Action>([
 
 export const context = defineCommand({
   name: "context",
-  summary: "name servers, and say which of them commands speak to",
+  summary: "name servers, and choose which one commands use",
   positional: "[ls|add|use|show|rm] [CONTEXT]",
   maxArgs: 2,
   flags: FLAGS,
   examples: [
-    ["sd context add prod --server 10.0.0.5:5000 --tls --token-file prod.token", "give it a name"],
-    ["sd context use prod", "commands speak to it now; back with: sd context use default"],
-    ["sd context show prod", "how it is reached; for one command alone: --context prod"],
-    ["sd context", "which there are, and which is in use"],
+    ["sd context add prod --server 10.0.0.5:5000 --tls --token-file prod.token", "name a server"],
+    ["sd context use prod", "use it from now on; back with: sd context use default"],
+    ["sd context show prod", "its settings; for a single command: --context prod"],
+    ["sd context", "list all; * marks the one in use"],
   ],
   notes: [
     "The server is the first of: --server or --context, SD_SERVER, SD_CONTEXT, the context in use, " +
-    `${DEFAULT_HOST}:${DEFAULT_PORT}. sd doctor says which it is, and why. A context gives its token to ` +
-    "its own server alone. What is kept is the name of the file or variable that holds the token.",
+    `${DEFAULT_HOST}:${DEFAULT_PORT}. sd doctor shows the choice and its reason. The token of a context is sent ` +
+    "to its own server only. sd stores the name of the file or variable, and never the token.",
   ],
   run({ flags, args: [word = "ls", name] }) {
     const action = ACTIONS.get(word);
@@ -81,13 +81,15 @@ export const context = defineCommand({
     if (action && word !== "add" && stray !== undefined) {
       throw new ClientError(
         "usage",
-        `--${kebab(stray)} is for sd context add, and this is ${word}`,
+        `--${kebab(stray)} goes with sd context add, not with ${word}`,
       );
     }
     if (action) return Promise.resolve(action(flags, name));
     const meant = nearest(word, [...ACTIONS.keys()]);
-    throw new ClientError("usage", `sd context cannot ${quote(word)}`, {
-      hint: meant ? `did you mean sd context ${meant}?` : "it can ls, add, use, show and rm",
+    throw new ClientError("usage", `sd context has no subcommand ${quote(word)}`, {
+      hint: meant
+        ? `did you mean sd context ${meant}?`
+        : "the subcommands are ls, add, use, show and rm",
     });
   },
 });
@@ -105,23 +107,31 @@ function add(flags: ContextFlags, given: string | undefined): ExitCode {
   const name = required("add", given);
   checkContextName(name);
   if (name === DEFAULT_CONTEXT) {
-    throw new ClientError("usage", `${DEFAULT_CONTEXT} is the server on this machine, always`, {
-      hint: "give it another name",
-    });
+    throw new ClientError(
+      "usage",
+      `the name ${DEFAULT_CONTEXT} is reserved for the server on this machine`,
+      {
+        hint: "choose another name",
+      },
+    );
   }
   const added = contextOf(flags);
   const view = changeContexts((contexts) => {
     const known = contexts.named.get(name);
     if (known && !flags.force && JSON.stringify(known) !== JSON.stringify(added)) {
-      throw new ClientError("usage", `there is a context ${quote(name)} already, and it differs`, {
-        hint: "replace it with --force",
-      });
+      throw new ClientError(
+        "usage",
+        `there is already a context ${quote(name)} with other settings`,
+        {
+          hint: "replace it with --force",
+        },
+      );
     }
     contexts.named.set(name, added);
     return viewOf(contexts, name);
   });
   if (flags.json) printData(view);
-  else talk(`context ${name} kept; use it with: sd context use ${name}`);
+  else talk(`context ${name} added; use it with: sd context use ${name}`);
   return EXIT.ok;
 }
 
@@ -134,9 +144,9 @@ function use({ json }: ContextFlags, given: string | undefined): ExitCode {
   });
   if (json) printData(view);
   else {
-    talk(`commands speak to ${view.server} now`);
+    talk(`commands now use ${view.server}`);
     const before = ["SD_SERVER", "SD_CONTEXT"].find((name) => Deno.env.get(name));
-    if (before) talk(`but not where ${before} is set, as it is here: it goes first`);
+    if (before) talk(`but ${before} is set here, and overrides the context`);
   }
   return EXIT.ok;
 }
@@ -164,13 +174,13 @@ function remove({ json }: ContextFlags, given: string | undefined): ExitCode {
   });
   if (json) printData({ removed: name });
   else {
-    const now = `; commands speak to ${DEFAULT_HOST}:${DEFAULT_PORT} now`;
+    const now = `; commands now use ${DEFAULT_HOST}:${DEFAULT_PORT}`;
     talk(`context ${name} removed${wasCurrent ? now : ""}`);
   }
   return EXIT.ok;
 }
 
-/** As `--json` tells it. */
+/** A context in `--json`. */
 type ContextView = Context & { context: string; current: boolean };
 
 function viewOf({ current, named }: Contexts, name: string): ContextView {
@@ -192,17 +202,17 @@ function rowsOf({ server, tls, tls_ca, token_file, token_env }: ContextView): st
   ];
 }
 
-/** What the flags of `add` come to. Throws `usage` for what could never work. */
+/** The context that the flags of `add` describe. Throws `usage` for flags that can never work. */
 function contextOf({ server, tls, tlsCa, tokenFile, tokenEnv }: ContextFlags): Context {
   if (server === undefined) {
     throw new ClientError("usage", "sd context add needs --server HOST:PORT");
   }
   if (tokenFile !== undefined && tokenEnv !== undefined) {
-    throw new ClientError("usage", "the token is in --token-file or in --token-env, not in both");
+    throw new ClientError("usage", "--token-file and --token-env exclude each other");
   }
   if (tokenEnv !== undefined && !VARIABLE.test(tokenEnv)) {
-    throw new ClientError("usage", `--token-env is the name of a variable; this is no name`, {
-      hint: "the token itself is not kept: put it in a variable or a file",
+    throw new ClientError("usage", `--token-env takes the name of a variable`, {
+      hint: "put the token in a variable or a file: sd does not store it",
     });
   }
   return {
@@ -214,7 +224,7 @@ function contextOf({ server, tls, tlsCa, tokenFile, tokenEnv }: ContextFlags): C
   };
 }
 
-/** The whole path, since commands will be typed in other folders. */
+/** The absolute path, since later commands run in other folders. */
 function existing(path: string): string {
   try {
     Deno.statSync(path);
@@ -227,7 +237,7 @@ function existing(path: string): string {
 
 function required(word: string, name: string | undefined): string {
   if (name !== undefined) return name;
-  throw new ClientError("usage", `a name is missing; the usage is: sd context ${word} CONTEXT`, {
-    hint: "see which there are with: sd context ls",
+  throw new ClientError("usage", `the name is missing; the usage is: sd context ${word} CONTEXT`, {
+    hint: "list the contexts with: sd context ls",
   });
 }

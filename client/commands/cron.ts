@@ -1,9 +1,9 @@
-/** `sd cron`: the recurring tasks of a server, and what can be done to them by id. */
+/** `sd cron`: lists the recurring tasks of a server; pauses, resumes or removes some by id. */
 
 import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT, type ExitCode, exitCodeOf } from "../../cli/exit.ts";
-import { type ErrorReport, printData, reportOf, tellError } from "../../cli/report.ts";
+import { type ErrorReport, printData, reportError, reportOf } from "../../cli/report.ts";
 import { nearest } from "../../cli/nearest.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls, print } from "../../cli/talk.ts";
@@ -26,24 +26,24 @@ const ACTIONS: ReadonlyMap<string, Action> = new Map<string, Action>([
 
 export const cron = defineCommand({
   name: "cron",
-  summary: "list recurring tasks, pause, resume and remove them",
+  summary: "list, pause, resume and remove recurring tasks",
   positional: "[pause|resume|rm CRON_ID…]",
   maxArgs: Infinity,
   flags: CLIENT_FLAGS,
   examples: [
-    ["sd cron", "which there are, when they come next and came last"],
-    ["sd cron pause nightly", "until: sd cron resume nightly"],
-    ["sd cron rm nightly weekly", "tasks that they have submitted go on"],
+    ["sd cron", "list all, with the next and the last run"],
+    ["sd cron pause nightly", "no runs until: sd cron resume nightly"],
+    ["sd cron rm nightly weekly", "remove them; tasks that were submitted go on"],
   ],
   notes: [
-    "They are made with sd submit --cron. The task of a time is ID:TIME, as in: " +
+    "sd submit --cron makes a recurring task. Each of its tasks has the id ID:TIME, as in: " +
     "sd result nightly:2030-01-31T02:00:00Z",
     "Exit: 0 done, 5 no such recurring task.",
   ],
   async run({ flags, args: [name, ...ids] }) {
     const action = name === undefined ? undefined : actionOf(name, ids);
     return await withClient({ flags }, async (client) => {
-      if (!action) return tellAll(await client.crons(), flags);
+      if (!action) return printAll(await client.crons(), flags);
       return await toEach(ids, (id) => action(client, id), flags);
     });
   },
@@ -53,17 +53,17 @@ function actionOf(name: string, ids: readonly string[]): Action {
   const action = ACTIONS.get(name);
   if (!action) {
     const meant = nearest(name, [...ACTIONS.keys()]);
-    throw new ClientError("usage", `sd cron cannot ${quote(name)}`, {
-      hint: meant ? `did you mean sd cron ${meant}?` : "it can pause, resume and rm",
+    throw new ClientError("usage", `sd cron has no subcommand ${quote(name)}`, {
+      hint: meant ? `did you mean sd cron ${meant}?` : "the subcommands are pause, resume and rm",
     });
   }
   if (ids.length > 0) return action;
-  throw new ClientError("usage", `an id is missing; the usage is: sd cron ${name} ID…`, {
-    hint: "see which there are with: sd cron",
+  throw new ClientError("usage", `the id is missing; the usage is: sd cron ${name} ID…`, {
+    hint: "list the recurring tasks with: sd cron",
   });
 }
 
-function tellAll(crons: CronView[], { json }: { json: boolean }): ExitCode {
+function printAll(crons: CronView[], { json }: { json: boolean }): ExitCode {
   if (json) printData({ crons });
   else if (crons.length === 0) talk("no recurring tasks");
   else print(alignedTable([HEADINGS, ...crons.map(rowOf)]));
@@ -76,7 +76,7 @@ function rowOf(view: CronView): string[] {
   return [cron_id, op, cron, tz, catch_up, next, last_at];
 }
 
-/** One after another; the first error is the exit code. */
+/** Acts on one id after another; the first error sets the exit code. */
 async function toEach(
   ids: readonly string[],
   act: (id: string) => Promise<CronAnswer>,
@@ -96,18 +96,18 @@ async function toEach(
       const { code, message } = report;
       crons.push({ cron_id: id, error: { code, message } });
       failure ??= report;
-      if (!json) tellError(report, { json });
+      if (!json) reportError(report, { json });
     }
   }
   if (!json) return failure ? exitCodeOf(failure.code) : EXIT.ok;
-  if (failure) return tellError(failure, { json, data: { crons } });
+  if (failure) return reportError(failure, { json, data: { crons } });
   printData({ crons });
   return EXIT.ok;
 }
 
 function cronReport(error: unknown): ErrorReport | undefined {
   const report = reportOf(error);
-  // The usual hint is about tasks.
-  if (report?.code === "not_found") report.hint = "see which there are with: sd cron";
+  // The usual hint is for tasks.
+  if (report?.code === "not_found") report.hint = "list the recurring tasks with: sd cron";
   return report;
 }

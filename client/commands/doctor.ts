@@ -1,9 +1,9 @@
-/** `sd doctor`: looks at the executable, the server and this machine, and says what to do about each. */
+/** `sd doctor`: checks the executable, the server and this machine, and prints a cure for each fault. */
 
 import { green, red, yellow } from "@std/fmt/colors";
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT, type ExitCode } from "../../cli/exit.ts";
-import { printData, tellError } from "../../cli/report.ts";
+import { printData, reportError } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls, paint, print } from "../../cli/talk.ts";
 import {
@@ -24,25 +24,25 @@ const NAME_COLUMNS = "workers".length;
 
 export const doctor = defineCommand({
   name: "doctor",
-  summary: "check what sd needs here, and say how to mend what is wrong",
+  summary: "check sd, the server and this machine, and print cures",
   flags: CLIENT_FLAGS,
   examples: [
-    ["sd doctor", "the server on this machine, or the one in use; see sd context"],
+    ["sd doctor", "for the server in use; see sd context"],
     ["sd doctor --context prod --json", "for programs: data.checks, each with a verdict"],
   ],
   notes: [
-    "What sd serve needs is looked at where the server is on this machine. Nothing is changed.",
-    "Exit: 0 nothing is a problem (warnings are none); else that of the first problem: 2 a setting or " +
-    "the state directory, 3 the server cannot be reached, 4 token, 7 another wire, or no room on the disk.",
+    "For a server on this machine the needs of sd serve are checked as well. Nothing is changed.",
+    "Exit: 0 no problem (a warning is not a problem); otherwise the code of the first problem: 2 a setting or " +
+    "the state directory, 3 no connection, 4 the token, 7 another protocol version or a full disk.",
   ],
   async run({ flags }) {
     const { checks: serverChecks, isHere } = await checkServer(flags);
     const machineChecks = isHere ? await checkMachine() : [];
-    return tell([checkExecutable(), ...serverChecks, ...machineChecks], flags);
+    return report([checkExecutable(), ...serverChecks, ...machineChecks], flags);
   },
 });
 
-function tell(checks: readonly Check[], { json }: { json: boolean }): ExitCode {
+function report(checks: readonly Check[], { json }: { json: boolean }): ExitCode {
   const data = { checks: checks.map(({ code: _code, ...view }) => view) };
   if (!json) { for (const check of checks) print(textOf(check)); }
   const problems = checks.filter(({ verdict }) => verdict === "problem");
@@ -52,9 +52,9 @@ function tell(checks: readonly Check[], { json }: { json: boolean }): ExitCode {
     return EXIT.ok;
   }
   const { code = "internal", message, cure } = first;
-  if (json) return tellError({ code, message, ...(cure && { hint: cure }) }, { json, data });
+  if (json) return reportError({ code, message, ...(cure && { hint: cure }) }, { json, data });
   const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  return tellError({ code, message: count, ...(cure && { hint: cure }) }, { json });
+  return reportError({ code, message: count, ...(cure && { hint: cure }) }, { json });
 }
 
 function textOf({ name, verdict, message, cure }: Check): string {

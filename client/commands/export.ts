@@ -1,31 +1,39 @@
-/** `sd export`: all tasks of a server as lines that `sd import` reads. */
+/** `sd export`: prints all tasks of a server as lines that `sd import` reads. */
 
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
-import { STATUSES } from "../../protocol/task.ts";
+import { COMMANDS } from "../../protocol/operations.ts";
 import { talk, withLines } from "./base/output.ts";
 import { withCommas } from "./base/table.ts";
 import type { ExportFilter } from "../transfer.ts";
 import { withClient } from "./base/with_client.ts";
+
+/** Arguments of the operation that answers this command. */
+const EXPORT = COMMANDS.export.takes;
 
 export const exportCommand = defineCommand({
   name: "export",
   summary: "print all tasks as NDJSON, for another server or engine",
   flags: {
     ...CLIENT_FLAGS,
-    status: { type: "string", value: "STATUS", choices: STATUSES, help: "only those in it" },
-    op: { type: "string", value: "OP", help: "only those of this op" },
+    status: {
+      type: "string",
+      value: "STATUS",
+      choices: EXPORT.status.of,
+      help: EXPORT.status.about,
+    },
+    op: { type: "string", value: "OP", help: EXPORT.op.about },
   },
   examples: [
-    ["sd export > tasks.ndjson", "everything; take it in elsewhere with: sd import tasks.ndjson"],
-    ["sd export | sd import --server other:5000", "straight into another server"],
+    ["sd export > tasks.ndjson", "everything; read it with: sd import tasks.ndjson"],
+    ["sd export | sd import --server other:5000", "copy to another server"],
   ],
   notes: [
-    "Each line is a task, with its payload, its result and what became of it; or a setting: what is " +
-    "paused, what recurs. Tasks that run are written as queued. Tasks that change meanwhile are " +
-    "written as they were when they were reached: pause all ops first for a picture of one moment.",
-    "With --json the same lines, and errors in the envelope.",
+    "Each line is a task, with its payload, result and history, or a setting: a pause, a recurring task. " +
+    "Running tasks are written as queued. A task that changes during the export is written in its state at " +
+    "that time; pause all ops first for a consistent copy.",
+    "With --json the lines are the same, and an error is the envelope.",
   ],
   async run({ flags }) {
     const filter: ExportFilter = {};

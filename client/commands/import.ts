@@ -2,7 +2,7 @@
 
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT, type ExitCode } from "../../cli/exit.ts";
-import { type ErrorReport, printData, tellError } from "../../cli/report.ts";
+import { type ErrorReport, printData, reportError } from "../../cli/report.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { MAX_IMPORT_CHARS } from "../../protocol/limits.ts";
@@ -13,68 +13,68 @@ import { withCommas } from "./base/table.ts";
 import { withClient } from "./base/with_client.ts";
 import { openLines, taskLines } from "./input/task_lines.ts";
 
-/** Problems told one by one; of more only their number is told. */
-const MAX_TOLD = 20;
+/** Most problems that are printed; only the number of others is. */
+const MAX_PRINTED = 20;
 
 export const importCommand = defineCommand({
   name: "import",
-  summary: "take in tasks that sd export printed",
+  summary: "read tasks that sd export printed",
   positional: "[FILE]",
   maxArgs: 1,
   flags: CLIENT_FLAGS,
   examples: [
-    ["sd import tasks.ndjson", "what is there already is left as it is"],
-    ["sd export --server old:5000 | sd import", "without a file, or with -, from stdin"],
+    ["sd import tasks.ndjson", "existing tasks are left unchanged"],
+    ["sd export --server old:5000 | sd import", "without a file, or with -, read stdin"],
   ],
   notes: [
-    "A line that cannot be read is told with its number and passed over; the others are taken in. To " +
-    "import the same lines again changes nothing.",
-    "Exit: 0 all taken in or there already, 2 a line could not be read, 7 an id belongs to another " +
-    "task, or a task comes after one that is not there.",
+    "A line that cannot be read is reported with its number and skipped; the others are imported. Importing " +
+    "the same lines again changes nothing.",
+    "Exit: 0 every task imported or there already, 2 a line could not be read, 7 an id belongs to another " +
+    "task, or a task depends on one that is missing.",
   ],
   async run({ flags, args }) {
     const source = await openLines(args[0] ?? "-");
     const totals = await withClient({ flags }, (client) => importAll(client, source));
-    return tell(totals, flags);
+    return report(totals, flags);
   },
 });
 
-function tell(totals: ImportTotals, { json }: { json: boolean }): ExitCode {
+function report(totals: ImportTotals, { json }: { json: boolean }): ExitCode {
   const { imported, existed, conflicts, orphans, bad } = totals;
   const error = errorOf(totals);
   if (json) {
-    if (error) return tellError(error, { json, data: totals });
+    if (error) return reportError(error, { json, data: totals });
     printData(totals);
     return EXIT.ok;
   }
   const problems = [
     ...bad.map(({ line, message }) => `line ${line}: ${message}`),
     ...conflicts.map((id) => `another task has the id ${id}`),
-    ...orphans.map((id) => `task ${id} comes after one that is not there`),
+    ...orphans.map((id) => `task ${id} depends on a task that is missing`),
   ];
-  for (const problem of problems.slice(0, MAX_TOLD)) talk(problem);
-  if (problems.length > MAX_TOLD) talk(`and ${withCommas(problems.length - MAX_TOLD)} more`);
+  for (const problem of problems.slice(0, MAX_PRINTED)) talk(problem);
+  if (problems.length > MAX_PRINTED) talk(`and ${withCommas(problems.length - MAX_PRINTED)} more`);
   print(`imported ${withCommas(imported)}, there already ${withCommas(existed)}`);
-  return error ? tellError(error, { json }) : EXIT.ok;
+  return error ? reportError(error, { json }) : EXIT.ok;
 }
 
 function errorOf({ conflicts, orphans, bad }: ImportTotals): ErrorReport | undefined {
   const count = conflicts.length + orphans.length + bad.length;
   if (count === 0) return undefined;
-  const what = `${withCommas(count)} ${count === 1 ? "record was" : "records were"} not taken in`;
+  const what = `${withCommas(count)} ${count === 1 ? "record was" : "records were"} not imported`;
   return { code: bad.length > 0 ? "bad_request" : "conflict", message: what };
 }
 
-/** What became of all lines; `bad` by their numbers. */
-export interface ImportTotals extends Omit<ImportAnswer, "bad"> {
+/** Counts for all lines; `bad` holds the numbers of lines. */
+interface ImportTotals extends Omit<ImportAnswer, "bad"> {
   bad: { line: number; message: string }[];
 }
 
-/** Characters of a batch, one line more at most. */
+/** Limits of a batch: characters (a single line can exceed it) and lines. */
 const BATCH_CHARS = 256 * 1024;
 const BATCH_LINES = 1000;
 
-export async function importAll(
+async function importAll(
   client: Client,
   source: ReadableStream<Uint8Array>,
 ): Promise<ImportTotals> {

@@ -1,4 +1,4 @@
-/** `sd init`: writes a task file to start from and the types that it uses. It connects to no server. */
+/** `sd init`: writes a first task file and the types that it uses. It connects to no server. */
 
 import { defineCommand } from "../../cli/command.ts";
 import { shellQuote } from "../../cli/completion/shell_words.ts";
@@ -10,25 +10,25 @@ import { type ClientCode, ClientError } from "../../net/client_error.ts";
 import { quote } from "../../protocol/errors.ts";
 
 const STARTER = new URL("../../examples/starter/", import.meta.url);
-/** The first Deno whose executables take TypeScript from outside. */
+/** The first Deno whose executables load TypeScript files. */
 const TRANSPILING_DENO = [2, 8, 2];
 
 export const init = defineCommand({
   name: "init",
-  summary: "write a task file to start from, and its types",
+  summary: "write a first task file and its types",
   positional: "[DIR]",
   maxArgs: 1,
   flags: {
     js: { type: "boolean", help: "write tasks.js instead of tasks.ts" },
-    force: { type: "boolean", help: "write over files that are there already" },
+    force: { type: "boolean", help: "overwrite existing files" },
   },
   examples: [
-    ["sd init", "tasks.ts and sd.d.ts, here"],
-    ["sd init --js ops", "tasks.js and sd.d.ts, in the folder ops"],
+    ["sd init", "tasks.ts and sd.d.ts in this folder"],
+    ["sd init --js ops", "tasks.js and sd.d.ts in the folder ops"],
   ],
   notes: [
-    "tasks.ts runs as it stands: sd serve tasks.ts. Each function in it shows something that a task can " +
-    "do. sd.d.ts tells editors and type checkers what a task file can use without importing it.",
+    "Run tasks.ts unchanged with: sd serve tasks.ts. Each of its functions shows one feature of tasks. " +
+    "sd.d.ts declares, for editors and type checkers, everything that a task file can use without an import.",
   ],
   run({ flags, args: [folder = "."] }) {
     const name = flags.js || !takesTypeScript() ? "tasks.js" : "tasks.ts";
@@ -37,13 +37,13 @@ export const init = defineCommand({
     if (flags.json) printData({ files: written });
     else {
       for (const path of written) print(escapeControls(path));
-      tellNext(written[0] ?? name);
+      printNextSteps(written[0] ?? name);
     }
     return Promise.resolve(EXIT.ok);
   },
 });
 
-function tellNext(taskFile: string): void {
+function printNextSteps(taskFile: string): void {
   const file = shellQuote(taskFile);
   say(escapeControls(
     [
@@ -61,12 +61,12 @@ function tellNext(taskFile: string): void {
   ));
 }
 
-/** The text of a starter file. The executable carries the folder: it is one of `COMPILE_INCLUDES`. */
+/** The text of a starter file. `deno compile` puts the folder into the executable; see `COMPILE_INCLUDES`. */
 function starterText(name: string): string {
   return Deno.readTextFileSync(new URL(name, STARTER));
 }
 
-/** Deno itself always does; an executable since a certain release. */
+/** Whether task files in TypeScript can be loaded: always by Deno, by an executable since a certain release. */
 function takesTypeScript(): boolean {
   if (!Deno.build.standalone) return true;
   const own = Deno.version.deno.split(".").map(Number);
@@ -84,25 +84,25 @@ const PLACE_ERRORS = [
   Deno.errors.NotFound,
 ];
 
-export interface StarterFolder {
-  /** Made where it is not there. */
+interface StarterFolder {
+  /** The folder, which is made if it is missing. */
   readonly folder: string;
-  /** Texts by file names. */
+  /** Texts by file name. */
   readonly files: Readonly<Record<string, string>>;
-  /** Write over what is there. */
+  /** Overwrite existing files. */
   readonly force: boolean;
 }
 
-/** Writes them and answers their paths. Throws `usage` where a file is there with another text, and writes none. */
-export function writeStarter({ folder, files, force }: StarterFolder): string[] {
+/** Writes the files and returns their paths. Throws `usage`, and writes none, if a file exists with another text. */
+function writeStarter({ folder, files, force }: StarterFolder): string[] {
   const all = Object.entries(files).map(([name, text]) => ({ path: pathIn(folder, name), text }));
   const inTheWay = all.filter(({ path, text }) => !force && !isFree(path, text));
   if (inTheWay.length > 0) {
     const names = inTheWay.map(({ path }) => quote(path)).join(" and ");
     throw new ClientError(
       "usage",
-      `${names} ${inTheWay.length > 1 ? "are" : "is"} there already, and nothing is written`,
-      { hint: "write over it with --force, or name another folder: sd init DIR" },
+      `${names} ${inTheWay.length > 1 ? "exist" : "exists"} already, and nothing was written`,
+      { hint: "overwrite with --force, or name another folder: sd init DIR" },
     );
   }
   attempt(folder, () => Deno.mkdirSync(folder, { recursive: true }));
@@ -116,13 +116,13 @@ function pathIn(folder: string, name: string): string {
   return folder === "." ? name : `${folder.replace(/[/\\]+$/, "")}/${name}`;
 }
 
-/** Whether nothing is lost when `text` is written to `path`. */
+/** Whether writing `text` to `path` loses nothing. */
 function isFree(path: string, text: string): boolean {
   return attempt(path, () => {
     try {
       return Deno.readTextFileSync(path) === text;
     } catch (error) {
-      // A link to nowhere is something as well.
+      // A link without a target is not free either.
       if (error instanceof Deno.errors.NotFound) return !isThere(path);
       if (error instanceof Deno.errors.IsADirectory) return false;
       throw error;
@@ -140,7 +140,7 @@ function isThere(path: string): boolean {
   }
 }
 
-/** `code` is that of a disk or device that fails; a place that is no place is `usage`. */
+/** Runs `work`. A wrong path throws `usage`; any other failure, such as a full disk, throws `code`. */
 function attempt<T>(path: string, work: () => T, code: ClientCode = "usage"): T {
   try {
     return work();

@@ -12,22 +12,22 @@ import { withClient } from "./base/with_client.ts";
 
 export const logs = defineCommand({
   name: "logs",
-  summary: "print what a task has said, and what it says",
+  summary: "print the log of a task",
   positional: "ID",
   minArgs: 1,
   flags: {
     ...CLIENT_FLAGS,
-    follow: { type: "boolean", short: "f", help: "go on until the task is final" },
+    follow: { type: "boolean", short: "f", help: "follow the log until the task is final" },
   },
   examples: [
-    ["sd logs 0193a1c2-…", "a line each: time of day, level, text"],
-    ["sd logs -f 0193a1c2-…", "and everything that it says from now on"],
+    ["sd logs 0193a1c2-…", "a line for each entry: time of day, level, text"],
+    ["sd logs -f 0193a1c2-…", "new entries as well, until the task ends"],
     ["sd logs -f --json 0193a1c2-…", "for programs: one entry a line"],
   ],
   notes: [
-    "What ctx.log and console say while a task runs is kept with it, of all its attempts the newest " +
-    "1,000 entries with 65,536 characters at most; `dropped` tells of those that are not.",
-    "Exit: 0 however the task ended, 5 no such task.",
+    "The server keeps the output of ctx.log and console of all attempts: the newest 1,000 entries, up to 65,536 " +
+    "characters; `dropped` is the number of older ones.",
+    "Exit: 0 for any end of the task, 5 no such task.",
   ],
   async run({ flags, args }) {
     const [id = ""] = args;
@@ -36,7 +36,7 @@ export const logs = defineCommand({
       const view = await withClient({ flags }, (client) => client.logs(id));
       if (flags.json) printData(view);
       else if (view.log.length > 0) print(view.log.map((entry) => lines.of(entry)).join("\n"));
-      else talk(`task ${id} has said nothing${view.dropped > 0 ? " that is kept" : ""}`);
+      else talk(`the log of task ${id} ${view.dropped > 0 ? "was dropped" : "is empty"}`);
       return EXIT.ok;
     }
     await withClient({ flags, reconnects: true }, (client) =>
@@ -49,7 +49,7 @@ export const logs = defineCommand({
   },
 });
 
-/** As wide as the longest name of a level. */
+/** Width of the longest level. */
 const LEVEL_COLUMNS = "debug".length;
 const STYLES: Partial<Record<LogLevel, (text: string) => string>> = {
   debug: dim,
@@ -57,11 +57,11 @@ const STYLES: Partial<Record<LogLevel, (text: string) => string>> = {
   error: red,
 };
 
-export class LogLines {
-  /** Of the entry before: its number, its attempt, how often it had been run again. */
+class LogLines {
+  /** Number, attempt and retry count of the previous entry. */
   #before = { n: 0, attempt: 1, retry: 0 };
 
-  /** `entry` with whatever has to be said before it, a newline between each two lines. */
+  /** The lines for `entry`: notes on dropped entries and a new attempt, then the entry. */
   of(entry: LogLine): string {
     const { n, attempt, retry = 0 } = entry;
     const before = this.#before;
@@ -83,13 +83,13 @@ function aside(text: string): string {
 
 function lineOf({ at, level, text }: LogLine): string {
   const head = `${timeOfDay(new Date(at))} ${level.padEnd(LEVEL_COLUMNS)} `;
-  // Further lines stand in, so that none of them looks like an entry of its own.
+  // Further lines are indented, so that none looks like an entry.
   const body = escapeControls(text, true).replaceAll("\n", `\n${" ".repeat(head.length)}`);
   const style = STYLES[level];
   return style ? paint("stdout", style, head + body) : head + body;
 }
 
-/** By the clock of whoever reads it. */
+/** The time of day in the zone of this machine. */
 function timeOfDay(time: Date): string {
   const two = (number: number) => String(number).padStart(2, "0");
   const ms = String(time.getMilliseconds()).padStart(3, "0");

@@ -1,19 +1,22 @@
-/** `sd ls`: the tasks that the server holds. */
+/** `sd ls`: lists the tasks of the server. */
 
 import { ClientError } from "../../net/client_error.ts";
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { EXIT } from "../../cli/exit.ts";
 import { print, stdoutColumns } from "../../cli/talk.ts";
-import { STATUSES, type TaskView } from "../../protocol/task.ts";
+import { COMMANDS } from "../../protocol/operations.ts";
+import type { TaskView } from "../../protocol/task.ts";
 import type { TaskPage } from "../client.ts";
 import { talk, withLines } from "./base/output.ts";
 import { taskTable, withCommas } from "./base/table.ts";
 import { FILTER_FLAGS, filterOf, taskPages } from "./bulk/task_filter.ts";
 import { withClient } from "./base/with_client.ts";
 
+/** Arguments of the operation that answers this command. */
+const LIST = COMMANDS.list.takes;
 const DEFAULT_SHOWN = 50;
-/** A table is held in memory, since its columns are as wide as its widest row; lines of JSON are not. */
+/** Most tasks in a table, which is held in memory to align its columns. Lines of JSON are not held. */
 const MAX_TABLE = 10_000;
 const MAX_LINES = 1_000_000_000;
 
@@ -22,14 +25,19 @@ export const ls = defineCommand({
   summary: "list tasks",
   flags: {
     ...CLIENT_FLAGS,
-    status: { type: "string", value: "STATUS", choices: STATUSES, help: "only those in it" },
+    status: {
+      type: "string",
+      value: "STATUS",
+      choices: LIST.status.of,
+      help: LIST.status.about,
+    },
     ...FILTER_FLAGS,
     sort: {
       type: "string",
       value: "ORDER",
-      choices: ["newest", "oldest"],
+      choices: LIST.order.of,
       default: "newest",
-      help: "which of those submitted come first",
+      help: "order by time of submit",
     },
     limit: {
       type: "integer",
@@ -38,18 +46,18 @@ export const ls = defineCommand({
       min: 1,
       max: MAX_LINES,
       default: DEFAULT_SHOWN,
-      help: "show so many at most",
+      help: "most tasks to list",
     },
-    cursor: { type: "string", value: "CURSOR", help: "go on where the list before this one ended" },
+    cursor: { type: "string", value: "CURSOR", help: "continue an earlier list" },
   },
   examples: [
-    ["sd ls --status failed --since 1h", "what went wrong in the last hour, and why"],
-    ["sd ls --op resize --sort oldest -n 5", "the five that were submitted first"],
+    ["sd ls --status failed --since 1h", "failed tasks of the last hour, with their errors"],
+    ["sd ls --op resize --sort oldest -n 5", "the five oldest"],
     ["sd ls --key customer-7 -n 100000 --json", "for programs: one task a line"],
   ],
   notes: [
-    "On a terminal a line ends where the terminal does; in a pipe it is whole. With --json each task is " +
-    "a line, as the server tells it, and an error is the envelope.",
+    "On a terminal lines are cut at its edge; in a pipe they are whole. With --json each task is a line of JSON, " +
+    "and an error is the envelope.",
   ],
   async run({ flags }) {
     const { json, limit, cursor, sort: order } = flags;
@@ -62,7 +70,7 @@ export const ls = defineCommand({
     return await withClient({ flags }, async (client) => {
       const pages = taskPages(client, filter, limit);
       const next = json ? await printLines(pages) : await showTable(pages, flags);
-      if (next !== null) talk(`there are more: the same with --cursor ${next}`);
+      if (next !== null) talk(`there are more; continue with --cursor ${next}`);
       return EXIT.ok;
     });
   },

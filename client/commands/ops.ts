@@ -14,13 +14,13 @@ import { withClient } from "./base/with_client.ts";
 
 export const ops = defineCommand({
   name: "ops",
-  summary: "list the ops that can be submitted, and how many workers have each",
+  summary: "list the ops, and how many workers have each",
   positional: "[NAME]",
   maxArgs: 1,
   flags: CLIENT_FLAGS,
   examples: [
-    ["sd ops", "one op a line"],
-    ["sd ops resize", "all that is known of it, with the schema of its arguments"],
+    ["sd ops", "a line for each op"],
+    ["sd ops resize", "all details of an op, with the schema of its arguments"],
   ],
   notes: ["Exit: 0 done, 7 no such op."],
   async run({ flags, args: [name] }) {
@@ -42,10 +42,10 @@ function find(all: readonly OpView[], name: string): OpView {
 
 const HEADINGS = ["OP", "WORKERS", "FILE", "OPTIONS"];
 const LINE_CHARS = 80;
-/** Less is of no use to anybody. */
+/** Least width of the last column. */
 const MIN_OPTIONS_CHARS = 20;
 
-/** One op a line, no line much longer than a terminal is wide. */
+/** A table of ops, cut at about the width of a terminal. */
 export function opTable(views: readonly OpView[]): string {
   const rows = views.map((view) => [
     view.op,
@@ -61,7 +61,7 @@ export function opTable(views: readonly OpView[]): string {
   return alignedTable(shown, [1]);
 }
 
-/** What is known of one op, and the schema of its arguments. */
+/** All details of an op, and the schema of its arguments. */
 export function opDetails(view: OpView): string {
   const { op, file, version, workers, paused, permissions, schema } = view;
   const rows = [
@@ -69,7 +69,7 @@ export function opDetails(view: OpView): string {
     ["file", file ?? "built in"],
     ...(version === undefined ? [] : [["version", version]]),
     ["workers", String(workers)],
-    ...(paused ? [["paused", `go on with: sd resume ${op}`]] : []),
+    ...(paused ? [["paused", `resume it with: sd resume ${op}`]] : []),
     ...optionsOf(view),
     ...(view.isolate
       ? [["isolate", `a fresh ${view.isolate === true ? "worker" : "process"} for each run`]]
@@ -79,7 +79,7 @@ export function opDetails(view: OpView): string {
   ];
   const table = alignedTable(rows);
   if (!schema?.json) return table;
-  // It may come from strangers, like the cells of the table.
+  // The schema can come from strangers, like the cells of the table.
   return `${table}\n\n${escapeControls(JSON.stringify(schema.json, null, 2), true)}`;
 }
 
@@ -108,7 +108,7 @@ function optionsOf(view: OpView): [name: string, value: string][] {
   return options.flatMap(([name, value]) => value === undefined ? [] : [[name, String(value)]]);
 }
 
-/** Cuts what stands in the last column of `rows` where its line would be too long. */
+/** Cuts the last column of `rows` to keep lines short enough. */
 function cutLast(rows: string[][]): void {
   const last = (rows[0]?.length ?? 0) - 1;
   let before = 0;

@@ -1,4 +1,4 @@
-/** `sd status`: how the server is doing. */
+/** `sd status`: the server, its workers and its numbers of tasks. */
 
 import { defineCommand } from "../../cli/command.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
@@ -12,10 +12,10 @@ import { withClient } from "./base/with_client.ts";
 
 export const status = defineCommand({
   name: "status",
-  summary: "show the server, its workers and how many tasks are in each status",
+  summary: "show the server, its workers and the number of tasks by status",
   flags: CLIENT_FLAGS,
   examples: [
-    ["sd status", "a table"],
+    ["sd status", "two tables"],
     ["sd status --json", "the same as one line of JSON, for programs"],
   ],
   async run({ flags }) {
@@ -29,7 +29,7 @@ export const status = defineCommand({
 });
 
 function pausedText([first, ...more]: readonly string[]): string {
-  if (first === "*") return "all ops; go on with: sd resume --all";
+  if (first === "*") return "all ops; resume them with: sd resume --all";
   return [first, ...more].join(", ");
 }
 

@@ -13,21 +13,22 @@ import type { CronAnswer } from "../../protocol/task.ts";
 import { rawOf } from "../server_client.ts";
 import type { Submitted } from "../client.ts";
 import { outOfTime, withClient, within } from "./base/with_client.ts";
-import { MESSAGES } from "./base/messages.ts";
-import { goesOn, talk, tellEnd, withHint } from "./base/output.ts";
+import { TASK_MESSAGES } from "./base/messages.ts";
+import { goesOn, printEnd, talk, withHint } from "./base/output.ts";
 import { withProgress } from "./base/progress_line.ts";
 import { MANY_FLAGS, oneReadingOf, OP_FLAGS, readingOf, sendingOf } from "./batch/many_flags.ts";
 import { type Payload, readArguments, readPayload } from "./input/payload.ts";
 import { inFlagWords, TASK_FLAGS, taskOptions } from "./input/task_flags.ts";
 import { taskLines } from "./input/task_lines.ts";
 
+/** Default of `--timeout` for a single task, in ms. */
 const DEFAULT_WAIT_MS = 30_000;
 
 export const submit = defineCommand({
   name: "submit",
   summary: "send a task and print its result",
   positional: "[PAYLOAD]",
-  // Counted here and not by the frame: more than one is nearly always the shell's doing.
+  // Checked by `onePayload`: a second argument is nearly always an effect of shell quoting.
   maxArgs: Infinity,
   flags: {
     ...CLIENT_FLAGS,
@@ -35,32 +36,32 @@ export const submit = defineCommand({
       type: "duration",
       value: "TIME",
       max: MAX_TIMEOUT_MS,
-      help:
-        "how long to wait, 0 for ever; the task goes on (default 30s; for ever with many tasks)",
+      help: "longest wait, 0 for ever; the task goes on",
+      fallback: "30s, for ever with many tasks",
     },
-    detach: { type: "boolean", short: "d", help: "print the task's id and do not wait" },
+    detach: { type: "boolean", short: "d", help: "print the id of the task and do not wait" },
     ...OP_FLAGS,
     ...MANY_FLAGS,
     ...TASK_FLAGS,
   },
   examples: [
-    [`sd submit '{"op":"square","n":7}'`, "prints 49"],
-    [`sd submit '<"op":"square","n":7>'`, "the same, with angle brackets for braces"],
-    ["sd submit hello", "text is sent to the op echo"],
+    [`sd submit '{"op":"square","n":7}'`, "print 49"],
+    [`sd submit '<"op":"square","n":7>'`, "the same, with angle brackets"],
+    ["sd submit hello", "text goes to the op echo"],
     [`sd submit --delay 5m --attempts 3 '{"op":"hash","data":"x"}'`, "options of the task"],
     [`sd submit --id n --cron '0 2 * * *' --tz Europe/Rome hi`, "every night; see: sd cron"],
-    ["sd submit --file tasks.ndjson > results.ndjson", "one task a line, one result a line"],
-    ["sd submit --file tasks.ndjson --resume >> results.ndjson", "the rest, after an interruption"],
-    ["sd submit --op resize --file images.csv", "a task a row, its cells the arguments"],
-    ["ls *.png | sd submit --op resize --arg path", "a task a line, its text one argument"],
+    ["sd submit --file tasks.ndjson > results.ndjson", "a task a line, a result a line"],
+    ["sd submit --file tasks.ndjson --resume >> results.ndjson", "the rest after an interruption"],
+    ["sd submit --op resize --file images.csv", "a task a row; cells are arguments"],
+    ["ls *.png | sd submit --op resize --arg path", "a task a line; its text is one argument"],
   ],
   notes: [
-    "Without a payload it asks for one on a terminal, and else reads one task a line from stdin. " +
+    "Without a payload it asks on a terminal, and reads a task a line from stdin in a pipe. " +
     "With many tasks each result is a line " +
-    '{"line":N,"task_id":…,"status":…,"result"|"error":…}, in the order in which they end.',
-    "While a file is sent, FILE.sd-progress beside it says how far it is; it goes with the last result. " +
-    "After an interruption of any kind --resume sends the rest and tells the results that were not told. " +
-    "Ctrl-C sends no more and waits for what is under way; again, it leaves that too.",
+    '{"line":N,"task_id":…,"status":…,"result"|"error":…}, in the order in which tasks end.',
+    "FILE.sd-progress records how far FILE was sent, and is removed after the last result. After any interruption " +
+    "--resume sends the rest and prints the missing results. Ctrl-C sends no more lines and waits for the running " +
+    "tasks; a second Ctrl-C leaves them.",
     "Exit: 0 done, 1 the task failed, 2 bad payload, 3 no server, 6 cancelled or expired, " +
     "7 refused, 124 --timeout passed (the task goes on), 130 Ctrl-C (the task goes on).",
   ],
@@ -82,8 +83,8 @@ export const submit = defineCommand({
       }
     }
     if (flags.id !== undefined) {
-      throw new ClientError("usage", "--id names one task, and there may be many lines", {
-        hint: `give each its own, as in {"op":"square","n":7,"task":{"id":"a-1"}}`,
+      throw new ClientError("usage", "--id names a single task, and these are lines of tasks", {
+        hint: `give each line its own id: {"op":"square","n":7,"task":{"id":"a-1"}}`,
       });
     }
     const file = flags.file ?? "-";
@@ -98,7 +99,7 @@ export const submit = defineCommand({
   },
 });
 
-/** The payload typed or asked for; `undefined` where tasks come one a line. */
+/** The payload that was typed, as an argument or at the prompt; `undefined` if tasks come one a line. */
 async function onePayload(
   file: string | undefined,
   args: readonly string[],
@@ -107,37 +108,37 @@ async function onePayload(
   if (second !== undefined) {
     throw new ClientError(
       "usage",
-      `one payload is sent at a time, these are ${args.length}: ${args.join(" · ")}`,
-      { hint: `put all of it in single quotes, as in: sd submit '{"op":"square","n":7}'` },
+      `a payload is one argument, and these are ${args.length}: ${args.join(" · ")}`,
+      { hint: `put the payload in single quotes: sd submit '{"op":"square","n":7}'` },
     );
   }
   if (payload !== undefined && file !== undefined) {
-    throw new ClientError("usage", "tasks come from --file or are given, not both");
+    throw new ClientError("usage", "a payload and --file exclude each other");
   }
   if (payload !== undefined || file !== undefined) return payload;
   return Deno.stdin.isTerminal() ? await askPayload() : undefined;
 }
 
 async function askPayload(): Promise<string> {
-  write("stderr", inLanguage(MESSAGES).askPayload);
+  write("stderr", inLanguage(TASK_MESSAGES).askPayload);
   for await (const { text } of taskLines(Deno.stdin.readable)) {
     if (text !== null) return text;
-    throw new ClientError("usage", "what was typed is not valid UTF-8");
+    throw new ClientError("usage", "the typed text is not valid UTF-8");
   }
-  // Ctrl-D: the next line of the terminal is not to begin in the middle.
+  // Ctrl-D leaves the cursor in the line.
   write("stderr", "\n");
   return "";
 }
 
-export interface OneTask {
+interface OneTask {
   flags: ServerFlagValues & { json: boolean };
   payload: Payload;
-  /** How long to wait for the result. */
+  /** Longest wait for the result, in ms. */
   waitMs: number;
 }
 
-export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<ExitCode> {
-  const messages = inLanguage(MESSAGES);
+async function submitOne({ flags, payload, waitMs }: OneTask): Promise<ExitCode> {
+  const messages = inLanguage(TASK_MESSAGES);
   let waiting: Submitted | undefined;
   const unfinished = () => waiting && goesOn([waiting.id]);
   return await withClient({ flags, unfinished, reconnects: true }, async (client) => {
@@ -149,7 +150,7 @@ export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<Ex
       throw withHint(error, perhapsTaken(payload));
     });
     talk(messages.taskTaken(task.status, task.id));
-    if (!payload.wait) return tellId(task, flags);
+    if (!payload.wait) return printId(task, flags);
     waiting = task;
     talk(messages.waiting);
     const hint = goesOn([task.id]);
@@ -165,26 +166,26 @@ export async function submitOne({ flags, payload, waitMs }: OneTask): Promise<Ex
     });
     waiting = undefined;
     if (end.status === "completed") talk(messages.resultReceived);
-    return tellEnd(end, flags);
+    return printEnd(end, flags);
   });
 }
 
-function tellId(task: Submitted, { json }: { json: boolean }): ExitCode {
+function printId(task: Submitted, { json }: { json: boolean }): ExitCode {
   if (json) printData({ task_id: task.id, status: task.status });
   else print(task.id);
   return EXIT.ok;
 }
 
 function unanswered(target: string, waitMs: number): ClientError {
-  const message = inLanguage(MESSAGES).unanswered(target, formatDuration(waitMs));
+  const message = inLanguage(TASK_MESSAGES).unanswered(target, formatDuration(waitMs));
   return new ClientError("unreachable", message);
 }
 
 function perhapsTaken({ id }: Payload): string {
-  return inLanguage(MESSAGES).perhapsTaken(String(id));
+  return inLanguage(TASK_MESSAGES).perhapsTaken(String(id));
 }
 
-export async function scheduleOne(
+async function scheduleOne(
   flags: ServerFlagValues & { json: boolean },
   { json }: Payload,
 ): Promise<ExitCode> {
@@ -192,7 +193,7 @@ export async function scheduleOne(
     const answer = await rawOf(client).ask<CronAnswer>(JSON.parse(json));
     const { cron_id, status, next_at } = answer;
     const next = next_at === undefined ? "" : ` next=${next_at}`;
-    talk(`${inLanguage(MESSAGES).recurring[status]} id=${cron_id}${next}`);
+    talk(`${inLanguage(TASK_MESSAGES).recurring[status]} id=${cron_id}${next}`);
     if (flags.json) printData(answer);
     else print(cron_id);
     return EXIT.ok;

@@ -16,12 +16,12 @@ import { Terminal } from "./top/terminal.ts";
 import { counted } from "./top/text.ts";
 import { TopApp } from "./top/top_app.ts";
 
-/** Between the two looks that rates are told from. */
+/** Time between the two snapshots that give a rate, in ms. */
 const RATE_MS = 500;
 
 export const top = defineCommand({
   name: "top",
-  summary: "watch the server work: rates, queues, workers, tasks; act on them",
+  summary: "watch rates, queues, workers and tasks live, and act on them",
   flags: {
     ...CLIENT_FLAGS,
     interval: {
@@ -30,18 +30,18 @@ export const top = defineCommand({
       min: 100,
       max: 3_600_000,
       default: 1000,
-      help: "look at the server so often",
+      help: "time between two updates",
     },
-    once: { type: "boolean", help: "print how it is now, and end" },
+    once: { type: "boolean", help: "print one snapshot and exit" },
   },
   examples: [
-    ["sd top", "until q; ? tells the keys"],
-    ["sd top --once", "as text, and once; so it is in a pipe, too"],
+    ["sd top", "q quits, ? lists the keys"],
+    ["sd top --once", "one snapshot as text; the default in a pipe"],
     ["sd top --json", "the same for programs"],
   ],
   notes: [
-    "Keys: q quit, arrows or j k move, Enter shows a task, / filter by status, op or id, c cancel, r " +
-    "retry, ? help. When the connection is lost it waits for the server and goes on.",
+    "Keys: q quit, arrows or j k move, Enter shows a task, / filters by status, op or id, c cancels, r retries, " +
+    "? help. After a lost connection it waits for the server and goes on.",
   ],
   async run({ flags }) {
     const isLive = !flags.once && !flags.json && Deno.stdin.isTerminal() && stdoutIsTerminal();
@@ -66,7 +66,7 @@ async function once(client: Client, { json }: { json: boolean }): Promise<ExitCo
 
 async function live(flags: ServerFlagValues, intervalMs: number): Promise<ExitCode> {
   const app = new TopApp(intervalMs);
-  // Before the screen is taken over: that there is no server is an error like any other.
+  // Connect first, so that a missing server is reported as by any other command.
   await using client = await connect(targetOf(flags), {
     reconnectMs: Infinity,
     onLost: (error) => app.connection(error),
@@ -76,7 +76,7 @@ async function live(flags: ServerFlagValues, intervalMs: number): Promise<ExitCo
   return await app.run(client, terminal);
 }
 
-export function snapshotText(
+function snapshotText(
   server: string,
   { stats, rates, tasks, failures }: Snapshot,
   columns: number | undefined,

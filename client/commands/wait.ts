@@ -1,4 +1,4 @@
-/** `sd wait`: waits until tasks are final and prints how they ended. */
+/** `sd wait`: waits for tasks and prints their results. */
 
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
@@ -6,9 +6,9 @@ import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { print } from "../../cli/talk.ts";
 import { MAX_TIMEOUT_MS } from "../../protocol/limits.ts";
 import { RETRIABLE_STATUSES } from "../../protocol/task.ts";
-import { forEachTask, type Outcome } from "./bulk/each_task.ts";
+import { forEachTask, type TaskOutcome } from "./bulk/each_task.ts";
 import { outOfTime, withClient, within } from "./base/with_client.ts";
-import { goesOn, reportOfEnd, talk, tellEnd, withHint } from "./base/output.ts";
+import { goesOn, printEnd, reportOfEnd, talk, withHint } from "./base/output.ts";
 import { withProgress } from "./base/progress_line.ts";
 import type { TaskEnd } from "../task/task_end.ts";
 
@@ -16,7 +16,7 @@ const RETRIABLE: ReadonlySet<unknown> = new Set(RETRIABLE_STATUSES);
 
 export const wait = defineCommand({
   name: "wait",
-  summary: "wait until tasks are final and print their results",
+  summary: "wait for tasks and print their results",
   positional: "ID…",
   minArgs: 1,
   maxArgs: Infinity,
@@ -26,17 +26,18 @@ export const wait = defineCommand({
       type: "duration",
       value: "TIME",
       max: MAX_TIMEOUT_MS,
-      help: "how long to wait (default for ever); the tasks go on",
+      help: "longest wait; the tasks go on",
+      fallback: "for ever",
     },
   },
   examples: [
-    ["sd wait 0193a1c2-…", "prints the result"],
-    ["sd wait --timeout 10s a-1 a-2 a-3", "one line of JSON for each, as they end"],
+    ["sd wait 0193a1c2-…", "print the result"],
+    ["sd wait --timeout 10s a-1 a-2 a-3", "a line of JSON for each, as they end"],
   ],
   notes: [
-    "The result of one task is printed bare; of several, each is a line " +
-    '{"task_id":…,"status":…,"result"|"error":…}. The exit code is that of the worst: 5 no such ' +
-    "task, 1 failed, 6 cancelled or expired, 124 --timeout passed, 0 all done.",
+    "The result of a single task is printed alone; of several, each is a line " +
+    '{"task_id":…,"status":…,"result"|"error":…}. The worst outcome sets the exit code: 5 no such task, ' +
+    "1 failed, 6 cancelled or expired, 124 --timeout passed, 0 all done.",
   ],
   async run({ flags, args }) {
     const ids = [...new Set(args)];
@@ -57,7 +58,7 @@ export const wait = defineCommand({
       const [only, second] = ids;
       if (only !== undefined && second === undefined && !flags.json) {
         const watched = { client, id: only, json: flags.json };
-        return tellEnd(await withProgress(watched, () => endOf(only)), flags);
+        return printEnd(await withProgress(watched, () => endOf(only)), flags);
       }
       const again: string[] = [];
       const exit = await forEachTask({
@@ -69,19 +70,19 @@ export const wait = defineCommand({
           if (RETRIABLE.has(task.status)) again.push(task.task_id);
         },
       });
-      if (again.length > 0) talk(`run again what has no result with: sd retry ${named(again)}`);
+      if (again.length > 0) talk(`run tasks without a result again with: sd retry ${named(again)}`);
       if (!flags.json && exit === EXIT.timedOut) talk(goesOn([...open]));
       return exit;
     });
   },
 });
 
-/** As many ids as a person may want to copy. */
+/** The first ids, as arguments of a command. */
 function named(ids: readonly string[]): string {
   const most = 10;
   return ids.length <= most ? ids.join(" ") : `${ids.slice(0, most).join(" ")} …`;
 }
 
-function outcomeOf(end: TaskEnd): Outcome {
+function outcomeOf(end: TaskEnd): TaskOutcome {
   return end.status === "completed" ? { task: end } : { task: end, error: reportOfEnd(end) };
 }

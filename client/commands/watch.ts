@@ -1,9 +1,10 @@
-/** `sd watch`: what happens to tasks, a line each, as it happens. */
+/** `sd watch`: prints events of tasks as they happen, a line for each. */
 
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT, type ExitCode } from "../../cli/exit.ts";
 import { CLIENT_FLAGS } from "../../cli/server_flags.ts";
 import { escapeControls } from "../../cli/talk.ts";
+import { COMMANDS } from "../../protocol/operations.ts";
 import { FINAL_STATUSES, type FinalStatus, type WatchEvent } from "../../protocol/task.ts";
 import type { Client } from "../client.ts";
 import { withLines } from "./base/output.ts";
@@ -12,7 +13,7 @@ import { watch } from "../watching.ts";
 import { withClient } from "./base/with_client.ts";
 import { rawOf } from "../server_client.ts";
 
-/** As wide as the longest name of an event. */
+/** Width of the longest common name of an event. */
 const NAME_COLUMNS = "completed".length;
 
 const EXIT_OF: Record<FinalStatus, ExitCode> = {
@@ -24,20 +25,20 @@ const EXIT_OF: Record<FinalStatus, ExitCode> = {
 
 export const watchCommand = defineCommand({
   name: "watch",
-  summary: "tell what happens to tasks, as it happens",
+  summary: "print events of tasks as they happen",
   positional: "[ID]",
   maxArgs: 1,
   flags: {
     ...CLIENT_FLAGS,
-    op: { type: "string", value: "OP", help: "only to tasks of this op" },
+    op: { type: "string", value: "OP", help: COMMANDS.watch.takes.op.about },
   },
   examples: [
-    ["sd watch", "everything, until Ctrl-C"],
+    ["sd watch", "all tasks, until Ctrl-C"],
     ["sd watch 0193a1c2-…", "one task, until it is final"],
-    ["sd watch --op resize --json", "for programs: one event a line, as the server sends it"],
+    ["sd watch --op resize --json", "for programs: a line of JSON for each event"],
   ],
   notes: [
-    "A watcher that reads too slowly loses events, and is told how many.",
+    "A reader that is too slow loses events; a line reports how many.",
     "Exit with an ID: 0 completed, 1 failed, 5 no such task, 6 cancelled or expired. Ctrl-C: 130.",
   ],
   async run({ flags, args }) {
@@ -57,7 +58,7 @@ interface Following {
   show(event: WatchEvent): void;
 }
 
-/** Returns how the task `id` ended, once it has; without an id only the connection ends it. */
+/** Resolves with the exit code once the task `id` has ended; without an id only a lost connection ends it. */
 async function follow(client: Client, { id, op, show }: Following): Promise<ExitCode> {
   const end = Promise.withResolvers<ExitCode>();
   let hasEnded = false;
@@ -78,7 +79,7 @@ async function follow(client: Client, { id, op, show }: Following): Promise<Exit
   return await end.promise;
 }
 
-/** How the task is now, as if that had just happened. */
+/** The present status of the task as an event. */
 async function present(client: Client, id: string): Promise<WatchEvent> {
   const { task_id, op, status, attempt, error, progress, ...times } = await client.get(id);
   return {

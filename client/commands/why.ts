@@ -1,4 +1,4 @@
-/** `sd why`: why a task is not running, in a sentence. */
+/** `sd why`: explains in a sentence why a task is not running. */
 
 import { defineCommand } from "../../cli/command.ts";
 import { EXIT } from "../../cli/exit.ts";
@@ -11,12 +11,12 @@ import { withClient } from "./base/with_client.ts";
 
 export const why = defineCommand({
   name: "why",
-  summary: "say why a task is not running",
+  summary: "explain why a task is not running",
   positional: "ID",
   minArgs: 1,
   flags: CLIENT_FLAGS,
   examples: [["sd why 0193a1c2-…", "as in: it waits for its turn: 1,204 tasks are before it"]],
-  notes: ["Exit: 0 whatever the reason, 5 no such task."],
+  notes: ["Exit: 0 for any reason, 5 no such task."],
   async run({ flags, args }) {
     const [id = ""] = args;
     const reason = await withClient({ flags }, (client) => client.why(id));
@@ -30,10 +30,10 @@ export const why = defineCommand({
   },
 });
 
-/** What to do about it, where the reason itself does not say. */
+/** The next command to type, if the reason does not contain one. */
 function nextOf({ code, status, task_id }: Why): string | undefined {
   if (code === "no_worker") {
-    return "see which ops there are with: sd ops; add workers with: sd work";
+    return "list the ops with: sd ops; add workers with: sd work";
   }
   if (code === "running") return `wait for it with: sd wait ${task_id}`;
   if (code !== "final") return undefined;

@@ -69,7 +69,7 @@ Deno.test("sd ls filters, sorts and pages; --json is a task a line", async () =>
   }
 });
 
-Deno.test("sd ls --limit goes beyond a page of the wire, to the last task", async () => {
+Deno.test("sd ls --limit goes beyond a page of the protocol, to the last task", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   await client.ask({ cmd: "pause", op: "square" });
@@ -85,7 +85,7 @@ Deno.test("sd ls --limit goes beyond a page of the wire, to the last task", asyn
   assertEquals(idsOf(stdout), Array.from({ length: count }, (_, n) => `t-${count - 1 - n}`));
 });
 
-Deno.test("sd cancel by filter: shows, asks for --yes in a pipe, does it, leaves the others", async () => {
+Deno.test("sd cancel by filter shows tasks, requires --yes in a pipe, and leaves other tasks", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   const env = envOf(server);
@@ -106,7 +106,7 @@ Deno.test("sd cancel by filter: shows, asks for --yes in a pipe, does it, leaves
 
   const unasked = await runSd(["cancel", "--key", "k"], env);
   assertEquals([unasked.code, unasked.stdout], [2, ""]);
-  assertStringIncludes(unasked.stderr, "add --yes to do it");
+  assertStringIncludes(unasked.stderr, "add --yes to go on");
   const json = await runSd(["cancel", "--key", "k", "--json"], env);
   assertEquals([json.code, JSON.parse(json.stdout).error.code], [2, "usage"]);
   assertEquals((await countsOf(client)).cancelled, 0);
@@ -120,7 +120,7 @@ Deno.test("sd cancel by filter: shows, asks for --yes in a pipe, does it, leaves
   assertEquals([none.code, none.stderr], [0, "[client] no such tasks\n"]);
 });
 
-Deno.test("sd retry by filter queues what failed, the oldest first, and nothing else", async () => {
+Deno.test("sd retry by filter queues failed tasks only, the oldest first", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   const env = envOf(server);
@@ -149,7 +149,7 @@ Deno.test("sd retry by filter queues what failed, the oldest first, and nothing 
   assertEquals([all, completed], [4, 1]);
 });
 
-Deno.test("a filter and ids, neither, or a status that cannot be meant, are refused", async () => {
+Deno.test("a filter with ids, neither of them, and an impossible status are refused", async () => {
   for (const name of ["retry", "cancel"]) {
     for (
       const args of [[], ["--yes"], ["a", "--op", "x"], ["a", "--dry-run"], [
@@ -164,7 +164,7 @@ Deno.test("a filter and ids, neither, or a status that cannot be meant, are refu
   }
 });
 
-Deno.test("many tasks at once: each is answered for itself, also those that run", async () => {
+Deno.test("a bulk cancel replies for each task, including running tasks", async () => {
   await using server = await TestServer.start({ workers: 2 });
   using client = await server.connect();
   await client.ask({ op: "square", n: 2, task: { id: "done", wait: false } });
@@ -193,7 +193,9 @@ Deno.test("many tasks at once: each is answered for itself, also those that run"
 });
 
 Deno.test({
-  ...needing("Python", hasPython)("on a terminal sd cancel asks, and does nothing without a yes"),
+  ...needing("Python", hasPython)(
+    "on a terminal sd cancel asks, and changes nothing without a yes",
+  ),
   fn: async () => {
     await using server = await TestServer.start({ workers: 1 });
     using client = await server.connect();
@@ -218,7 +220,7 @@ Deno.test({
   },
 });
 
-Deno.test("sd wait of several tells each as it ends, once, and what to do about those without a result", async () => {
+Deno.test("sd wait prints each of several tasks once as it ends, and the command to retry failures", async () => {
   await using server = await TestServer.start({ workers: 2 });
   using client = await server.connect();
   await client.ask({ op: "square", n: "x", task: { id: "bad", wait: false } });

@@ -73,11 +73,11 @@ const CALLS: Record<string, string[]> = {
   completions: ["bash"],
 };
 
-Deno.test("a wrong flag ends every command with 2, and a hint", async () => {
+Deno.test("a wrong flag ends every command with 2 and a hint", async () => {
   for (const name of COMMANDS.keys()) await run([name, "--no-such-flag"], "usage");
 });
 
-Deno.test("flags that clash or change nothing are refused, or said to", async () => {
+Deno.test("flags that exclude each other are refused; flags without effect are reported", async () => {
   const clashes = [
     ["status", "--token", "a", "--token-file", "b"],
     ["status", "--token", " "],
@@ -99,7 +99,7 @@ Deno.test("flags that clash or change nothing are refused, or said to", async ()
   }
 });
 
-Deno.test("an error in the flags is told as programs asked for it", async () => {
+Deno.test("an error in the flags is reported in the format of --log-format", async () => {
   for (const flags of [["--log-format", "json"], ["--log-format=json"]]) {
     for (const wrong of [["--bogus"], ["--port", "99999"], ["--grace", "5"]]) {
       const { code, stdout, stderr } = await runSd(["serve", ...wrong, ...flags]);
@@ -112,7 +112,7 @@ Deno.test("an error in the flags is told as programs asked for it", async () => 
   assertEquals([value, JSON.parse(stdout).error.code], [2, "usage"]);
 });
 
-Deno.test("too many arguments end every command that counts them with 2", async () => {
+Deno.test("too many arguments end every command with a limit with 2", async () => {
   for (const [name, { load }] of COMMANDS) {
     const { maxArgs, minArgs = 0 } = await load();
     const most = maxArgs ?? minArgs;
@@ -130,7 +130,7 @@ async function clientCommands(): Promise<string[][]> {
   return all.flat();
 }
 
-Deno.test("every command that speaks to a server ends with 3 where there is none", async () => {
+Deno.test("every client command ends with 3 without a server", async () => {
   for (const call of await clientCommands()) {
     // They look at their files first.
     if (call[0] === "backup" || call[0] === "import") continue;
@@ -138,7 +138,7 @@ Deno.test("every command that speaks to a server ends with 3 where there is none
   }
 });
 
-Deno.test("every command ends with 4 where the token is missing or wrong", async () => {
+Deno.test("every client command ends with 4 if the token is missing or wrong", async () => {
   await using server = await TestServer.start({ workers: 1, tokens: [TOKEN] });
   const at = ["--server", `127.0.0.1:${server.address.port}`];
   for (const call of await clientCommands()) {
@@ -150,7 +150,7 @@ Deno.test("every command ends with 4 where the token is missing or wrong", async
   await run(["doctor", ...at, "--token", TOKEN], "ok");
 });
 
-Deno.test("each way in which a command can end has the exit code of the table", async () => {
+Deno.test("each end of a command has the exit code of the table", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const at = ["--server", `127.0.0.1:${server.address.port}`];
   const later = ["--detach", "--delay", "1h"];
@@ -222,7 +222,7 @@ async function withConfigFolder(use: () => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test("an option that was given as a flag is refused by the name of the flag", async () => {
+Deno.test("an option that was given as a flag is refused with the name of the flag", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const at = `--server=${server.address.hostname}:${server.address.port}`;
   for (

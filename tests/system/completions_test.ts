@@ -115,7 +115,7 @@ Deno.test({
   },
 });
 
-Deno.test("who completes is never told of an error, and never waits long", async () => {
+Deno.test("completion prints no errors and never takes long", async () => {
   // Accepts and says nothing.
   using deaf = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const lines = [
@@ -136,7 +136,7 @@ Deno.test("who completes is never told of an error, and never waits long", async
   assertEquals((await runSd(["complete"])).code, 0);
 });
 
-Deno.test("PowerShell is given the words and candidates with what they are", async () => {
+Deno.test("PowerShell gets candidates with their descriptions", async () => {
   const { stdout } = await runSd(["complete", "powershell", "--", "help", "=subm"]);
   assertEquals(stdout, "submit\tsend a task and print its result\n");
 });

@@ -9,7 +9,7 @@ import { TestServer } from "../kit/test_server.ts";
 
 const TOKEN = "a-token-of-more-than-16";
 
-Deno.test("a context is made, used, shown and removed, and commands go where it says", async () => {
+Deno.test("a context is added, used, shown and removed, and commands follow it", async () => {
   await using server = await TestServer.start({ workers: 1, tokens: [TOKEN] });
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
   try {
@@ -40,7 +40,7 @@ Deno.test("a context is made, used, shown and removed, and commands go where it 
     // The same server by its address: the token is not for whatever is named.
     assertEquals((await sd("status", "--server", address)).code, 4);
     const warned = await runSd(["context", "use", "prod"], { ...env, SD_SERVER: "x:1" });
-    assertStringIncludes(warned.stderr, "not where SD_SERVER is set");
+    assertStringIncludes(warned.stderr, "but SD_SERVER is set here");
 
     assertEquals((await sd("context", "rm", "prod")).code, 0);
     assertEquals((await sd("context", "show", "--json")).stdout.includes('"default"'), true);
@@ -54,7 +54,7 @@ Deno.test("a context is made, used, shown and removed, and commands go where it 
   }
 });
 
-Deno.test("serve and submit talk Spanish in a Spanish locale, and English to programs", async () => {
+Deno.test("serve and submit use Spanish in a Spanish locale, and English for programs", async () => {
   const spanish = { LC_ALL: "es_ES.UTF-8" };
   await using server = await TestServer.start({ workers: 1 });
   const env = { ...spanish, SD_SERVER: `127.0.0.1:${server.address.port}` };
@@ -74,7 +74,7 @@ Deno.test("serve and submit talk Spanish in a Spanish locale, and English to pro
   );
 });
 
-Deno.test("sd serve says in Spanish what it says in English, and its JSON stays as it is", async () => {
+Deno.test("sd serve has a Spanish text for each English one, and its JSON stays English", async () => {
   const { path, args } = selfCommand([
     "serve",
     "--port",

@@ -155,7 +155,7 @@ Deno.test("sd submit --cron and sd cron: made, listed, paused, resumed, removed"
   assertEquals([gone.code, gone.stdout], [5, "nightly removed\n"]);
   assertStringIncludes(
     gone.stderr,
-    'there is no recurring task "other"\n    see which there are with: sd cron',
+    'there is no recurring task "other"\n    list the recurring tasks with: sd cron',
   );
   const { ok, data } = JSON.parse((await sd("cron", "--json")).stdout);
   assertEquals([ok, data.crons.length, data.crons[0].paused], [true, 1, true]);

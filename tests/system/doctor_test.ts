@@ -24,7 +24,7 @@ async function diagnose(args: string[], env: Record<string, string> = {}) {
   return { code, error, checks: new Map(checks.map((check) => [check.name, check])) };
 }
 
-Deno.test("a server that is well is found so, and where its name came from", async () => {
+Deno.test("a healthy server passes all checks, with the source of its address", async () => {
   await using server = await TestServer.start({ workers: 2, tokens: [TOKEN] });
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
   try {
@@ -49,7 +49,7 @@ Deno.test("a server that is well is found so, and where its name came from", asy
   }
 });
 
-Deno.test("what is wrong is a problem with a cure, and the exit code is that of the first", async () => {
+Deno.test("each problem has a cure, and the first sets the exit code", async () => {
   const gone = await diagnose(["--server", "127.0.0.1:1"]);
   assertEquals([gone.code, gone.error.code], [3, "unreachable"]);
   assertStringIncludes(gone.checks.get("reach")?.cure ?? "", "sd serve");
@@ -79,7 +79,7 @@ Deno.test("what is wrong is a problem with a cure, and the exit code is that of 
   }
 });
 
-Deno.test("people get a line for each check, the cure below it, and the count at the end", async () => {
+Deno.test("the text has a line for each check, the cure below it, and the count at the end", async () => {
   const { code, stdout, stderr } = await runSd(["doctor", "--server", "127.0.0.1:1"]);
   assertEquals(code, 3);
   assert(/^ok {7}sd {7}sd \d/m.test(stdout), stdout);
@@ -90,6 +90,6 @@ Deno.test("people get a line for each check, the cure below it, and the count at
   assertEquals(stderr, "sd: 1 problem\n    start a server with: sd serve\n");
 });
 
-Deno.test("the files that doctor asks for are those that a server needs", () => {
+Deno.test("sd doctor requires as many open files as a server needs", () => {
   assertEquals(USUAL_CONNECTIONS, DEFAULT_LIMITS.maxConnections);
 });

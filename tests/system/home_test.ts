@@ -19,7 +19,7 @@ function withEnv<T>(env: Record<string, string | undefined>, read: () => T): T {
   }
 }
 
-Deno.test(onUnix("only absolute paths are heeded, then the home that the system has"), async () => {
+Deno.test(onUnix("only absolute paths count, then the home in the system's list"), async () => {
   const home = await shell(`eval echo "~$(id -un)"`);
   const none = { XDG_STATE_HOME: undefined, XDG_CONFIG_HOME: undefined };
   const cases: [Record<string, string | undefined>, string, string][] = [
@@ -48,7 +48,7 @@ Deno.test(onUnix("only absolute paths are heeded, then the home that the system 
 });
 
 Deno.test(
-  onUnix("a user without any home is told what to set, and clients need none"),
+  onUnix("without any home sd names the variable to set, and clients need none"),
   async () => {
     // Without programs the system cannot be asked.
     const env = { HOME: "/", XDG_STATE_HOME: "", XDG_CONFIG_HOME: "", PATH: "/nowhere" };

@@ -1,4 +1,4 @@
-/** `sd init`: what it writes is served as it stands, passes every check, and harms no file that is there. */
+/** `sd init`: its files are served unchanged, pass every check, and replace no changed file. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { TaskContext } from "../../workers/ops/context.ts";
@@ -24,7 +24,7 @@ async function deno(args: string[], cwd: string): Promise<{ code: number; stderr
 }
 
 for (const [name, flags] of [["tasks.ts", []], ["tasks.js", ["--js"]]] as const) {
-  Deno.test(`the ${name} of sd init runs with no permission, and does what it says`, async () => {
+  Deno.test(`the ${name} of sd init runs without permissions, and its ops return the documented results`, async () => {
     using folder = new TaskFolder();
     const written = await runSd(["init", ...flags, folder.path]);
     assertEquals([written.code, written.stdout], [
@@ -56,7 +56,7 @@ for (const [name, flags] of [["tasks.ts", []], ["tasks.js", ["--js"]]] as const)
   });
 }
 
-Deno.test("what sd init writes passes deno check, lint and fmt as a project of its own", async () => {
+Deno.test("the files of sd init pass deno check, lint and fmt as a project of their own", async () => {
   using folder = new TaskFolder(STARTER_FILES);
   for (const command of ["check", "lint", "fmt --check"]) {
     const { code, stderr } = await deno([...command.split(" "), "--no-config", "."], folder.path);
@@ -64,7 +64,7 @@ Deno.test("what sd init writes passes deno check, lint and fmt as a project of i
   }
 });
 
-Deno.test("with its types, a checker finds what is wrong in a task file", async () => {
+Deno.test("the types of sd init make a checker find errors in a task file", async () => {
   using folder = new TaskFolder({
     "sd.d.ts": STARTER_FILES["sd.d.ts"],
     "tasks.ts": `/// <reference path="./sd.d.ts" />
@@ -79,13 +79,13 @@ b.options = { retries: 2 } satisfies TaskOptions;
   assertEquals([...stderr.matchAll(/TS\d+/g)].length, 4, stderr);
 });
 
-Deno.test("sd init writes over nothing that is not its own, unless it is told to", async () => {
+Deno.test("sd init overwrites changed files only with --force", async () => {
   using folder = new TaskFolder({ "ops/tasks.ts": "export const mine = () => 1;\n" });
   const ops = folder.file("ops");
   const text = (name: string) => Deno.readTextFileSync(`${ops}/${name}`);
   const refused = await runSd(["init", ops]);
   assertEquals(refused.code, 2);
-  assertStringIncludes(refused.stderr, 'tasks.ts" is there already, and nothing is written');
+  assertStringIncludes(refused.stderr, 'tasks.ts" exists already, and nothing was written');
   assertStringIncludes(refused.stderr, "--force");
   assertEquals([...Deno.readDirSync(ops)].map(({ name }) => name), ["tasks.ts"]);
 
@@ -100,7 +100,7 @@ Deno.test("sd init writes over nothing that is not its own, unless it is told to
   assertEquals(text("tasks.js"), STARTER_FILES["tasks.js"]);
 });
 
-Deno.test("sd init makes its folder, and says where it cannot", async () => {
+Deno.test("sd init makes its folder, and reports a folder that it cannot make", async () => {
   using folder = new TaskFolder({ file: "" });
   assertEquals((await runSd(["init", folder.file("new/ops")])).code, 0);
   assertEquals(Deno.statSync(folder.file("new/ops/tasks.ts")).isFile, true);
@@ -111,7 +111,7 @@ Deno.test("sd init makes its folder, and says where it cannot", async () => {
   assertEquals((await runSd(["init", folder.path])).code, 2);
 });
 
-Deno.test("sd init on a full disk leaves what was there, and nothing beside it", async () => {
+Deno.test("sd init on a full disk leaves old files unchanged, and no temporary file", async () => {
   using folder = new TaskFolder({ "tasks.ts": "export const mine = () => 1;\n" });
   // No file grows beyond 1 KiB, as if its disk were full.
   const self = selfCommand(["init", "--force", folder.path]);

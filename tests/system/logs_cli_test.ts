@@ -72,7 +72,7 @@ async function newStage(): Promise<Stage> {
   };
 }
 
-Deno.test("sd logs prints time, level and text, escaped, and where an attempt ends", async () => {
+Deno.test("sd logs prints time, level and escaped text, and marks the end of an attempt", async () => {
   await using stage = await newStage();
   const { worker, sd } = stage;
   const first = await stage.submit({ attempts: 2, backoff: 0 });
@@ -116,7 +116,7 @@ Deno.test("sd logs prints time, level and text, escaped, and where an attempt en
   );
 });
 
-Deno.test("sd logs of a task that is not there ends with 5, followed or not; of a silent one with 0", async () => {
+Deno.test("sd logs exits with 5 for an unknown task, and with 0 for a task without a log", async () => {
   await using stage = await newStage();
   for (const args of [["nobody"], ["-f", "nobody"]]) {
     const { code, stderr } = await stage.sd("logs", ...args);
@@ -126,10 +126,10 @@ Deno.test("sd logs of a task that is not there ends with 5, followed or not; of 
   await stage.worker.end(await stage.submit({}), { result: 1 });
   const { code, stdout, stderr } = await stage.sd("logs", "t");
   assertEquals([code, stdout], [0, ""]);
-  assertStringIncludes(stderr, "has said nothing");
+  assertStringIncludes(stderr, "is empty");
 });
 
-Deno.test("sd logs -f tells everything once, from before and from after, and ends with the task", async () => {
+Deno.test("sd logs -f prints earlier and later entries once, and ends with the task", async () => {
   await using stage = await newStage();
   const { worker } = stage;
   const lease = await stage.submit({});
@@ -151,7 +151,7 @@ Deno.test("sd logs -f tells everything once, from before and from after, and end
   assertStringIncludes(watching.lines.at(-2) ?? "", " log       t x attempt 1 info after");
 });
 
-Deno.test("a follower whose connection is cut again and again is told everything, once and in order", async () => {
+Deno.test("sd logs -f prints every entry once and in order over cut connections", async () => {
   await using stage = await newStage();
   const { worker, server } = stage;
   await using proxy = new CuttingProxy(server.address);
@@ -171,7 +171,7 @@ Deno.test("a follower whose connection is cut again and again is told everything
   assert(proxy.accepted > 3, `${proxy.accepted} connections`);
 });
 
-Deno.test("a follower that is too slow for the events reads what it missed from what is kept", async () => {
+Deno.test("sd logs -f reads dropped events from the stored log", async () => {
   await using stage = await newStage();
   await using client = await connect(stage.server.address);
   const lease = await stage.submit({});
@@ -194,7 +194,7 @@ Deno.test("a follower that is too slow for the events reads what it missed from 
   assertEquals(numbers.at(-1), said);
 });
 
-Deno.test("following ends with the reason when the server is gone for good, or there is no such task", async () => {
+Deno.test("sd logs -f ends with the reason if the server stays away or the task is unknown", async () => {
   await using stage = await newStage();
   await using proxy = new CuttingProxy(stage.server.address);
   await using client = await connect(proxy.address, { reconnectMs: 300 });
@@ -206,7 +206,7 @@ Deno.test("following ends with the reason when the server is gone for good, or t
   await assertRejects(() => following, Error, "lost");
 });
 
-Deno.test("progress fits one line of a terminal, whatever its note", () => {
+Deno.test("progress fits one line of a terminal, for any note", () => {
   assertEquals(progressText({ fraction: 0.256 }, 80), "[client]  25 %");
   assertEquals(
     progressText({ fraction: 1, note: "a\nb\x1b[2J" }, 80),

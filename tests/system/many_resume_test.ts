@@ -27,7 +27,7 @@ async function mostMib(process: ManyProcess): Promise<number> {
   return most;
 }
 
-Deno.test("a run that is killed at random moments tells each result once, and runs nothing twice", async () => {
+Deno.test("a run that is killed at random moments prints each result once, and runs no task twice", async () => {
   const seed = Number(Deno.env.get("SD_SEED") ?? Date.now() >>> 0);
   const random = new Random(seed);
   await using server = await SdServe.start(["--workers", "2"]);
@@ -71,7 +71,7 @@ Deno.test("a run that is killed at random moments tells each result once, and ru
   }
 });
 
-Deno.test("a server that stays away is exit 3, and the run goes on when it is back", async () => {
+Deno.test("a server that stays away is exit 3, and --resume goes on when it is back", async () => {
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
   const env = { SD_DATA: folder };
   let server = await SdServe.start(["--workers", "2"], { env });
@@ -121,7 +121,7 @@ async function interruptedStage(
   return stage;
 }
 
-Deno.test("an interrupted file is neither begun again nor gone on with unawares", async () => {
+Deno.test("an interrupted file is sent again or resumed only on request", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const at = Date.now();
   const entries = [{ at, sent: 256 }, { at, told: "1-2" }, { at, settled: true }];
@@ -130,7 +130,7 @@ Deno.test("an interrupted file is neither begun again nor gone on with unawares"
   assertEquals(again.code, 2);
   assertStringIncludes(
     again.stderr,
-    "was interrupted after 2 results\n    go on with it by --resume",
+    "was interrupted after 2 results\n    resume it with --resume",
   );
   const other = await stage.submit("--resume", "--op", "echo");
   assertEquals(other.code, 2);
@@ -144,7 +144,7 @@ Deno.test("an interrupted file is neither begun again nor gone on with unawares"
   assertEquals(stage.told().map(({ line }) => line).sort(), [3, 4, 5, 6]);
 });
 
-Deno.test("a journal that a process has is no other's, and what is no journal is left alone", async () => {
+Deno.test("a journal belongs to one process, and any other file is left unchanged", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using stage = await ManyStage.open(server.address, {
     lines: ['{"op":"sleep","ms":60000,"task":{"id":"nap"}}'],
@@ -154,17 +154,17 @@ Deno.test("a journal that a process has is no other's, and what is no journal is
   while ((await client.stats()).tasks.running < 1) await delay(5);
   const second = await stage.submit("--resume");
   assertEquals(second.code, 2);
-  assertStringIncludes(second.stderr, "another sd submit is at it");
+  assertStringIncludes(second.stderr, "another sd submit is sending this file");
   await client.cancel("nap");
   assertEquals((await run.ended).code, 1);
   await Deno.writeTextFile(stage.journal, "my notes\n");
   const third = await stage.submit("--force");
   assertEquals(third.code, 2);
-  assertStringIncludes(third.stderr, "is no journal of sd submit");
+  assertStringIncludes(third.stderr, "is not a journal of sd submit");
   assertEquals(await Deno.readTextFile(stage.journal), "my notes\n");
 });
 
-Deno.test("what may have run and is no longer known is told, and not run again", async () => {
+Deno.test("a line that may have run, with a task that is unknown now, is reported and not run again", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const long = Date.now() - 2 * 86_400_000;
   const entries = [{ at: long, sent: 2 }];
@@ -180,7 +180,7 @@ Deno.test("what may have run and is no longer known is told, and not run again",
   assertEquals((await client.stats()).totals.submitted, 2);
 });
 
-Deno.test("a result that was cut in the middle is told again whole; one elsewhere is told again, and said so", async () => {
+Deno.test("a cut result is printed again whole; in another output results are printed again with a note", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const whole = '{"line":1}\n{"line":2}\n';
   const at = Date.now();
@@ -201,6 +201,6 @@ Deno.test("a result that was cut in the middle is told again whole; one elsewher
   const entries = [{ at, sent: 256 }, { at, told: "3-4", out }];
   await using stage = await interruptedStage(server, { lines: squares(4), entries });
   const { stderr } = await stage.submit("--resume");
-  assertStringIncludes(stderr, "come now, and may have come before: 3-4");
+  assertStringIncludes(stderr, "are printed now, and may have been printed before: 3-4");
   assertEquals(stage.told().map(({ line }) => line).sort(), [1, 2, 3, 4]);
 });

@@ -12,7 +12,7 @@ async function statsOf({ address }: TestServer) {
   return await client.stats();
 }
 
-Deno.test("every line has one result: tasks, text, and what is no task, by its number", async () => {
+Deno.test("every line has one result with its number: tasks, text and invalid lines", async () => {
   await using server = await TestServer.start();
   const lines = [
     "\ufeff" + '{"op":"square","n":7}\r',
@@ -46,7 +46,7 @@ Deno.test("every line has one result: tasks, text, and what is no task, by its n
   assertEquals(stage.hasJournal(), false);
 });
 
-Deno.test("rows of CSV are the arguments of an op, and an ordered run tells them in order", async () => {
+Deno.test("rows of CSV are the arguments of an op, and an ordered run prints results in order", async () => {
   await using server = await TestServer.start();
   const lines = [
     "op,n,data",
@@ -73,7 +73,7 @@ Deno.test("rows of CSV are the arguments of an op, and an ordered run tells them
   assertEquals((await statsOf(server)).totals.submitted, 4);
 });
 
-Deno.test("with --op a line is the arguments, an object as it is and text as one of them", async () => {
+Deno.test("with --op a line is the arguments: an object holds all, a text is one", async () => {
   await using server = await TestServer.start();
   await using stage = await ManyStage.open(server.address, {
     lines: ["7", '{"n":8}', "{}", '{"op":"echo"}'],
@@ -87,7 +87,7 @@ Deno.test("with --op a line is the arguments, an object as it is and text as one
   ]);
 });
 
-Deno.test("ordered results are in the order of the lines, however they end", async () => {
+Deno.test("ordered results are in the order of the lines, for any order of ends", async () => {
   await using server = await TestServer.start();
   const lines = Array.from({ length: 60 }, (_, i) => `{"op":"sleep","ms":${(i * 7) % 30}}`);
   await using stage = await ManyStage.open(server.address, { lines });
@@ -95,7 +95,7 @@ Deno.test("ordered results are in the order of the lines, however they end", asy
   assertEquals(stage.told().map(({ line }) => line), lines.map((_, i) => i + 1));
 });
 
-Deno.test("a strict run stops at the first line that is refused, and says which", async () => {
+Deno.test("a strict run stops at the first refused line and names it", async () => {
   await using server = await TestServer.start();
   await using stage = await ManyStage.open(server.address, {
     lines: [...squares(3), '{"op":"nop"}', ...squares(100)],
@@ -106,7 +106,7 @@ Deno.test("a strict run stops at the first line that is refused, and says which"
   assertEquals(stage.told().map(({ line }) => line), [1, 2, 3]);
 });
 
-Deno.test("a server that is full is waited for, and every line gets its result", async () => {
+Deno.test("a run waits for a full server, and every line gets its result", async () => {
   await using server = await TestServer.start({ limits: { maxQueued: 50 } });
   await using stage = await ManyStage.open(server.address, {
     lines: Array.from({ length: 300 }, (_, i) => `{"op":"sleep","ms":${i % 3}}`),
@@ -117,7 +117,7 @@ Deno.test("a server that is full is waited for, and every line gets its result",
   assertStringIncludes(stderr, "the server takes no more just now");
 });
 
-Deno.test("Ctrl-C waits for what is under way, and the rest is done by --resume", async () => {
+Deno.test("Ctrl-C waits for running tasks, and --resume sends the rest", async () => {
   await using server = await TestServer.start();
   await using stage = await ManyStage.open(server.address, {
     lines: Array.from({ length: 40 }, () => '{"op":"sleep","ms":100}'),
@@ -129,7 +129,7 @@ Deno.test("Ctrl-C waits for what is under way, and the rest is done by --resume"
   assertEquals(code, 130, stderr);
   assertStringIncludes(
     stderr,
-    `go on with: sd submit --server ${stage.server} --file ${stage.file} --in-flight 4 --resume`,
+    `resume with: sd submit --server ${stage.server} --file ${stage.file} --in-flight 4 --resume`,
   );
   const done = stage.told().length;
   assert(done >= 4 && done < 40, `${done} results`);
@@ -139,7 +139,7 @@ Deno.test("Ctrl-C waits for what is under way, and the rest is done by --resume"
   assertEquals([stage.told().length, (await statsOf(server)).totals.submitted], [40, 40]);
 });
 
-Deno.test("a second Ctrl-C leaves what is under way too", async () => {
+Deno.test("a second Ctrl-C leaves running tasks", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using stage = await ManyStage.open(server.address, {
     lines: ['{"op":"sleep","ms":60000,"task":{"id":"nap"}}', ...squares(3)],
@@ -161,13 +161,13 @@ Deno.test("a second Ctrl-C leaves what is under way too", async () => {
   assertEquals(told.map(({ status }) => status), ["cancelled", ...Array(3).fill("completed")]);
 });
 
-Deno.test("flags that do not go together are refused, and one payload takes --op too", async () => {
+Deno.test("flags that exclude each other are refused, and one payload takes --op too", async () => {
   await using server = await TestServer.start();
   await using stage = await ManyStage.open(server.address, { lines: ["x"] });
   for (
     const [args, message] of [
       [["--strings"], "--strings is for CSV"],
-      [["--arg", "n"], "--arg names an argument of --op"],
+      [["--arg", "n"], "--arg needs --op"],
       [["--csv", "--separator", "ab"], "--separator is one character"],
       [["--op", "echo", "--arg", "task"], "cannot be called task"],
       [["--resume"], "was interrupted"],

@@ -41,7 +41,7 @@ function assertLeft({ text }: PtyProcess): void {
 const onTerminal = needing("Python", hasPython);
 
 Deno.test({
-  ...onTerminal("sd top shows what runs, waits and failed, and leaves the terminal as it was"),
+  ...onTerminal("sd top shows running, waiting and failed tasks, and restores the terminal"),
   fn: async () => {
     await using server = await TestServer.start({ workers: 1 });
     using client = await server.connect();
@@ -146,7 +146,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...onTerminal("sd top leaves the terminal as it was when a signal ends it"),
+  ...onTerminal("sd top restores the terminal when a signal ends it"),
   fn: async () => {
     await using server = await TestServer.start({ workers: 1 });
     for (const signal of ["INT", "TERM", "HUP"]) {
@@ -166,7 +166,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...onTerminal("sd top says that the connection is lost, and goes on when the server is back"),
+  ...onTerminal("sd top shows a lost connection, and goes on when the server is back"),
   fn: async () => {
     const folder = await Deno.makeTempDir();
     try {
@@ -192,7 +192,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...onTerminal("sd top gives the terminal back before it says why it cannot go on"),
+  ...onTerminal("sd top restores the terminal before it reports a fatal error"),
   fn: async () => {
     const folder = await Deno.makeTempDir();
     try {
@@ -217,7 +217,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...onTerminal("sd top without a server says so, and touches no terminal"),
+  ...onTerminal("sd top without a server reports that, and does not change the terminal"),
   fn: async () => {
     await using top = PtyProcess.start(framed(topCommand("--server", "127.0.0.1:1")));
     await top.shows("cannot reach 127.0.0.1:1");
@@ -226,7 +226,7 @@ Deno.test({
   },
 });
 
-Deno.test("sd top in a pipe prints how it is once, as text or as JSON", async () => {
+Deno.test("sd top in a pipe prints one snapshot, as text or as JSON", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   await client.ask({ op: "sleep", ms: 60_000, task: { id: "long", wait: false } });

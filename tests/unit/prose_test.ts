@@ -94,7 +94,8 @@ function* passagesOfCode(path: string): Generator<Passage> {
   visit(file);
   takeComments(file.endOfFileToken.getFullStart());
   for (const { line, text } of comments) yield { place: `${path}:${line}`, text };
-  yield* strings.filter(({ text }) => /[a-z]+ [a-z]+ [a-z]+/i.test(text));
+  // A text that begins with # is a script.
+  yield* strings.filter(({ text }) => /[a-z]+ [a-z]+ [a-z]+/i.test(text) && !text.startsWith("#"));
 }
 
 /** Paragraphs, list items and table cells; no code. */
@@ -114,6 +115,7 @@ function* passagesOfDocument(path: string): Generator<Passage> {
 function sentencesIn(text: string): string[] {
   return text
     .replace(/```[^]*?```/g, ". ")
+    .replace(/^ {4,}\S.*$/gm, ". ")
     .replace(/`[^`]*`/g, "X")
     .replace(/^@\w+.*$/gm, ". ")
     .replace(/\n\s*\n/g, ". ")

@@ -1,4 +1,4 @@
-/** What the client's commands say of tasks while they are under way, in each language. */
+/** Texts of the commands about tasks on their way, in each language. */
 
 import type { Language } from "../../../cli/messages.ts";
 import type { CronAnswer, Status } from "../../../protocol/task.ts";
@@ -18,18 +18,18 @@ const ENGLISH = {
     cancelled: "the task was cancelled",
     expired: "the task expired before it was started",
   },
-  resultIsKept: (id: string) => `the result is kept; print it again with: sd result ${id}`,
+  resultIsKept: (id: string) => `the server keeps the result; print it again with: sd result ${id}`,
   runAgain: (id: string) => `run it again with: sd retry ${id}`,
   goesOn: (ids: readonly string[]) =>
     ids.length === 1
-      ? `the task goes on; its result: sd wait ${ids[0]}`
-      : `the tasks go on; their results: sd wait ${ids.join(" ")}`,
+      ? `the task goes on; get its result with: sd wait ${ids[0]}`
+      : `the tasks go on; get their results with: sd wait ${ids.join(" ")}`,
   noResult: "no result",
   after: (what: string, time: string) => `${what} after ${time}`,
   noConnection: (server: string) => `and no connection to ${server} now`,
   unanswered: (server: string, time: string) => `${server} has not answered for ${time}`,
   perhapsTaken: (id: string) =>
-    `the task may have been taken or not; sent again with --id ${id}, it is the same task`,
+    `the server may have accepted the task; submit it again as the same task with --id ${id}`,
   connectionLost: (server: string) => `connection to ${server} lost; trying again`,
   connectedAgain: "connected again",
 };
@@ -59,20 +59,20 @@ const SPANISH: typeof ENGLISH = {
     cancelled: "la tarea fue cancelada",
     expired: "la tarea caducó antes de empezar",
   },
-  resultIsKept: (id) => `el resultado se guarda; imprímalo otra vez con: sd result ${id}`,
+  resultIsKept: (id) => `el servidor guarda el resultado; imprímalo otra vez con: sd result ${id}`,
   runAgain: (id) => `para ejecutarla otra vez: sd retry ${id}`,
   goesOn: (ids) =>
     ids.length === 1
-      ? `la tarea sigue; su resultado: sd wait ${ids[0]}`
-      : `las tareas siguen; sus resultados: sd wait ${ids.join(" ")}`,
+      ? `la tarea sigue; obtenga su resultado con: sd wait ${ids[0]}`
+      : `las tareas siguen; obtenga sus resultados con: sd wait ${ids.join(" ")}`,
   noResult: "sin resultado",
   after: (what, time) => `${what} después de ${time}`,
   noConnection: (server) => `y ahora no hay conexión con ${server}`,
   unanswered: (server, time) => `${server} no ha respondido en ${time}`,
   perhapsTaken: (id) =>
-    `puede que la tarea se haya tomado o no; enviada otra vez con --id ${id}, es la misma tarea`,
+    `puede que el servidor haya aceptado la tarea; envíela otra vez como la misma tarea con --id ${id}`,
   connectionLost: (server) => `se perdió la conexión con ${server}; probando otra vez`,
   connectedAgain: "conectado otra vez",
 };
 
-export const MESSAGES: Record<Language, typeof ENGLISH> = { en: ENGLISH, es: SPANISH };
+export const TASK_MESSAGES: Record<Language, typeof ENGLISH> = { en: ENGLISH, es: SPANISH };

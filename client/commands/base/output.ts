@@ -3,7 +3,7 @@
 import { cyan } from "@std/fmt/colors";
 import { EXIT, type ExitCode } from "../../../cli/exit.ts";
 import { inLanguage } from "../../../cli/messages.ts";
-import { type ErrorReport, printData, tellError } from "../../../cli/report.ts";
+import { type ErrorReport, printData, reportError } from "../../../cli/report.ts";
 import {
   escapeControls,
   OutputError,
@@ -15,9 +15,9 @@ import {
 } from "../../../cli/talk.ts";
 import { ClientError } from "../../../net/client_error.ts";
 import type { TaskEnd } from "../../task/task_end.ts";
-import { MESSAGES } from "./messages.ts";
+import { TASK_MESSAGES } from "./messages.ts";
 
-/** Most characters that wait for one write. */
+/** Most characters that wait for a write. */
 const MAX_GATHERED_CHARS = 64 * 1024;
 /** Size of the buffer for a write, at up to three bytes a character. A new buffer for each write would be garbage at once. */
 const WRITE_BYTES = 4 * MAX_GATHERED_CHARS;
@@ -35,25 +35,25 @@ export function talk(text: string): void {
 }
 
 /** Prints how a task ended, and returns the exit code for it. */
-export function tellEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
+export function printEnd(end: TaskEnd, { json }: { json: boolean }): ExitCode {
   if (end.status === "completed") {
     try {
       if (json) printData(end);
       else print(resultText(end.result));
     } catch (error) {
-      throw withHint(error, inLanguage(MESSAGES).resultIsKept(end.task_id));
+      throw withHint(error, inLanguage(TASK_MESSAGES).resultIsKept(end.task_id));
     }
     return EXIT.ok;
   }
-  const failed = inLanguage(MESSAGES).taskFailed;
+  const failed = inLanguage(TASK_MESSAGES).taskFailed;
   const who = end.status === "failed" ? `[client] ${failed}: ${end.error.code}:` : "[client]";
-  return tellError(reportOfEnd(end), { json, who });
+  return reportError(reportOfEnd(end), { json, who });
 }
 
 /** The error report of a task that ended without a result. */
 export function reportOfEnd(end: Exclude<TaskEnd, { status: "completed" }>): ErrorReport {
   const { task_id } = end;
-  const messages = inLanguage(MESSAGES);
+  const messages = inLanguage(TASK_MESSAGES);
   const hint = messages.runAgain(task_id);
   if (end.status === "failed") {
     return { ...end.error, hint, task_id, attempt: end.attempt };
@@ -63,7 +63,7 @@ export function reportOfEnd(end: Exclude<TaskEnd, { status: "completed" }>): Err
 
 /** The line about tasks that go on when the client leaves before their end. */
 export function goesOn(ids: readonly string[]): string {
-  return inLanguage(MESSAGES).goesOn(ids);
+  return inLanguage(TASK_MESSAGES).goesOn(ids);
 }
 
 /** `error` with `hint` if the server cannot be reached or a result cannot be written; otherwise `error` as it is. */

@@ -1,4 +1,4 @@
-/** How far a task says it is, for a person who waits for it: one line of the terminal, which goes with the wait. */
+/** The progress of a task, on one line of the terminal while a command waits for the task. */
 
 import { cutText } from "../../../protocol/errors.ts";
 import { escapeControls, write } from "../../../cli/talk.ts";
@@ -7,11 +7,11 @@ import type { Client } from "../../client.ts";
 import { watch } from "../../watching.ts";
 import { rawOf } from "../../server_client.ts";
 
-/** To the beginning of the line, and nothing behind it. */
+/** Moves to the beginning of the line and clears it. */
 const CLEAR_LINE = "\r\x1b[K";
 const NARROW_COLUMNS = 80;
 
-/** Waits by `wait`, and shows the progress of task `id` meanwhile, where a person looks. */
+/** Runs `wait`, and shows the progress of task `id` meanwhile if stderr is a terminal. */
 export async function withProgress<T>(
   { client, id, json }: { client: Client; id: string; json: boolean },
   wait: () => Promise<T>,
@@ -25,7 +25,7 @@ export async function withProgress<T>(
     write("stderr", CLEAR_LINE + progressText(progress, columns()));
   };
   const watching = watch(rawOf(client), { taskId: id }, ({ progress }) => show(progress));
-  // It is a courtesy: who waits is told by `wait` what goes wrong.
+  // Progress is optional: `wait` itself reports every error.
   watching.then(() => client.get(id)).then(({ progress }) => show(progress), () => undefined);
   try {
     return await wait();
@@ -36,7 +36,7 @@ export async function withProgress<T>(
   }
 }
 
-/** In less than `width` columns, so that the line stays one. */
+/** The text of the line, in less than `width` columns so that it does not wrap. */
 export function progressText({ fraction, note = "" }: Progress, width: number): string {
   const percent = `[client] ${String(Math.floor(fraction * 100)).padStart(3)} %`;
   const text = note === "" ? percent : `${percent} ${escapeControls(note)}`;
@@ -47,7 +47,7 @@ function columns(): number {
   try {
     return Deno.consoleSize().columns || NARROW_COLUMNS;
   } catch {
-    // A terminal on stderr alone: it does not say.
+    // Only stderr is a terminal: its size is unknown.
     return NARROW_COLUMNS;
   }
 }

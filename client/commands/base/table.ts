@@ -15,8 +15,8 @@ export { withCommas } from "../../../protocol/text_forms.ts";
 const GAP = "  ";
 
 /**
- * The table as text; columns whose index is in `right` are aligned there. A line that is wider than
- * `columns`, those of the terminal, ends there; in a pipe every line is whole.
+ * The table as text. Columns whose index is in `right` are aligned to the right. Lines are cut at `columns`, the
+ * width of the terminal; in a pipe they are whole.
  */
 export function alignedTable(
   rows: readonly (readonly string[])[],
@@ -39,13 +39,13 @@ export function alignedTable(
   return lines.join("\n");
 }
 
-/** `text` in `columns` of a terminal at most; what is cut ends in `…`, and never within a character. */
+/** `text` in up to `columns` of a terminal. A cut text ends in `…`, and no character is split. */
 export function cut(text: string, columns: number): string {
   const safe = escapeControls(text);
   if (widthOf(safe) <= columns) return safe;
   let short = "";
   let width = 0;
-  // What a person sees as one character can be several code points: a joined emoji, a letter and its accents.
+  // One visible character can be several code points: a joined emoji, a letter and its accents.
   for (const { segment } of GRAPHEMES.segment(safe)) {
     width += widthOf(segment);
     if (width > columns - 1) break;
@@ -56,9 +56,9 @@ export function cut(text: string, columns: number): string {
 
 const GRAPHEMES = new Intl.Segmenter("en", { granularity: "grapheme" });
 
-/** Columns that `text`, in which control characters are escaped, takes on a terminal. */
+/** Columns of `text` on a terminal. Its control characters must be escaped. */
 export function widthOf(text: string): number {
-  // Nearly all of it is ASCII.
+  // Nearly all text is ASCII.
   if (/^[ -~]*$/.test(text)) return text.length;
   let width = 0;
   for (const char of text) {
@@ -71,15 +71,15 @@ const HEADINGS = ["ID", "OP", "STATUS", "ATTEMPT", "CREATED", "TOOK", "KEY", "ER
 type Heading = typeof HEADINGS[number];
 
 const RIGHT: ReadonlySet<Heading> = new Set(["ATTEMPT", "TOOK"]);
-/** An error in a pipe is cut here: it may be long, and --json has all of it. */
+/** Most characters of an error in a pipe; --json has all of it. */
 const MAX_ERROR_CHARS = 60;
 
 export interface TaskTableOptions {
-  /** Of the terminal; `undefined` in a pipe. */
+  /** Width of the terminal; `undefined` in a pipe. */
   columns: number | undefined;
-  /** What ages count from, ms since 1970. */
+  /** The time that ages count from, in ms since 1970. */
   now: number;
-  /** Columns that say the same in every row. */
+  /** Columns with the same text in every row. */
   without?: readonly Heading[];
 }
 
@@ -91,7 +91,7 @@ export function taskTable(
   const cells = tasks.map((task) => cellsOf(task, isNarrow ? now : undefined));
   const isLeftOut = (heading: Heading) =>
     (isNarrow && without.includes(heading)) ||
-    // Few tasks have a key; a table of those that failed has errors, one of those that wait has not.
+    // Columns that are empty in every row are left out. A pipe omits only KEY: few tasks have a key.
     ((heading === "KEY" || (isNarrow && heading !== "ID")) &&
       cells.every((row) => row[heading] === ""));
   const headings = HEADINGS.filter((heading) => !isLeftOut(heading));
@@ -104,7 +104,7 @@ export function taskTable(
   return alignedTable([names, ...rows], right, columns);
 }
 
-/** How much wider the terminal is than a line with as much of an error as means anything. */
+/** Columns that are left for an error beyond its least width; negative if it does not fit. */
 function roomForError(
   headings: readonly Heading[],
   cells: readonly Record<Heading, string>[],
@@ -118,12 +118,12 @@ function roomForError(
 }
 
 const GAP_COLUMNS = 2;
-/** Less of an error says nothing. */
+/** Least columns for an error. */
 const MIN_ERROR_COLUMNS = 10;
 
 const SHORT: Partial<Record<Heading, string>> = { ATTEMPT: "TRY", CREATED: "AGE" };
 
-/** With `now`, for a person at a terminal. */
+/** The cells of a row; with `now` in the form for a terminal. */
 function cellsOf(task: TaskView, now: number | undefined): Record<Heading, string> {
   const { task_id, op, status, attempt, attempts, created_at, key = "" } = task;
   const error = errorText(task);
@@ -142,7 +142,7 @@ function cellsOf(task: TaskView, now: number | undefined): Record<Heading, strin
 /** How long ago `time` (RFC 3339) was at `now`, in one unit: `3s`, `12m`, `5h`, `9d`. */
 export function age(time: string, now: number): string {
   const ms = Math.max(0, now - Date.parse(time));
-  // From two of a unit on: 1h says less than 119m.
+  // Two units at least: 1h is less exact than 119m.
   const [size, unit] = UNITS.find(([size]) => ms >= 2 * size) ?? [1000, "s"];
   return `${Math.floor(ms / size)}${unit}`;
 }

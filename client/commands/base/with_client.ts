@@ -13,7 +13,7 @@ import { formatTarget, type Target } from "../../../net/target.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import { rawOf } from "../../server_client.ts";
 import { type Client, connect, type ConnectOptions } from "../../client.ts";
-import { MESSAGES } from "./messages.ts";
+import { TASK_MESSAGES } from "./messages.ts";
 import { talk } from "./output.ts";
 
 export interface Frame {
@@ -50,7 +50,7 @@ export async function withClient<T>(frame: Frame, use: (client: Client) => Promi
 }
 
 function reportingLoss(target: Target): ConnectOptions {
-  const messages = inLanguage(MESSAGES);
+  const messages = inLanguage(TASK_MESSAGES);
   return {
     onLost: () => talk(messages.connectionLost(formatTarget(target))),
     onBack: () => talk(messages.connectedAgain),
@@ -90,7 +90,7 @@ export function outOfTime(
   client: Client,
   { waitMs, what, hint }: { waitMs: number; what: string; hint: string | undefined },
 ): ClientError {
-  const messages = inLanguage(MESSAGES);
+  const messages = inLanguage(TASK_MESSAGES);
   const after = messages.after(what, formatDuration(waitMs));
   const { lostBy } = rawOf(client);
   if (!lostBy) return new ClientError("timed_out", after, { hint });

@@ -1,6 +1,6 @@
 /**
- * CSV as RFC 4180 has it: the first row names the columns, each row after it is a task with a cell for each
- * argument. A cell that is a plain number is a number, an empty one is left out.
+ * CSV by RFC 4180 as tasks: the first row names the columns, each further row is a task with a cell for each
+ * argument. A plain number becomes a number; an empty cell is left out.
  */
 
 import { ClientError } from "../../../net/client_error.ts";
@@ -9,13 +9,13 @@ import { type Making, type Payload, withOptions } from "../input/payload.ts";
 import type { LineBatch, NumberedLine } from "../input/task_lines.ts";
 import { RowJoiner, scanRow } from "./csv_rows.ts";
 
-/** A number as JSON has it, of no more digits than a double keeps; `007`, `+1` and `1e9` are text. */
+/** A number in JSON with digits that a double keeps; `007`, `+1` and `1e9` are text. */
 const NUMBER = /^-?(?=[\d.]{1,16}$)(0|[1-9]\d{0,14})(\.\d+)?$/;
 const MAX_DIGITS = 15;
-/** What stands between cells elsewhere: a first row of one column with one of them was read wrongly. */
+/** Common separators. A first row of one column that contains one of them was split by the wrong one. */
 const OTHER_SEPARATORS = [",", ";", "\t", "|"];
 const QUOTED = /"(?:[^"]|"")*"/g;
-/** Members of a message that no column can be. */
+/** Members of a message that cannot be a column. */
 const RESERVED = ["cmd", "ref", "task"];
 
 /** How rows are read; a part of `Reading`. */
@@ -31,9 +31,9 @@ export class CsvFormat {
   readonly #op: string | undefined;
   readonly #separator: string;
   readonly #strings: boolean;
-  /** By column: its name as a member of an object, `"n":`. */
+  /** For each column its name as a member of an object, `"n":`. */
   #members: readonly string[] | undefined;
-  /** The column that names the op, where there is one. */
+  /** Index of the column that names the op; −1 without one. */
   #opColumn = -1;
 
   constructor({ op, separator, strings }: CsvReading) {
@@ -42,7 +42,7 @@ export class CsvFormat {
     this.#strings = strings;
   }
 
-  /** Rows, each whole; the first, with the names, is read here. Throws `usage` where it is of no use. */
+  /** The complete rows, without the first, which names the columns. Throws `usage` for invalid names. */
   async *gather(batches: AsyncIterable<LineBatch>): AsyncGenerator<LineBatch> {
     const rows = new RowJoiner(this.#separator);
     let bytes = 0;
@@ -84,9 +84,9 @@ export class CsvFormat {
     if (first.text.replace(QUOTED, "").includes("\r")) {
       throw new ClientError(
         "usage",
-        "the lines end with a carriage return alone, and not with a newline",
+        "the lines end with a carriage return and no newline",
         {
-          hint: "write them again with: tr '\\r' '\\n' < FILE > NEW.csv",
+          hint: "convert the file with: tr '\\r' '\\n' < FILE > NEW.csv",
         },
       );
     }
@@ -95,7 +95,7 @@ export class CsvFormat {
   }
 
   #readNames(cells: readonly string[]): void {
-    // A space there is never meant: no handler takes an argument called " n".
+    // Spaces around a name are never meant: no handler has an argument " n".
     const names = cells.map((name) => name.trim());
     const told = names.map(quote).join(", ");
     const [only = ""] = names;
@@ -105,13 +105,13 @@ export class CsvFormat {
     if (separator !== undefined && separator !== this.#separator) {
       const name = separator === "\t" ? "tab" : `'${separator}'`;
       throw new ClientError("usage", `the first row names one column, ${told}`, {
-        hint: `say what stands between the cells with: --separator ${name}`,
+        hint: `name the separator with: --separator ${name}`,
       });
     }
     const hasOp = names.includes("op");
     if (this.#op === undefined && !hasOp) {
       throw new ClientError("usage", `no column is called "op"; these are ${told}`, {
-        hint: "name what every row is to run with: --op OP",
+        hint: "name the op of every row with: --op OP",
       });
     }
     for (const [i, name] of names.entries()) this.#checkName(name, names.indexOf(name) !== i, told);
@@ -128,7 +128,7 @@ export class CsvFormat {
       ? `two columns are called ${quote(name)}`
       : `a column cannot be called ${quote(name)}`;
     throw new ClientError("usage", `${what}; these are ${told}`, {
-      hint: isOther ? "rows that name their op go without --op" : undefined,
+      hint: isOther ? "without --op each row names its own op" : undefined,
     });
   }
 

@@ -1,16 +1,15 @@
 /**
- * Rows of CSV: lines put together while a quoted cell goes on over their ends, and cells taken apart. Each
- * line is told in the end, as a row, as a part of one, or as a fault of its own: a quote that is wrong costs
- * its own line alone.
+ * Rows of CSV: joins lines while a quoted cell goes on over their ends, and splits rows into cells. Each line becomes a
+ * row, a part of a row, or a fault: a wrong quote makes only its own line faulty.
  */
 
 import { MAX_LINE_BYTES } from "../../../protocol/limits.ts";
 import type { NumberedLine } from "../input/task_lines.ts";
 
-/** What a row came to. `open`: it ends within a quoted cell. */
+/** The parts of a row; `open` if it ends within a quoted cell. */
 export type Scan = { cells: string[] } | { open: true } | { fault: string };
 
-/** Takes a row apart; with `isQuoted` it begins within a quoted cell. */
+/** Splits a row; with `isQuoted` it begins within a quoted cell. */
 export function scanRow(text: string, separator: string, isQuoted = false): Scan {
   const cells: string[] = [];
   let at = 0;
@@ -36,7 +35,7 @@ export function scanRow(text: string, separator: string, isQuoted = false): Scan
   }
 }
 
-/** Where the quote stands that ends a quoted cell whose text begins at `at`. */
+/** The place of the quote that ends a quoted cell whose text begins at `at`. */
 function quotedEnd(text: string, at: number): number | undefined {
   for (let end = text.indexOf('"', at); end >= 0; end = text.indexOf('"', end + 2)) {
     if (text[end + 1] !== '"') return end;
@@ -45,13 +44,13 @@ function quotedEnd(text: string, at: number): number | undefined {
 }
 
 function wrongQuote(at: number): Scan {
-  return { fault: `is not CSV: a quote stands where none can, at column ${at + 1}` };
+  return { fault: `is not CSV: there is a misplaced quote at column ${at + 1}` };
 }
 
-/** Puts lines together to rows. */
+/** Joins lines to rows. */
 export class RowJoiner {
   readonly #separator: string;
-  /** The lines of a row that is not whole. */
+  /** The lines of an incomplete row. */
   #open: { number: number; text: string }[] = [];
   #chars = 0;
 
@@ -59,7 +58,7 @@ export class RowJoiner {
     this.#separator = separator;
   }
 
-  /** The rows that `line` completes, and lines that are none. */
+  /** The rows that `line` completes, and faulty lines. */
   add(line: NumberedLine): NumberedLine[] {
     const { number, text } = line;
     if (this.#open.length === 0) {
@@ -70,11 +69,11 @@ export class RowJoiner {
       return [];
     }
     if (text === null || this.#chars + text.length > MAX_LINE_BYTES) {
-      return this.#giveUp(`has a quoted cell that does not end before line ${number}`, line);
+      return this.#reject(`has a quoted cell that does not end before line ${number}`, line);
     }
     const scan = text.includes('"') ? scanRow(text, this.#separator, true) : { open: true };
     if ("fault" in scan) {
-      return this.#giveUp(`has a quoted cell that goes wrong in line ${number}`, line);
+      return this.#reject(`has a quoted cell that goes wrong in line ${number}`, line);
     }
     this.#open.push({ number, text });
     this.#chars += text.length + 1;
@@ -84,7 +83,7 @@ export class RowJoiner {
   }
 
   end(): NumberedLine[] {
-    return this.#open.length === 0 ? [] : this.#giveUp("has a quoted cell that does not end");
+    return this.#open.length === 0 ? [] : this.#reject("has a quoted cell that does not end");
   }
 
   #begin(number: number, text: string): void {
@@ -99,10 +98,10 @@ export class RowJoiner {
   }
 
   /**
-   * The line with the quote is at fault, and those after it are read again, each for itself. None of them
-   * opens a quote: within quotes a line with an odd number of them ends the cell, or goes wrong.
+   * Makes the line with the open quote a fault, and reads the lines after it again, each alone. None of these opens a
+   * quote: a line with an odd number of quotes would have ended the cell, or been a fault.
    */
-  #giveUp(fault: string, last?: NumberedLine): NumberedLine[] {
+  #reject(fault: string, last?: NumberedLine): NumberedLine[] {
     const [first, ...rest] = this.#take();
     return [
       { number: first!.number, text: null, fault },

@@ -1,7 +1,7 @@
-/** `sd submit --dry-run`: reads everything, sends nothing, and says what would be sent. */
+/** `sd submit --dry-run`: reads all tasks, sends none, and prints the numbers of tasks that would be sent. */
 
 import { EXIT, type ExitCode } from "../../../cli/exit.ts";
-import { printData, reportOf, tellError } from "../../../cli/report.ts";
+import { printData, reportError, reportOf } from "../../../cli/report.ts";
 import { print } from "../../../cli/talk.ts";
 import { MAX_COUNTED_OPS } from "../../../protocol/limits.ts";
 import type { TaskOptions } from "../../../protocol/task.ts";
@@ -9,14 +9,14 @@ import { talk } from "../base/output.ts";
 import type { Payload } from "../input/payload.ts";
 import { alignedTable, withCommas } from "../base/table.ts";
 import { lineBatches, type NumberedLine, openLines } from "../input/task_lines.ts";
-import { journalPath, type Past, readPast } from "./journal_reader.ts";
+import { journalPath, type JournalState, readJournal } from "./journal_reader.ts";
 import { type LineFormat, lineFormat, type Reading } from "./line_format.ts";
 
-/** Bad lines told one by one; of more only their number is told. */
-const MAX_TOLD = 20;
+/** Most bad lines that are printed; only the number of others is. */
+const MAX_PRINTED = 20;
 const OTHER_OPS = "(others)";
 
-/** What would be sent. */
+/** The numbers of tasks that would be sent. */
 class Plan {
   tasks = 0;
   bad = 0;
@@ -32,11 +32,11 @@ class Plan {
 
   addBad(line: number, why: string): void {
     this.bad++;
-    if (this.bad <= MAX_TOLD) this.#faults.push(`line ${line}: ${why}`);
+    if (this.bad <= MAX_PRINTED) this.#faults.push(`line ${line}: ${why}`);
   }
 
-  /** Prints the plan, and returns the exit code: whether all of it could be sent. */
-  tell({ json }: { json: boolean }): ExitCode {
+  /** Prints the plan. The exit code says whether all lines are tasks. */
+  print({ json }: { json: boolean }): ExitCode {
     const ops = [...this.#ops].sort(([, a], [, b]) => b - a);
     const data = { tasks: this.tasks, ops: Object.fromEntries(ops), bad: this.bad };
     if (!json) {
@@ -49,23 +49,23 @@ class Plan {
     }
     if (this.bad > 0) {
       const what = this.bad === 1
-        ? "1 line is no task"
-        : `${withCommas(this.bad)} lines are no tasks`;
-      return tellError({ code: "usage", message: what }, { json, data });
+        ? "1 line is not a task"
+        : `${withCommas(this.bad)} lines are not tasks`;
+      return reportError({ code: "usage", message: what }, { json, data });
     }
     if (json) printData(data);
     return EXIT.ok;
   }
 }
 
-/** Prints what one payload would send. */
+/** Prints the plan of one payload. */
 export function planOne(task: Payload, flags: { json: boolean }): ExitCode {
   const plan = new Plan();
   plan.add(task);
-  return plan.tell(flags);
+  return plan.print(flags);
 }
 
-/** Prints what the lines of a file would send; with `resume`, those that are left of it. */
+/** Prints the plan of a file; with `resume`, of the lines that are left. */
 export async function planFile(
   file: string,
   { flags, reading, options }: {
@@ -82,7 +82,7 @@ export async function planFile(
       if (!past?.finished.has(line.number)) planLine(plan, { line, format, options });
     }
   }
-  return plan.tell(flags);
+  return plan.print(flags);
 }
 
 function planLine(
@@ -100,7 +100,7 @@ function planLine(
   }
 }
 
-async function pastOf(file: string): Promise<Past | undefined> {
+async function pastOf(file: string): Promise<JournalState | undefined> {
   const path = journalPath(file);
-  return await readPast(path, await openLines(path));
+  return await readJournal(path, await openLines(path));
 }

@@ -1,43 +1,43 @@
 /**
- * The journal of a file that is being submitted: a file beside it, there until every line has been
- * told. It is written ahead of what it tells, so that `kill -9` at any moment leaves no more open than
- * the results of one write. `journal_past.ts` describes what stands in it.
+ * The journal of a file that is being submitted, kept beside it until every result is printed. Each entry is written
+ * before the action that it describes, so that after `kill -9` only the results of one write are uncertain.
+ * `journal_reader.ts` describes the entries.
  */
 
 import type { OutputError } from "../../../cli/talk.ts";
 import { ClientError } from "../../../net/client_error.ts";
 import { quote } from "../../../protocol/errors.ts";
 import { makeTaskId } from "../../task/task_line.ts";
-import type { Entry, Head, Out, Past, RunOf } from "./journal_reader.ts";
+import type { Entry, Head, JournalState, Out, RunOf } from "./journal_reader.ts";
 import type { LineSet } from "./line_set.ts";
 import { stdoutEnd, syncStdout, takeBack } from "./stdout_file.ts";
 
-/** Lines that are noted as sent at a time, ahead. */
+/** Lines that one entry reserves in advance. */
 const AHEAD = 256;
 
 const encoder = new TextEncoder();
 
-export interface JournalParts {
+export interface SubmitJournalParts {
   path: string;
-  /** Open, locked, and at its end. */
+  /** The open, locked file, positioned at its end. */
   file: Deno.FsFile;
   run: string;
-  past: Past | undefined;
+  past: JournalState | undefined;
 }
 
-export class Journal {
+export class SubmitJournal {
   readonly run: string;
   readonly path: string;
-  /** Of the run before this one, where it goes on. */
-  readonly past: Past | undefined;
+  /** The state of the interrupted run that this one resumes. */
+  readonly past: JournalState | undefined;
   readonly #file: Deno.FsFile;
   #sent: number;
-  /** The `told` that nothing shows to have been printed, and where it begins in the journal. */
+  /** The last `told`, whose results may not be printed yet, and its place in the journal. */
   #open: { at: number; out: Out | undefined } | undefined;
-  /** Why nothing more is written: an entry would say that an open `told` has been printed. */
+  /** The reason for a stop of all writes: a further entry would claim that an open `told` was printed. */
   #fault: unknown;
 
-  constructor({ path, file, run, past }: JournalParts) {
+  constructor({ path, file, run, past }: SubmitJournalParts) {
     this.path = path;
     this.run = run;
     this.past = past;
@@ -45,39 +45,39 @@ export class Journal {
     this.#sent = past?.sent ?? 0;
   }
 
-  /** Whether there is anything to go on with. */
+  /** Whether any line may have been sent. */
   get isBegun(): boolean {
     return this.#sent > 0;
   }
 
-  /** Whether `line` was told by the run before. */
+  /** Whether the interrupted run printed the result of `line`. */
   isFinished(line: number): boolean {
     return this.past?.finished.has(line) ?? false;
   }
 
   /**
-   * Whether the run before may have sent `line` so long ago that its record may be gone: then nobody
-   * can tell by sending it again whether it has run.
+   * Whether the interrupted run may have sent `line` more than `keepMs` ago. The server may have removed its record:
+   * then a second submit would run it again.
    */
   isStale(line: number, keepMs: number): boolean {
     const { past } = this;
     return past !== undefined && line <= past.sent && Date.now() - past.lastAt >= keepMs;
   }
 
-  /** From here on it is a run of this. */
+  /** Notes that the rest of the run is of another file, server or reading. */
   renew(of: RunOf): void {
     this.#write({ at: Date.now(), of });
   }
 
-  /** Before `line` is sent. */
+  /** Must be called before `line` is sent. */
   reserve(line: number): void {
     if (line <= this.#sent) return;
     this.#sent = line + AHEAD;
     this.#write({ at: Date.now(), sent: this.#sent });
   }
 
-  /** Before the results of `lines` are printed, in `bytes` bytes; `failed` of them are none. */
-  tell(lines: LineSet, { failed, bytes }: { failed: number; bytes: number }): void {
+  /** Must be called before the results of `lines` are printed, in `bytes` bytes; `failed` counts lines without a result. */
+  announce(lines: LineSet, { failed, bytes }: { failed: number; bytes: number }): void {
     const place = stdoutEnd();
     const at = this.#file.seekSync(0, Deno.SeekMode.Current);
     this.#write({
@@ -90,11 +90,11 @@ export class Journal {
   }
 
   /**
-   * Stdout did not take all of what `tell` announced: its lines are left for another run. The part
-   * that a file took is cut off, so that its last line is whole. What another kind of output took stays
-   * uncertain: another run prints it again, and says so.
+   * Handles a failed write of results that `announce` noted: their lines are left for another run. A partial write to a
+   * file is cut off, so that its last line is complete. For other kinds of output the results stay uncertain: another
+   * run prints them again, and says so.
    */
-  untell(fault: OutputError): void {
+  withdraw(fault: OutputError): void {
     this.#fault = fault;
     const { at, out } = this.#open ?? {};
     if (at === undefined || !out || !takeBack(out, out.length)) return;
@@ -102,12 +102,12 @@ export class Journal {
     this.#open = undefined;
   }
 
-  /** Everything has been told: there is nothing to go on with. Throws `OutputError` where that is not on disk. */
+  /** Removes the journal once all results are printed. Throws `OutputError` if they are not on disk. */
   finish(): void {
     try {
       syncStdout();
     } catch (error) {
-      // Which results are on disk is not known: another run prints all of them.
+      // It is unknown which results are on disk: another run prints all of them.
       this.#write({ at: Date.now(), unsure: true });
       this.#file.close();
       throw error;
@@ -120,20 +120,20 @@ export class Journal {
     attempt(this.path, () => Deno.removeSync(this.path));
   }
 
-  /** The rest is left for another run. */
+  /** Closes the journal of an interrupted run, for another run to resume. */
   close(): void {
     if (!this.isBegun) return this.#remove();
     try {
       if (this.#open && this.#fault === undefined) this.#write({ at: Date.now(), settled: true });
     } catch (error) {
-      // Another run finds out by the length of stdout, or prints these lines again.
+      // Another run compares the length of stdout, or prints these lines again.
       if (!(error instanceof ClientError)) throw error;
     } finally {
       this.#file.close();
     }
   }
 
-  /** Adds an entry. It shows that the lines of the `told` before it have been printed. */
+  /** Adds an entry, which implies that the results of the `told` before it are printed. */
   #write(entry: Entry): void {
     if (this.#fault !== undefined) throw this.#fault;
     const at = this.#file.seekSync(0, Deno.SeekMode.Current);
@@ -141,7 +141,7 @@ export class Journal {
       appendLine(this.#file, { path: this.path, line: entry });
     } catch (error) {
       this.#fault = error;
-      // A part of an entry is passed over when the journal is read.
+      // If this fails as well, the reader skips a partial entry.
       this.#file.truncateSync(at);
       throw error;
     }
@@ -149,7 +149,7 @@ export class Journal {
   }
 }
 
-/** Appends `line` as JSON. Throws `output_failed` where that does not succeed. */
+/** Appends `line` as JSON. Throws `output_failed` if that fails. */
 export function appendLine(
   file: Deno.FsFile,
   { path, line }: { path: string; line: Head | Entry },
@@ -174,7 +174,7 @@ function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
   while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
 }
 
-/** What the ids of a new run begin with: the time, and 44 bits at random. */
+/** The common beginning of the ids of a new run: the time and 44 random bits. */
 export function newRun(): string {
   return makeTaskId().replaceAll("-", "").slice(0, 24);
 }

@@ -1,15 +1,15 @@
 /**
- * What a journal tells of a run that was interrupted: which lines have been told, which may have been
- * sent. It may have been cut anywhere, in the middle of a line too, and is right up to there.
+ * Reads the journal of an interrupted run: the lines whose results are printed, and the lines that may have been sent.
+ * The journal can be cut at any byte, and is valid up to there.
  *
  *     {"sd":"submit","version":1,"run":"0193a1c27c1e7b529c390e6f","file":{…},"server":"…","reading":"…"}
- *     {"at":1763990000000,"sent":512}                 lines up to 512 may be sent from here on
- *     {"at":…,"told":"1-200,203","failed":1,"out":{…}}  their results are about to be printed
- *     {"at":…,"settled":true}                         all that was told has been printed
- *     {"at":…,"unsure":true}                          none of what was told is sure to be on disk
+ *     {"at":1763990000000,"sent":512}                 lines up to 512 can be sent from here on
+ *     {"at":…,"told":"1-200,203","failed":1,"out":{…}}  their results will now be printed
+ *     {"at":…,"settled":true}                         all results of `told` are printed
+ *     {"at":…,"unsure":true}                          no result of `told` is certain to be on disk
  *
- * What follows a line shows that it was acted on: only the last `told` of a journal is uncertain. A change
- * of what stands here needs another `version`; an unknown one is refused.
+ * A further entry proves that the one before was carried out: only the last `told` is uncertain. Any change of the
+ * format needs another `version`; an unknown version is refused.
  */
 
 import { ClientError } from "../../../net/client_error.ts";
@@ -21,7 +21,7 @@ import type { FilePlace } from "./stdout_file.ts";
 export const JOURNAL_VERSION = 1;
 const RUN = /^[A-Za-z0-9]{1,64}$/;
 
-/** What a run is of. It goes on only where all of it is the same. */
+/** The subject of a run. A run can be resumed only if all of it is unchanged. */
 export interface RunOf {
   file: { bytes: number; modified: string | null };
   /** `host:port` */
@@ -33,78 +33,81 @@ export interface RunOf {
 export interface Head extends RunOf {
   sd: "submit";
   version: typeof JOURNAL_VERSION;
-  /** What the ids of its tasks begin with. */
+  /** The common beginning of the ids of its tasks. */
   run: string;
 }
 
-/** Where the results of a `told` were to stand in stdout, where that was a file. */
+/** The place of the results of a `told`, if stdout was a file. */
 export interface Out extends FilePlace {
   length: number;
 }
 
 export interface Told {
   told: string;
-  /** Lines of these without a result. */
+  /** Number of these lines without a result. */
   failed?: number;
   out?: Out;
 }
 
-/** A line behind the head. `of`: from here on it is a run of this, since somebody said so. */
+/** A line after the head. `of` is the new subject of the run, by `--force`. */
 export type Entry =
   & { at: number }
   & (Told | { sent: number } | { settled: true } | { unsure: true } | { of: RunOf });
 
-export interface Past {
+export interface JournalState {
   head: Head;
   finished: LineSet;
-  /** How many of these have no result. */
+  /** Number of these lines without a result. */
   failed: number;
   /** No line after this one was sent. */
   sent: number;
-  /** When the last was written, in ms. */
+  /** The time of the last entry, in ms since 1970. */
   lastAt: number;
-  /** The last `told`, where nothing shows that it was printed; not in `finished`. */
+  /** The last `told` if nothing proves that it was printed; not part of `finished`. */
   uncertain: Told | undefined;
-  /** Up to where the journal is whole. */
+  /** Length of the valid part of the journal, in bytes. */
   bytes: number;
 }
 
-/** Where the journal of a file of tasks is. */
+/** The path of the journal of a file of tasks. */
 export function journalPath(tasks: string): string {
   return `${tasks}.sd-progress`;
 }
 
-/** Reads a journal; `undefined` for one that was cut in its head, before anything was sent. */
-export async function readPast(
+/** Reads a journal; `undefined` if it was cut within its head, before any line was sent. */
+export async function readJournal(
   path: string,
   source: ReadableStream<Uint8Array>,
-): Promise<Past | undefined> {
+): Promise<JournalState | undefined> {
   const encoder = new TextEncoder();
-  let past: Past | undefined;
+  let past: JournalState | undefined;
   for await (const { number, text } of taskLines(source)) {
     if (number === 1) past = startOf(path, text);
     else if (!past || text === null || !take(past, text)) break;
-    // The last line has no newline where it was cut.
+    // A cut last line has no newline.
     if (past) past.bytes += encoder.encode(text ?? "").length + 1;
   }
   return past;
 }
 
-function startOf(path: string, text: string | null): Past | undefined {
+function startOf(path: string, text: string | null): JournalState | undefined {
   if (text === null || text === "") throw foreign(path);
   const head = parse<Head>(text);
-  // Cut; what is not even the beginning of a head was never ours.
+  // A head that was cut. Any other text is not a journal.
   if (!head && `{"sd":"submit",`.startsWith(text.slice(0, 15))) return undefined;
   if (!head || head.sd !== "submit" || !RUN.test(String(head.run))) throw foreign(path);
   if (head.version !== JOURNAL_VERSION) {
-    throw new ClientError("usage", `${quote(path)} is of another release of sd, which can go on`);
+    throw new ClientError(
+      "usage",
+      `${quote(path)} is the journal of another release of sd, which can resume it`,
+    );
   }
   const lines = { finished: new LineSet(), failed: 0, sent: 0, uncertain: undefined };
   return { head, ...lines, lastAt: 0, bytes: 0 };
 }
 
-/** Adds an entry to what is known; false where it is none. */
-function take(past: Past, text: string): boolean {
+/** Applies an entry; false if the text is not an entry. */
+function take(past: JournalState, text: string): boolean {
   const entry = parse<Entry>(text);
   if (!entry || typeof entry.at !== "number") return false;
   try {
@@ -122,8 +125,8 @@ function take(past: Past, text: string): boolean {
   }
 }
 
-/** The uncertain lines have been printed. */
-export function finish(past: Past): void {
+/** Counts the uncertain lines as printed. */
+export function finish(past: JournalState): void {
   if (!past.uncertain) return;
   past.finished.addAll(LineSet.parse(past.uncertain.told));
   past.failed += past.uncertain.failed ?? 0;
@@ -140,7 +143,7 @@ function parse<T>(text: string): T | undefined {
 }
 
 function foreign(path: string): ClientError {
-  return new ClientError("usage", `${quote(path)} is no journal of sd submit`, {
-    hint: "it is where the journal of this file belongs: move it away",
+  return new ClientError("usage", `${quote(path)} is not a journal of sd submit`, {
+    hint: "the journal needs this name: move the file away",
   });
 }

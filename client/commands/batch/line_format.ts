@@ -5,9 +5,9 @@ import type { LineBatch } from "../input/task_lines.ts";
 import { CsvFormat } from "./csv_format.ts";
 
 export interface Reading {
-  /** What every line is to run; without it each says so itself. */
+  /** The op of every line; without it each line names its own. */
   op: string | undefined;
-  /** The argument that a line of plain text is. */
+  /** The argument for a line of plain text. */
   arg: string;
   csv: boolean;
   separator: string;
@@ -16,13 +16,13 @@ export interface Reading {
 }
 
 export interface LineFormat {
-  /** Puts lines together that belong together, numbered by the first; leaves out what is no task. */
+  /** Joins lines that belong together, numbered by the first, and drops lines that are not tasks. */
   gather(batches: AsyncIterable<LineBatch>): AsyncIterable<LineBatch>;
   /** The task of a line. Throws `SdError` or `ClientError`. */
   read(text: string, making: Making): Payload;
 }
 
-/** In one line, so that two readings can be told apart. */
+/** Describes a reading in one line, for comparison. */
 export function describeReading({ op, arg, csv, separator, strings }: Reading): string {
   const how = csv ? `CSV with ${JSON.stringify(separator)}${strings ? ", all text" : ""}` : "JSON";
   return op === undefined ? how : `${how} for ${op}(${csv ? "" : arg})`;

@@ -1,6 +1,6 @@
 /**
- * A set of line numbers, kept as ranges. Lines end nearly in the order in which they were sent, so a
- * million of them are a handful of ranges: no more than there were ever lines in flight.
+ * A set of line numbers, stored as ranges. Lines end nearly in the order in which they were sent, so a million of them
+ * are a few ranges: at most as many as there were lines in flight.
  */
 
 export class LineSet {
@@ -9,13 +9,13 @@ export class LineSet {
   readonly #lasts: number[] = [];
   #count = 0;
 
-  /** Reads what `toString` wrote. Throws `SyntaxError` for anything else. */
+  /** Parses the output of `toString`. Throws `SyntaxError` for any other text. */
   static parse(text: string): LineSet {
     const lines = new LineSet();
     for (const range of text === "" ? [] : text.split(",")) {
       const [, first = "", last = first] = /^(\d+)(?:-(\d+))?$/.exec(range) ?? [];
       if (!isLine(Number(first)) || !(Number(last) >= Number(first))) {
-        throw new SyntaxError(`no range of lines: ${range}`);
+        throw new SyntaxError(`not a range of lines: ${range}`);
       }
       lines.addRange(Number(first), Number(last));
     }
@@ -44,7 +44,7 @@ export class LineSet {
   /** Adds `first` to `last`, both included. */
   addRange(first: number, last: number): void {
     let from = this.#rangeFrom(first);
-    // The range before goes on where it touches.
+    // A range that touches the new one is extended.
     if (from < 0 || (this.#lasts[from] ?? 0) < first - 1) from++;
     const to = this.#rangeFrom(last + 1);
     if (to < from) {
@@ -70,7 +70,7 @@ export class LineSet {
     }).join(",");
   }
 
-  /** The last range that begins at `line` or before it; −1 where there is none. */
+  /** Index of the last range that begins at `line` or before; −1 if there is none. */
   #rangeFrom(line: number): number {
     let low = 0;
     let high = this.#firsts.length;

@@ -1,4 +1,4 @@
-/** The flags of `sd submit` that say how lines become tasks, and how many of them are sent. */
+/** The flags of `sd submit` for many tasks: how lines become tasks, and how they are sent. */
 
 import { ClientError } from "../../../net/client_error.ts";
 import type { FlagSpecs, FlagValues } from "../../../cli/flag_spec.ts";
@@ -9,15 +9,16 @@ import type { Reading } from "./line_format.ts";
 const DEFAULT_ARG = "data";
 const DEFAULT_IN_FLIGHT = 1024;
 
-/** Of one payload as of many lines. */
+/** Flags for a payload and for many lines. */
 export const OP_FLAGS = {
-  op: { type: "string", value: "OP", help: "what to run; what is sent are then its arguments" },
+  op: { type: "string", value: "OP", help: "op to run; the payload or line is its arguments" },
   arg: {
     type: "string",
     value: "NAME",
-    help: "with --op, the argument that plain text is; data where none is given",
+    help: "with --op, the argument for plain text",
+    fallback: DEFAULT_ARG,
   },
-  dryRun: { type: "boolean", help: "send nothing; say how many tasks of which ops would be sent" },
+  dryRun: { type: "boolean", help: "send nothing; print how many tasks of each op would be sent" },
 } as const satisfies FlagSpecs;
 
 export const MANY_FLAGS = {
@@ -25,31 +26,32 @@ export const MANY_FLAGS = {
     type: "string",
     short: "f",
     value: "FILE",
-    help: "one task a line from this file; - is stdin",
+    help: "read a task a line from this file; - is stdin",
   },
-  csv: { type: "boolean", help: "rows with a header, as if the file were called .csv" },
-  separator: { type: "string", value: "CHAR", help: "what stands between cells; , if not given" },
-  strings: { type: "boolean", help: "leave numbers in cells as text" },
+  csv: { type: "boolean", help: "read CSV with a header row (default for FILE.csv)" },
+  separator: { type: "string", value: "CHAR", help: "separator of cells", fallback: "," },
+  strings: { type: "boolean", help: "keep numbers in cells as text" },
   inFlight: {
     type: "integer",
     value: "N",
     min: 1,
     max: MAX_MANY_IN_FLIGHT,
-    help: `how many tasks at a time; ${DEFAULT_IN_FLIGHT} where none is given`,
+    help: "most tasks in flight",
+    fallback: String(DEFAULT_IN_FLIGHT),
   },
-  ordered: { type: "boolean", help: "results in the order of the lines" },
-  strict: { type: "boolean", help: "stop at the first line that is no task, or is refused" },
-  resume: { type: "boolean", help: "go on with a file that was interrupted" },
+  ordered: { type: "boolean", help: "print results in the order of the lines" },
+  strict: { type: "boolean", help: "stop at the first invalid or refused line" },
+  resume: { type: "boolean", help: "resume an interrupted file" },
   force: {
     type: "boolean",
-    help: "send a file again that was interrupted; with --resume, go on though it has changed",
+    help: "send an interrupted file again from the start; with --resume, resume a changed file",
   },
 } as const satisfies FlagSpecs;
 
 type ManyValues = FlagValues<typeof MANY_FLAGS>;
 type OpValues = FlagValues<typeof OP_FLAGS>;
 
-/** How lines are read. Throws `usage` for flags that do not go together. */
+/** How lines are read. Throws `usage` for flags that exclude each other. */
 export function readingOf(flags: ManyValues & OpValues): Reading {
   const { op, arg, strings, separator } = flags;
   const csv = flags.csv || /\.csv$/i.test(flags.file ?? "");
@@ -58,15 +60,18 @@ export function readingOf(flags: ManyValues & OpValues): Reading {
     : !csv && separator !== undefined
     ? "--separator"
     : undefined;
-  if (stray) throw new ClientError("usage", `${stray} is for CSV: it goes with --csv`);
+  if (stray) throw new ClientError("usage", `${stray} is for CSV: add --csv`);
   if (arg !== undefined && csv) {
-    throw new ClientError("usage", "--arg is for plain text; in CSV the first row names arguments");
+    throw new ClientError(
+      "usage",
+      "--arg is for plain text; in CSV the first row names the arguments",
+    );
   }
   checkArg(flags);
   return { op, arg: arg ?? DEFAULT_ARG, csv, strings, separator: separatorOf(separator) };
 }
 
-/** What many lines are sent with beside their reading. */
+/** How lines are sent. */
 export function sendingOf(flags: ManyValues) {
   const { ordered, strict, resume, force, inFlight = DEFAULT_IN_FLIGHT } = flags;
   return { ordered, strict, resume, force, inFlight };
@@ -81,8 +86,8 @@ export function oneReadingOf(
     return value !== undefined && value !== false;
   });
   if (stray) {
-    throw new ClientError("usage", `--${kebab(stray)} is for many tasks, and this is one`, {
-      hint: "give them with --file FILE, or one a line on stdin",
+    throw new ClientError("usage", `--${kebab(stray)} is for many tasks, and this is one task`, {
+      hint: "give many tasks with --file FILE, or a task a line on stdin",
     });
   }
   checkArg(flags);
@@ -92,7 +97,7 @@ export function oneReadingOf(
 function checkArg({ op, arg }: OpValues): void {
   if (arg === undefined) return;
   if (op === undefined) {
-    throw new ClientError("usage", "--arg names an argument of --op, and there is none");
+    throw new ClientError("usage", "--arg needs --op");
   }
   if (["op", "cmd", "ref", "task"].includes(arg)) {
     throw new ClientError("usage", `an argument of a task cannot be called ${arg}`);

@@ -15,16 +15,16 @@ import { talk } from "../base/output.ts";
 import type { Payload } from "../input/payload.ts";
 import { withCommas } from "../base/table.ts";
 import { lineBatches, type NumberedLine } from "../input/task_lines.ts";
-import { type Journal, lineTaskId, newRun } from "./journal.ts";
+import { lineTaskId, newRun, type SubmitJournal } from "./journal.ts";
 import type { LineFormat } from "./line_format.ts";
-import { InOrder, type LineResult, ResultWriter } from "./result_writer.ts";
+import { InOrder, type LineResult, ResultPrinter } from "./result_writer.ts";
 import { newTally, type Tally } from "./tally.ts";
 
 export interface ManyRunOptions {
   format: LineFormat;
   /** Options of every task; options in a line go before them. */
   options: TaskOptions;
-  journal: Journal | undefined;
+  journal: SubmitJournal | undefined;
   inFlight: number;
   /** Results come in the order of the lines. */
   ordered: boolean;
@@ -45,7 +45,7 @@ export class ManyRun {
   readonly tally: Tally = newTally();
   readonly #options: ManyRunOptions;
   readonly #id: string;
-  readonly #writer: ResultWriter;
+  readonly #writer: ResultPrinter;
   readonly #order: InOrder | undefined;
   /** Aborts when no further line is sent. */
   readonly #stopping = new AbortController();
@@ -67,7 +67,7 @@ export class ManyRun {
     this.#id = journal?.run ?? newRun();
     this.#order = ordered ? new InOrder({ cutsAtGap: journal !== undefined }) : undefined;
     this.#broken.promise.catch(() => undefined);
-    this.#writer = new ResultWriter({
+    this.#writer = new ResultPrinter({
       journal,
       onError: (error) => {
         this.stop(error);

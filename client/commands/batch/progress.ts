@@ -1,35 +1,36 @@
-/** The progress of many lines on the last line of a terminal: how far, how fast, how many failed, how long yet. */
+/** The progress bar of many lines on the last line of a terminal: done, rate, failed, time left. */
 
 import { BarTerminal, SingleBar } from "cli-progress";
 import { type Footer, setFooter, writeBelow } from "../../../cli/talk.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import { withCommas } from "../base/table.ts";
 
+/** Time between two updates, in ms. */
 const LOOK_MS = 250;
-/** The rate is that of the last five seconds. */
+/** Updates that the rate is measured over: five seconds. */
 const RATE_LOOKS = 20;
 const DEFAULT_COLUMNS = 80;
 const HEAD = "[client] ";
 const COUNTS = "{done} done, {rate}/s{failed}{left}";
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface Stand {
-  /** Lines that have come to an end. */
+  /** Lines that have ended. */
   done: number;
-  /** Of these, those without a result. */
+  /** Number of these without a result. */
   failed: number;
-  /** Lines in all, as far as that can be known; `undefined` where it cannot. */
+  /** Estimated number of all lines; `undefined` if unknown. */
   total: number | undefined;
 }
 
-export class Progress implements Disposable {
+export class ProgressBar implements Disposable {
   readonly #look: () => Stand;
   readonly #bar: SingleBar;
   readonly #timer: ReturnType<typeof setInterval>;
-  /** When, and how many were done then. */
+  /** Time and number of ended lines at each update. */
   readonly #looks: [ms: number, done: number][] = [];
 
-  /** Draws what `look` says until it is disposed of. */
+  /** Draws the progress that `look` returns, until it is disposed. */
   constructor(look: () => Stand) {
     this.#look = look;
     const stand = look();
@@ -43,7 +44,7 @@ export class Progress implements Disposable {
       barIncompleteChar: "░",
       fps: 1000 / LOOK_MS,
       clearOnComplete: true,
-      // What is written to the terminal in between erases it.
+      // Other output erases the bar.
       forceRedraw: true,
       emptyOnZero: true,
     });
@@ -80,7 +81,7 @@ export class Progress implements Disposable {
   }
 }
 
-/** The last line of stderr. The cursor stays on it: results and talk may scroll by above. */
+/** The last line of stderr. The cursor stays on it while results and talk scroll above. */
 class LastLine implements BarTerminal, Footer {
   readonly #encoder = new TextEncoder();
 
@@ -108,7 +109,7 @@ class LastLine implements BarTerminal, Footer {
     this.#put("\n");
   }
 
-  // The library would put the cursor back to where the bar was first drawn.
+  // The library would move the cursor to the place of the first drawing.
   cursorSave(): void {}
   cursorRestore(): void {}
   cursor(): void {}
@@ -120,7 +121,7 @@ class LastLine implements BarTerminal, Footer {
 
   getWidth(): number {
     try {
-      // A terminal that does not know its size has 0.
+      // A terminal without a size has 0.
       return Deno.consoleSize().columns || DEFAULT_COLUMNS;
     } catch {
       return DEFAULT_COLUMNS;

@@ -4,7 +4,7 @@
  */
 
 import { OutputLines } from "../base/output.ts";
-import type { Journal } from "./journal.ts";
+import type { SubmitJournal } from "./journal.ts";
 import { LineSet } from "./line_set.ts";
 
 /** The result of one line. */
@@ -16,24 +16,24 @@ export interface LineResult {
   failed: boolean;
 }
 
-export interface ResultWriterOptions {
-  journal: Journal | undefined;
+export interface ResultPrinterOptions {
+  journal: SubmitJournal | undefined;
   /** Called if writing fails in `add`, which never throws. After a failure nothing more is written. */
   onError: (error: unknown) => void;
 }
 
-export class ResultWriter {
-  readonly #journal: Journal | undefined;
+export class ResultPrinter {
+  readonly #journal: SubmitJournal | undefined;
   readonly #writer: OutputLines;
   #lines = new LineSet();
   #failed = 0;
 
-  constructor({ journal, onError }: ResultWriterOptions) {
+  constructor({ journal, onError }: ResultPrinterOptions) {
     this.#journal = journal;
     this.#writer = new OutputLines({
       onError,
       announce: (bytes) => this.#announce(bytes),
-      withdraw: (error) => journal?.untell(error),
+      withdraw: (error) => journal?.withdraw(error),
     });
   }
 
@@ -55,23 +55,23 @@ export class ResultWriter {
     if (!this.#journal) return;
     const lines = this.#lines;
     this.#lines = new LineSet();
-    this.#journal.tell(lines, { failed, bytes });
+    this.#journal.announce(lines, { failed, bytes });
   }
 }
 
-/** Holds results back until those of all lines before them are there. */
+/** Holds back each result until the results of all lines before it are there. */
 export class InOrder {
   readonly #waiting = new Map<number, LineResult>();
   readonly #cutsAtGap: boolean;
   #next = 0;
   #isCut = false;
 
-  /** `cutsAtGap`: behind a line of which nothing is told, nothing is told of others. */
+  /** With `cutsAtGap` no result is printed after a line without a text. */
   constructor({ cutsAtGap }: { cutsAtGap: boolean }) {
     this.#cutsAtGap = cutsAtGap;
   }
 
-  /** `turn` counts the lines from 0. Returns those that may be told now, in order. */
+  /** Adds the result of line `turn`, counted from 0. Returns the results that can be printed now, in order. */
   add(turn: number, result: LineResult): LineResult[] {
     this.#waiting.set(turn, result);
     const ready: LineResult[] = [];

@@ -1,4 +1,4 @@
-/** `sd submit` with many lines: the run, and all around it: its journal, its progress, its end. */
+/** `sd submit` with many lines: opens the journal, runs the lines, shows progress, reports the end. */
 
 import { ClientError } from "../../../net/client_error.ts";
 import type { ExitCode } from "../../../cli/exit.ts";
@@ -11,18 +11,18 @@ import { interrupted, outOfTime, withClient, within } from "../base/with_client.
 import { talk, withHint } from "../base/output.ts";
 import { withCommas } from "../base/table.ts";
 import { cannotRead, openLines } from "../input/task_lines.ts";
-import type { Journal } from "./journal.ts";
+import type { SubmitJournal } from "./journal.ts";
 import { describeReading, lineFormat, type Reading } from "./line_format.ts";
 import { ManyRun } from "./many_run.ts";
 import { openJournal } from "./open_journal.ts";
-import { type Earlier, endedOf, failedOf, summary, tellTally } from "./tally.ts";
+import { type Earlier, endedOf, failedOf, reportTally, summary } from "./tally.ts";
 
-/** Why no more lines are sent after the first Ctrl-C. */
+/** The reason for a stop after the first Ctrl-C. */
 const DRAINED = new ClientError("interrupted", "interrupted");
 
 export interface LinesToSubmit {
   flags: ServerFlagValues & { json: boolean };
-  /** The file they are in; `-` is stdin. */
+  /** The file of the tasks; `-` is stdin. */
   file: string;
   reading: Reading;
   options: TaskOptions;
@@ -31,13 +31,13 @@ export interface LinesToSubmit {
   strict: boolean;
   resume: boolean;
   force: boolean;
-  /** How long to wait for all of them. */
+  /** Longest wait for all of them, in ms. */
   waitMs: number;
 }
 
 export async function submitLines(many: LinesToSubmit): Promise<ExitCode> {
   const size = await fileSize(many);
-  // Before the journal is: of a file that cannot be read there is to be none.
+  // Opened before the journal: a file that cannot be read must leave no journal.
   const source = await openLines(many.file);
   const journal = size === undefined ? undefined : await openJournal({
     tasks: many.file,
@@ -49,7 +49,7 @@ export async function submitLines(many: LinesToSubmit): Promise<ExitCode> {
     lines: journal.past.finished.count,
     failed: journal.past.failed,
   };
-  if (earlier) talk(`going on: ${withCommas(earlier.lines)} lines are done`);
+  if (earlier) talk(`resuming: ${withCommas(earlier.lines)} lines are done`);
   const run = new ManyRun({ ...many, format: lineFormat(many.reading), journal });
   const startedAt = performance.now();
   let isDone = false;
@@ -61,13 +61,13 @@ export async function submitLines(many: LinesToSubmit): Promise<ExitCode> {
     endOf(run, { journal, isDone });
     talk(summary(run.tally, { tookMs: performance.now() - startedAt, earlier }));
   }
-  return tellTally(run.tally, { json: many.flags.json, earlier });
+  return reportTally(run.tally, { json: many.flags.json, earlier });
 }
 
-/** Prints the last results, and leaves the rest to another run. */
+/** Prints the last results; closes the journal, or removes it if the run is done. */
 function endOf(
   run: ManyRun,
-  { journal, isDone }: { journal: Journal | undefined; isDone: boolean },
+  { journal, isDone }: { journal: SubmitJournal | undefined; isDone: boolean },
 ): void {
   if (isDone) {
     try {
@@ -83,13 +83,13 @@ function endOf(
   }
 }
 
-/** The command that goes on: the one that was typed, without a token. */
+/** The command that resumes: the typed command without its token. */
 function resumeHint(): string {
   const words = Deno.args.filter((word, i) =>
     word !== "--resume" && word !== "--force" && !/^--token(=|$)/.test(word) &&
     Deno.args[i - 1] !== "--token"
   );
-  return `go on with: sd ${[...words, "--resume"].map(shellQuote).join(" ")}`;
+  return `resume with: sd ${[...words, "--resume"].map(shellQuote).join(" ")}`;
 }
 
 async function runWith(
@@ -97,7 +97,7 @@ async function runWith(
   { many, source, journal }: {
     many: LinesToSubmit;
     source: ReadableStream<Uint8Array>;
-    journal: Journal | undefined;
+    journal: SubmitJournal | undefined;
   },
 ): Promise<void> {
   const goOn = () => journal?.isBegun ? resumeHint() : undefined;
@@ -108,7 +108,7 @@ async function runWith(
     reconnects: true,
     drain: () => {
       if (run.running > 0) {
-        talk(`no more lines are sent; waiting for ${count(run.running)} (Ctrl-C leaves them)`);
+        talk(`no more lines are sent; waiting for ${count(run.running)} (Ctrl-C stops waiting)`);
       }
       run.stop(DRAINED);
       return true;
@@ -131,7 +131,7 @@ async function runWith(
   }
 }
 
-/** What a run of this file is a run of; `undefined` where it is no file that could be gone on with. */
+/** Size and time of the file; `undefined` if it is not a file, and so cannot be resumed. */
 async function fileSize(
   { file, resume }: LinesToSubmit,
 ): Promise<{ file: { bytes: number; modified: string | null } } | undefined> {
@@ -144,10 +144,10 @@ async function fileSize(
     throw cannotRead(file, error);
   }
   if (!resume) return undefined;
-  throw new ClientError("usage", "only a file can be gone on with: --resume goes with --file FILE");
+  throw new ClientError("usage", "only a file can be resumed: --resume needs --file FILE");
 }
 
-/** What decides which task a line is. */
+/** Everything that decides which task a line becomes. */
 function readingOf({ reading, options }: LinesToSubmit): string {
   const given = Object.keys(options).length > 0 ? ` with ${JSON.stringify(options)}` : "";
   return describeReading(reading) + given;
@@ -161,14 +161,14 @@ async function showProgress(
   },
 ): Promise<Disposable | undefined> {
   if (!Deno.stderr.isTerminal() || Deno.env.get("TERM") === "dumb") return undefined;
-  // Loaded here, since most commands draw nothing.
-  const { Progress } = await import("./progress.ts");
-  return new Progress(() => {
+  // Loaded here, since most runs draw no progress.
+  const { ProgressBar } = await import("./progress.ts");
+  return new ProgressBar(() => {
     const { progress: read, tally } = run;
     return {
       done: endedOf(tally) + (earlier?.lines ?? 0),
       failed: failedOf(tally) + (earlier?.failed ?? 0),
-      // The lines to come are taken to be as long as those before.
+      // An estimate: further lines are as long as the lines so far.
       total: bytes === undefined
         ? undefined
         : Math.round(read.lines * bytes / Math.max(read.bytes, 1)),

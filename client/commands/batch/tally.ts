@@ -1,11 +1,11 @@
-/** What became of many lines, counted, and how that is told at the end. */
+/** Counts of the outcomes of many lines, and the summary at the end. */
 
 import { EXIT, type ExitCode } from "../../../cli/exit.ts";
-import { printData, tellError } from "../../../cli/report.ts";
+import { printData, reportError } from "../../../cli/report.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import { withCommas } from "../base/table.ts";
 
-/** `refused` were never tasks, `submitted` were left to themselves. */
+/** Counts of lines. `refused`: never a task. `submitted`: sent without waiting for the end. */
 export interface Tally {
   tasks: number;
   submitted: number;
@@ -16,13 +16,13 @@ export interface Tally {
   refused: number;
 }
 
-/** What a run before this one did, where this one goes on. */
+/** The counts of the interrupted run that this one resumes. */
 export interface Earlier {
   lines: number;
   failed: number;
 }
 
-/** A rate over less says nothing. */
+/** Least duration of a run for a rate, in ms. */
 const MIN_RATE_MS = 1000;
 
 export function newTally(): Tally {
@@ -37,12 +37,12 @@ export function newTally(): Tally {
   };
 }
 
-/** Lines that have come to an end. */
+/** Number of lines that have ended. */
 export function endedOf({ tasks: _, ...counts }: Tally): number {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
-/** Of these, those without a result. */
+/** Number of lines without a result. */
 export function failedOf({ failed, cancelled, expired, refused }: Tally): number {
   return failed + cancelled + expired + refused;
 }
@@ -64,8 +64,8 @@ export function summary(tally: Tally, { tookMs, earlier }: {
   return `${what} in ${formatDuration(tookMs)}${rate}${before}`;
 }
 
-/** Tells whether every line has its result, and returns the exit code that says so. */
-export function tellTally(
+/** Reports whether every line has a result, and returns the exit code. */
+export function reportTally(
   tally: Tally,
   { json, earlier }: { json: boolean; earlier: Earlier | undefined },
 ): ExitCode {
@@ -77,6 +77,6 @@ export function tellTally(
     return EXIT.ok;
   }
   const message = `${missing} of ${tasks} tasks got no result`;
-  const hint = "the lines on stdout say why";
-  return tellError({ code: "task_error", message, hint }, { json, data });
+  const hint = "see the errors in the lines on stdout";
+  return reportError({ code: "task_error", message, hint }, { json, data });
 }

@@ -1,7 +1,6 @@
 /**
- * One connection of the bench: keeps its slots full of tasks until there are no more. It shares its
- * cores with the server it measures, so a task costs it next to nothing: one write and one read for
- * as many tasks as have gathered.
+ * One connection of the bench, which keeps its slots full of tasks. It shares the cores with the server that it measures,
+ * so a task must cost nearly nothing: one write and one read serve all tasks that have gathered.
  */
 
 import { ClientError } from "../../../net/client_error.ts";
@@ -61,7 +60,7 @@ export class BenchConnection {
     }
   }
 
-  /** Resolves once there is no more to submit and all is answered. */
+  /** Submits tasks; resolves once all are submitted and have ended. */
   async run(): Promise<void> {
     try {
       const now = performance.now();
@@ -82,7 +81,7 @@ export class BenchConnection {
     }
   }
 
-  /** Closes it; a `run` that is under way throws `reason`. May be called twice. */
+  /** Closes the connection; a pending `run` throws `reason`. Can be called twice. */
   close(reason: Error = new ClientError("unreachable", "the bench was ended")): void {
     if (this.#closed) return;
     this.#closed = reason;
@@ -99,7 +98,7 @@ export class BenchConnection {
     if (ref >= 0) this.#requests.add(ref);
   }
 
-  /** Takes the whole lines in the first `end` bytes; the rest moves to the front. Its length. */
+  /** Handles the complete lines in the first `end` bytes. Moves the rest to the front and returns its length. */
   #takeLines(end: number): number {
     const now = performance.now();
     const bytes = this.#in;
@@ -127,12 +126,14 @@ export class BenchConnection {
     if (slot >= 0) this.#submit(slot, now);
   }
 
-  /** A line of another shape than most: a failure, a refusal, a result that is no plain number. */
+  /** Handles a line of a rare form: a failure, a refusal, a result that is not a plain number. */
   #takeOther(line: string, now: number): void {
     const reply = this.#parse(line);
     const error = reply.error as { code: string; message: string } | undefined;
-    // An error that belongs to no task is why the server is about to close the connection.
-    if (typeof reply.ref !== "number") throw new Error(error?.message ?? `it said ${line.trim()}`);
+    // An error without a task is the reason for a close by the server.
+    if (typeof reply.ref !== "number") {
+      throw new Error(error?.message ?? `unexpected line ${line.trim()}`);
+    }
     const { ref, status } = reply;
     if (status === "completed") {
       this.#finish(ref, this.#isRight(ref, reply.result), now);
@@ -148,7 +149,7 @@ export class BenchConnection {
     try {
       return JSON.parse(line) as JsonObject;
     } catch (error) {
-      const message = `what answers at ${this.#target} is no sd server`;
+      const message = `the program at ${this.#target} is not an sd server`;
       throw new ClientError("unreachable", message, { cause: error });
     }
   }
@@ -164,17 +165,19 @@ export class BenchConnection {
   }
 
   #grow(): void {
-    if (this.#in.length > 2 * MAX_LINE_BYTES) throw new Error("a line is longer than any may be");
+    if (this.#in.length > 2 * MAX_LINE_BYTES) {
+      throw new Error("a line is longer than the limit of the protocol");
+    }
     const larger = new Uint8Array(2 * this.#in.length);
     larger.set(this.#in);
     this.#in = larger;
   }
 }
 
-/** Says hello with the token, as the first message. Throws what the server refuses it with. */
+/** Sends `hello` with the token as the first message. Throws the error of a refusal. */
 async function greet(conn: Wire, token: string): Promise<void> {
   await conn.write(new TextEncoder().encode(JSON.stringify({ cmd: "hello", token }) + "\n"));
-  // One short line, in one piece: nothing else is on its way.
+  // The reply is one short line, in one piece.
   const buffer = new Uint8Array(FIRST_READ_BYTES);
   const count = await conn.read(buffer);
   if (count === null) throw new Error("the server closed it");

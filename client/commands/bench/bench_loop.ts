@@ -1,7 +1,6 @@
 /**
- * The load that `sd bench` puts on a server: so many connections, so many tasks in flight on each,
- * and for every task a check that it got one acknowledgement and one answer, the right one. Used by
- * the command and by the comparisons in `bench/`.
+ * The load of `sd bench`: a number of connections, a number of tasks in flight on each. Every task is checked for exactly
+ * one acknowledgement and one correct result. Used by the command and by the comparisons in `bench/`.
  */
 
 import { ClientError } from "../../../net/client_error.ts";
@@ -11,8 +10,9 @@ import { BenchConnection } from "./bench_connection.ts";
 import type { BenchOp } from "./bench_op.ts";
 import { type BenchTally, LatencySamples } from "./bench_slots.ts";
 
+/** Most latencies that are kept. */
 const MAX_SAMPLES = 4_000_000;
-/** No answer at all for so long: the tasks in flight are lost or stuck. */
+/** Longest time without any result, in ms; then the tasks in flight are lost or stuck. */
 const STALL_MS = 30_000;
 const WATCH_MS = 500;
 
@@ -22,9 +22,9 @@ export interface BenchPlan {
   connections: number;
   /** Tasks in flight on each connection. */
   depth: number;
-  /** Tasks to submit in all; `Infinity` where `durationMs` ends it. */
+  /** Total number of tasks; `Infinity` if `durationMs` ends the bench. */
   count: number;
-  /** Submits for so long; `Infinity` where `count` ends it. */
+  /** Time to submit for, in ms; `Infinity` if `count` ends the bench. */
   durationMs: number;
 }
 
@@ -32,13 +32,13 @@ export interface BenchReport {
   tasks: number;
   seconds: number;
   tasks_per_second: number;
-  /** From submit to final answer, in milliseconds. */
+  /** From submit to result, in ms. */
   latency: { p50: number; p99: number; max: number };
-  /** What went wrong, and how often; empty where every answer was the right one. */
+  /** Errors and their counts; empty if every result was correct. */
   errors: Record<string, number>;
 }
 
-/** Runs the bench. Throws `unreachable` when a connection is lost or nothing is answered any more. */
+/** Runs the bench. Throws `unreachable` if a connection is lost or the server stops replying. */
 export async function runBench(plan: BenchPlan): Promise<BenchReport> {
   const tally: BenchTally = {
     left: plan.count,
@@ -62,7 +62,7 @@ export async function runBench(plan: BenchPlan): Promise<BenchReport> {
   }
 }
 
-/** Ends the connections when the server answers nothing any more, and their `run` throws. */
+/** Closes the connections if the server stops replying, so that their `run` throws. */
 function watch(
   tally: BenchTally,
   { plan, connections }: { plan: BenchPlan; connections: readonly BenchConnection[] },

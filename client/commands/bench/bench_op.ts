@@ -1,4 +1,4 @@
-/** What the bench can submit: the request of each op as bytes, and the answer that is right. */
+/** The ops of the bench: the request of each as bytes, and its correct result. */
 
 export const BENCH_OPS = ["square", "echo", "sleep", "hash"] as const;
 export type BenchOpName = typeof BENCH_OPS[number];
@@ -7,13 +7,13 @@ export type BenchOpName = typeof BENCH_OPS[number];
 export interface BenchOp {
   name: BenchOpName;
   head: Uint8Array;
-  /** Between number and ref; `undefined` where every request is the same and `head` ends in the ref. */
+  /** The bytes between number and ref; `undefined` if all requests are the same and the ref follows `head`. */
   tail: Uint8Array | undefined;
-  /** The number that goes with a ref. */
+  /** The number of the task with this ref. */
   numberOf(ref: number): number;
-  /** The right answer to a number, where it is a number… */
+  /** The correct result for a number, if the result is a number. */
   answerOf(n: number): number;
-  /** …or the JSON of the one right answer to all. */
+  /** The JSON of the correct result, if it is the same for all tasks. */
   answer: Uint8Array | undefined;
 }
 

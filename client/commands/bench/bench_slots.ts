@@ -1,15 +1,14 @@
 /**
- * The tasks that one connection of the bench has in flight, and the check that each gets exactly one
- * acknowledgement and one answer, in this order. Each task has a slot; a ref is its slot plus a
- * multiple of the number of slots, so that a reply to a task of the past, or to one of another
- * connection, is never taken for one to the task of now.
+ * The tasks in flight on one connection of the bench, their latencies, and the check that each gets exactly one
+ * acknowledgement and then one result. Each task has a slot. A ref is the slot plus a multiple of the number of slots:
+ * a reply to an earlier task, or of another connection, has another ref.
  */
 
-/** What all connections of a run count together. */
+/** Counts of all connections of a run. */
 export interface BenchTally {
-  /** Tasks still to submit. */
+  /** Tasks that are still to be submitted. */
   left: number;
-  /** Nothing is submitted after this time of `performance.now()`. */
+  /** Submits end at this time of `performance.now()`. */
   until: number;
   finished: number;
   samples: LatencySamples;
@@ -21,7 +20,7 @@ const FREE = 0, SUBMITTED = 1, ACKNOWLEDGED = 2;
 export interface BenchSlotsOptions {
   connections: number;
   depth: number;
-  /** Which of the connections this is, from 0. */
+  /** Index of this connection. */
   index: number;
   tally: BenchTally;
 }
@@ -29,10 +28,10 @@ export interface BenchSlotsOptions {
 export class BenchSlots {
   inFlight = 0;
   readonly #tally: BenchTally;
-  /** Semaphore of all connections. */
+  /** Number of slots of all connections. */
   readonly #all: number;
   readonly #first: number;
-  /** By slot: the ref of the task in it, how far it is, when it was submitted. */
+  /** By slot: ref, state and time of submit of its task. */
   readonly #refs: Int32Array;
   readonly #states: Uint8Array;
   readonly #times: Float64Array;
@@ -50,7 +49,7 @@ export class BenchSlots {
     return this.#states.length;
   }
 
-  /** Takes `slot` for the next task, and returns its ref; −1 where there is none to submit. */
+  /** Takes `slot` for the next task and returns its ref; −1 if there are no more tasks. */
   submit(slot: number, now: number): number {
     const tally = this.#tally;
     if (tally.left <= 0 || now >= tally.until) return -1;
@@ -61,14 +60,14 @@ export class BenchSlots {
     return this.#refs[slot] ?? -1;
   }
 
-  /** The server said that it has the task. */
+  /** Notes the acknowledgement of a task. */
   acknowledge(ref: number): void {
     const slot = this.#slotOf(ref);
     if (slot >= 0 && this.#states[slot] === SUBMITTED) this.#states[slot] = ACKNOWLEDGED;
     else this.count("acknowledged twice, or never submitted");
   }
 
-  /** A task was answered, rightly or not. Returns its slot, free now, or −1 where there is no such task. */
+  /** Notes a result, correct or not. Returns the slot, which is free now, or −1 for an unknown task. */
   finish(ref: number, right: boolean, now: number): number {
     const slot = this.#slotOf(ref);
     if (slot < 0) {
@@ -82,7 +81,7 @@ export class BenchSlots {
     return slot;
   }
 
-  /** A task came to nothing, for `reason`. Returns its slot, or −1. */
+  /** Notes a task without a result, for `reason`. Returns its slot, or −1 for an unknown task. */
   giveUp(ref: number, reason: string): number {
     this.count(reason);
     const slot = this.#slotOf(ref);
@@ -108,10 +107,14 @@ export class BenchSlots {
   }
 }
 
+/**
+ * Latencies of any number of tasks in limited memory: all while they fit, then every second, every fourth and so on,
+ * evenly over the whole run. The longest is always kept.
+ */
 export class LatencySamples {
   readonly #samples: Float64Array;
   #size = 0;
-  /** One of so many is kept. */
+  /** One of this many latencies is kept. */
   #stride = 1;
   #skip = 0;
   #maxMs = 0;
@@ -131,7 +134,7 @@ export class LatencySamples {
     this.#skip = this.#stride - 1;
   }
 
-  /** The latencies that `parts` of all tasks stayed under (0.5 is the median), and the longest. */
+  /** Percentiles at `parts` (0.5 is the median), and the longest latency. */
   summary(parts: readonly number[]): { percentiles: number[]; maxMs: number } {
     const sorted = this.#samples.slice(0, this.#size).sort();
     const percentiles = parts.map((part) => {

@@ -1,6 +1,6 @@
 /**
- * The two lines of the wire that the bench meets a million times, written and read as bytes; pure.
- * The server gives its replies this fixed shape; a line of any other is left to a JSON parser.
+ * The request and the two replies of a task, written and read as bytes. Pure. The replies of the server have this form; a
+ * line of any other form is left to a JSON parser.
  *
  *     {"task_id":"…36 characters…","status":"queued","ref":7}
  *     {"task_id":"…36 characters…","status":"completed","result":49,"ref":7}
@@ -10,27 +10,27 @@ import type { BenchOp } from "./bench_op.ts";
 
 const NEWLINE = 10, QUOTE = 34, COMMA = 44, ZERO = 48, COLON = 58, CLOSE_BRACE = 125;
 const LETTER_C = 99, LETTER_O = 111, LETTER_Q = 113;
-// Places in a line, counted from its start.
+// Offsets from the start of a line.
 const AFTER_ID = 48, STATUS = 60;
 const QUEUED_END = 66, QUEUED_REF = 74;
 const COMPLETED_END = 69, RESULT = 80;
-/** From the comma after a result to its ref. */
+/** Bytes from the comma after a result to its ref. */
 const TO_REF = 7;
-/** Digits of the largest safe integer; no right answer has more. */
+/** Digits of the largest safe integer; no correct result has more. */
 const MAX_DIGITS = 16;
-/** A ref and a number that goes with it, in decimal, a brace and a newline. */
+/** Most bytes of a ref and its number in decimal, a brace and a newline. */
 const NUMBER_BYTES = 34;
 
-/** What a line is. */
+/** Forms of a line. */
 export const INCOMPLETE = 0, ACKNOWLEDGED = 1, NUMBER = 2, RIGHT = 3, OTHER = 4;
-export type LineShape = 0 | 1 | 2 | 3 | 4;
+type LineShape = 0 | 1 | 2 | 3 | 4;
 
 /** The most bytes that a request of `op` takes. */
-export function requestBytes(op: BenchOp): number {
+function requestBytes(op: BenchOp): number {
   return op.head.length + (op.tail?.length ?? 0) + NUMBER_BYTES;
 }
 
-/** Requests that wait to be written. */
+/** Requests that are waiting for a write. */
 export class RequestBuffer {
   readonly #op: BenchOp;
   readonly #bytes: Uint8Array;
@@ -57,14 +57,14 @@ export class RequestBuffer {
     this.#bytes[this.#size++] = NEWLINE;
   }
 
-  /** All of them; they must be written before the next is added. */
+  /** Takes all requests. They must be written before the next one is added. */
   take(): Uint8Array {
     const bytes = this.#bytes.subarray(0, this.#size);
     this.#size = 0;
     return bytes;
   }
 
-  // A loop beats `set` on so few bytes.
+  // For a few bytes a loop is faster than `set`.
   #append(part: Uint8Array): void {
     for (let i = 0; i < part.length; i++) this.#bytes[this.#size++] = part[i] ?? 0;
   }
@@ -82,15 +82,15 @@ export class RequestBuffer {
   }
 }
 
-/** Takes replies apart, one line at a call. What it found stands in its fields. */
+/** Scans replies, one line a call, and leaves the values in its fields. */
 export class ReplyScanner {
   /** The ref of an `ACKNOWLEDGED`, `NUMBER` or `RIGHT` line. */
   ref = 0;
   /** The result of a `NUMBER` line. */
   result = 0;
-  /** Where the next line begins. */
+  /** Offset of the next line. */
   next = 0;
-  /** The result that makes a line `RIGHT`, where it is no number. */
+  /** The result of a `RIGHT` line, if it is not a number. */
   readonly #answer: Uint8Array | undefined;
   #value = 0;
 
@@ -98,7 +98,7 @@ export class ReplyScanner {
     this.#answer = op.answer;
   }
 
-  /** What the line is that begins at `at`; only the first `end` bytes count. */
+  /** The form of the line at `at`, within the first `end` bytes. */
   scan(bytes: Uint8Array, at: number, end: number): LineShape {
     if (end - at > QUEUED_REF && bytes[at + AFTER_ID] === QUOTE) {
       const letter = bytes[at + STATUS];
@@ -135,7 +135,7 @@ export class ReplyScanner {
     return answer ? RIGHT : NUMBER;
   }
 
-  /** Reads the ref that ends a line; false where it does not. */
+  /** Reads the ref at the end of a line; false if there is none. */
   #ref(bytes: Uint8Array, at: number, end: number): boolean {
     const brace = this.#digits(bytes, at, end);
     if (brace === at || brace + 1 >= end) return false;

@@ -1,6 +1,6 @@
 /**
- * Retries or cancels all tasks that a filter names: says first which those are, asks where a person can
- * answer, and does it in batches. What is held meanwhile is at most the ids of those that were shown.
+ * Retries or cancels all tasks of a filter: shows them first, asks on a terminal, and sends the ids in batches.
+ * Memory holds at most the ids that the question is about.
  */
 
 import { ClientError } from "../../../net/client_error.ts";
@@ -18,15 +18,16 @@ import { taskTable, withCommas } from "../base/table.ts";
 import { FILTER_FLAGS, filterOf, type FilterValues, taskPages } from "./task_filter.ts";
 import { withClient } from "../base/with_client.ts";
 
+/** Most tasks shown before the question. */
 const MAX_SHOWN = 5;
-/** Tasks that one question is about; the same command again finds the others. */
+/** Most tasks of one question. To reach the others, run the command again. */
 const MAX_ASKED = 1_000_000;
 
-/** Beside `--status`, whose choices are those of the command. */
+/** Flags beside `--status`, whose choices depend on the command. */
 export const BULK_FLAGS = {
   ...FILTER_FLAGS,
-  dryRun: { type: "boolean", help: "show which tasks a filter names, and do nothing" },
-  yes: { type: "boolean", short: "y", help: "do it without asking" },
+  dryRun: { type: "boolean", help: "show the tasks of the filter, and change nothing" },
+  yes: { type: "boolean", short: "y", help: "do not ask" },
 } as const satisfies FlagSpecs;
 
 export type BulkFlags = ServerFlagValues & FilterValues & {
@@ -35,24 +36,24 @@ export type BulkFlags = ServerFlagValues & FilterValues & {
   yes: boolean;
 };
 
-/** Whether a filter says which tasks, and not `ids`. Throws `usage` for both and for neither. */
+/** Whether a filter selects the tasks, and not `ids`. Throws `usage` for both and for neither. */
 export function isByFilter(
   { name, ids, flags }: { name: string; ids: readonly string[]; flags: BulkFlags },
 ): boolean {
   const hasFilter = Object.keys(filterOf(flags)).length > 0;
   if (ids.length === 0 && hasFilter) return true;
   if (ids.length === 0) {
-    throw new ClientError("usage", `sd ${name} needs ids, or a filter that says which tasks`, {
-      hint: `as in: sd ${name} --op resize --since 1h --dry-run`,
+    throw new ClientError("usage", `sd ${name} needs ids or a filter`, {
+      hint: `for example: sd ${name} --op resize --since 1h --dry-run`,
     });
   }
   if (!hasFilter && !flags.dryRun) return false;
-  throw new ClientError("usage", "ids say which tasks, or a filter does, not both", {
+  throw new ClientError("usage", "ids and a filter exclude each other", {
     hint: `--status, --op, --key, --since and --dry-run go without ids; see: sd ${name} --help`,
   });
 }
 
-/** Does it to the tasks of `filters`, one after the other. */
+/** Changes the tasks of `filters`, one filter after the other. */
 export async function bulk(
   { verb, flags, filters }: { verb: BulkVerb; flags: BulkFlags; filters: readonly ListFilter[] },
 ): Promise<ExitCode> {
@@ -72,12 +73,16 @@ export async function bulk(
       return EXIT.ok;
     }
     if (flags.json || !canAsk()) {
-      throw new ClientError("usage", `${what} would be ${verb.done}, and nobody can be asked`, {
-        hint: "add --yes to do it, --dry-run to see which",
-      });
+      throw new ClientError(
+        "usage",
+        `${what} would be ${verb.done}, and sd cannot ask without a terminal`,
+        {
+          hint: "add --yes to go on, or --dry-run to see the tasks",
+        },
+      );
     }
     if (await askYes(`${verb.name} ${what}?`)) return await run.all(found.pages, flags);
-    talk("nothing was done");
+    talk("nothing was changed");
     return EXIT.ok;
   });
 }
@@ -85,7 +90,7 @@ export async function bulk(
 interface Found {
   count: number;
   first: TaskView[];
-  /** Their ids. */
+  /** The ids of all of them. */
   pages: string[][];
 }
 
@@ -100,9 +105,9 @@ async function look(client: Client, filters: readonly ListFilter[]): Promise<Fou
   return found;
 }
 
-function show({ count, first }: Found, tell: (text: string) => void): void {
-  tell(taskTable(first, { columns: undefined, now: Date.now() }));
-  if (count > first.length) tell(`… and ${withCommas(count - first.length)} more`);
+function show({ count, first }: Found, write: (text: string) => void): void {
+  write(taskTable(first, { columns: undefined, now: Date.now() }));
+  if (count > first.length) write(`… and ${withCommas(count - first.length)} more`);
 }
 
 async function* idPages(
@@ -112,7 +117,7 @@ async function* idPages(
   for await (const tasks of pagesOf(client, filters)) yield tasks.map(({ task_id }) => task_id);
 }
 
-/** Those that are there now: what is submitted meanwhile is not chased. */
+/** Pages of the tasks that exist now. Tasks that are submitted meanwhile are left out. */
 async function* pagesOf(
   client: Client,
   filters: readonly ListFilter[],
@@ -128,7 +133,7 @@ async function* pagesOf(
   }
 }
 
-/** When the last of them was submitted; `undefined` where there are none. */
+/** The time of the newest task; `undefined` if there is none. */
 async function newestOf(client: Client, filter: ListFilter): Promise<string | undefined> {
   for await (const { tasks: [newest] } of taskPages(client, { ...filter, order: "newest" }, 1)) {
     if (newest) return newest.created_at;

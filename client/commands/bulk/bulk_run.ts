@@ -1,10 +1,10 @@
-/** Does one thing to many tasks, some batches in flight, and tells what came of it. */
+/** Sends one change for many tasks, several batches in flight, and reports the outcome. */
 
 import { EXIT, type ExitCode } from "../../../cli/exit.ts";
-import { type ErrorReport, printData, tellError } from "../../../cli/report.ts";
+import { type ErrorReport, printData, reportError } from "../../../cli/report.ts";
 import { escapeControls, say } from "../../../cli/talk.ts";
 import type { ErrorBody } from "../../../protocol/errors.ts";
-import { MAX_TASK_IDS } from "../../../protocol/limits.ts";
+import { COMMANDS } from "../../../protocol/operations.ts";
 import type { Client } from "../../client.ts";
 import { worstOf } from "./each_task.ts";
 import { talk } from "../base/output.ts";
@@ -12,13 +12,15 @@ import { Semaphore } from "./semaphore.ts";
 import { withCommas } from "../base/table.ts";
 import { rawOf } from "../../server_client.ts";
 
-/** The next ones are on their way while the server is busy with one. */
+/** Batches in flight, so that the server never waits for the next one. */
 const MAX_BATCHES = 4;
-/** Refusals told one by one; of more only their number is told. */
-const MAX_TOLD = 5;
+/** Most refusals that are printed; only the number of others is. */
+const MAX_PRINTED = 5;
+/** Most ids in a batch. */
+const MAX_IDS = COMMANDS.cancel.takes.task_ids.max;
 
 export interface BulkVerb {
-  /** The command of the wire, and what a person calls it. */
+  /** The command, on the wire and on the command line, and its participle for messages. */
   readonly name: "retry" | "cancel";
   readonly done: "retried" | "cancelled";
 }
@@ -40,16 +42,16 @@ export class BulkRun {
     this.#verb = verb;
   }
 
-  /** All of `pages`, each of at most as many ids as a command takes. */
+  /** Sends all ids of `pages`, as many at a time as a command takes, and returns the exit code. */
   async all(
     pages: AsyncIterable<string[]> | Iterable<string[]>,
     { json }: { json: boolean },
   ): Promise<ExitCode> {
     try {
       for await (const ids of pages) {
-        for (let at = 0; at < ids.length; at += MAX_TASK_IDS) {
+        for (let at = 0; at < ids.length; at += MAX_IDS) {
           await this.#slots.take();
-          if (this.#broken === undefined) this.#start(ids.slice(at, at + MAX_TASK_IDS));
+          if (this.#broken === undefined) this.#start(ids.slice(at, at + MAX_IDS));
           else this.#slots.release();
         }
         if (this.#broken !== undefined) break;
@@ -57,11 +59,11 @@ export class BulkRun {
       await this.#slots.idle();
       if (this.#broken !== undefined) throw this.#broken;
     } catch (error) {
-      // What was done is done, whatever ends the rest.
+      // Report the changes that were made, whatever ended the rest.
       if (!json && this.#matched > 0) talk(this.#summary());
       throw error;
     }
-    return this.#tell(json);
+    return this.#report(json);
   }
 
   #start(ids: string[]): void {
@@ -74,7 +76,7 @@ export class BulkRun {
 
   async #batch(task_ids: string[]): Promise<void> {
     const message = { cmd: this.#verb.name, task_ids };
-    // A task that runs is given the time it takes to stop.
+    // A running task can take any time to stop.
     const { tasks } = await rawOf(this.#client).ask<{ tasks: Answer[] }>(message, {
       ms: Infinity,
     });
@@ -84,9 +86,9 @@ export class BulkRun {
         continue;
       }
       this.#refusedBy[error.code] = (this.#refusedBy[error.code] ?? 0) + 1;
-      // One of each kind is kept, since the worst of them is what the command ends with.
+      // One of each code is kept, since the worst sets the exit code.
       const isNew = !this.#refused.some(({ code }) => code === error.code);
-      if (isNew || this.#refused.length < MAX_TOLD) this.#refused.push({ ...error, task_id });
+      if (isNew || this.#refused.length < MAX_PRINTED) this.#refused.push({ ...error, task_id });
     }
   }
 
@@ -98,7 +100,7 @@ export class BulkRun {
     return parts.join(", ");
   }
 
-  #tell(json: boolean): ExitCode {
+  #report(json: boolean): ExitCode {
     const data = {
       matched: this.#matched,
       done: this.#done,
@@ -115,9 +117,9 @@ export class BulkRun {
       return EXIT.ok;
     }
     if (!json) {
-      for (const { message } of this.#refused.slice(0, MAX_TOLD)) say(escapeControls(message));
+      for (const { message } of this.#refused.slice(0, MAX_PRINTED)) say(escapeControls(message));
     }
-    const hint = "they have changed since they were looked for; see them with: sd ls";
-    return tellError({ code: worst.code, message: this.#summary(), hint }, { json, data });
+    const hint = "they have changed since they were listed; see them with: sd ls";
+    return reportError({ code: worst.code, message: this.#summary(), hint }, { json, data });
   }
 }

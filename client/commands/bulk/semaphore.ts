@@ -1,4 +1,4 @@
-/** So many things at a time and no more: who finds no free slot waits for one. */
+/** A counting semaphore. Callers get free slots in the order in which they asked. */
 export class Semaphore {
   #free: number;
   readonly #size: number;
@@ -10,20 +10,20 @@ export class Semaphore {
     this.#free = size;
   }
 
-  /** Takes a slot where one is free, and says so. */
+  /** Takes a slot; returns false if none is free. */
   tryTake(): boolean {
     if (this.#free === 0) return false;
     this.#free--;
     return true;
   }
 
-  /** Resolves once a slot is the caller's. */
+  /** Resolves once the caller has a slot. */
   async take(): Promise<void> {
     if (this.tryTake()) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Gives a slot back, to who has waited longest. */
+  /** Returns a slot, which goes to the longest waiting caller. */
   release(): void {
     const next = this.#waiting.shift();
     if (next) return next();

@@ -4,18 +4,21 @@ import type { FlagSpecs } from "../../../cli/flag_spec.ts";
 import { ClientError } from "../../../net/client_error.ts";
 import { parseDuration, parseRfc3339 } from "../../../protocol/text_forms.ts";
 import { quote } from "../../../protocol/errors.ts";
-import { MAX_LIST } from "../../../protocol/limits.ts";
+import { COMMANDS } from "../../../protocol/operations.ts";
 import type { Status } from "../../../protocol/task.ts";
 import type { Client, ListFilter, TaskPage } from "../../client.ts";
 
-/** Beside `--status`, whose choices are those of the command. */
+/** Arguments of the operation `list`, which the flags are for. */
+const LIST = COMMANDS.list.takes;
+
+/** Flags beside `--status`, whose choices depend on the command. */
 export const FILTER_FLAGS = {
-  op: { type: "string", value: "OP", help: "only those of this op" },
-  key: { type: "string", value: "KEY", help: "only those with this key" },
+  op: { type: "string", value: "OP", help: LIST.op.about },
+  key: { type: "string", value: "KEY", help: LIST.key.about },
   since: {
     type: "string",
     value: "TIME",
-    help: "only those submitted since; 1h is an hour ago, or a time like 2030-01-31T08:00:00Z",
+    help: "only tasks submitted since: 1h for an hour ago, or a time like 2030-01-31T08:00:00Z",
   },
 } as const satisfies FlagSpecs;
 
@@ -26,7 +29,7 @@ export interface FilterValues {
   since?: string | undefined;
 }
 
-/** What `list` of the wire takes for these flags. Throws `usage`. */
+/** The filter of these flags. Throws `usage`. */
 export function filterOf({ status, op, key, since }: FilterValues): ListFilter {
   return {
     ...(status === undefined ? {} : { status }),
@@ -36,7 +39,7 @@ export function filterOf({ status, op, key, since }: FilterValues): ListFilter {
   };
 }
 
-/** Milliseconds before the server's now, so that its clock counts; or a time, in the zone of this machine where it names none. */
+/** Milliseconds before now by the server's clock, or a time; a time without a zone is in the zone of this machine. */
 function readSince(text: string): number | string {
   if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text)) return parseDuration(text);
   if (!Number.isNaN(parseRfc3339(text))) return text;
@@ -44,11 +47,11 @@ function readSince(text: string): number | string {
   if (time) return time.toISOString();
   throw new ClientError(
     "usage",
-    `--since takes a time ago, like 30m or 2d, or a time, like 2030-01-31; this is ${quote(text)}`,
+    `--since takes an age like 30m or 2d, or a time like 2030-01-31; this is ${quote(text)}`,
   );
 }
 
-/** `2030-01-31` or `2030-01-31 08:00` in the zone of this machine; `undefined` where there is no such time, as in a gap of summer time. */
+/** `2030-01-31` or `2030-01-31 08:00` in the zone of this machine; `undefined` if the time does not exist, as in the gap of summer time. */
 function localTime(text: string): Date | undefined {
   const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?)?$/.exec(text);
   if (!match) return undefined;
@@ -57,12 +60,12 @@ function localTime(text: string): Date | undefined {
   const time = new Date(`${date}T${minute}${second}`);
   const isMidnight = match[2] === undefined;
   const [hours, minutes] = minute.split(":").map(Number);
-  // In some zones a day begins at 01:00 once a year.
+  // In some zones a day can begin at 01:00, in the gap of summer time.
   const isThere = isMidnight || time.getHours() === hours && time.getMinutes() === minutes;
   return isThere ? time : undefined;
 }
 
-/** The first `limit` tasks of `filter`, from its cursor on. Pages may be empty. */
+/** The first `limit` tasks of `filter` from its cursor on, page after page. Pages can be empty. */
 export async function* taskPages(
   client: Client,
   filter: ListFilter,
@@ -72,7 +75,7 @@ export async function* taskPages(
   let left = limit;
   do {
     const place = cursor === null ? {} : { cursor };
-    const page = await client.list({ ...filter, ...place, limit: Math.min(MAX_LIST, left) });
+    const page = await client.list({ ...filter, ...place, limit: Math.min(LIST.limit.max, left) });
     yield page;
     cursor = page.cursor;
     left -= page.tasks.length;

@@ -7,15 +7,15 @@ import { withCommas } from "../base/table.ts";
 
 export type Verdict = "ok" | "warning" | "problem";
 
-/** As `--json` tells it, but for `code`. */
+/** One check. `--json` prints all of it but `code`. */
 export interface Check {
-  /** What was looked at, in one word. */
+  /** The subject of the check, in one word. */
   readonly name: string;
   readonly verdict: Verdict;
   readonly message: string;
-  /** What to do about it; of every one that is not ok. */
+  /** The cure; present unless the verdict is ok. */
   readonly cure?: string;
-  /** Of a problem: what the command ends with. */
+  /** The error code of a problem, which sets the exit code. */
   readonly code?: AnyCode;
 }
 
@@ -31,16 +31,17 @@ export function problem(name: string, { message, cure, code }: Ailment & { code:
   return { name, verdict: "problem", message, cure, code };
 }
 
-export interface Ailment {
+interface Ailment {
   readonly message: string;
   readonly cure: string;
 }
 
-/** The oldest that the tests run on. */
+/** The oldest Deno that the tests run on. */
 const OLDEST_DENO = [2, 6] as const;
-/** As many connections as `sd serve` bears where it is not told otherwise; each is an open file. */
+/** Default of `--max-connections` of `sd serve`; each connection is an open file. */
 export const USUAL_CONNECTIONS = 10_000;
 const MIB = 1024 * 1024;
+/** Free space below which there is a warning, and a problem. */
 const LITTLE_ROOM_MIB = 1024;
 const NO_ROOM_MIB = 64;
 
@@ -57,7 +58,7 @@ export function checkExecutable(): Check {
   });
 }
 
-/** What `sd serve` of this user would meet. */
+/** Checks the needs of `sd serve` for this user. */
 export async function checkMachine(): Promise<Check[]> {
   const folder = Deno.env.get("SD_DATA") || stateDirIfAny();
   const checks: (Check | undefined)[] = folder === undefined
@@ -73,7 +74,7 @@ export async function checkMachine(): Promise<Check[]> {
   return checks.filter((check) => check !== undefined);
 }
 
-/** Whether a file can be made in `folder`, by making one. */
+/** Checks that a file can be made in `folder`, by making one. */
 function checkFolder(folder: string): Check {
   const there = existingFolder(folder);
   try {
@@ -82,21 +83,21 @@ function checkFolder(folder: string): Check {
     const reason = error instanceof Error ? error.message : String(error);
     return problem("state", {
       code: "usage",
-      message: `cannot write in ${there}, where sd serve keeps its tasks: ${reason}`,
-      cure: "make it yours, or name another folder with --data or SD_DATA",
+      message: `cannot write in ${there}, the folder for the tasks of sd serve: ${reason}`,
+      cure: "change its owner, or name another folder with --data DIR or SD_DATA",
     });
   }
-  return ok("state", there === folder ? folder : `${folder}, which is made when it is needed`);
+  return ok("state", there === folder ? folder : `${folder}, which sd serve will make`);
 }
 
-/** `folder` or the nearest one above that is there. */
+/** `folder` or the nearest folder above it that exists. */
 function existingFolder(folder: string): string {
   let path = folder;
   for (;;) {
     try {
       if (Deno.statSync(path).isDirectory) return path;
     } catch (error) {
-      // It is told of where a file is to be made in it.
+      // `checkFolder` reports it when it makes a file.
       if (!(error instanceof Deno.errors.NotFound)) return path;
     }
     const above = path.replace(/[/\\]+[^/\\]*[/\\]*$/, "");
@@ -105,7 +106,7 @@ function existingFolder(folder: string): string {
   }
 }
 
-/** Nothing where the system does not tell. */
+/** Checks the free space; nothing if the system does not report it. */
 async function checkDisk(folder: string): Promise<Check | undefined> {
   const path = existingFolder(folder);
   const lines = (await outputOf("df", ["-Pk", path]))?.trim().split("\n") ?? [];
@@ -113,25 +114,25 @@ async function checkDisk(folder: string): Promise<Check | undefined> {
   if (Number.isNaN(kib)) return undefined;
   const mib = Math.floor(kib * 1024 / MIB);
   const text = `${withCommas(mib)} MiB are free at ${path}`;
-  const cure = "make room, or name a folder on another disk with --data or SD_DATA";
+  const cure = "free space, or name a folder on another disk with --data DIR or SD_DATA";
   if (mib < NO_ROOM_MIB) return problem("disk", { code: "storage_full", message: text, cure });
   return mib < LITTLE_ROOM_MIB ? warning("disk", { message: text, cure }) : ok("disk", text);
 }
 
-/** How many files a process of ours may open; the runtime has raised the limit as far as it may. */
+/** Checks the limit of open files, which the runtime has raised to the hard limit. */
 async function checkFiles(): Promise<Check | undefined> {
   const text = (await outputOf("sh", ["-c", "ulimit -n"]))?.trim();
   if (text === undefined || text === "") return undefined;
   const count = text === "unlimited" ? Infinity : Number(text);
   const shown = count === Infinity ? "any number of files" : `${withCommas(count)} files`;
-  if (count > USUAL_CONNECTIONS) return ok("files", `a server may have ${shown} open`);
+  if (count > USUAL_CONNECTIONS) return ok("files", `a server can have ${shown} open`);
   return warning("files", {
-    message: `a server may have ${shown} open, and ${withCommas(USUAL_CONNECTIONS)} connections`,
+    message: `a server can have ${shown} open, and ${withCommas(USUAL_CONNECTIONS)} connections`,
     cure: `raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd), or lower --max-connections`,
   });
 }
 
-/** What a program prints; nothing where there is none or it fails. */
+/** The output of a program; `undefined` if it is missing or fails. */
 async function outputOf(program: string, args: string[]): Promise<string | undefined> {
   try {
     const command = new Deno.Command(program, { args, stderr: "null", env: { LC_ALL: "C" } });

@@ -1,4 +1,4 @@
-/** The checks of `sd doctor` that concern the server: which it is, whether it answers, how it is set up. */
+/** The checks of `sd doctor` on the server: the choice of it, the connection, its settings. */
 
 import { hintFor } from "../../../cli/exit.ts";
 import { reportOf } from "../../../cli/report.ts";
@@ -7,7 +7,7 @@ import {
   type ServerChoice,
   type ServerFlagValues,
 } from "../../../cli/server_flags.ts";
-import { formatTarget } from "../../../net/target.ts";
+import { formatTarget, isLoopback } from "../../../net/target.ts";
 import { VERSION } from "../../../cli/version.ts";
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import { PROTOCOL_VERSION, type ServerStats } from "../../../protocol/task.ts";
@@ -15,10 +15,9 @@ import { type Client, connect } from "../../client.ts";
 import { type Check, ok, problem, warning } from "./doctor_machine.ts";
 import { withCommas } from "../base/table.ts";
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/i;
-/** Clocks that are closer than this are as good as the same to anyone. */
+/** Greatest difference of two clocks without a warning, in ms. */
 const MAX_SKEW_MS = 2_000;
-/** Permissions of a file that let others of the machine read it. */
+/** Permission bits by which other users can read a file. */
 const OTHERS_MAY_READ = 0o044;
 
 export interface ServerFindings {
@@ -27,7 +26,7 @@ export interface ServerFindings {
   readonly isHere: boolean;
 }
 
-/** Everything about the server that `flags` come to. */
+/** Checks the server that `flags` choose. */
 export async function checkServer(flags: ServerFlagValues): Promise<ServerFindings> {
   let choice: ServerChoice;
   try {
@@ -39,7 +38,7 @@ export async function checkServer(flags: ServerFlagValues): Promise<ServerFindin
   const server = ok("server", `${formatTarget(target)}, by ${from.server}`);
   return {
     checks: [server, ...await checkConnection(choice)],
-    isHere: LOOPBACK.test(target.hostname),
+    isHere: isLoopback(target.hostname),
   };
 }
 
@@ -50,7 +49,7 @@ async function checkConnection(choice: ServerChoice): Promise<Check[]> {
     const { stats, skewMs } = await askStats(client);
     const took = formatDuration(Math.max(1, Math.round(performance.now() - startedAt)));
     return [
-      ok("reach", `it answers, within ${took}`),
+      ok("reach", `it replied within ${took}`),
       checkTls(choice),
       checkToken(choice),
       checkRelease(stats),
@@ -60,13 +59,13 @@ async function checkConnection(choice: ServerChoice): Promise<Check[]> {
       ...(stats.notices ?? []).map((notice) => warning("server", notice)),
     ];
   } catch (error) {
-    const isAnswer = reportOf(error)?.code === "unauthorized";
-    const reach = isAnswer ? [ok("reach", "it answers"), checkTls(choice)] : [];
-    return [...reach, sickness(isAnswer ? "token" : "reach", error)];
+    const hasReplied = reportOf(error)?.code === "unauthorized";
+    const reach = hasReplied ? [ok("reach", "it replied"), checkTls(choice)] : [];
+    return [...reach, sickness(hasReplied ? "token" : "reach", error)];
   }
 }
 
-/** An expected error as a problem; any other is thrown on. */
+/** The problem for an expected error; any other error is thrown again. */
 function sickness(name: string, error: unknown): Check {
   const report = reportOf(error);
   if (!report) throw error;
@@ -78,32 +77,32 @@ async function askStats(client: Client): Promise<{ stats: ServerStats; skewMs: n
   const before = Date.now();
   const stats = await client.stats();
   const now = Date.parse(stats.now);
-  // The answer left at some time between the two.
+  // The reply left between these two times.
   const skewMs = now < before ? now - before : Math.max(0, now - Date.now());
   return { stats, skewMs };
 }
 
 function checkTls({ target, from }: ServerChoice): Check {
-  if (target.tls) return ok("tls", `spoken, from ${from.tls}`);
-  if (LOOPBACK.test(target.hostname)) return ok("tls", "not spoken; nothing leaves this machine");
+  if (target.tls) return ok("tls", `used, by ${from.tls}`);
+  if (isLoopback(target.hostname)) return ok("tls", "not used; no data leaves this machine");
   return warning("tls", {
-    message: "not spoken: whoever is on the way reads tasks, results and the token",
-    cure: "start the server with --tls-cert and --tls-key, and speak to it with --tls",
+    message: "not used: tasks, results and the token can be read on the network",
+    cure: "start the server with --tls-cert and --tls-key, and connect with --tls",
   });
 }
 
 function checkToken({ target, from, tokenFile }: ServerChoice): Check {
-  if (target.token === undefined) return ok("token", "none given, and none needed");
+  if (target.token === undefined) return ok("token", "none given, and none required");
   if (tokenFile === undefined || !isOpenToOthers(tokenFile)) {
     return ok("token", `accepted, from ${from.token}`);
   }
   return warning("token", {
-    message: `accepted, from ${from.token}; others on this machine may read ${tokenFile}`,
+    message: `accepted, from ${from.token}; other users of this machine can read ${tokenFile}`,
     cure: `chmod 600 ${tokenFile}`,
   });
 }
 
-/** Of what Windows tells of a file, nothing says so. */
+/** Whether other users can read the file; unknown, and false, on Windows. */
 function isOpenToOthers(path: string): boolean {
   const { mode } = Deno.statSync(path);
   return Deno.build.os !== "windows" && ((mode ?? 0) & OTHERS_MAY_READ) !== 0;
@@ -114,7 +113,8 @@ function checkRelease({ version, protocol, pid, uptime_ms }: ServerStats): Check
   if (protocol !== PROTOCOL_VERSION) {
     return problem("release", {
       code: "unknown_cmd",
-      message: `${text}; it speaks version ${protocol} of the wire, this is ${PROTOCOL_VERSION}`,
+      message:
+        `${text}; it uses version ${protocol} of the protocol, this sd version ${PROTOCOL_VERSION}`,
       cure: "run the same release on both sides",
     });
   }
@@ -128,17 +128,21 @@ function checkRelease({ version, protocol, pid, uptime_ms }: ServerStats): Check
 function checkClock(skewMs: number): Check {
   if (Number.isNaN(skewMs)) {
     return warning("clock", {
-      message: "the server does not tell its time",
+      message: "the server does not report its time",
       cure: "run the same release on both sides",
     });
   }
-  if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok("clock", "the server's is right by this one");
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) {
+    return ok("clock", "the clock of the server agrees with this one");
+  }
   const which = skewMs > 0 ? "ahead of" : "behind";
   return warning("clock", {
     message:
-      `the server's is ${formatDuration(Math.abs(skewMs))} ${which} this one; --at and --cron ` +
-      "go by the server's",
-    cure: "set both clocks, best by NTP",
+      `the clock of the server is ${
+        formatDuration(Math.abs(skewMs))
+      } ${which} this one; --at and --cron ` +
+      "use the clock of the server",
+    cure: "set both clocks, for example by NTP",
   });
 }
 
@@ -147,8 +151,8 @@ function checkEngine({ engine, tasks }: ServerStats): Check {
   const text = `${engine}, with ${withCommas(held)} ${held === 1 ? "task" : "tasks"}`;
   if (engine !== "memory") return ok("engine", text);
   return warning("engine", {
-    message: `${text}: they are gone when the server stops`,
-    cure: "leave --engine away: the default keeps them on disk",
+    message: `${text}: they are lost when the server stops`,
+    cure: "start sd serve without --engine: the default keeps tasks on disk",
   });
 }
 
@@ -156,7 +160,7 @@ function checkWorkers({ workers, paused }: ServerStats): Check {
   const text = `${workers.workers} in ${workers.pools} ${workers.pools === 1 ? "pool" : "pools"}`;
   if (workers.workers === 0) {
     return warning("workers", {
-      message: "none: tasks are taken and wait",
+      message: "none: tasks are accepted and wait",
       cure: "start some with: sd work",
     });
   }
@@ -164,6 +168,6 @@ function checkWorkers({ workers, paused }: ServerStats): Check {
   const [first] = paused;
   return warning("workers", {
     message: `${text}; ${first === "*" ? "all ops are" : `${paused.join(", ")} is`} paused`,
-    cure: `go on with: sd resume ${first === "*" ? "--all" : paused.join(" ")}`,
+    cure: `resume with: sd resume ${first === "*" ? "--all" : paused.join(" ")}`,
   });
 }

@@ -1,23 +1,23 @@
 /**
- * Where a text stops being JSON and what should stand there. `JSON.parse` tells a place for some
- * faults only; a person at a shell prompt, whose quotes the shell has eaten, needs it for all.
+ * Finds the place of a fault in JSON, and the text that is expected there. `JSON.parse` names the place of some faults
+ * only. At a shell prompt, where the shell removes quotes, every fault needs a place.
  */
 
 /** The first fault of a text. */
 export interface JsonFault {
-  /** Characters before it. */
+  /** Number of characters before the fault. */
   offset: number;
-  /** What would be right there: `"a name in double quotes"`. */
+  /** The expected text: `"a name in double quotes"`. */
   expected: string;
 }
 
 const SPACE = /[ \t\n\r]*/y;
-// Runs of plain characters in one step: a string may be a megabyte long.
+// Runs of plain characters match in one step: a string can be a megabyte long.
 // deno-lint-ignore no-control-regex
 const STRING = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y;
 const SCALAR = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.])/y;
 
-/** The first fault of `text`, or `undefined` where it is JSON. Nesting must be bounded before. */
+/** The first fault of `text`; `undefined` if it is JSON. The caller must limit nesting first. */
 export function findJsonFault(text: string): JsonFault | undefined {
   const scanner = new Scanner(text);
   const fault = scanner.value();

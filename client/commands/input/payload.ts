@@ -1,6 +1,6 @@
 /**
- * What people give as the payload of a task, made into the line that is sent: JSON, JSON typed with
- * angle brackets, or plain text. The text itself travels, never a new serialisation of it.
+ * Turns a typed payload into the line that is sent: JSON, JSON with angle brackets for braces, or plain text. The text
+ * itself is sent, and is never serialised again.
  */
 
 import { ClientError } from "../../../net/client_error.ts";
@@ -11,11 +11,11 @@ import { DEFAULT_KEEP_MS, type TaskOptions } from "../../../protocol/task.ts";
 import { findJsonFault } from "./json_fault.ts";
 import { makeTaskId } from "../../task/task_line.ts";
 
-/** What a text is made into a task with. */
+/** Options for making a task of a text. */
 export interface Making {
-  /** They go before those in the text. */
+  /** Task options that override the options in the text. */
   options?: TaskOptions;
-  /** Of the task, where nothing else gives it one; default: a new one. */
+  /** The id of a task without one; default: a new id. */
   id?: string;
 }
 
@@ -23,27 +23,26 @@ export interface Making {
 export interface Payload {
   json: string;
   op: string;
-  /** That of the task, as in the text. */
+  /** The id of the task. */
   id: string;
-  /** Whether the server is asked to send the end of the task as well. */
+  /** Whether the server must send the end of the task as well. */
   wait: boolean;
-  /** How long the server keeps the record once the task is final. */
+  /** How long the server keeps the record after the end of the task, in ms. */
   keepMs: number;
-  /** It asks for a recurring task. */
+  /** Whether the payload makes a recurring task. */
   cron: boolean;
 }
 
 const QUOTING_HINT =
-  `a shell takes quotes away: put all of it in single quotes, as in '{"op":"square","n":7}'`;
+  `the shell removes quotes; put the payload in single quotes: '{"op":"square","n":7}'`;
 
-/** Members of a message that are no arguments. */
+/** Members of a message that are not arguments. */
 const RESERVED = ["op", "cmd", "ref"];
 
 /**
- * The line for `text`: an object with `op`, the same with `<` and `>` for its outer braces, or plain
- * text, which becomes the `data` of an `echo`. An id is made where there is none, so that the line may
- * be sent twice and is one task. Throws `usage` for text that is none of these, `bad_request` for a
- * number that would be rounded or a `task` that cannot be one.
+ * The line for `text`: an object with `op`, the same with `<` and `>` for its outer braces, or plain text, which
+ * becomes the `data` of an `echo`. A task without an id gets one, so that a line that is sent twice is one task.
+ * Throws `usage` for any other text, `bad_request` for a number that would be rounded and for an invalid `task`.
  */
 export function readPayload(text: string, making: Making = {}): Payload {
   const trimmed = trim(text);
@@ -53,8 +52,8 @@ export function readPayload(text: string, making: Making = {}): Payload {
 }
 
 /**
- * The line for `text` as the arguments of `op`: an object holds them all (its `task`, the options), and any
- * other text is the argument `arg`, character for character. Throws as `readPayload` does.
+ * The line for `text` as the arguments of `op`: an object holds all arguments and, as `task`, the options. Any other
+ * text becomes the argument `arg`, unchanged. Throws as `readPayload` does.
  */
 export function readArguments(
   text: string,
@@ -70,7 +69,7 @@ export function readArguments(
   const reserved = RESERVED.find((name) => Object.hasOwn(object, name));
   if (reserved !== undefined) {
     throw new ClientError("usage", `an argument of a task cannot be called ${reserved}`, {
-      hint: reserved === "op" ? "a line that names its op goes without --op" : undefined,
+      hint: reserved === "op" ? "without --op each line names its own op" : undefined,
     });
   }
   const members = oneLine(json.slice(1)).trimStart();
@@ -78,7 +77,7 @@ export function readArguments(
   return withOptions(whole, { ...making, op, own: object.task });
 }
 
-/** The line for `json`, the text of an object with `op` and arguments and nothing else. */
+/** The line for `json`, the text of an object with `op` and arguments only. */
 export function withOptions(
   json: string,
   { op, own, options, id }: Making & { op: string; own?: unknown },
@@ -95,9 +94,9 @@ export function withOptions(
   }
   const wait = task.wait ?? true;
   const cron = task.cron !== undefined;
-  // Nobody waits for a recurring task anyway, so that --detach asks for nothing.
+  // A recurring task has no end to wait for, so --detach changes nothing.
   if (cron && options?.wait !== undefined) delete task.wait;
-  // The last of two members of one name counts, for every reader of JSON that sd has.
+  // Every JSON reader of sd takes the last of two members with one name.
   const line = `${json.slice(0, -1)},"task":${JSON.stringify(task)}}`;
   return { json: line, op, id: task.id, wait, cron, keepMs: task.keep ?? DEFAULT_KEEP_MS };
 }
@@ -113,8 +112,8 @@ function trim(text: string): string {
 function wholeTask(json: string, making: Making): Payload {
   const object = readObject(json);
   if (object.op === undefined) {
-    throw new ClientError("usage", `the payload has no "op", the name of what to run`, {
-      hint: `give one, as in '{"op":"square","n":7}'; see which there are with: sd ops`,
+    throw new ClientError("usage", `the payload has no "op"`, {
+      hint: `name an op, as in '{"op":"square","n":7}'; list the ops with: sd ops`,
     });
   }
   if (object.cmd !== undefined) {
@@ -131,7 +130,7 @@ function readObject(json: string): JsonObject {
   return object;
 }
 
-/** Line breaks stand between tokens only, where a space does as well: a message is one line. */
+/** `json` on one line, as the protocol wants it. Line breaks are between tokens only and can be spaces. */
 function oneLine(json: string): string {
   return json.replace(/[\r\n]+/g, " ");
 }
@@ -144,18 +143,18 @@ function parse(json: string): JsonObject {
     const rest = json.slice(offset, offset + 20);
     throw new ClientError(
       "usage",
-      `the payload is not JSON: at character ${offset + 1}, ${expected} should stand; ` +
-        (rest === "" ? "it ends there" : `there is ${quote(rest)}`),
+      `the payload is not JSON: at character ${offset + 1}, ${expected} is expected; ` +
+        (rest === "" ? "the text ends there" : `there is ${quote(rest)}`),
       { cause: error, hint: QUOTING_HINT },
     );
   }
 }
 
-/** `<"op":"square">` → `{"op":"square"}`: for shells and people to whom braces mean something else. */
+/** `<"op":"square">` → `{"op":"square"}`: for shells in which braces have another meaning. */
 function withBraces(text: string): string {
   if (text.endsWith(">")) return `{${text.slice(1, -1)}}`;
   throw new ClientError("usage", `the payload begins with "<" and does not end with ">"`, {
-    hint: `to send it as text: '{"op":"echo","data":"<…"}'`,
+    hint: `send text with: '{"op":"echo","data":"<…"}'`,
   });
 }
 

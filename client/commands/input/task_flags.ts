@@ -13,97 +13,103 @@ import { SdError } from "../../../protocol/errors.ts";
 import { CATCH_UPS, type TaskOptions } from "../../../protocol/task.ts";
 
 export const TASK_FLAGS = {
-  id: { type: "string", value: "ID", help: "its id; the same submit again is the same task" },
+  id: { type: "string", value: "ID", help: "id of the task; a repeated submit is the same task" },
   priority: {
     type: "integer",
     value: "N",
     min: -MAX_PRIORITY,
     max: MAX_PRIORITY,
-    help: "higher runs first, 0 where none is given",
+    help: "higher runs first",
+    fallback: "0",
   },
   delay: {
     type: "duration",
     value: "TIME",
     max: MAX_DELAY_MS,
-    help: "start no sooner than so long from now",
+    help: "start after this time at the earliest",
   },
   at: {
     type: "string",
     value: "WHEN",
-    help: "start no sooner than this, like 2030-01-31T08:00:00Z",
+    help: "start at this time at the earliest, like 2030-01-31T08:00:00Z",
   },
   runTimeout: {
     type: "duration",
     value: "TIME",
     min: 1,
     max: MAX_TIMEOUT_MS,
-    help: "stop an attempt that runs longer; 1m where none is given",
+    help: "time limit of an attempt",
+    fallback: "1m",
   },
   attempts: {
     type: "integer",
     value: "N",
     min: 1,
     max: MAX_ATTEMPTS,
-    help: "try so often at most when it fails or times out; 1 where none is given",
+    help: "most attempts if the task fails or times out",
+    fallback: "1",
   },
   backoff: {
     type: "duration",
     value: "TIME",
     max: MAX_BACKOFF_MS,
-    help: "wait before attempt 2, twice as long before the next; 1s where none is given",
+    help: "delay before the second attempt; doubles each time",
+    fallback: "1s",
   },
   expires: {
     type: "duration",
     value: "TIME",
     min: 1,
     max: MAX_DELAY_MS,
-    help: "do not start it any more after so long",
+    help: "expire if not started within this time",
   },
   keep: {
     type: "duration",
     value: "TIME",
     max: MAX_DELAY_MS,
-    help: "keep the record so long after its end; 1d where none is given",
+    help: "keep the record for this time after its end",
+    fallback: "1d",
   },
   key: {
     type: "string",
     value: "KEY",
-    help: "tasks with one key share the workers with other keys in turn",
+    help: "group of the task; groups take turns on the workers",
   },
   limit: {
     type: "integer",
     value: "N",
     min: 1,
     max: MAX_KEY_LIMIT,
-    help: "run at most so many tasks of its --key at a time",
+    help: "most tasks of its --key that run at a time",
   },
   rate: {
     type: "string",
     value: "N/TIME",
-    help: "start at most so many tasks of its --key in a time, like 10/1m",
+    help: "most starts of tasks of its --key in a time, like 10/1m",
   },
   after: {
     type: "list",
     value: "ID,ID",
-    help: "start once these tasks have completed; may be given again",
+    help: "start once these tasks have completed; repeatable",
   },
   cron: {
     type: "string",
     value: "EXPR",
-    help: "make it a recurring task, at the times of this expression, like '0 2 * * *'",
+    help: "make a recurring task with this schedule, like '0 2 * * *'",
   },
-  tz: { type: "string", value: "ZONE", help: "the time zone of --cron; UTC where none is given" },
+  tz: { type: "string", value: "ZONE", help: "time zone of --cron", fallback: "UTC" },
   catchUp: {
     type: "string",
     value: "HOW",
     choices: CATCH_UPS,
-    help: "times of --cron that passed while no server ran; once if not given",
+    help: "runs of --cron that were missed while no server ran",
+    fallback: "once",
   },
 } as const satisfies FlagSpecs;
 
 /**
- * `error` in the words of the command line if it is about an option that was given as a flag: the server speaks of
- * `task.limit`, and what was typed is `--limit`.
+ * `error` in the words of the command line, if it is about an option that was given as a flag: `--limit` instead of the
+ * server's `task.limit`.
  */
 export function inFlagWords(error: unknown, options: TaskOptions): unknown {
   if (!(error instanceof SdError) || error.code !== "bad_request") return error;
@@ -117,7 +123,7 @@ function flagOf(option: string): string {
   return option === "timeout" ? "--run-timeout" : `--${option.replaceAll("_", "-")}`;
 }
 
-/** The options that were given, as they travel. */
+/** The options that were given, in the form of the protocol. */
 export function taskOptions(
   flags: FlagValues<typeof TASK_FLAGS> & { detach: boolean },
 ): TaskOptions {

@@ -13,27 +13,27 @@ const BYTE_ORDER_MARK = "\ufeff";
 /** A line and its number, counted from 1. */
 export interface NumberedLine {
   number: number;
-  /** `null` where the bytes were not UTF-8, or too many. */
+  /** `null` if the line is not UTF-8 or too long. */
   text: Line;
-  /** Why there is no text, where it is not the encoding. */
+  /** The reason for a missing text, unless it is the encoding. */
   fault?: string;
 }
 
-/** What one read brought. */
+/** The lines of one read. */
 export interface LineBatch {
   lines: NumberedLine[];
-  /** Read so far, with this batch. */
+  /** Bytes read so far, with this batch. */
   bytes: number;
 }
 
 export interface LineOptions {
-  /** The most that a line may have; default: that of the wire. */
+  /** Greatest length of a line in bytes; default: the limit of the protocol. */
   maxBytes?: number;
-  /** Ends the lines where it stands, also while nothing comes. */
+  /** Ends the lines at once, even during a read. */
   signal?: AbortSignal;
 }
 
-/** Opens `path` for `lineBatches`; `-` is stdin. Throws `usage` where it cannot be read. */
+/** Opens `path` for `lineBatches`; `-` is stdin. Throws `usage` if it cannot be read. */
 export async function openLines(path: string): Promise<ReadableStream<Uint8Array>> {
   if (path === "-") return Deno.stdin.readable;
   try {
@@ -44,7 +44,7 @@ export async function openLines(path: string): Promise<ReadableStream<Uint8Array
   }
 }
 
-/** The error for a file that cannot be read, for the reason that `cause` gives. */
+/** The error for a file that cannot be read because of `cause`. */
 export function cannotRead(path: string, cause: unknown): ClientError {
   const reason = cause instanceof Deno.errors.NotFound
     ? "there is no such file"
@@ -55,8 +55,8 @@ export function cannotRead(path: string, cause: unknown): ClientError {
 }
 
 /**
- * The lines of `source`, empty ones too, without a byte order mark. One that is too long has no text
- * but a fault; the lines after it are read as ever.
+ * The lines of `source`, with empty lines, without a byte order mark. A line that is too long has a fault instead of
+ * a text; the lines after it are read as usual.
  */
 export async function* lineBatches(
   source: ReadableStream<Uint8Array>,
@@ -85,15 +85,15 @@ export async function* lineBatches(
   }
 }
 
-/** Throws `usage` for UTF-16, which Windows programs write: none of its lines is one. */
+/** Throws `usage` for UTF-16, which some Windows programs write. */
 function checkEncoding([first, second]: Uint8Array): void {
   if (!(first === 0xff && second === 0xfe) && !(first === 0xfe && second === 0xff)) return;
   throw new ClientError("usage", "the lines are UTF-16, and must be UTF-8", {
-    hint: "write them again with: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+    hint: "convert the file with: iconv -f UTF-16 -t UTF-8 FILE > NEW",
   });
 }
 
-/** The lines of `source` one by one. Throws `usage` at one of more than `maxBytes`. */
+/** The lines of `source` one by one. Throws `usage` at a line of more than `maxBytes`. */
 export async function* taskLines(
   source: ReadableStream<Uint8Array>,
   maxBytes = MAX_LINE_BYTES,
@@ -102,7 +102,7 @@ export async function* taskLines(
     for (const line of lines) {
       if (line.fault !== undefined) {
         throw new ClientError("usage", `line ${line.number} ${line.fault}`, {
-          hint: "it and the lines after it were not sent",
+          hint: "neither this line nor the lines after it were sent",
         });
       }
       yield line;
@@ -110,12 +110,12 @@ export async function* taskLines(
   }
 }
 
-/** A splitter that goes on behind a line that is too long, and counts. */
+/** Splits bytes into numbered lines, and goes on after a line that is too long. */
 class LineCutter {
   readonly #maxBytes: number;
   #splitter: LineSplitter;
   #number = 0;
-  /** Within a line that is too long: its rest is passed over. */
+  /** The rest of a line that is too long is being skipped. */
   #skips = false;
 
   constructor(maxBytes: number) {
@@ -137,7 +137,7 @@ class LineCutter {
     return lines;
   }
 
-  /** Returns what is left behind a line that was too long. */
+  /** Adds the lines of `bytes`; returns the bytes after a line that was too long. */
   #pushSome(bytes: Uint8Array, lines: NumberedLine[]): Uint8Array | undefined {
     if (this.#skips) {
       const end = bytes.indexOf(NEWLINE);
@@ -151,7 +151,7 @@ class LineCutter {
     this.#splitter = new LineSplitter(this.#maxBytes);
     this.#addTooLong(lines);
     this.#skips = true;
-    // Each line that came out ended in these bytes; what follows the last is the one too long.
+    // Each complete line ended in these bytes; the long line begins after the last of them.
     let start = 0;
     for (let i = 0; i < texts.length; i++) start = bytes.indexOf(NEWLINE, start) + 1;
     return bytes.subarray(start);
@@ -166,23 +166,23 @@ class LineCutter {
   }
 
   #addTooLong(lines: NumberedLine[]): void {
-    const fault = `is longer than ${this.#maxBytes} bytes, the most that one may have`;
+    const fault = `is longer than ${this.#maxBytes} bytes, the limit for a line`;
     lines.push({ number: ++this.#number, text: null, fault });
   }
 }
 
-/** Somebody sees what is asked, and can answer. */
+/** Whether a person can read a question and answer it. */
 export function canAsk(): boolean {
   return Deno.stdin.isTerminal() && Deno.stderr.isTerminal();
 }
 
-/** Whether `question` was answered with yes; nothing, Ctrl-D and anything else are no. */
+/** Asks `question`; true for the answer yes, false for any other, for none and for Ctrl-D. */
 export async function askYes(question: string): Promise<boolean> {
   write("stderr", `${question} [y/N] `);
   for await (const { text } of taskLines(Deno.stdin.readable)) {
     return /^y(es)?$/i.test(text?.trim() ?? "");
   }
-  // The next line of the terminal is not to begin in the middle.
+  // Ctrl-D leaves the cursor in the line.
   write("stderr", "\n");
   return false;
 }

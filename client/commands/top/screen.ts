@@ -1,13 +1,13 @@
-/** What is on the screen of `sd top`: from what is known and what the person does to lines. Pure. */
+/** The lines on the screen of `sd top`, from the snapshot and the state of the user interface. Pure. */
 
 import { formatDuration } from "../../../protocol/text_forms.ts";
 import type { ServerStats, TaskView } from "../../../protocol/task.ts";
 import { age } from "../base/table.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { Line, Size } from "./terminal.ts";
+import type { ScreenLine, Size } from "./terminal.ts";
 import { type Column, compact, counted, fit, tableLines } from "./text.ts";
 
-/** Rows of ops and of pools; more are summed up in one. */
+/** Most rows of ops and of pools; one row sums up the others. */
 const MAX_OPS = 8;
 const MAX_POOLS = 3;
 
@@ -17,7 +17,7 @@ const OP_COLUMNS: readonly Column[] = [
   { heading: "RUNNING", right: true },
   { heading: "OLDEST", right: true },
 ];
-/** Behind the ids, whose heading says which tasks they are of. */
+/** The columns after the ids, whose heading is the title of the section. */
 const TASK_COLUMNS: readonly Column[] = [
   { heading: "OP", least: 8 },
   { heading: "STATUS" },
@@ -27,20 +27,20 @@ const TASK_COLUMNS: readonly Column[] = [
 ];
 const HELP = `
   ↑ ↓  j k          move           PgUp PgDn  Home End  move far
-  Enter             show a task: all that is known of it, and why it does not run
-  /                 show only tasks of a status, of an op, or with an id; Esc: all again
+  Enter             show a task: all its details, and why it does not run
+  /                 show only tasks with a status, an op or an id; Esc: all tasks
   c                 cancel a task; asks first
   r                 retry a task that failed, was cancelled or expired
-  ?                 this
+  ?                 this help
   q  Ctrl-C         quit; tasks go on
 
-  Without a filter the list holds what runs, longest first, then what failed lately.`;
+  Without a filter the list shows running tasks, longest first, then recent failures.`;
 
-/** Smaller screens have room for what matters most: the tasks, and the counts. */
+/** Least rows of the screen for pools, ops and the lines at the bottom. */
 const [MIN_POOL_ROWS, MIN_OP_ROWS, MIN_FOOT_ROWS] = [12, 8, 4];
 const MIN_CLOCK_COLUMNS = 50;
 
-/** What the person does. */
+/** The state of the user interface. */
 export type Mode =
   | { readonly name: "list" }
   | { readonly name: "filter"; readonly text: string }
@@ -48,7 +48,7 @@ export type Mode =
   | {
     readonly name: "task";
     readonly id: string;
-    /** As it was when it was shown. */
+    /** The task as it was when it was opened. */
     readonly task: TaskView;
     readonly lines: readonly string[];
     readonly from: number;
@@ -59,18 +59,18 @@ export interface Shown {
   readonly server: string;
   readonly snapshot: Snapshot | undefined;
   readonly mode: Mode;
-  /** As the person typed it. */
+  /** The filter as it was typed. */
   readonly filter: string;
-  /** Among the tasks, then the failures. */
+  /** Index among the tasks, followed by the failures. */
   readonly selected: number;
-  /** What the last action came to. */
+  /** The outcome of the last action. */
   readonly notice: string;
-  /** Why there is no connection now. */
+  /** The reason for a lost connection. */
   readonly lost: string | undefined;
 }
 
-/** `size.rows` lines. */
-export function screenLines(shown: Shown, size: Size): Line[] {
+/** All lines of the screen, `size.rows` of them. */
+export function screenLines(shown: Shown, size: Size): ScreenLine[] {
   const { snapshot, mode } = shown;
   const foot = size.rows >= MIN_FOOT_ROWS ? footLines(shown) : [];
   const head = snapshot
@@ -84,17 +84,17 @@ export function screenLines(shown: Shown, size: Size): Line[] {
     : snapshot
     ? listLines({ ...shown, snapshot }, { rows: room, columns: size.columns })
     : [];
-  const lines: Line[] = [...head, ...body].slice(0, size.rows - foot.length);
+  const lines: ScreenLine[] = [...head, ...body].slice(0, size.rows - foot.length);
   while (lines.length < size.rows - foot.length) lines.push({ text: "" });
   return [...lines, ...foot];
 }
 
-/** How far a page goes. */
+/** Rows that Page Up and Page Down move. */
 export function pageRows(size: Size): number {
   return Math.max(1, Math.floor(size.rows / 3));
 }
 
-function headLines(server: string, { stats, rates }: Snapshot, columns: number): Line[] {
+function headLines(server: string, { stats, rates }: Snapshot, columns: number): ScreenLine[] {
   const { engine, uptime_ms, now, version } = stats;
   const left = `sd top  ${server}  sd ${version}  ${engine}  up ${formatDuration(uptime_ms)}`;
   const clock = `${now.slice(11, 19)}Z`;
@@ -132,7 +132,7 @@ function flowText(
   ].join("  ");
 }
 
-/** Those that say something at a glance, and of the others what is not nothing. */
+/** The usual counts, and all other counts above 0. */
 function countsText({ tasks }: ServerStats): string {
   const always = new Set(["queued", "running", "completed", "failed"]);
   return Object.entries(tasks).filter(([status, count]) => count > 0 || always.has(status))
@@ -143,7 +143,7 @@ function pausedText([first = "", ...more]: readonly string[]): string {
   return first === "*" ? "all ops" : [first, ...more].join(", ");
 }
 
-function listLines(shown: Shown & { snapshot: Snapshot }, { rows, columns }: Size): Line[] {
+function listLines(shown: Shown & { snapshot: Snapshot }, { rows, columns }: Size): ScreenLine[] {
   const { snapshot, filter } = shown;
   const { tasks, failures } = snapshot;
   const most = Math.max(2, Math.floor(rows / 4));
@@ -152,7 +152,7 @@ function listLines(shown: Shown & { snapshot: Snapshot }, { rows, columns }: Siz
     ...(rows >= MIN_POOL_ROWS ? poolLines(snapshot, columns) : []),
   ];
   const room = Math.max(0, rows - above.length);
-  // A heading each, and a line between them.
+  // Each part has a heading; an empty line separates the two.
   const failed = failures.length === 0 ? 0 : Math.min(failures.length + 2, Math.max(4, room >> 1));
   const now = Date.parse(snapshot.stats.now);
   const title = filter === "" ? "RUNNING" : `ONLY ${filter}`;
@@ -173,7 +173,7 @@ function listLines(shown: Shown & { snapshot: Snapshot }, { rows, columns }: Siz
   return [...above, ...upper, ...(failed > 0 ? [{ text: "" }, ...lower] : [])];
 }
 
-function opLines({ stats }: Snapshot, { rows, columns }: Size): Line[] {
+function opLines({ stats }: Snapshot, { rows, columns }: Size): ScreenLine[] {
   const { ops } = stats;
   if (ops.length === 0) {
     return [{ text: "nothing is queued or running", look: "dim" }, { text: "" }];
@@ -199,7 +199,7 @@ function opLines({ stats }: Snapshot, { rows, columns }: Size): Line[] {
   ];
 }
 
-function poolLines({ stats: { pools } }: Snapshot, columns: number): Line[] {
+function poolLines({ stats: { pools } }: Snapshot, columns: number): ScreenLine[] {
   if (pools.length === 0) {
     return [{ text: "no workers; add some with: sd work", look: "yellow" }, { text: "" }];
   }
@@ -220,13 +220,13 @@ interface Section {
   readonly title: string;
   readonly now: number;
   readonly columns: number;
-  /** Its heading included. */
+  /** Rows of the section, with its heading. */
   readonly rows: number;
-  /** Which of its tasks; none where it is outside of them. */
+  /** Index of the selected task; outside of the tasks if none is selected. */
   readonly selected: number;
 }
 
-function section(tasks: readonly TaskView[], options: Section): Line[] {
+function section(tasks: readonly TaskView[], options: Section): ScreenLine[] {
   const { title, now, columns, rows, selected } = options;
   if (rows < 1) return [];
   if (tasks.length === 0) return [{ text: `  ${title}: none`, look: "dim" }];
@@ -238,7 +238,7 @@ function section(tasks: readonly TaskView[], options: Section): Line[] {
   });
   return [
     { text: `  ${heading}`, look: "bold" },
-    ...lines.map((text, i): Line =>
+    ...lines.map((text, i): ScreenLine =>
       from + i === selected ? { text: `> ${text}`, look: "selected" } : { text: `  ${text}` }
     ),
   ];
@@ -256,12 +256,12 @@ function taskCells(task: TaskView, now: number): string[] {
 function taskLines(
   { lines, from }: { lines: readonly string[]; from: number },
   rows: number,
-): Line[] {
+): ScreenLine[] {
   return lines.slice(from, from + rows).map((text) => ({ text }));
 }
 
-function footLines({ mode, notice, lost, filter }: Shown): Line[] {
-  const told: Line = lost === undefined
+function footLines({ mode, notice, lost, filter }: Shown): ScreenLine[] {
+  const told: ScreenLine = lost === undefined
     ? { text: notice }
     : { text: `${lost}; trying again`, look: "red" };
   return [told, { text: keysText(mode, filter), look: mode.name === "confirm" ? "yellow" : "dim" }];
@@ -270,7 +270,7 @@ function footLines({ mode, notice, lost, filter }: Shown): Line[] {
 function keysText(mode: Mode, filter: string): string {
   switch (mode.name) {
     case "filter":
-      return `status, op or id: ${mode.text}_   Enter shows them, Esc leaves it as it was`;
+      return `status, op or id: ${mode.text}_   Enter shows the tasks, Esc cancels`;
     case "confirm":
       return `cancel ${mode.task.task_id} (${mode.task.op}, ${mode.task.status})? y n`;
     case "task":

@@ -1,15 +1,15 @@
-/** What `sd top` shows, as it is at one moment: asked of the server, and put together. */
+/** The data of `sd top` at one moment, collected from the server. */
 
 import { ClientError } from "../../../net/client_error.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import { type ServerStats, type Status, STATUSES, type TaskView } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
 
-/** Tasks of one list; more are not looked through by a person. */
+/** Most tasks in a list. */
 const MAX_LISTED = 200;
 const MAX_FAILURES = 20;
 
-/** Tasks a second, since the look before. */
+/** Tasks a second, since the last snapshot. */
 export interface Rates {
   readonly submitted: number;
   readonly finished: number;
@@ -17,27 +17,27 @@ export interface Rates {
 
 export interface Snapshot {
   readonly stats: ServerStats;
-  /** `undefined` at the first look, and after the server has started anew. */
+  /** `undefined` in the first snapshot and after a restart of the server. */
   readonly rates: Rates | undefined;
-  /** Those that a filter names, or all that run, those that have run longest first. */
+  /** The tasks of the filter; without one all running tasks, the longest first. */
   readonly tasks: readonly TaskView[];
-  /** Those that ended last first; none beside a filter. */
+  /** Failed tasks, the latest first; none with a filter. */
   readonly failures: readonly TaskView[];
 }
 
-/** Which tasks to show. */
+/** A filter of tasks. */
 export type TaskChoice =
   | { readonly status: Status }
   | { readonly op: string }
   | { readonly id: string };
 
-/** Asks for everything that there is to show. */
+/** Collects a snapshot; `before` is the last one. */
 export async function takeSnapshot(
   client: Client,
   { choice, before }: { choice: TaskChoice | undefined; before: Snapshot | undefined },
 ): Promise<Snapshot> {
   const [stats, tasks] = await Promise.all([client.stats(), tasksOf(client, choice)]);
-  // The same number of them kept since the last look: then they are the same, and need no look.
+  // The same counts as in the last snapshot: then the failures are the same as well.
   const isSame = before !== undefined && stats.tasks.failed === before.stats.tasks.failed &&
     stats.totals.finished === before.stats.totals.finished;
   const failures = choice !== undefined || stats.tasks.failed === 0
@@ -48,7 +48,7 @@ export async function takeSnapshot(
   return { stats, rates: before && ratesOf(before.stats, stats), tasks, failures };
 }
 
-/** What a person means by `text`: a status, the name of an op, or a task's id. Throws where it is none. */
+/** The filter for `text`: a status, the name of an op, or the id of a task. Throws for any other text. */
 export async function readChoice(client: Client, text: string): Promise<TaskChoice | undefined> {
   if (text === "") return undefined;
   const status = STATUSES.find((one) => one === text);
@@ -76,7 +76,7 @@ async function tasksOf(client: Client, choice: TaskChoice | undefined): Promise<
   try {
     return [await client.get(choice.id)];
   } catch (error) {
-    // Its record may be gone by now.
+    // The server may have removed its record.
     if (error instanceof SdError && error.code === "not_found") return [];
     throw error;
   }
@@ -96,7 +96,7 @@ function ratesOf(before: ServerStats, now: ServerStats): Rates | undefined {
   };
 }
 
-/** All are written in one format, in which the order of the text is that of time. */
+/** Compares two times. Their format sorts by time. */
 function compareTimes(a = "", b = ""): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 /**
- * The terminal as a screen of its own: keys in, lines out, and everything as it was before when it is
- * closed, whatever ends the process short of SIGKILL. Only lines that have changed are written.
+ * The terminal as a full screen: keys in, lines out. When it is closed, and at any end of the process except SIGKILL,
+ * the terminal is as it was before. Only changed lines are written.
  */
 
 import { OutputError, write } from "../../../cli/talk.ts";
@@ -11,18 +11,18 @@ export interface Size {
   readonly columns: number;
 }
 
-/** Whom the terminal tells; nobody is told anything once it is closed. */
+/** Receives the events of the terminal until it is closed. */
 export interface TerminalUser {
   key(key: Key): void;
   resized(): void;
-  /** Nobody will type any more; `by` a signal, or because the terminal is gone. */
+  /** No key will follow: a signal has come, or the terminal was closed. */
   ended(by: "signal" | "hangup"): void;
 }
 
 export type Look = "plain" | "bold" | "dim" | "red" | "yellow" | "selected";
 
 /** A line of the screen. */
-export interface Line {
+export interface ScreenLine {
   readonly text: string;
   readonly look?: Look;
 }
@@ -35,10 +35,10 @@ const SGR: Record<Look, string> = {
   yellow: "\x1b[33m",
   selected: "\x1b[7m",
 };
-/** A screen beside the one with what was there; no cursor; what is too long for a line is cut off. */
+/** Alternate screen, no cursor, no line wrapping. */
 const ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
 const LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l";
-/** What is between them appears at once, on terminals that know how. */
+/** Begin and end of a synchronized update, for terminals that support it. */
 const [BEGIN, END] = ["\x1b[?2026h", "\x1b[?2026l"];
 
 const DEFAULT_SIZE: Size = { rows: 24, columns: 80 };
@@ -49,7 +49,7 @@ export class Terminal implements Disposable {
   #drawn: string[] = [];
   #size: Size = { rows: 0, columns: 0 };
 
-  /** Takes the terminal over; both stdin and stdout must be one. */
+  /** Takes over the terminal; both stdin and stdout must be terminals. */
   constructor(user: TerminalUser) {
     this.#user = user;
     try {
@@ -63,15 +63,15 @@ export class Terminal implements Disposable {
   get size(): Size {
     try {
       const { rows, columns } = Deno.consoleSize();
-      // A terminal that was told no size has 0.
+      // A terminal without a size has 0.
       return { rows: rows || DEFAULT_SIZE.rows, columns: columns || DEFAULT_SIZE.columns };
     } catch {
       return DEFAULT_SIZE;
     }
   }
 
-  /** Shows `lines` from the top; what is beyond the size is not shown. */
-  draw(lines: readonly Line[]): void {
+  /** Shows `lines` from the top, as many as fit. */
+  draw(lines: readonly ScreenLine[]): void {
     if (this.#undo.length === 0) return;
     const { rows, columns } = this.size;
     let text = "";
@@ -83,7 +83,7 @@ export class Terminal implements Disposable {
     for (let row = 0; row < rows; row++) {
       const { text: plain, look = "plain" } = lines[row] ?? { text: "" };
       const sgr = Deno.noColor && look !== "selected" ? "" : SGR[look];
-      // Filled up with spaces: to erase what is left of a line would take its last character along.
+      // Padded with spaces: erasing the rest of a full line would erase its last character.
       const line = `${sgr}${fit(plain, columns)}${sgr === "" ? "" : "\x1b[0m"}`;
       if (line === this.#drawn[row]) continue;
       this.#drawn[row] = line;
@@ -92,7 +92,7 @@ export class Terminal implements Disposable {
     if (text !== "") this.#put(`${BEGIN}${text}${END}`);
   }
 
-  /** Gives the terminal back as it was. Twice is once. */
+  /** Restores the terminal. Can be called twice. */
   [Symbol.dispose](): void {
     for (const undo of this.#undo.splice(0).reverse()) undo();
   }
@@ -114,7 +114,7 @@ export class Terminal implements Disposable {
 
   #onSignals(signals: readonly Deno.Signal[], listener: () => void): void {
     for (const signal of signals) {
-      // Windows has no others; there the size is looked at with each draw.
+      // Windows has only this one; its size is read at each draw.
       if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
       this.#during(
         () => Deno.addSignalListener(signal, listener),
@@ -149,7 +149,7 @@ export class Terminal implements Disposable {
         for (const key of readKeys(text)) this.#user.key(key);
       }
     } catch {
-      // A terminal that was closed cannot be read.
+      // The terminal was closed.
     }
     this.#user.ended("hangup");
   }
@@ -159,7 +159,7 @@ function leaveRawMode(): void {
   try {
     Deno.stdin.setRaw(false);
   } catch {
-    // A terminal that is gone has no mode.
+    // The terminal was closed.
   }
 }
 
@@ -174,10 +174,10 @@ export type Key =
   | "escape"
   | "backspace"
   | "interrupt"
-  /** What was typed: one character. */
+  /** A typed character. */
   | { readonly char: string };
 
-/** How terminals write the keys that are no character. */
+/** Escape sequences and control characters of keys. */
 const SEQUENCES: ReadonlyMap<string, Key> = new Map<string, Key>([
   ["\x1b[A", "up"],
   ["\x1bOA", "up"],
@@ -199,11 +199,11 @@ const SEQUENCES: ReadonlyMap<string, Key> = new Map<string, Key>([
   ["\x03", "interrupt"],
 ]);
 
-/** A sequence, known or not, or one character. */
+/** An escape sequence, known or not, or one character. */
 // deno-lint-ignore no-control-regex
 const PIECE = /\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[A-Za-z]|[^]/gu;
 
-/** The keys in `text`, what one read brought; what means nothing here is left out. */
+/** The keys in `text`, the bytes of one read. Unknown sequences are left out. */
 export function readKeys(text: string): Key[] {
   return [...text.matchAll(PIECE)].flatMap(([piece]) => {
     const key = SEQUENCES.get(piece);

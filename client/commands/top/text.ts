@@ -15,13 +15,13 @@ export function fit(text: string, columns: number): string {
 
 export interface Column {
   readonly heading: string;
-  /** Numbers stand to the right. */
+  /** Aligned to the right, as numbers are. */
   readonly right?: boolean;
-  /** Gives way where there is too little room, the last that may first, down to so many columns. */
+  /** Least width if space is short; the last such column shrinks first. */
   readonly least?: number;
 }
 
-/** A table in `columns`, its headings first; what is too long is cut at the end. */
+/** The lines of a table in `width` columns, with its headings; long cells are cut. */
 export function tableLines(
   columns: readonly Column[],
   { rows, width }: { rows: readonly (readonly string[])[]; width: number },
@@ -56,7 +56,7 @@ export function counted(count: number, noun: string): string {
   return `${compact(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `1,234`, from 10,000 on `12.3k`, `1.23M`: three digits, rounded down. */
+/** `1,234`; from 10,000 on three digits, rounded down: `12.3k`, `1.23M`. */
 export function compact(count: number): string {
   if (count < 10_000) return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
   for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]] as const) {
@@ -68,7 +68,7 @@ export function compact(count: number): string {
   return String(count);
 }
 
-/** Of a result, which may be a megabyte. */
+/** Most characters of a result, which can be a megabyte. */
 const MAX_RESULT_CHARS = 4000;
 const NAME_COLUMNS = 12;
 

@@ -1,5 +1,5 @@
 /**
- * `sd top` while it runs: looks at the server again and again, does what keys say, draws after each change.
+ * The loop of `sd top`: takes snapshots of the server, handles keys, draws after each change.
  *
  *     list ──/──▶ filter ──Enter, Esc──▶ list        list, task ──c──▶ confirm ──y, n──▶ list
  *     list ──Enter──▶ task ──Esc──▶ list             list ──?──▶ help ──any key──▶ list
@@ -10,18 +10,18 @@ import { EXIT, type ExitCode } from "../../../cli/exit.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import type { TaskView } from "../../../protocol/task.ts";
 import type { Client } from "../../client.ts";
-import type { Key, Line, Size, TerminalUser } from "./terminal.ts";
+import type { Key, ScreenLine, Size, TerminalUser } from "./terminal.ts";
 import { type Mode, pageRows, screenLines } from "./screen.ts";
 import { readChoice, type Snapshot, takeSnapshot, type TaskChoice } from "./snapshot.ts";
 import { taskText } from "./text.ts";
 
-/** A server that takes long to answer is asked less often: it has other things to do. */
+/** Least pause between two snapshots, in durations of the last one: a slow server is asked less often. */
 const PAUSE_FACTOR = 5;
 const LIST: Mode = { name: "list" };
 
 export interface Screen {
   readonly size: Size;
-  draw(lines: readonly Line[]): void;
+  draw(lines: readonly ScreenLine[]): void;
 }
 
 export class TopApp implements TerminalUser {
@@ -43,7 +43,7 @@ export class TopApp implements TerminalUser {
     this.#intervalMs = intervalMs;
   }
 
-  /** Returns how it ended; throws what makes it impossible to go on. */
+  /** Runs until the end and returns the exit code. Throws an error that it cannot survive. */
   async run(client: Client, screen: Screen): Promise<ExitCode> {
     this.#client = client;
     this.#screen = screen;
@@ -56,7 +56,7 @@ export class TopApp implements TerminalUser {
     }
   }
 
-  /** The connection was lost, for this reason, or is there again. */
+  /** Reports a lost connection with its reason, or a new connection. */
   connection(lost: Error | undefined): void {
     this.#lost = lost?.message;
     this.#draw();
@@ -104,14 +104,14 @@ export class TopApp implements TerminalUser {
         await this.#pause(this.#intervalMs);
         continue;
       }
-      // Asked before the person chose others: what comes next is of those.
+      // A snapshot of an older filter is dropped.
       if (choice === this.#choice) this.#take(snapshot);
       const tookMs = performance.now() - begun;
       await this.#pause(Math.max(this.#intervalMs, PAUSE_FACTOR * tookMs));
     }
   }
 
-  /** `undefined` if the server has not answered, which it may do again: it is frozen, or what is between is. */
+  /** A snapshot; `undefined` if the server did not reply, which can be temporary. */
   async #look(client: Client, choice: TaskChoice | undefined): Promise<Snapshot | undefined> {
     try {
       const snapshot = await takeSnapshot(client, { choice, before: this.#snapshot });
@@ -133,14 +133,14 @@ export class TopApp implements TerminalUser {
       };
       if (this.#isOver) this.#wake();
     });
-    // Whoever waits for the end of this has gone.
+    // `run` has ended: the loop must not go on.
     if (this.#isOver) await new Promise<never>(() => {});
   }
 
   #take(snapshot: Snapshot): void {
     const task = this.#task;
     this.#snapshot = snapshot;
-    // The same task stays the one that is selected, wherever it stands now.
+    // The selection stays on its task, wherever that is in the list now.
     const at = this.#rows.findIndex(({ task_id }) => task_id === task?.task_id);
     this.#select(at >= 0 ? at : this.#selected);
     this.#draw();
@@ -245,7 +245,7 @@ export class TopApp implements TerminalUser {
     });
   }
 
-  /** Something that the server is asked for; what it refuses is told, and nothing more. */
+  /** Runs a request; a refusal becomes the notice. */
   #do(work: (client: Client) => Promise<void>): void {
     if (!this.#client) return;
     work(this.#client).catch((error: unknown) => {
@@ -258,7 +258,7 @@ export class TopApp implements TerminalUser {
   }
 }
 
-/** How far a key moves what is shown; `undefined` where it moves nothing. */
+/** Rows that a key moves; `undefined` if it moves nothing. */
 function stepOf(key: Key, page: number): number | undefined {
   switch (typeof key === "object" ? key.char : key) {
     case "up":

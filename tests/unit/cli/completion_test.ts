@@ -15,7 +15,7 @@ async function after(...words: string[]) {
   return { values: candidates.map(({ value }) => value), source, prefix, start };
 }
 
-Deno.test("every command and every flag that is shown is offered", async () => {
+Deno.test("completion offers every visible command and flag", async () => {
   const { values } = await after("");
   for (const [name, { load }] of COMMANDS) {
     assert(values.includes(name), name);
@@ -28,7 +28,7 @@ Deno.test("every command and every flag that is shown is offered", async () => {
   }
 });
 
-Deno.test("commands are offered by their beginning, and after help", async () => {
+Deno.test("completion offers commands by their beginning, and after help", async () => {
   assertEquals((await after("su")).values, ["submit"]);
   assertEquals((await after("--v")).values, ["--version"]);
   assertEquals((await after("help", "su")).values, ["submit"]);
@@ -36,7 +36,7 @@ Deno.test("commands are offered by their beginning, and after help", async () =>
   assertEquals((await after("constructor", "--")).values, []);
 });
 
-Deno.test("the value of a flag is a choice of it, or comes from where its word says", async () => {
+Deno.test("the value of a flag is one of its choices, or comes from the source of its placeholder", async () => {
   assertEquals((await after("ls", "--status", "c")).values, ["completed", "cancelled"]);
   assertEquals((await after("ls", "--status=c")).values, [
     "--status=completed",
@@ -59,7 +59,7 @@ Deno.test("the value of a flag is a choice of it, or comes from where its word s
   }
 });
 
-Deno.test("arguments come from where usage says", async () => {
+Deno.test("arguments come from the source that the usage line names", async () => {
   assertEquals((await after("cron", "")).values, ["pause", "resume", "rm"]);
   assertEquals((await after("completions", "z")).values, ["zsh"]);
   const cases: [string[], string | undefined][] = [
@@ -81,14 +81,14 @@ Deno.test("arguments come from where usage says", async () => {
   for (const [words, source] of cases) assertEquals((await after(...words)).source, source);
 });
 
-Deno.test("what is typed is read as far as it can be", () => {
+Deno.test("typed words are parsed leniently", () => {
   const words = ["--server", "a:1", "--json", "--nope", "id", "--server=b:2", "--token"];
   const { values, args, awaiting } = readTyped(words, tokensOf(CLIENT_FLAGS));
   assertEquals([...values], [["server", "b:2"]]);
   assertEquals([args, awaiting?.flag], [["id"], "token"]);
 });
 
-Deno.test("a line is split as a shell does, its last word being typed", () => {
+Deno.test("a line is split as by a shell, and its last word is being typed", () => {
   const cases: [string, string[]][] = [
     ["", [""]],
     ["sd", ["sd"]],
@@ -102,7 +102,7 @@ Deno.test("a line is split as a shell does, its last word being typed", () => {
   for (const [line, words] of cases) assertEquals(shellWords(line), words);
 });
 
-Deno.test("each script asks sd itself, and says how it is loaded", () => {
+Deno.test("each script calls sd and explains how to load it", () => {
   for (const [shell, script] of Object.entries(COMPLETION_SCRIPTS)) {
     assert(script.includes(`sd complete ${shell} -- `), shell);
     assert(script.includes(`sd completions ${shell}`), shell);

@@ -1,4 +1,4 @@
-/** The file of named servers: what is kept in it, who may read it, and what happens when it is not whole. */
+/** The file of named servers: its content, its permissions, and errors for a damaged file. */
 
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { ClientError } from "../../../net/client_error.ts";
@@ -26,7 +26,7 @@ function withFile(use: (path: string) => void): void {
   }
 }
 
-Deno.test("what is kept is read again, and only its owner may read it", () =>
+Deno.test("saved contexts are read again, and only their owner can read the file", () =>
   withFile((path) => {
     assertEquals(readContexts(path), { current: undefined, named: new Map() });
     changeContexts((contexts) => {
@@ -52,7 +52,7 @@ Deno.test("a change that fails changes nothing", () =>
     assertEquals(Deno.readTextFileSync(path), before);
   }));
 
-Deno.test("a file that is not whole, too large or of a newer release is an error that names it", () =>
+Deno.test("a damaged, too large or newer file is an error with its path", () =>
   withFile((path) => {
     changeContexts(() => undefined, path);
     const cases = [
@@ -92,7 +92,7 @@ Deno.test("names and their number have limits", () =>
     assertEquals(readContexts(path).named.size, MAX_CONTEXTS);
   }));
 
-Deno.test("a context is found by its own name alone", () => {
+Deno.test("a context is found by its exact name only", () => {
   const contexts = { current: undefined, named: new Map([["prod", PROD]]) };
   assertEquals(contextNamed(contexts, { name: "prod" }), PROD);
   assertEquals(contextNamed(contexts, { name: "default" }), undefined);

@@ -45,20 +45,20 @@ Deno.test("without any argument, flags have their defaults, and booleans are fal
   });
 });
 
-Deno.test("a flag goes before the environment, which goes before the default", () => {
+Deno.test("a flag overrides the environment, which overrides the default", () => {
   assertEquals(parse(["--server", "a"], { X_SERVER: "b" }).flags.server, "a");
   assertEquals(parse([], { X_SERVER: "b" }).flags.server, "b");
   assertEquals(parse([], { X_SERVER: "" }).flags.server, "here");
 });
 
-Deno.test("a value may begin with a minus, after a space and after an equals sign", () => {
+Deno.test("a value can begin with a minus, after a space and after an equals sign", () => {
   for (const argv of [["--priority", "-5"], ["--priority=-5"], ["-p", "-5"], ["-p=-5"], ["-p-5"]]) {
     assertEquals(parse(argv).flags.priority, -5, argv.join(" "));
   }
   assertEquals(parse(["--server", "-"]).flags.server, "-");
 });
 
-Deno.test("a boolean never takes the argument after it for its value", () => {
+Deno.test("a boolean never takes the next argument as its value", () => {
   for (const text of ["true", "false", "x"]) {
     const { flags, args } = parse(["--detach", text]);
     assertEquals([flags.detach, args], [true, [text]]);
@@ -67,7 +67,7 @@ Deno.test("a boolean never takes the argument after it for its value", () => {
   assertEquals(refusal(["--detach=maybe"]), '--detach takes no value; this is "maybe"');
 });
 
-Deno.test("arguments stay the text that was typed", () => {
+Deno.test("arguments stay as typed", () => {
   const typed = ["007", "1e3", "0x10", "", "9007199254740993", "a=b", "-"];
   assertEquals(parse(typed).args, typed);
 });
@@ -86,7 +86,7 @@ Deno.test("a camelCase key is a kebab-case flag", () => {
   );
 });
 
-Deno.test("a negatable boolean can be set to false, and no other", () => {
+Deno.test("only a negatable boolean can be set to false", () => {
   assertEquals(parse(["--no-color"]).flags.color, false);
   assertEquals(parse(["--color"]).flags.color, true);
   assertEquals(refusal(["--no-detach"]).startsWith("unknown flag --no-detach"), true);
@@ -96,32 +96,32 @@ Deno.test("a negatable boolean can be set to false, and no other", () => {
   );
 });
 
-Deno.test("an unknown flag is refused, with the nearest one that is shown", () => {
+Deno.test("an unknown flag is refused with the nearest visible flag", () => {
   assertEquals(refusal(["--prioritty", "3"]), "unknown flag --prioritty; did you mean --priority?");
   assertEquals(refusal(["--prioritty=3"]), "unknown flag --prioritty; did you mean --priority?");
   assertEquals(refusal(["--zzzzzz"]), "unknown flag --zzzzzz");
   assertEquals(refusal(["--secretlx"]), "unknown flag --secretlx");
-  assertEquals(refusal(["-5"]), "unknown flag -5; what begins with - and is no flag goes after --");
+  assertEquals(refusal(["-5"]), "unknown flag -5; an argument that begins with - goes after --");
   for (const name of ["__proto__", "constructor", "toString", "_"]) {
     assertEquals(refusal([`--${name}`]), `unknown flag --${name}`);
   }
 });
 
-Deno.test("a flag that is given twice is refused, with both values", () => {
+Deno.test("a repeated flag is refused with both values", () => {
   assertEquals(
     refusal(["--priority", "1", "-p2"]),
     '--priority is given more than once: "1", "2"',
   );
 });
 
-Deno.test("a flag without its value is refused, also before another flag and before the end", () => {
+Deno.test("a flag without a value is refused, at the end and before another flag", () => {
   for (const rest of [[], ["--detach"], ["-d"], ["--"], ["--nope"], [""]]) {
     assertEquals(refusal(["--priority", ...rest]), "--priority needs a value: --priority N");
   }
   assertEquals(refusal(["--server="]), "--server needs a value: --server HOST:PORT");
 });
 
-Deno.test("an integer is refused one past its limits, and where it is none", () => {
+Deno.test("an integer is refused one past its limits, and so is any other text", () => {
   for (const text of ["-100", "100", "+7", "0"]) {
     assertEquals(parse(["--priority", text]).flags.priority, Number(text));
   }
@@ -133,7 +133,7 @@ Deno.test("an integer is refused one past its limits, and where it is none", () 
   }
 });
 
-Deno.test("a duration is refused one past its limits, and where it is none", () => {
+Deno.test("a duration is refused one past its limits, and so is any other text", () => {
   for (const [text, ms] of [["1ms", 1], ["60s", 60_000], ["1m", 60_000]] as const) {
     assertEquals(parse(["--run-timeout", text]).flags.runTimeout, ms);
   }
@@ -152,7 +152,7 @@ Deno.test("a duration is refused one past its limits, and where it is none", () 
   );
 });
 
-Deno.test("a size is refused one past its limits, and where it is none", () => {
+Deno.test("a size is refused one past its limits, and so is any other text", () => {
   for (
     const [text, bytes] of [
       ["1024", 1024],
@@ -188,4 +188,18 @@ Deno.test("a wrong value from the environment names the variable", () => {
     refusal([], { X_WORKERS: "many" }),
     'X_WORKERS (environment) is an integer from 1 to 9; this is "many"',
   );
+});
+
+Deno.test("a bare number of a size flag is in the unit of the flag", () => {
+  const MIB = 1024 ** 2;
+  const size = { type: "size", value: "SIZE", help: "", min: MIB, max: 1024 * MIB } as const;
+  const specs = { bytes: size, mib: { ...size, unitBytes: MIB } };
+  const read = (arg: string) => parseFlags(specs, { argv: [arg], env: () => undefined }).flags;
+  assertEquals(read("--bytes=2097152").bytes, 2 * MIB);
+  for (const text of ["64", "+64", "64M", "0.0625G"]) {
+    assertEquals(read(`--mib=${text}`).mib, 64 * MIB, text);
+  }
+  for (const text of ["0", "-1", "1025", "1.5", "x"]) {
+    assertThrows(() => read(`--mib=${text}`), ClientError, "--mib is");
+  }
 });

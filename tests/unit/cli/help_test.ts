@@ -6,6 +6,7 @@ import { kebab } from "../../../cli/flags.ts";
 import { commandHelp } from "../../../cli/help.ts";
 import { nearest } from "../../../cli/nearest.ts";
 import { GROUPS, main } from "../../../main.ts";
+import { type CommandName, COMMANDS, type Operation } from "../../../protocol/operations.ts";
 import { captureOutput } from "../../kit/captured_output.ts";
 
 const ENTRIES = GROUPS.flatMap(([, entries]) => Object.entries(entries));
@@ -17,13 +18,13 @@ async function loadAll(): Promise<[string, string, Command][]> {
   ) as [string, string, Command][];
 }
 
-Deno.test("every command calls itself what it is called by, and sums itself up the same", async () => {
+Deno.test("name and summary of every command are the same in the overview and in its help", async () => {
   for (const [name, summary, command] of await loadAll()) {
     assertEquals([command.name, command.summary], [name, summary]);
   }
 });
 
-Deno.test("every flag of every command is explained in one style, and has a letter of its own", async () => {
+Deno.test("every flag of every command has a help in one style and a letter of its own", async () => {
   for (const [name, , command] of await loadAll()) {
     const letters = new Set<string>();
     for (const [flag, spec] of Object.entries(command.flags)) {
@@ -38,7 +39,7 @@ Deno.test("every flag of every command is explained in one style, and has a lett
   }
 });
 
-Deno.test("every command takes --json and --help and shows an example that is its own", async () => {
+Deno.test("every command takes --json and --help and shows an example of itself", async () => {
   for (const [name, , command] of await loadAll()) {
     const help = commandHelp(command, plain);
     for (const flag of ["--json", "-h, --help"]) assert(help.includes(flag), `sd ${name} ${flag}`);
@@ -47,7 +48,7 @@ Deno.test("every command takes --json and --help and shows an example that is it
   }
 });
 
-Deno.test("help fits in 88 columns, but for an example that must not be broken", async () => {
+Deno.test("help fits in 88 columns, except for examples, which are not broken", async () => {
   for (const [, , command] of await loadAll()) {
     const examples = command.examples.map(([line]) => line);
     const wide = commandHelp(command, plain).split("\n")
@@ -56,7 +57,7 @@ Deno.test("help fits in 88 columns, but for an example that must not be broken",
   }
 });
 
-Deno.test("help shows values, defaults, limits and the environment, and hides what is hidden", () => {
+Deno.test("help shows values, defaults, limits and variables, and omits hidden flags", () => {
   const help = commandHelp({
     name: "demo",
     summary: "show help",
@@ -91,7 +92,7 @@ Deno.test("help shows values, defaults, limits and the environment, and hides wh
   );
 });
 
-Deno.test("--help prints help whatever stands beside it, and runs nothing", async () => {
+Deno.test("--help prints help beside any other argument, and runs nothing", async () => {
   const command = defineCommand({
     name: "demo",
     summary: "never run",
@@ -122,7 +123,7 @@ Deno.test("sd help NAME prints the help of that command", async () => {
   assertEquals([value, stdout.split("\n")[0]], [0, "sd submit: send a task and print its result"]);
 });
 
-Deno.test("sd --version tells the release and what it runs on", async () => {
+Deno.test("sd --version prints the version of sd and of the runtime", async () => {
   const { value, stdout } = await captureOutput(() => main(["--version"]));
   assertEquals(value, 0);
   assert(/^sd \d+\.\d+\.\d+ \(deno [\d.]+, v8 [\w.-]+\)\n$/.test(stdout), stdout);
@@ -144,9 +145,30 @@ Deno.test("a mistyped command is refused with the nearest one", async () => {
   await told("__proto__");
 });
 
-Deno.test("nothing is suggested that is not near", () => {
+Deno.test("only near words are suggested", () => {
   assertEquals(nearest("sumbit", ["submit", "status"]), "submit");
   assertEquals(nearest("Status", ["submit", "status"]), "status");
   assertEquals(nearest("x", ["id", "at"]), undefined);
   assertEquals(nearest("anything", []), undefined);
+});
+
+Deno.test("flags that are arguments of an operation have its choices and its description", async () => {
+  const entries = new Map(GROUPS.flatMap(([, entries]) => Object.entries(entries)));
+  const shared: [command: string, operation: CommandName, names: string[]][] = [
+    ["ls", "list", ["status", "op", "key"]],
+    ["export", "export", ["status", "op"]],
+    ["watch", "watch", ["op"]],
+    ["cancel", "list", ["op", "key"]],
+    ["retry", "list", ["op", "key"]],
+  ];
+  for (const [command, operation, names] of shared) {
+    const { flags } = await entries.get(command)!.load();
+    const takes: Operation["takes"] = COMMANDS[operation].takes;
+    for (const name of names) {
+      const [flag, argument] = [flags[name]!, takes[name]!];
+      assertEquals(flag.help, argument.about, `${command} --${name}`);
+      const choices = flag.type === "string" ? flag.choices : undefined;
+      assertEquals(choices, argument.type === "choice" ? argument.of : undefined);
+    }
+  }
 });

@@ -2,13 +2,13 @@
 
 import { assertEquals, assertNotEquals } from "@std/assert";
 import {
+  CLI_MESSAGES as CLI,
   inLanguage,
   LANGUAGES,
   localeLanguage,
-  MESSAGES as CLI,
   speak,
 } from "../../../cli/messages.ts";
-import { MESSAGES as CLIENT } from "../../../client/commands/base/messages.ts";
+import { TASK_MESSAGES as CLIENT } from "../../../client/commands/base/messages.ts";
 import { MESSAGES as SERVER } from "../../../server/messages.ts";
 
 Deno.test("the locale is the first of LC_ALL, LC_MESSAGES and LANG that is set", () => {
@@ -31,7 +31,7 @@ Deno.test("the locale is the first of LC_ALL, LC_MESSAGES and LANG that is set",
   }
 });
 
-Deno.test("every text is there in every language, and is another one", () => {
+Deno.test("every text exists in every language, and differs between languages", () => {
   const textsOf = (value: unknown): string[] =>
     typeof value === "string"
       ? [value]
@@ -46,7 +46,7 @@ Deno.test("every text is there in every language, and is another one", () => {
   }
 });
 
-Deno.test("a process speaks one language at a time, English to begin with", () => {
+Deno.test("a process uses one language at a time, English by default", () => {
   assertEquals(inLanguage(SERVER).stopped, "stopped");
   const said = LANGUAGES.map((language) => {
     speak(language);

@@ -27,7 +27,7 @@ function choose({ flags = {}, env = {}, current }: Given) {
   });
 }
 
-Deno.test("a flag goes before the environment, which goes before the context in use", () => {
+Deno.test("a flag overrides the environment, which overrides the context in use", () => {
   const env = { SD_SERVER: "env:5", SD_CONTEXT: "test" };
   const cases: [Given, string, string][] = [
     [{ flags: { server: "flag:6" }, env, current: "prod" }, "flag:6", "--server"],
@@ -48,7 +48,7 @@ Deno.test("a flag goes before the environment, which goes before the context in 
   }
 });
 
-Deno.test("the token of a context is given to its own server alone", () => {
+Deno.test("the token of a context is sent to its own server only", () => {
   assertEquals(choose({ current: "prod" }).target.token, "of-prod");
   const elsewhere: Given[] = [
     { flags: { server: "other:1" }, current: "prod" },
@@ -62,13 +62,13 @@ Deno.test("the token of a context is given to its own server alone", () => {
   }
 });
 
-Deno.test("a token that is given goes before that of the context, a flag before the environment", () => {
+Deno.test("a given token overrides the token of the context; a flag overrides the environment", () => {
   const env = { SD_TOKEN: "of-env" };
   assertEquals(choose({ current: "prod", env }).target.token, "of-env");
   assertEquals(choose({ current: "prod", env, flags: { token: "t" } }).target.token, "t");
 });
 
-Deno.test("a command that takes no token is given none", () => {
+Deno.test("a command without token flags gets no token", () => {
   const { target } = chooseServer({
     flags: { context: "prod" },
     env: (name) => ["SD_TOKEN", "T"].includes(name) ? "secret" : undefined,
@@ -80,7 +80,7 @@ Deno.test("a command that takes no token is given none", () => {
   assertEquals("token" in target, false);
 });
 
-Deno.test("contexts are not looked at where the server is named: a broken file is no obstacle", () => {
+Deno.test("a named server makes contexts irrelevant: a damaged file is not read", () => {
   const contexts = () => {
     throw new Error("looked");
   };
@@ -88,7 +88,7 @@ Deno.test("contexts are not looked at where the server is named: a broken file i
   assertEquals(target.port, 1);
 });
 
-Deno.test("what cannot be is refused by what it came from", () => {
+Deno.test("an invalid server or token is refused with its source", () => {
   const refused = (given: Given, text: string) => {
     assertThrows(() => choose(given), ClientError, text);
   };

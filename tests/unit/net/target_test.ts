@@ -1,8 +1,8 @@
 /** The address of a server as people write it. */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../../net/client_error.ts";
-import { formatTarget, parseTarget } from "../../../net/target.ts";
+import { formatTarget, isLoopback, parseTarget } from "../../../net/target.ts";
 
 Deno.test("missing parts of an address have their defaults", () => {
   const cases: [string, string, number][] = [
@@ -42,4 +42,13 @@ Deno.test("an IPv6 address is printed in brackets, and can be read again", () =>
   assertEquals(formatTarget(target), "[::1]:5001");
   assertEquals(parseTarget(formatTarget(target)), target);
   assertEquals(formatTarget({ hostname: "h", port: 1 }), "h:1");
+});
+
+Deno.test("addresses of this machine only are loopback addresses", () => {
+  for (const hostname of ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "::1", "[::1]"]) {
+    assert(isLoopback(hostname), hostname);
+  }
+  for (const hostname of ["0.0.0.0", "10.0.0.1", "localhost.example", "127.0.0.1.example", "::"]) {
+    assert(!isLoopback(hostname), hostname);
+  }
 });

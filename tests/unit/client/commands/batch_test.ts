@@ -5,10 +5,10 @@ import { ClientError } from "../../../../net/client_error.ts";
 import { say } from "../../../../cli/talk.ts";
 import { isPlainNumber } from "../../../../client/commands/batch/csv_format.ts";
 import { RowJoiner, scanRow } from "../../../../client/commands/batch/csv_rows.ts";
-import { readPast } from "../../../../client/commands/batch/journal_reader.ts";
+import { readJournal } from "../../../../client/commands/batch/journal_reader.ts";
 import { lineFormat, type Reading } from "../../../../client/commands/batch/line_format.ts";
 import { LineSet } from "../../../../client/commands/batch/line_set.ts";
-import { Progress, type Stand } from "../../../../client/commands/batch/progress.ts";
+import { ProgressBar, type Stand } from "../../../../client/commands/batch/progress.ts";
 import { InOrder } from "../../../../client/commands/batch/result_writer.ts";
 import { lineBatches, type NumberedLine } from "../../../../client/commands/input/task_lines.ts";
 import { Random } from "../../../fuzz/random.ts";
@@ -50,7 +50,7 @@ async function rowsOf(text: string, reading: Partial<Reading> = {}): Promise<[nu
   return rows;
 }
 
-Deno.test("a set of lines holds what was added, in any order, as ranges", () => {
+Deno.test("a set of lines holds added lines as ranges, in any order", () => {
   const seed = Date.now() >>> 0;
   const random = new Random(seed);
   for (let round = 0; round < 200; round++) {
@@ -76,7 +76,7 @@ Deno.test("a set of lines holds what was added, in any order, as ranges", () => 
   }
 });
 
-Deno.test("a line that is too long costs only itself, wherever the reads cut it", async () => {
+Deno.test("only the line that is too long is lost, for every cut of the reads", async () => {
   const text = "\ufeffone\r\n" + "x".repeat(9) + "\n\n" + "y".repeat(8) + "\n" + "z".repeat(40) +
     "\nlast\n" + "w".repeat(9);
   for (let size = 1; size < 80; size++) {
@@ -97,15 +97,15 @@ Deno.test("a line that is too long costs only itself, wherever the reads cut it"
   }
 });
 
-Deno.test("rows of CSV: quotes, line breaks, numbers, empty cells, what is wrong with a row", async () => {
+Deno.test("rows of CSV: quotes, line breaks, numbers, empty cells, faults of a row", async () => {
   const text = 'n,b\r\n7,x\n"a ""q""\nb",-1.50\n\n,\n1\n2,5\'10"\n3,"a"b\n4,"end';
   assertEquals(await rowsOf(text), [
     [2, '{"op":"x","n":7,"b":"x"}'],
     [3, '{"op":"x","n":"a \\"q\\"\\nb","b":-1.50}'],
     [6, '{"op":"x"}'],
     [7, "the row has 1 cells, the first row names 2"],
-    [8, "the row is not CSV: a quote stands where none can, at column 7"],
-    [9, "the row is not CSV: a quote stands where none can, at column 5"],
+    [8, "the row is not CSV: there is a misplaced quote at column 7"],
+    [9, "the row is not CSV: there is a misplaced quote at column 5"],
     [10, "has a quoted cell that does not end"],
   ]);
   assertEquals(await rowsOf("n;b\n7;8\n", { separator: ";", strings: true }), [
@@ -117,9 +117,9 @@ Deno.test("rows of CSV: quotes, line breaks, numbers, empty cells, what is wrong
   ]);
 });
 
-Deno.test("a wrong quote costs its own line, and no line behind it", async () => {
+Deno.test("a wrong quote makes its own line faulty, and no later line", async () => {
   assertEquals(await rowsOf('n,b\na 5" nail,"x"\n1,2\n'), [
-    [2, "the row is not CSV: a quote stands where none can, at column 4"],
+    [2, "the row is not CSV: there is a misplaced quote at column 4"],
     [3, '{"op":"x","n":1,"b":2}'],
   ]);
   assertEquals(await rowsOf('n,b\n1,"open\n2,x\n3,"also\n4,"a\nb"\n5,\rx\n'), [
@@ -131,7 +131,7 @@ Deno.test("a wrong quote costs its own line, and no line behind it", async () =>
   ]);
 });
 
-Deno.test("every line of any text is told once, as a row, in one, or as a fault", () => {
+Deno.test("every line of any text appears once: as a row, within a row, or as a fault", () => {
   const seed = Number(Deno.env.get("SD_SEED") ?? Date.now() >>> 0);
   const random = new Random(seed);
   for (let round = 0; round < 3000; round++) {
@@ -149,7 +149,7 @@ Deno.test("every line of any text is told once, as a row, in one, or as a fault"
   }
 });
 
-Deno.test("what is written as CSV is read as it was, quotes and line breaks in cells too", () => {
+Deno.test("written CSV is read unchanged, with quotes and line breaks in cells", () => {
   const random = new Random(7);
   for (let round = 0; round < 500; round++) {
     const rows = Array.from(
@@ -175,7 +175,7 @@ Deno.test("what is written as CSV is read as it was, quotes and line breaks in c
   }
 });
 
-Deno.test("a cell is a number where a double keeps it, digit for digit", () => {
+Deno.test("a cell is a number if a double keeps all its digits", () => {
   for (const cell of ["0", "-7", "1.50", "123456789012345", "-0.001"]) {
     assert(isPlainNumber(cell), cell);
   }
@@ -186,7 +186,7 @@ Deno.test("a cell is a number where a double keeps it, digit for digit", () => {
   }
 });
 
-Deno.test("columns without an op, twice the same, or with a name that is taken are refused", async () => {
+Deno.test("columns without an op, repeated or reserved are refused", async () => {
   const refusal = async (header: string, reading: Partial<Reading> = {}) => {
     try {
       await rowsOf(`${header}\n1,2\n`, reading);
@@ -200,9 +200,13 @@ Deno.test("columns without an op, twice the same, or with a name that is taken a
   assert((await refusal("a,a")).startsWith('two columns are called "a"'));
   assert((await refusal("a;b")).startsWith("the first row names one column"));
   assert((await refusal("a\tb")).startsWith("the first row names one column"));
-  assert((await refusal("a,b\r1,2\r")).startsWith("the lines end with a carriage return alone"));
   assert(
-    (await refusal('"a","b"\r"1","2"')).startsWith("the lines end with a carriage return alone"),
+    (await refusal("a,b\r1,2\r")).startsWith("the lines end with a carriage return and no newline"),
+  );
+  assert(
+    (await refusal('"a","b"\r"1","2"')).startsWith(
+      "the lines end with a carriage return and no newline",
+    ),
   );
   assertEquals(await rowsOf(" n, b\n1,2\n"), [[2, '{"op":"x","n":1,"b":2}']]);
   for (const header of ["a,", "task,a", "a,ref", "op,a"]) {
@@ -210,7 +214,7 @@ Deno.test("columns without an op, twice the same, or with a name that is taken a
   }
 });
 
-Deno.test("results in order wait for those before them; behind a gap nothing is told", () => {
+Deno.test("ordered results wait for earlier results; after a gap none is printed", () => {
   const result = (line: number) => ({ line, text: `${line}`, failed: false });
   const told = (order: InOrder, turn: number, text: string | undefined = `${turn}`) =>
     order.add(turn, { ...result(turn), text }).map((ready) => ready.text);
@@ -227,7 +231,7 @@ Deno.test("results in order wait for those before them; behind a gap nothing is 
   assertEquals(told(cut, 2), [undefined]);
 });
 
-Deno.test("a journal is read up to where it was cut, at every byte", async () => {
+Deno.test("a journal is read up to its cut, at every byte", async () => {
   const text = [
     {
       sd: "submit",
@@ -244,7 +248,7 @@ Deno.test("a journal is read up to where it was cut, at every byte", async () =>
   ].map((entry) => `${JSON.stringify(entry)}\n`).join("");
   const ends = [...text.matchAll(/\n/g)].map(({ index }) => index);
   for (let cut = 0; cut <= text.length; cut++) {
-    const past = await readPast("j", inPieces(text.slice(0, cut), 16));
+    const past = await readJournal("j", inPieces(text.slice(0, cut), 16));
     // The newline alone may be missing.
     const entries = ends.filter((end) => end <= cut).length;
     if (entries === 0) {
@@ -259,12 +263,12 @@ Deno.test("a journal is read up to where it was cut, at every byte", async () =>
   }
 });
 
-Deno.test("what is no journal, or one of a later release, is refused", async () => {
+Deno.test("any other file, and a journal of a later release, is refused", async () => {
   for (
     const text of ["\n", "[]\n", "notes", '{"a":1}\n', '{"sd":"submit","version":2,"run":"r"}\n']
   ) {
     try {
-      await readPast("j", inPieces(text, 8));
+      await readJournal("j", inPieces(text, 8));
       throw new Error(`${text} was read`);
     } catch (error) {
       assert(error instanceof ClientError, String(error));
@@ -272,7 +276,7 @@ Deno.test("what is no journal, or one of a later release, is refused", async () 
   }
 });
 
-Deno.test("progress says how far, how many failed, and leaves no line behind", () => {
+Deno.test("the progress bar shows counts and failures, and leaves no line", () => {
   const drawn = (stand: Stand): string => {
     let text = "";
     const decoder = new TextDecoder();
@@ -283,7 +287,7 @@ Deno.test("progress says how far, how many failed, and leaves no line behind", (
       return bytes.length;
     });
     try {
-      using _progress = new Progress(() => stand);
+      using _progress = new ProgressBar(() => stand);
       // Not before: the library's first look at a terminal makes the runtime listen for its size.
       set("isTerminal", () => true);
       say("above");

@@ -32,7 +32,7 @@ function openSlots(left = 100): { slots: BenchSlots; tally: BenchTally } {
   return { slots: new BenchSlots({ connections: 3, depth: 4, index: 1, tally }), tally };
 }
 
-Deno.test("requests are lines of JSON with their number and ref", async () => {
+Deno.test("requests are lines of JSON with number and ref", async () => {
   for (const name of BENCH_OPS) {
     const op = await benchOp(name, { ms: 5, rounds: 2 });
     const refs = [0, 7, 10, 999_999, 94_906_265, 94_906_266, 2 ** 31 - 1];
@@ -51,7 +51,7 @@ Deno.test("requests are lines of JSON with their number and ref", async () => {
   }
 });
 
-Deno.test("the answer that is right is known for every op", async () => {
+Deno.test("the correct result is known for every op", async () => {
   const square = await benchOp("square", { ms: 1, rounds: 1 });
   assertEquals(square.answerOf(square.numberOf(12)), 144);
   const sleep = await benchOp("sleep", { ms: 15, rounds: 1 });
@@ -65,7 +65,7 @@ Deno.test("the answer that is right is known for every op", async () => {
   assertEquals(decoder.decode(hash.answer), `"${hex}"`);
 });
 
-Deno.test("replies are recognised wherever the stream is cut", async () => {
+Deno.test("replies are recognised for every cut of the stream", async () => {
   const scanner = new ReplyScanner(await benchOp("square", { ms: 1, rounds: 1 }));
   const text = `{"task_id":"${ID}","status":"queued","ref":70}\n` +
     `{"task_id":"${ID}","status":"completed","result":9007199136250225,"ref":94906265}\n`;
@@ -89,7 +89,7 @@ Deno.test("replies are recognised wherever the stream is cut", async () => {
   }
 });
 
-Deno.test("a line of any other shape is left to the parser", async () => {
+Deno.test("a line of any other form is left to the JSON parser", async () => {
   const scanner = new ReplyScanner(await benchOp("square", { ms: 1, rounds: 1 }));
   const lines = [
     `{"task_id":"${ID}","status":"completed","result":"49","ref":7}`,
@@ -112,7 +112,7 @@ Deno.test("a line of any other shape is left to the parser", async () => {
   }
 });
 
-Deno.test("an answer that is always the same is compared to its last byte", async () => {
+Deno.test("a constant result is compared to its last byte", async () => {
   const scanner = new ReplyScanner(await benchOp("sleep", { ms: 15, rounds: 1 }));
   for (const [result, shape] of [["15", RIGHT], ["16", OTHER], ["150", OTHER], ["1", OTHER]]) {
     const line = `{"task_id":"${ID}","status":"completed","result":${result},"ref":7}\n`;
@@ -121,7 +121,7 @@ Deno.test("an answer that is always the same is compared to its last byte", asyn
   }
 });
 
-Deno.test("a task that is acknowledged once and answered once is no error", () => {
+Deno.test("a task with one acknowledgement and one result is no error", () => {
   const { slots, tally } = openSlots();
   const ref = slots.submit(2, 10);
   assertEquals([ref, slots.inFlight], [6, 1]);
@@ -132,7 +132,7 @@ Deno.test("a task that is acknowledged once and answered once is no error", () =
   assertEquals(slots.submit(2, 13), 18);
 });
 
-Deno.test("second, early, foreign and wrong replies are counted, each as what it is", () => {
+Deno.test("second, early, foreign and wrong replies are counted by kind", () => {
   const { slots, tally } = openSlots();
   const [a, b, c] = [slots.submit(0, 0), slots.submit(1, 0), slots.submit(2, 0)];
   slots.acknowledge(a);
@@ -157,7 +157,7 @@ Deno.test("second, early, foreign and wrong replies are counted, each as what it
   assertEquals([slots.inFlight, tally.finished], [0, 3]);
 });
 
-Deno.test("no more is submitted than was asked for, nor after the time", () => {
+Deno.test("no task is submitted beyond the count or after the time", () => {
   const few = openSlots(1);
   assertEquals([few.slots.submit(0, 0), few.slots.submit(1, 0)], [4, -1]);
   const late = openSlots();
@@ -165,7 +165,7 @@ Deno.test("no more is submitted than was asked for, nor after the time", () => {
   assertEquals([late.slots.submit(0, 99.9), late.slots.submit(1, 100)], [4, -1]);
 });
 
-Deno.test("percentiles stay those of the whole run when samples are thinned out", () => {
+Deno.test("percentiles are of the whole run after samples were thinned out", () => {
   const samples = new LatencySamples(1000);
   for (let i = 1; i <= 100_000; i++) samples.add(i);
   const { percentiles: [p50 = 0, p99 = 0], maxMs } = samples.summary([0.5, 0.99]);

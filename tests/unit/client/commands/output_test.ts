@@ -5,7 +5,7 @@ import { CLIENT_CODES, ClientError } from "../../../../net/client_error.ts";
 import { defineCommand } from "../../../../cli/command.ts";
 import { EXIT, exitCodeOf } from "../../../../cli/exit.ts";
 import { escapeControls, say } from "../../../../cli/talk.ts";
-import { tellEnd } from "../../../../client/commands/base/output.ts";
+import { printEnd } from "../../../../client/commands/base/output.ts";
 import { alignedTable, withCommas } from "../../../../client/commands/base/table.ts";
 import { endOf, type TaskEnd } from "../../../../client/task/task_end.ts";
 import { FAILURE_CODES, REFUSAL_CODES, SdError } from "../../../../protocol/errors.ts";
@@ -29,7 +29,7 @@ function failing(error: unknown) {
   });
 }
 
-Deno.test("a result is the only thing on stdout: a string raw, anything else compact", async () => {
+Deno.test("stdout has only the result: a string raw, anything else compact", async () => {
   const cases: [unknown, string][] = [
     [49, "49"],
     ["hello\nworld", "hello\nworld"],
@@ -39,13 +39,13 @@ Deno.test("a result is the only thing on stdout: a string raw, anything else com
   ];
   for (const [result, text] of cases) {
     const end: TaskEnd = { task_id: "a-1", status: "completed", result };
-    const { value, stdout, stderr } = await captureOutput(() => tellEnd(end, { json: false }));
+    const { value, stdout, stderr } = await captureOutput(() => printEnd(end, { json: false }));
     assertEquals([value, stdout, stderr], [EXIT.ok, `${text}\n`, ""]);
   }
 });
 
-Deno.test("a task that failed is told on stderr, with what to do next", async () => {
-  const { value, stdout, stderr } = await captureOutput(() => tellEnd(FAILED, { json: false }));
+Deno.test("a failed task is reported on stderr with the next command", async () => {
+  const { value, stdout, stderr } = await captureOutput(() => printEnd(FAILED, { json: false }));
   assertEquals([value, stdout], [EXIT.failed, ""]);
   assertEquals(
     stderr,
@@ -55,20 +55,20 @@ Deno.test("a task that failed is told on stderr, with what to do next", async ()
 
 Deno.test("cancelled and expired tasks have an exit code of their own", async () => {
   for (const status of ["cancelled", "expired"] as const) {
-    const told = await captureOutput(() => tellEnd({ task_id: "a-1", status }, { json: false }));
+    const told = await captureOutput(() => printEnd({ task_id: "a-1", status }, { json: false }));
     assertEquals([told.value, told.stdout], [EXIT.ended, ""]);
     assert(told.stderr.includes(status), told.stderr);
   }
 });
 
-Deno.test("with --json every outcome is one line in the one envelope", async () => {
+Deno.test("with --json every outcome is a line in the envelope", async () => {
   const completed: TaskEnd = { task_id: "a-1", status: "completed", result: "x\u001b" };
-  const success = await captureOutput(() => tellEnd(completed, { json: true }));
+  const success = await captureOutput(() => printEnd(completed, { json: true }));
   assertEquals(
     success.stdout,
     '{"ok":true,"data":{"task_id":"a-1","status":"completed","result":"x\\u001b"}}\n',
   );
-  const failure = await captureOutput(() => tellEnd(FAILED, { json: true }));
+  const failure = await captureOutput(() => printEnd(FAILED, { json: true }));
   assertEquals(JSON.parse(failure.stdout), {
     ok: false,
     error: {
@@ -101,7 +101,7 @@ Deno.test("an expected error ends a command with its own exit code and a hint", 
   }
 });
 
-Deno.test("with --json an error is told on stdout, also where the flags are wrong", async () => {
+Deno.test("with --json an error is on stdout, even an error in the flags", async () => {
   const command = failing(new SdError("not_found", "no such task"));
   const told = await captureOutput(() => command.main(["--json"]));
   assertEquals([told.value, told.stderr], [5, ""]);
@@ -114,15 +114,17 @@ Deno.test("with --json an error is told on stdout, also where the flags are wron
   assertEquals(JSON.parse(cut.stdout).exit, 130);
 });
 
-Deno.test("an error that should not be possible is told as a fault of sd, and not as a task's", async () => {
+Deno.test("a bug is reported as an error of sd, not of a task", async () => {
   const { value, stderr } = await captureOutput(() => failing(new TypeError("x")).main([]));
   assertEquals(value, EXIT.internal);
   assert(
-    stderr.startsWith("sd: sd met an error of its own: x\n    please report it\nTypeError: x"),
+    stderr.startsWith(
+      "sd: internal error of sd: x\n    please report this with the lines below\nTypeError: x",
+    ),
   );
 });
 
-Deno.test("an argument too few or too many is refused with the usage", async () => {
+Deno.test("a missing or extra argument is refused with the usage", async () => {
   const command = defineCommand({
     name: "demo",
     summary: "one",
@@ -141,7 +143,7 @@ Deno.test("an argument too few or too many is refused with the usage", async () 
   assertEquals(await run("a", "b"), [2, 'sd: unexpected argument "b"']);
 });
 
-Deno.test("the exit codes are those of the table in the design", () => {
+Deno.test("exit codes are as in the table of the design", () => {
   for (const code of FAILURE_CODES) assertEquals(exitCodeOf(code), 1, code);
   const expected: Record<string, number> = {
     bad_json: 2,
@@ -173,7 +175,7 @@ Deno.test("control characters of strangers never reach a terminal", () => {
   assertEquals(alignedTable([["a\nb", "c"]]), "a\\u000ab  c");
 });
 
-Deno.test("a table is cut between what people see as characters, and counts wide ones", () => {
+Deno.test("a table is cut between visible characters, and counts wide ones", () => {
   const rows = [
     ["a", "e\u0301e\u0301e\u0301"],
     ["b", "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}xyz"],
@@ -198,7 +200,7 @@ Deno.test("a table is aligned, numbers to the right", () => {
   assertEquals([0, 999, 1000, 1234567].map(withCommas), ["0", "999", "1,000", "1,234,567"]);
 });
 
-Deno.test("an end is seen in the line that tells it, and in no line before", () => {
+Deno.test("the end of a task is found in its line, and in no earlier line", () => {
   assertEquals(endOf({ task_id: "a", status: "queued" }), undefined);
   assertEquals(endOf({ task_id: "a", status: "running" }), undefined);
   // The acknowledgement of a task that existed already: its result is in the next line.
@@ -208,7 +210,7 @@ Deno.test("an end is seen in the line that tells it, and in no line before", () 
   assertEquals(endOf({ task_id: "a", status: "expired" })?.status, "expired");
 });
 
-Deno.test("what is said goes to stderr, one line at a time", async () => {
+Deno.test("talk goes to stderr, a line at a time", async () => {
   const { stdout, stderr } = await captureOutput(() => {
     say("one");
     say("two");

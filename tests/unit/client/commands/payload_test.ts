@@ -20,7 +20,7 @@ function refusal(text: string): string {
   return `${error.message}; ${error.hint}`;
 }
 
-Deno.test("JSON travels as it was typed", () => {
+Deno.test("JSON is sent as typed", () => {
   for (const text of ['{"op":"square","n":7}', '{ "op" : "x", "y": 1.50, "z":"\\u00e9" }']) {
     assertEquals(jsonOf(` ${text}\n`), text);
   }
@@ -33,13 +33,13 @@ Deno.test("line breaks between the tokens of JSON become spaces, so that it is o
   );
 });
 
-Deno.test("text is the data of an echo, character for character", () => {
+Deno.test("text is the data of an echo, unchanged", () => {
   for (const text of ["hello", "7", "[1,2]", "true", ' a "b" \\ \u2028\u0000 ', '"quoted"']) {
     assertEquals(JSON.parse(jsonOf(text)), { op: "echo", data: text });
   }
 });
 
-Deno.test("angle brackets stand for the outer braces, and inside strings for themselves", () => {
+Deno.test("angle brackets replace the outer braces, and stay in strings", () => {
   assertEquals(jsonOf('<"op":"square","n":7>'), '{"op":"square","n":7}');
   assertEquals(jsonOf('<"op":"echo","data":"<a>{b}">'), '{"op":"echo","data":"<a>{b}"}');
   assertEquals(jsonOf('{"op":"echo","data":"<a>"}'), '{"op":"echo","data":"<a>"}');
@@ -48,9 +48,9 @@ Deno.test("angle brackets stand for the outer braces, and inside strings for the
   );
 });
 
-Deno.test("JSON that the shell has eaten is refused with the place and a word on quoting", () => {
+Deno.test("JSON without its quotes is refused with the place and a hint on quoting", () => {
   const message = refusal("{op:square,n:7}");
-  assert(message.includes("at character 2, a name in double quotes should stand"), message);
+  assert(message.includes("at character 2, a name in double quotes is expected"), message);
   assert(message.includes('there is "op:square,n:7}"'), message);
   assert(message.includes("single quotes"), message);
   assert(refusal('{"op":"square"').includes("at character 15"), "unfinished");
@@ -76,14 +76,14 @@ Deno.test("an integer that would be rounded is refused, and the largest exact on
   }
 });
 
-Deno.test("nesting beyond what the server takes is refused before it is sent", () => {
+Deno.test("nesting beyond the limit of the server is refused before it is sent", () => {
   const nested = (depth: number) => `{"op":"echo","data":${"[".repeat(depth)}${"]".repeat(depth)}}`;
   assertEquals(jsonOf(nested(63)), nested(63));
   assertEquals(assertThrows(() => readPayload(nested(64)), SdError).code, "bad_json");
   assertEquals(assertThrows(() => readPayload(nested(100_000)), SdError).code, "bad_json");
 });
 
-Deno.test("options given as flags go before those in the text, and the others stay", () => {
+Deno.test("flags override options in the text; other options stay", () => {
   const text = '{"op":"x","task":{"priority":1,"attempts":2}}';
   const { json, id } = readPayload(text, { options: { priority: 9, keep: 5 } });
   assertEquals(JSON.parse(json), { op: "x", task: { id, priority: 9, attempts: 2, keep: 5 } });
@@ -94,7 +94,7 @@ Deno.test("options given as flags go before those in the text, and the others st
   });
 });
 
-Deno.test("every task has an id before it is sent: the one it came with, or a new one", () => {
+Deno.test("every task has an id before it is sent: its own or a new one", () => {
   const idOf = (text: string) => {
     const { json, id } = readPayload(text);
     assertEquals(JSON.parse(json).task.id, id);
@@ -108,14 +108,14 @@ Deno.test("every task has an id before it is sent: the one it came with, or a ne
   }
 });
 
-Deno.test("options that are none, and an id that is none, are refused before they are sent", () => {
+Deno.test("invalid options and ids are refused before they are sent", () => {
   for (const task of ["5", "null", "[1]", '"x"', '{"id":5}', '{"id":null}']) {
     const error = assertThrows(() => readPayload(`{"op":"x","task":${task}}`), SdError);
     assertEquals(error.code, "bad_request", task);
   }
 });
 
-Deno.test("whether the end of the task is wanted is known wherever it was said", () => {
+Deno.test("wait can be set by a flag and in the text", () => {
   assertEquals(readPayload("hi").wait, true);
   assertEquals(readPayload("hi", { options: { wait: false } }).wait, false);
   assertEquals(readPayload('{"op":"x","task":{"wait":false}}').wait, false);
@@ -125,7 +125,7 @@ Deno.test("whether the end of the task is wanted is known wherever it was said",
   );
 });
 
-Deno.test("a fault is found in exactly those texts that are no JSON", () => {
+Deno.test("a fault is found exactly in texts that are not JSON", () => {
   const base = '{"op":"sq","n":[1,2.5e-3,-0,true,null,{"a":"\\u00e9\\n"}],"s":"x"} ';
   const chars = '{}[]",:0123456789.eE+-truefalsn \\u\n\t\u0001';
   const seed = Math.floor(Math.random() * 2 ** 31);
@@ -142,7 +142,7 @@ Deno.test("a fault is found in exactly those texts that are no JSON", () => {
   }
 });
 
-Deno.test("a fault is where the wrong thing begins", () => {
+Deno.test("a fault is at the beginning of the wrong text", () => {
   const cases: [string, number][] = [
     ['{"a":01}', 5],
     ['{"a":truely}', 5],
@@ -155,7 +155,7 @@ Deno.test("a fault is where the wrong thing begins", () => {
   for (const [text, offset] of cases) assertEquals(findJsonFault(text)?.offset, offset, text);
 });
 
-Deno.test("a fault is looked for in a string of a megabyte as well", () => {
+Deno.test("a fault is found after a string of a megabyte", () => {
   assertEquals(findJsonFault(`{"a":"${"\\n".repeat(500_000)}"]`)?.offset, 1_000_007);
 });
 

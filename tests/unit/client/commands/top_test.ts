@@ -105,7 +105,7 @@ Deno.test("the screen of sd top at 80 columns and 24 rows", () => {
   );
 });
 
-Deno.test("the screen of sd top has as many lines as there are rows, whatever is on it", () => {
+Deno.test("the screen of sd top fills all rows, for any content", () => {
   const tasks = Array.from({ length: 300 }, (_, i) => task(`task-${i}`));
   const ops = Array.from({ length: 40 }, (_, i) => ({ op: `op-${i}`, queued: i, running: 0 }));
   const pools = Array.from({ length: 9 }, (_, i) => ({ pid: i, workers: 1, held: 0, ops: [] }));
@@ -137,7 +137,7 @@ Deno.test("the screen of sd top has as many lines as there are rows, whatever is
   assertEquals(textOf(shown({ snapshot: undefined })).split("\n").length, 24);
 });
 
-Deno.test("sd top says what is paused, that no worker is there, and that the connection is lost", () => {
+Deno.test("sd top shows paused ops, missing workers and a lost connection", () => {
   const stats = { ...STATS, paused: ["resize", "hash"], pools: [] };
   const { snapshot } = shown();
   const text = textOf(shown({
@@ -149,7 +149,7 @@ Deno.test("sd top says what is paused, that no worker is there, and that the con
   assertStringIncludes(text, "the server closed it; trying again");
 });
 
-Deno.test("keys are read from what terminals send, several at a time", () => {
+Deno.test("keys are read from escape sequences, several at a time", () => {
   assertEquals(readKeys("\x1b[A\x1bOBj\r\x7f\x03"), [
     "up",
     "down",
@@ -168,7 +168,7 @@ Deno.test("keys are read from what terminals send, several at a time", () => {
   ]);
 });
 
-Deno.test("text fits its columns, wide characters too, and obeys nobody", () => {
+Deno.test("text fits its columns with wide characters, and is escaped", () => {
   assertEquals(fit("abc", 5), "abc  ");
   assertEquals(fit("abcdef", 4), "abc…");
   assertEquals(fit("世界世界", 5), "世界…");
@@ -178,7 +178,7 @@ Deno.test("text fits its columns, wide characters too, and obeys nobody", () => 
   assert(!fit("\x1b[2J\r\n", 20).includes("\x1b"));
 });
 
-Deno.test("a table gives way at its last columns first", () => {
+Deno.test("a table shrinks its last columns first", () => {
   const columns = [{ heading: "ID", least: 4 }, { heading: "N", right: true }, {
     heading: "NOTE",
     least: 6,
@@ -193,7 +193,7 @@ Deno.test("a table gives way at its last columns first", () => {
   assertEquals(tableLines(columns, { rows, width: 5 })[1], "012……");
 });
 
-Deno.test("a list of tasks on a terminal leaves out what says nothing; in a pipe all is there", () => {
+Deno.test("a list of tasks on a terminal omits empty columns; in a pipe it is complete", () => {
   const tasks = [{ ...FAILED, task_id: "x".repeat(36) }];
   const options = { columns: 80, now: Date.parse(NOW) };
   const headings = (text: string) => text.split("\n")[0]!.split(/ +/);
@@ -224,7 +224,7 @@ Deno.test("numbers are short", () => {
   ]);
 });
 
-Deno.test("sd top goes on when a server answers again that was silent", async () => {
+Deno.test("sd top goes on when a silent server replies again", async () => {
   const seen: string[] = [];
   const app = new TopApp(1);
   let looks = 0;

@@ -21,7 +21,7 @@ Deno.test("built-in ops are a table of two columns", () => {
   );
 });
 
-Deno.test("files and options have a column where there are any, cut to the width of a terminal", () => {
+Deno.test("files and options have a column if there are any, cut to the width of a terminal", () => {
   const table = opTable([
     { op: "echo", workers: 4, paused: true },
     RESIZE,
@@ -46,14 +46,14 @@ Deno.test("files and options have a column where there are any, cut to the width
   assertEquals(Math.max(...table.split("\n").map((line) => line.length)), 80);
 });
 
-Deno.test("an op in full has every option, its permissions and the schema of its arguments", () => {
+Deno.test("the details of an op have every option, its permissions and its schema", () => {
   const permissions = ["net=api.example.com", "read=/data"];
   assertEquals(opDetails({ ...RESIZE, paused: true, isolate: true, permissions }).split("\n"), [
     "op           resize",
     "file         tasks.ts",
     "version      0123456789ab",
     "workers      4",
-    "paused       go on with: sd resume resize",
+    "paused       resume it with: sd resume resize",
     "timeout      2m",
     "attempts     3",
     "isolate      a fresh worker for each run",
@@ -70,7 +70,7 @@ Deno.test("an op in full has every option, its permissions and the schema of its
   );
 });
 
-Deno.test("what a stranger wrote cannot steer the terminal", () => {
+Deno.test("text of strangers is escaped for the terminal", () => {
   const told = opDetails({
     ...RESIZE,
     file: "a\u001b[2J",
