@@ -7,7 +7,7 @@ import { type ErrorBody, errorBody, quote, SdError } from "../../protocol/errors
 import type { Status, TaskView } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { Asker, Cancelled, Engine, Lease, Requeued } from "../engine/engine.ts";
-import { checkThere } from "../engine/live/read_turns.ts";
+import { checkThere } from "../engine/read_turns.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import { notFound, type TaskReads } from "./task_reads.ts";
 

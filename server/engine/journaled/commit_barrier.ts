@@ -7,10 +7,11 @@
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
 import type { Enqueued } from "../engine.ts";
-import type { FirstWriteListener, LiveTask } from "../live/live_task.ts";
+import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Journal } from "./journal.ts";
 import { safeRecord } from "./rows.ts";
+import { type FirstWriteListener, rowOf } from "./stored_state.ts";
 
 /** The new tasks of one submit, until each is committed for the first time or is rolled back. */
 export class FirstWrite implements FirstWriteListener {
@@ -19,7 +20,7 @@ export class FirstWrite implements FirstWriteListener {
   #left = 0;
 
   add(task: LiveTask): void {
-    task.firstWrite = this;
+    rowOf(task).firstWrite = this;
     this.#left++;
   }
 
@@ -35,7 +36,7 @@ export class FirstWrite implements FirstWriteListener {
   }
 
   stored(task: LiveTask): void {
-    task.firstWrite = undefined;
+    rowOf(task).firstWrite = undefined;
     if (--this.#left === 0) this.#done.resolve();
   }
 

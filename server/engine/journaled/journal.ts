@@ -11,8 +11,9 @@ import { isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
 import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import type { EndedSink } from "../engine.ts";
-import { type LiveTask, NOT_STORED } from "../live/live_task.ts";
+import type { LiveTask } from "../live/live_task.ts";
 import { pushFixed, pushState, storedStatusOf } from "./rows.ts";
+import { NOT_STORED, rowOf } from "./stored_state.ts";
 import type { Cell, StoreFault, Write } from "./task_store.ts";
 
 export interface JournalOptions {
@@ -92,12 +93,13 @@ export class Journal {
 
   /** What is kept of `task` is out of date. */
   changed(task: LiveTask): void {
-    if (task.isDirty) {
+    const row = rowOf(task);
+    if (row.isDirty) {
       if (this.#fresh.delete(task) || this.#stale.delete(task)) this.#add(task);
       return;
     }
-    task.isDirty = true;
-    if (task.storedStatus !== NOT_STORED || !this.#options.isPromising(task)) {
+    row.isDirty = true;
+    if (row.storedStatus !== NOT_STORED || !this.#options.isPromising(task)) {
       return this.#add(task);
     }
     this.#fresh.add(task);
@@ -218,9 +220,10 @@ export class Journal {
     const { release } = this.#options;
     for (let i = 0; i < batch.tasks.length; i++) {
       const task = batch.tasks[i] as LiveTask;
-      task.safeStatus = after[i] as number;
-      task.firstWrite?.stored(task);
-      if (!task.isDirty && (task.isSpilled || isFinal(task.state.status))) release(task);
+      const row = rowOf(task);
+      row.safeStatus = after[i] as number;
+      row.firstWrite?.stored(task);
+      if (!row.isDirty && (row.isSpilled || isFinal(task.state.status))) release(task);
     }
     if (batch.ended.length > 0) this.#options.ended(batch.ended);
     batch.done.resolve(undefined);
@@ -235,13 +238,13 @@ export class Journal {
     const kept: LiveTask[] = [];
     batch.tasks.forEach((task, i) => {
       const stored = before[i] as number;
-      task.storedStatus = stored;
+      rowOf(task).storedStatus = stored;
       if (stored !== NOT_STORED) kept.push(task);
       // It may have changed since, and stand in the next batch as well.
-      else task.isDirty = true;
+      else rowOf(task).isDirty = true;
     });
     const lost = this.#giveUp(
-      batch.tasks.filter(({ storedStatus }) => storedStatus === NOT_STORED),
+      batch.tasks.filter((task) => rowOf(task).storedStatus === NOT_STORED),
       error,
     );
     // Settings are not tried again: what saves one hears of it.
@@ -267,13 +270,13 @@ export class Journal {
     for (let lost = tasks; lost.length > 0;) {
       for (const task of lost) {
         this.#options.giveUp(task);
-        task.firstWrite?.givenUp(task, error);
+        rowOf(task).firstWrite?.givenUp(task, error);
       }
       const ids = new Set(lost.map(({ id }) => id));
       for (const id of ids) all.add(id);
       // One that is on disk waited for them there, and is cancelled with them.
       lost = [...this.#next.tasks, ...this.#stale, ...this.#fresh].filter((task) =>
-        task.storedStatus === NOT_STORED && !task.isGone &&
+        rowOf(task).storedStatus === NOT_STORED && !rowOf(task).isGone &&
         task.task.after.some((id) => ids.has(id))
       );
       for (const task of lost) if (!this.#stale.delete(task)) this.#fresh.delete(task);
@@ -284,16 +287,17 @@ export class Journal {
   /** The next batch, with what a failed one leaves before it and without what was given up. */
   #merge(kept: readonly LiveTask[], failed: Batch, lost: ReadonlySet<string>): Batch {
     const next = this.#next;
-    const tasks = next.tasks.filter((task) => !task.isGone);
+    const tasks = next.tasks.filter((task) => !rowOf(task).isGone);
     for (const task of kept) {
       const log = failed.logs.get(task);
       const later = next.logs.get(task);
       if (log) next.logs.set(task, later ? joined(log, later) : log);
-      if (task.isDirty) continue;
-      task.isDirty = true;
+      const row = rowOf(task);
+      if (row.isDirty) continue;
+      row.isDirty = true;
       tasks.push(task);
     }
-    for (const task of next.logs.keys()) if (task.isGone) next.logs.delete(task);
+    for (const task of next.logs.keys()) if (rowOf(task).isGone) next.logs.delete(task);
     const ended = [...failed.ended, ...next.ended].filter(({ id }) => !lost.has(id));
     return { ...next, tasks, ended };
   }
@@ -320,18 +324,19 @@ function toWrite({ tasks, logs, settings }: Batch) {
   const before: number[] = [];
   const after: number[] = [];
   for (const task of tasks) {
+    const row = rowOf(task);
     const status = storedStatusOf(task);
-    if (task.storedStatus === NOT_STORED) {
+    if (row.storedStatus === NOT_STORED) {
       pushFixed(inserts, task);
       pushState(inserts, task, status);
     } else {
-      updates.push(task.serial, task.storedStatus);
+      updates.push(task.serial, row.storedStatus);
       pushState(updates, task, status);
     }
-    before.push(task.storedStatus);
+    before.push(row.storedStatus);
     after.push(status);
-    task.storedStatus = status;
-    task.isDirty = false;
+    row.storedStatus = status;
+    row.isDirty = false;
   }
   const write: Write = {
     inserts,

@@ -28,24 +28,20 @@ import {
   type Requeued,
   type TaskRecord,
 } from "../engine.ts";
-import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
-import type { StorageHooks } from "../live/storage_hooks.ts";
-import type { LiveTask } from "../live/live_task.ts";
+import { checkRequeue, takeIn } from "../live/enqueue_rules.ts";
+import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { type Ended, LiveTasks } from "../live/live_tasks.ts";
-import { ReadTurns } from "../live/read_turns.ts";
-import type { Lane } from "../live/ready_queue.ts";
+import { ReadTurns } from "../read_turns.ts";
 import { KeptSettings } from "../settings.ts";
-import { ClockMark, markIn } from "./clock_mark.ts";
 import { CommitBarrier, FirstWrite } from "./commit_barrier.ts";
+import { ClockMark, markIn, RateKeeper } from "./kept_times.ts";
 import { Journal } from "./journal.ts";
-import { listTasks } from "./listing.ts";
+import { type FoundTasks, listTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
-import { RateKeeper } from "./rate_keeper.ts";
-import { Recheck } from "./recheck.ts";
+import { LaneState, NOT_STORED, rowOf, RowState } from "./stored_state.ts";
+import { openChildren, Recheck } from "./unpaged.ts";
 import { codeOf, readRow, subtract } from "./rows.ts";
 import { type Opened, type RecordSweeper, STORED_STATUSES, type TaskStore } from "./task_store.ts";
-import { type FoundTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
-import { openChildren } from "./waiting.ts";
 
 export interface JournaledOptions {
   /** The engine's name, for users. */
@@ -75,6 +71,7 @@ const MAX_PROMISING = 2048;
 /** How soon to look again whether the disk takes something, in ms. */
 const STUCK_MS = 200;
 const NO_OPS: ReadonlySet<string> = new Set();
+const newStored = (): RowState => new RowState(NOT_STORED);
 
 /** The engine on a store that was opened; resolves when it has at hand what it needs. */
 export async function openJournaledEngine(options: JournaledOptions): Promise<Engine> {
@@ -111,11 +108,15 @@ class JournaledEngine implements Engine, StorageHooks {
     this.#store = store;
     this.lastAt = markIn(opened.settings);
     this.#now = Math.max(options.now, this.lastAt);
-    this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
+    this.#live = new LiveTasks({
+      keeper: this,
+      newStoredLane: () => new LaneState(),
+      random: options.random ?? Math.random,
+    });
     this.#journal = new Journal({
       write: (write) => store.call("write", write),
-      isPromising: ({ state, task, isSpilled }) =>
-        state.status === "queued" && !isSpilled && task.wait &&
+      isPromising: (task) =>
+        task.state.status === "queued" && !rowOf(task).isSpilled && task.task.wait &&
         this.#live.counts.queued <= MAX_PROMISING,
       along: (needed) => this.#mark.along(this.#now, needed),
       giveUp: (task) => this.#giveUp(task),
@@ -174,10 +175,6 @@ class JournaledEngine implements Engine, StorageHooks {
     this.#pager.takesBack(task);
   }
 
-  taken(lane: Lane<LiveTask>): void {
-    this.#pager.taken(lane);
-  }
-
   async enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
     this.#now = now;
     const ids: string[] = [];
@@ -194,6 +191,7 @@ class JournaledEngine implements Engine, StorageHooks {
   async #takeIn(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
     const intake = {
       live: this.#live,
+      newStored,
       known: (id: string) => this.#known(id, rows),
       maxQueued: this.#options.sweeper.isFull ? 0 : this.#options.maxQueued ?? Infinity,
       maxOpenChars: Infinity,
@@ -224,6 +222,7 @@ class JournaledEngine implements Engine, StorageHooks {
     const startable = isStuck ? NO_OPS : this.#live.suspectOps(request, now);
     const tasks = isStuck ? [] : this.#live.lease(request, now);
     this.#passEnds();
+    this.#pager.taken();
     this.#pager.fetch(now);
     this.#rates.started(tasks, request.rates);
     const nextDueAt = Math.min(this.#live.nextAt, this.#pager.nextAt);
@@ -269,7 +268,7 @@ class JournaledEngine implements Engine, StorageHooks {
     // same, since it is tried again: so its answer waits for that.
     if (!cancelled.some(({ status }) => status && isFinal(status))) return cancelled;
     await this.#journal.committed();
-    return cancelled.map((one, i) => tasks[i]?.isGivenUp ? NOT_FOUND : one);
+    return cancelled.map((one, i) => tasks[i] && rowOf(tasks[i]).isRolledBack ? NOT_FOUND : one);
   }
 
   async requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]> {
@@ -352,7 +351,7 @@ class JournaledEngine implements Engine, StorageHooks {
 
   /** The task is on disk as it is here, and not needed here. */
   #release(task: LiveTask): void {
-    if (task.isSpilled) this.#pager.written(task);
+    if (rowOf(task).isSpilled) this.#pager.written(task);
     this.#live.remove(task);
   }
 
@@ -360,15 +359,10 @@ class JournaledEngine implements Engine, StorageHooks {
     id: string,
     { rows, now, undone }: { rows: FoundTasks; now: number; undone: Map<LiveTask, Ended> },
   ): Requeued {
-    const known = (other: string) => this.#known(other, rows);
-    const task = known(id);
+    const task = this.#known(id, rows);
     if (!task) return { outcome: "not_found", status: undefined };
-    const { status } = task.state;
-    if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
-    const parents = parentsOf(task.task.after, known);
-    if (!mayFollow(parents)) {
-      return { outcome: "refused", status, parent: hinderingParent(task.task.after, known) };
-    }
+    const { parents, refused } = checkRequeue(task, (other) => this.#known(other, rows));
+    if (refused) return refused;
     if (!this.#live.index.get(id)) this.#live.recall(task);
     const ended = this.#live.requeue(task, parents, now);
     if (ended) undone.set(task, ended);

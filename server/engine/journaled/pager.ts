@@ -31,6 +31,7 @@ import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Lane } from "../live/ready_queue.ts";
 import { codeOf, readRow } from "./rows.ts";
+import { laneStateOf, rowOf } from "./stored_state.ts";
 import type { LaneQuery, StoredTask, TaskStore } from "./task_store.ts";
 
 export interface PagerOptions {
@@ -108,8 +109,8 @@ export class Pager {
     for (const { priority, key, op } of lanes) {
       const lane = ready.laneOf({ priority, key: key ?? undefined, op });
       // Tasks that came after others are here already, some of them from behind those on disk.
-      lane.lastSeq = 0;
-      ready.spill(lane);
+      laneStateOf(lane).lastSeq = 0;
+      this.#setSpilled(lane, true);
       this.#want(lane);
     }
     if (delayed > 0) this.#horizon = { runAt: -1, ord: -1 };
@@ -137,7 +138,7 @@ export class Pager {
     const takes = task.state.status === "queued"
       ? this.#takesQueued(task)
       : this.#takesDelayed(task);
-    if (takes) task.isSpilled = true;
+    if (takes) rowOf(task).isSpilled = true;
     return takes;
   }
 
@@ -145,18 +146,20 @@ export class Pager {
   takesBack(task: LiveTask): void {
     if (task.state.status === "queued") this.#spilled--;
     this.written(task);
-    task.isSpilled = false;
+    rowOf(task).isSpilled = false;
   }
 
   /** A leaving task is away. */
   written(task: LiveTask): void {
     if (task.state.status === "delayed") this.#dueLeaving.delete(task);
-    else this.#options.live.ready.laneOf(task).leaving?.delete(task);
+    else laneStateOf(this.#options.live.ready.laneOf(task)).leaving?.delete(task);
   }
 
-  /** A task of `lane`, which is spilled, was taken. */
-  taken(lane: Lane<LiveTask>): void {
-    if (lane.entries.length < this.#sizes.page) this.#want(lane);
+  /** Call it after a lease: lanes from which tasks were taken can need a page. */
+  taken(): void {
+    for (const lane of this.#options.live.ready.takeShortened()) {
+      if (lane.entries.length < this.#sizes.page) this.#want(lane);
+    }
   }
 
   /** Brings a task that is away into memory, since it is about to end: it stands in no queue here. */
@@ -170,8 +173,10 @@ export class Pager {
     const { index, ready } = this.#options.live;
     if (index.get(id)) return false;
     if (status !== QUEUED) return !isBehind({ runAt, serial: ord }, this.#horizon);
-    const lane = ready.laneOf({ priority, key: key ?? undefined, op });
-    return !lane.isSpilled || seq <= lane.lastSeq;
+    const { isSpilled, lastSeq } = laneStateOf(
+      ready.laneOf({ priority, key: key ?? undefined, op }),
+    );
+    return !isSpilled || seq <= lastSeq;
   }
 
   /** What waits where, for the log. */
@@ -213,12 +218,12 @@ export class Pager {
   }
 
   #takesQueued(task: LiveTask): boolean {
-    const { ready } = this.#options.live;
-    const lane = ready.laneOf(task);
-    if (!lane.isSpilled && !this.#isFull(lane)) return false;
-    if (task.seq <= lane.lastSeq) task.seq = newSerial();
-    ready.spill(lane);
-    (lane.leaving ??= new Set()).add(task);
+    const lane = this.#options.live.ready.laneOf(task);
+    const state = laneStateOf(lane);
+    if (!state.isSpilled && !this.#isFull(lane)) return false;
+    if (task.seq <= state.lastSeq) task.seq = newSerial();
+    if (!state.isSpilled) this.#setSpilled(lane, true);
+    (state.leaving ??= new Set()).add(task);
     this.#spilled++;
     return true;
   }
@@ -237,7 +242,8 @@ export class Pager {
   }
 
   #want(lane: Lane<LiveTask>): void {
-    if (!lane.isSpilled || lane.isFetching) return;
+    const { isSpilled, isFetching } = laneStateOf(lane);
+    if (!isSpilled || isFetching) return;
     if (lane.entries.length > 0) {
       this.#wanted.add(lane);
       return;
@@ -262,21 +268,22 @@ export class Pager {
   }
 
   async #fetchLane(lane: Lane<LiveTask>): Promise<void> {
-    const { live, store } = this.#options;
+    const { store } = this.#options;
     const { group, op } = lane;
     const many = this.#wanted.size + this.#fetches;
     const limit = Math.max(
       this.#sizes.few,
       Math.min(this.#sizes.page, Math.ceil(this.#sizes.all / (many + 1))),
     );
+    const state = laneStateOf(lane);
     this.#fetches++;
-    lane.isFetching = true;
+    state.isFetching = true;
     try {
       const rows = await store.call("lane", {
         priority: group.level.priority,
         key: group.key ?? null,
         op,
-        seq: lane.lastSeq,
+        seq: state.lastSeq,
         limit,
         maxChars: PAGE_CHARS,
       });
@@ -284,20 +291,20 @@ export class Pager {
       this.#faults = 0;
     } catch (error) {
       // Lower priorities do not wait for a lane that cannot be read.
-      live.ready.setLate(lane, true);
+      this.#setLate(lane, true);
       await this.#failed(error);
     } finally {
       this.#fetches--;
-      lane.isFetching = false;
+      state.isFetching = false;
       if (lane.entries.length < this.#sizes.page) this.#want(lane);
       this.#ring();
     }
   }
 
   #arrived(lane: Lane<LiveTask>, rows: readonly StoredTask[]): void {
-    const { ready } = this.#options.live;
+    const state = laneStateOf(lane);
     const upTo = rows.at(-1)?.seq ?? Infinity;
-    const back = [...lane.leaving ?? []].filter(({ seq }) => seq <= upTo)
+    const back = [...state.leaving ?? []].filter(({ seq }) => seq <= upTo)
       .sort((a, b) => a.seq - b.seq);
     let at = 0;
     for (const row of rows) {
@@ -305,10 +312,20 @@ export class Pager {
       this.bring(row);
     }
     for (; at < back.length; at++) this.#keep(back[at] as LiveTask);
-    if (rows.length > 0) lane.lastSeq = upTo;
-    else lane.lastSeq = Math.max(lane.lastSeq, back.at(-1)?.seq ?? 0);
-    ready.setLate(lane, false);
-    if (rows.length === 0) ready.unspill(lane);
+    if (rows.length > 0) state.lastSeq = upTo;
+    else state.lastSeq = Math.max(state.lastSeq, back.at(-1)?.seq ?? 0);
+    this.#setLate(lane, false);
+    if (rows.length === 0) this.#setSpilled(lane, false);
+  }
+
+  #setSpilled(lane: Lane<LiveTask>, isSpilled: boolean): void {
+    laneStateOf(lane).isSpilled = isSpilled;
+    this.#options.live.ready.storedChanged(lane);
+  }
+
+  #setLate(lane: Lane<LiveTask>, isLate: boolean): void {
+    laneStateOf(lane).isLate = isLate;
+    this.#options.live.ready.storedChanged(lane);
   }
 
   async #fetchDue(): Promise<void> {

@@ -9,10 +9,11 @@ import type { Rate } from "../../../protocol/text_forms.ts";
 import type { RunHistory } from "../../task/run_history.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
-import { LiveTask, NOT_STORED } from "../live/live_task.ts";
+import { LiveTask } from "../live/live_task.ts";
+import { NOT_STORED, rowOf, RowState } from "./stored_state.ts";
 import { type Cell, STORED_STATUSES, type StoredStatus, type StoredTask } from "./task_store.ts";
 
-/** Of a task that has any option at all. */
+/** The options of a task that has any. */
 interface StoredOptions {
   readonly rules: TaskRules;
   readonly limit?: number;
@@ -125,19 +126,18 @@ export function readRow(row: StoredTask): LiveTask {
       log: undefined,
     },
   };
-  const live = new LiveTask(task);
+  const live = new LiveTask(task, new RowState(row.status));
   live.seq = row.seq;
-  live.storedStatus = row.status;
-  live.safeStatus = row.status;
   return live;
 }
 
 /** What may be told of a task: nothing that a power failure now could make untrue. */
 export function safeRecord(task: LiveTask): TaskRecord | undefined {
-  if (task.safeStatus === NOT_STORED) return undefined;
+  const { safeStatus } = rowOf(task);
+  if (safeStatus === NOT_STORED) return undefined;
   const record = task.record();
-  if (!isFinal(record.status) || task.safeStatus === storedStatusOf(task)) return record;
-  const stored = STORED_STATUSES[task.safeStatus] as StoredStatus;
+  if (!isFinal(record.status) || safeStatus === storedStatusOf(task)) return record;
+  const stored = STORED_STATUSES[safeStatus] as StoredStatus;
   const status = stored === "waiting" ? "delayed" : stored;
   return { ...record, status, result: undefined, error: undefined, finishedAt: 0 };
 }

@@ -1,15 +1,18 @@
 /** What becomes of a task that is submitted: new, there already, in conflict, one too many. */
 
-import { isFinal, type Status } from "../../../protocol/task.ts";
+import { isFinal } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import { asksTheSame } from "../../task/same_task.ts";
-import type { Enqueued } from "../engine.ts";
+import { transition } from "../../task/transition.ts";
+import type { Enqueued, Requeued } from "../engine.ts";
 import type { Parent } from "./dependencies.ts";
-import { LiveTask } from "./live_task.ts";
+import { LiveTask, type StoredState } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
 export interface IntakeOptions {
   readonly live: LiveTasks;
+  /** For an engine with a store: the state there of a new task. */
+  readonly newStored?: () => StoredState;
   /** A task that is kept, wherever that is. */
   readonly known: (id: string) => LiveTask | undefined;
   /** Queued and delayed tasks that there may be. */
@@ -26,7 +29,7 @@ const FULL: Enqueued = { ...QUEUED, outcome: "full" };
  * Takes `task` in, or says why not; `kept` is the task that was made, `known` the one that was there already.
  */
 export function takeIn(
-  { live, known, maxQueued, maxOpenChars }: IntakeOptions,
+  { live, newStored, known, maxQueued, maxOpenChars }: IntakeOptions,
   task: NewTask,
   now: number,
 ): { readonly enqueued: Enqueued; readonly kept?: LiveTask; readonly known?: LiveTask } {
@@ -41,7 +44,7 @@ export function takeIn(
   if (typeof parents === "string") {
     return { enqueued: { ...QUEUED, outcome: "no_parent", missing: parents } };
   }
-  const kept = new LiveTask(task);
+  const kept = new LiveTask(task, newStored?.());
   live.census.moved(kept.op, undefined, kept.state.status);
   live.add(kept, parents, now);
   const { status } = kept.state;
@@ -67,23 +70,24 @@ export function parentsOf(
   return parents;
 }
 
-/** Whether a task may run once more: all that it comes after are there, and none ended otherwise. */
-export function mayFollow(parents: readonly Parent[] | string): parents is readonly Parent[] {
-  return typeof parents !== "string" &&
-    parents.every(({ status }) => status === "completed" || !isFinal(status));
-}
-
-/** The first of the tasks that it comes after which keeps a task from running once more. */
-export function hinderingParent(
-  after: readonly string[],
+/** The tasks that `task` comes after if it can run again, otherwise the refusal. All of them must be there and none failed. */
+export function checkRequeue(
+  task: LiveTask,
   known: (id: string) => LiveTask | undefined,
-): { id: string; status: Status | undefined } {
-  const id = after.find((id) => {
-    const status = known(id)?.state.status;
-    return status === undefined || (isFinal(status) && status !== "completed");
-  });
-  if (id === undefined) throw new Error("no parent keeps it from running");
-  return { id, status: known(id)?.state.status };
+): { parents: readonly Parent[]; refused?: undefined } | {
+  parents?: undefined;
+  refused: Requeued;
+} {
+  const { status } = task.state;
+  const refused: Requeued = { outcome: "refused", status };
+  if (!transition(task.state, { type: "retry" })) return { refused };
+  for (const id of task.task.after) {
+    const parent = known(id)?.state.status;
+    if (parent === undefined || (isFinal(parent) && parent !== "completed")) {
+      return { refused: { ...refused, parent: { id, status: parent } } };
+    }
+  }
+  return { parents: parentsOf(task.task.after, known) as readonly Parent[] };
 }
 
 function compare(known: LiveTask, task: NewTask): Enqueued {

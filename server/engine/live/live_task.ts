@@ -4,7 +4,7 @@
  * at once.
  */
 
-import type { ErrorBody, FailureCode, SdError } from "../../../protocol/errors.ts";
+import type { ErrorBody, FailureCode } from "../../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../../protocol/limits.ts";
 import { type FinalStatus, isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/finished_task.ts";
@@ -21,14 +21,28 @@ export interface Stay {
   readonly until: number;
 }
 
-/** Who is told when a new task is on disk, or never will be. */
-export interface FirstWriteListener {
-  stored(task: LiveTask): void;
-  givenUp(task: LiveTask, reason: SdError): void;
+/** The state of a task in the store of its engine, as far as queues in memory depend on it. */
+export interface StoredState {
+  /** It waits on disk: it leaves memory once it is written, and its entries in queues here are passed over. */
+  isSpilled: boolean;
+  /** It was removed from memory or rolled back: do not use the task. */
+  isGone: boolean;
+  /** It will run again, and stands in no queue until that is committed. */
+  isParked: boolean;
 }
 
-/** Instead of a status on disk. */
-export const NOT_STORED = -1;
+export interface StorageHooks {
+  /** What is kept of the task elsewhere is out of date. */
+  changed(task: LiveTask): void;
+  /** The task is final. */
+  ended(task: LiveTask): void;
+  /** A task that may wait, queued or delayed: true when it will do so elsewhere. */
+  takesOver(task: LiveTask): boolean;
+  /** A task that it took over is to be dealt with here after all. */
+  takesBack?(task: LiveTask): void;
+  /** A run of the task that is over has said this. */
+  said(task: LiveTask, log: TaskLog): void;
+}
 
 /** The handle of the lease with this number. */
 export function leaseAt(number: number): Lease {
@@ -64,22 +78,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   gathered: Map<string, string> | undefined = undefined;
   /** Its place among the finished tasks, where it has one of its own. */
   stay: Stay | undefined = undefined;
-  /** The status that its row has on disk once what is under way is committed, or `NOT_STORED`. */
-  storedStatus = NOT_STORED;
-  /** The status that its row surely has. */
-  safeStatus = NOT_STORED;
-  /** It has changed since it was last handed to the disk. */
-  isDirty = false;
-  /** Who waits for it to be on disk for the first time. */
-  firstWrite: FirstWriteListener | undefined = undefined;
-  /** It is to run again, and stands in no queue before that is safe. */
-  isParked = false;
-  /** It waits on disk, not here, and leaves once it is written. */
-  isSpilled = false;
-  /** It has left, or was given up: this object means nothing any more. */
-  isGone = false;
-
-  constructor(readonly task: NewTask) {
+  /** `stored` is given by an engine that keeps tasks in a store. */
+  constructor(readonly task: NewTask, readonly stored: StoredState | undefined = undefined) {
     this.runAt = task.runAt;
     this.seq = task.serial;
     const { past } = task;
@@ -95,11 +95,6 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     this.error = error;
     this.cancelledFor = past.cancelledFor;
     this.trail = past.trail;
-  }
-
-  /** A new task that could not be written: it is not there. */
-  get isGivenUp(): boolean {
-    return this.isGone && this.storedStatus === NOT_STORED;
   }
 
   get id(): string {
@@ -122,14 +117,17 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.bond?.key;
   }
 
-  /** Of an entry from an earlier stay in the queue, this may be true again: the task starts in its place. */
+  /** An entry of an earlier stay in the queue can become ready again: then the task starts in its place. */
   get isReady(): boolean {
-    return this.state.status === "queued" && !this.isElsewhere && !this.isParked;
+    const { state, stored } = this;
+    if (state.status !== "queued") return false;
+    return stored === undefined || !(stored.isSpilled || stored.isGone || stored.isParked);
   }
 
-  /** It waits on disk, or does not exist any more: its entries in queues here are passed over. */
+  /** It waits on disk, or was removed: its entries in queues here are passed over. */
   get isElsewhere(): boolean {
-    return this.isSpilled || this.isGone;
+    const { stored } = this;
+    return stored !== undefined && (stored.isSpilled || stored.isGone);
   }
 
   /** `runAt` is a time of the wall clock, not the end of a span: until its first attempt. */

@@ -13,15 +13,13 @@ import { newSerial } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import { ranBy, retried, said } from "../../task/run_history.ts";
 import { type TaskEvent, transition } from "../../task/transition.ts";
-import { TaskCounts } from "./counts.ts";
+import { TaskCounts, TaskIndex } from "./task_index.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, Lease, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
-import type { StorageHooks } from "./storage_hooks.ts";
+import { leaseAt, type LiveTask, numberOf, type StorageHooks } from "./live_task.ts";
 import { Dependencies, type Parent } from "./dependencies.ts";
-import { leaseAt, type LiveTask, numberOf } from "./live_task.ts";
-import { ReadyQueue } from "./ready_queue.ts";
+import { ReadyQueue, type StoredLane } from "./ready_queue.ts";
 import { StartLimits } from "./start_limits.ts";
-import { TaskIndex } from "./task_index.ts";
 
 /** How a task had ended. */
 export type Ended = Pick<
@@ -31,17 +29,21 @@ export type Ended = Pick<
 
 export interface LiveTasksOptions {
   readonly keeper: StorageHooks;
+  /** For an engine with a store: the state there of a lane that begins. */
+  readonly newStoredLane?: () => StoredLane;
   /** 0…1, for the jitter of a backoff. */
   readonly random: () => number;
 }
 
 export class LiveTasks {
   readonly index = new TaskIndex();
-  readonly ready = new ReadyQueue<LiveTask>((lane) => this.#keeper.taken?.(lane));
+  readonly ready: ReadyQueue<LiveTask>;
   readonly running = new SerialMap<LiveTask>();
   readonly gate = new StartLimits(() => this.#runningOps());
   readonly delayed = new DelayedTasks();
-  readonly expiring = new DueQueue(({ state, isGone }) => !isGone && !isFinal(state.status));
+  readonly expiring = new DueQueue(({ state, stored }) =>
+    stored?.isGone !== true && !isFinal(state.status)
+  );
   readonly census = new TaskCounts();
   readonly counts = this.census.counts;
   readonly kin: Dependencies;
@@ -54,7 +56,8 @@ export class LiveTasks {
   /** Tasks that became final since the last `takeEnded`. */
   #ended: FinishedTask[] = [];
 
-  constructor({ keeper, random }: LiveTasksOptions) {
+  constructor({ keeper, newStoredLane, random }: LiveTasksOptions) {
+    this.ready = new ReadyQueue(newStoredLane);
     this.#keeper = keeper;
     this.#random = random;
     this.kin = new Dependencies({
@@ -114,7 +117,7 @@ export class LiveTasks {
 
   /** Takes out a task that is kept elsewhere, or nowhere, from now on. */
   remove(task: LiveTask): void {
-    task.isGone = true;
+    if (task.stored) task.stored.isGone = true;
     this.index.remove(task);
     if (!isFinal(task.state.status)) this.openChars -= task.chars;
   }
@@ -122,8 +125,8 @@ export class LiveTasks {
   /** Takes out a task as if it had never been there; those that come after it are cancelled. */
   disown(task: LiveTask, now: number): void {
     const { status, lease } = task.state;
-    if (task.isSpilled) this.#keeper.takesBack?.(task);
-    task.isGone = true;
+    if (task.stored?.isSpilled) this.#keeper.takesBack?.(task);
+    if (task.stored) task.stored.isGone = true;
     if (status === "running") {
       this.running.take(lease);
       this.#leaveGate(task, now);
@@ -215,11 +218,6 @@ export class LiveTasks {
     return { outcome: wasFinal ? "final" : "cancelled", status, lease: undefined };
   }
 
-  /** Whether `requeue` would run it again. */
-  mayRequeue(task: LiveTask): boolean {
-    return transition(task.state, { type: "retry" }) !== undefined;
-  }
-
   /**
    * Makes a final task, which must not be on any shelf any more, as if it were new. It runs after
    * `settleRequeue`; the answer is what that is to undo.
@@ -239,7 +237,7 @@ export class LiveTasks {
     task.startedAt = 0;
     task.finishedAt = 0;
     task.seq = newSerial();
-    task.isParked = true;
+    if (task.stored) task.stored.isParked = true;
     this.#keeper.changed(task);
     this.kin.add(task, parents, now);
     return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail };
@@ -247,7 +245,7 @@ export class LiveTasks {
 
   /** Lets a task that was requeued run; with `undo`, takes it back to how it had ended. */
   settleRequeue(task: LiveTask, undo?: Ended): void {
-    task.isParked = false;
+    if (task.stored) task.stored.isParked = false;
     // It was cancelled in between, or has expired.
     if (isFinal(task.state.status)) return;
     if (!undo) return this.#place(task);
@@ -339,7 +337,7 @@ export class LiveTasks {
   /** Puts a task that waits where it belongs. */
   #place(task: LiveTask): void {
     const { status } = task.state;
-    if (task.isParked) return;
+    if (task.stored?.isParked) return;
     if (task.isSuspect && status === "queued") this.#suspects.push(task);
     else if (task.unmet > 0 || this.#keeper.takesOver(task)) return;
     else if (status === "queued") this.ready.push(task);
@@ -357,7 +355,7 @@ export class LiveTasks {
 
   /** Applies an event that ends something, and puts the task where it belongs after it. */
   #end(task: LiveTask, event: TaskEvent, now: number): void {
-    if (task.isSpilled) this.#keeper.takesBack?.(task);
+    if (task.stored?.isSpilled) this.#keeper.takesBack?.(task);
     const status = this.#move(task, event);
     if (status === undefined || status === "running") return;
     if (status === "queued") {

@@ -17,19 +17,19 @@ export interface ReadyEntry {
   readonly isReady: boolean;
 }
 
+/** The state of a lane in the store of its engine, as far as the order of the queue depends on it. */
+export interface StoredLane {
+  /** The rest of the lane is on disk, after `lastSeq`: the lane is kept even if it is empty in memory. */
+  isSpilled: boolean;
+  /** The highest `seq` that was put in here in its turn. */
+  lastSeq: number;
+  /** The rest on disk cannot be read now: no other lane waits for it. */
+  isLate: boolean;
+}
+
 /** The entries of one op, one key and one priority. */
 export class Lane<Entry extends ReadyEntry> {
   readonly entries = new Deque<Entry>();
-  /** More of it lies elsewhere, all behind `lastSeq`: it is kept although it may be empty here. */
-  isSpilled = false;
-  /** The highest `seq` that was put in here in its turn. */
-  lastSeq = 0;
-  /** Entries on their way elsewhere. */
-  leaving: Set<Entry> | undefined = undefined;
-  /** More of it is on its way here. */
-  isFetching = false;
-  /** What lies elsewhere cannot be brought here now: no other lane waits for that. */
-  isLate = false;
   /** Among the awaited lanes of its level. */
   isAwaited = false;
   /** In the ring of its op. */
@@ -37,7 +37,12 @@ export class Lane<Entry extends ReadyEntry> {
   /** That of its group when it last went to the end of the ring. */
   turn = 0;
 
-  constructor(readonly group: Group<Entry>, readonly op: string) {}
+  /** `stored` is given by an engine that keeps tasks in a store. */
+  constructor(
+    readonly group: Group<Entry>,
+    readonly op: string,
+    readonly stored: StoredLane | undefined,
+  ) {}
 }
 
 /** All lanes of one key at one priority. */
@@ -56,28 +61,30 @@ interface Level<Entry extends ReadyEntry> {
   readonly groups: Map<string | undefined, Group<Entry>>;
   /** Of each op, the lanes in the order of their turns. */
   readonly rings: Map<string, Deque<Lane<Entry>>>;
-  /** Of each op, the lanes that have their next entry elsewhere, soon to come; but see `awaits`. */
+  /** By op, the lanes whose next entry is on disk and will be read soon; but see `awaits`. */
   readonly awaited: Map<string, Set<Lane<Entry>>>;
-  /** An entry has left a lane of which more lies elsewhere. */
-  readonly onLeft: ((lane: Lane<Entry>) => void) | undefined;
+  /** See `takeShortened`. */
+  readonly shortened: Set<Lane<Entry>>;
   clock: number;
 }
 
 export class ReadyQueue<Entry extends ReadyEntry> {
   /** Highest priority first. */
   readonly #levels: Level<Entry>[] = [];
-  readonly #onLeft: ((lane: Lane<Entry>) => void) | undefined;
+  readonly #newStored: (() => StoredLane) | undefined;
+  readonly #shortened = new Set<Lane<Entry>>();
 
-  /** `onLeft`: an entry has left a lane of which more lies elsewhere. */
-  constructor(onLeft?: (lane: Lane<Entry>) => void) {
-    this.#onLeft = onLeft;
+  /** `newStored` makes the state of a lane in the store of the engine, if it has one. */
+  constructor(newStored?: () => StoredLane) {
+    this.#newStored = newStored;
   }
 
   push(entry: Entry): void {
     const lane = this.laneOf(entry);
     lane.entries.pushBack(entry);
-    // A task that came after others may overtake what lies elsewhere; that must still be found behind.
-    if (!lane.isSpilled && entry.seq > lane.lastSeq) lane.lastSeq = entry.seq;
+    // A task that came after others can overtake tasks on disk, which pages must still find behind `lastSeq`.
+    const { stored } = lane;
+    if (stored && !stored.isSpilled && entry.seq > stored.lastSeq) stored.lastSeq = entry.seq;
     this.#enter(lane);
   }
 
@@ -100,7 +107,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
         if (entry.key === undefined || !holds(entry)) {
           lane.entries.popFront();
           serve(lane);
-          if (lane.isSpilled) left(lane);
+          if (lane.stored?.isSpilled) shorten(lane);
           return entry;
         }
         lane.group.isParked = true;
@@ -186,33 +193,27 @@ export class ReadyQueue<Entry extends ReadyEntry> {
       level.groups.set(key, group);
     }
     let lane = group.lanes.get(op);
-    if (!lane) group.lanes.set(op, lane = new Lane(group, op));
+    if (!lane) group.lanes.set(op, lane = new Lane(group, op, this.#newStored?.()));
     return lane;
   }
 
-  /** From now on, entries of the lane lie elsewhere. */
-  spill(lane: Lane<Entry>): void {
-    if (lane.isSpilled) return;
-    lane.isSpilled = true;
-    note(lane);
+  /** The lanes with entries on disk from which an entry was taken here since the last call. */
+  takeShortened(): Lane<Entry>[] {
+    if (this.#shortened.size === 0) return [];
+    const lanes = [...this.#shortened];
+    this.#shortened.clear();
+    return lanes;
   }
 
-  /** No entry of the lane lies elsewhere any more. */
-  unspill(lane: Lane<Entry>): void {
-    lane.isSpilled = false;
+  /** Call it after a change of `lane.stored`. */
+  storedChanged(lane: Lane<Entry>): void {
     note(lane);
     forgetIfEmpty(lane);
   }
 
-  /** Whether what lies elsewhere of the lane cannot be brought here now. */
-  setLate(lane: Lane<Entry>, isLate: boolean): void {
-    lane.isLate = isLate;
-    note(lane);
-  }
-
   #enter(lane: Lane<Entry>): void {
     if (lane.entries.length > 0) enterRing(lane);
-    if (lane.isSpilled) note(lane);
+    if (lane.stored?.isSpilled) note(lane);
   }
 
   #level(priority: number): Level<Entry> {
@@ -228,7 +229,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
       groups: new Map(),
       rings: new Map(),
       awaited: new Map(),
-      onLeft: this.#onLeft,
+      shortened: this.#shortened,
       clock: 0,
     };
     levels.splice(at, 0, level);
@@ -257,7 +258,7 @@ function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
     const { entries, group } = lane;
     while (entries.peekFront()?.isReady === false) {
       entries.popFront();
-      if (lane.isSpilled) left(lane);
+      if (lane.stored?.isSpilled) shorten(lane);
     }
     if (entries.length === 0 || group.isParked) {
       ring.popFront();
@@ -281,16 +282,17 @@ function before<Entry extends ReadyEntry>(a: Lane<Entry> | undefined, b: Lane<En
   return seqOf(a) < seqOf(b) ? a : b;
 }
 
-/** An entry has left a lane of which more lies elsewhere. */
-function left<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
-  lane.group.level.onLeft?.(lane);
+/** Call it when an entry has left a lane with more entries on disk. */
+function shorten<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
+  lane.group.level.shortened.add(lane);
   note(lane);
 }
 
 /** Keeps the awaited lanes of the level in step with `lane`. */
 function note<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
-  const { group, op, entries, isSpilled, isLate } = lane;
-  const isAwaited = isSpilled && !isLate && entries.length === 0 && !group.isParked;
+  const { group, op, entries, stored } = lane;
+  const isAwaited = stored !== undefined && stored.isSpilled && !stored.isLate &&
+    entries.length === 0 && !group.isParked;
   if (isAwaited === lane.isAwaited) return;
   lane.isAwaited = isAwaited;
   const { awaited } = group.level;
@@ -321,7 +323,8 @@ function isBehindAwaited<Entry extends ReadyEntry>(lane: Lane<Entry>, ops: Reado
   const { lanes, level } = lane.group;
   for (const op of level.awaited.keys()) {
     const other = lanes.get(op);
-    if (other?.isAwaited && ops.has(op) && other.lastSeq < seqOf(lane)) return true;
+    if (!other?.isAwaited || !ops.has(op)) continue;
+    if ((other.stored as StoredLane).lastSeq < seqOf(lane)) return true;
   }
   return false;
 }
@@ -363,9 +366,10 @@ function enterRing<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
 }
 
 function forgetIfEmpty<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
-  const { group, entries, isSpilled, isInRing } = lane;
-  // The lane of tasks without a key comes and goes all the time.
-  if (entries.length > 0 || isSpilled || isInRing || group.key === undefined) return;
+  const { group, entries, stored, isInRing } = lane;
+  if (entries.length > 0 || stored?.isSpilled || isInRing) return;
+  // Tasks without a key come and go all the time.
+  if (group.key === undefined) return;
   group.lanes.delete(lane.op);
   if (group.lanes.size === 0) group.level.groups.delete(group.key);
 }

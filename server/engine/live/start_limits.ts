@@ -7,8 +7,7 @@ import type { Rate } from "../../../protocol/text_forms.ts";
 import type { LeaseRequest, WaitReason } from "../engine.ts";
 import { KeyLimits } from "./key_limits.ts";
 import type { LiveTask } from "./live_task.ts";
-import { OpLimits } from "./op_limits.ts";
-import { OpRates } from "./op_rates.ts";
+import { OpLimits, OpRates } from "./op_limits.ts";
 
 const NO_LIMITS: ReadonlyMap<string, number> = new Map();
 

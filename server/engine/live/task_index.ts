@@ -1,11 +1,14 @@
 /**
- * Tasks by their serial numbers, and so by their ids: the server's own have that number at their end. Those that a client
- * named stand under that name as well.
+ * All tasks of an engine: those in memory by id, and the numbers of all. `TaskIndex` finds a task by its serial number,
+ * which ids made by the server end with, or by the id that a client chose. `TaskCounts` counts by status and by op.
  */
 
+import type { Status, StatusCounts } from "../../../protocol/task.ts";
+import type { EngineStats } from "../engine.ts";
+import type { LiveTask } from "./live_task.ts";
+import type { ReadyQueue } from "./ready_queue.ts";
 import { SerialMap } from "../../task/serial_map.ts";
 import { serialOf } from "../../task/task_id.ts";
-import type { LiveTask } from "./live_task.ts";
 
 export class TaskIndex {
   readonly #bySerial = new SerialMap<LiveTask>();
@@ -35,5 +38,62 @@ export class TaskIndex {
   /** Those behind the serial number `from`, in the order of their submission or, `down`, against it. */
   inOrder(from: number, options: { readonly down: boolean }): Generator<LiveTask> {
     return this.#bySerial.inOrder(from, options);
+  }
+}
+
+/** Heads of lanes that one look at the queue takes in: with very many keys, those that came first. */
+const MAX_HEADS = 10_000;
+
+interface Load {
+  queued: number;
+  running: number;
+}
+
+export class TaskCounts {
+  readonly counts: StatusCounts = {
+    queued: 0,
+    delayed: 0,
+    running: 0,
+    completed: 0,
+    failed: 0,
+    cancelled: 0,
+    expired: 0,
+  };
+  readonly #loads = new Map<string, Load>();
+
+  /** A task of `op` went from one status to another; `undefined` is outside of all. */
+  moved(op: string, from: Status | undefined, to: Status | undefined): void {
+    if (from !== undefined) this.counts[from]--;
+    if (to !== undefined) this.counts[to]++;
+    if (from === "queued" || from === "running") this.#load(op, from, -1);
+    if (to === "queued" || to === "running") this.#load(op, to, 1);
+  }
+
+  /** So many of those that are counted as queued are of `op`. */
+  queuedOf(op: string, count: number): void {
+    this.#load(op, "queued", count);
+  }
+
+  /** What there is now; of each op also since when the oldest of its tasks in `queue` has been due. */
+  stats(queue: ReadyQueue<LiveTask>): EngineStats {
+    const oldest = new Map<string, LiveTask>();
+    for (const task of queue.heads(MAX_HEADS)) {
+      const other = oldest.get(task.op);
+      if (!other || task.runAt < other.runAt) oldest.set(task.op, task);
+    }
+    const ops = [...this.#loads].map(([op, { queued, running }]) => ({
+      op,
+      queued,
+      running,
+      waitingSince: queued > 0 ? oldest.get(op)?.runAt : undefined,
+    }));
+    return { tasks: { ...this.counts }, ops };
+  }
+
+  #load(op: string, status: keyof Load, count: number): void {
+    let load = this.#loads.get(op);
+    if (!load) this.#loads.set(op, load = { queued: 0, running: 0 });
+    load[status] += count;
+    if (load.queued === 0 && load.running === 0) this.#loads.delete(op);
   }
 }

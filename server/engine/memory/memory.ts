@@ -26,12 +26,11 @@ import {
   type WaitReason,
 } from "../engine.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
-import { hinderingParent, mayFollow, parentsOf, takeIn } from "../live/enqueue_rules.ts";
-import type { StorageHooks } from "../live/storage_hooks.ts";
-import { listPage } from "../live/list_filter.ts";
-import type { LiveTask } from "../live/live_task.ts";
+import { checkRequeue, takeIn } from "../live/enqueue_rules.ts";
+import type { LiveTask, StorageHooks } from "../live/live_task.ts";
+import { listPage } from "../live/query.ts";
 import { LiveTasks } from "../live/live_tasks.ts";
-import { ReadTurns, SERVER } from "../live/read_turns.ts";
+import { ReadTurns, SERVER } from "../read_turns.ts";
 import { KeptSettings } from "../settings.ts";
 import { isAhead, repairQueue, standingOf, waitsInLine } from "../live/wait_reason.ts";
 
@@ -226,12 +225,8 @@ class MemoryEngine implements Engine, StorageHooks {
   #requeue(id: string, now: number): Requeued {
     const task = this.#known(id);
     if (!task) return { outcome: "not_found", status: undefined };
-    const { status } = task.state;
-    if (!this.#live.mayRequeue(task)) return { outcome: "refused", status };
-    const parents = parentsOf(task.task.after, this.#known);
-    if (!mayFollow(parents)) {
-      return { outcome: "refused", status, parent: hinderingParent(task.task.after, this.#known) };
-    }
+    const { parents, refused } = checkRequeue(task, this.#known);
+    if (refused) return refused;
     this.#retention.takeBack(task);
     this.#live.requeue(task, parents, now);
     this.#live.settleRequeue(task);

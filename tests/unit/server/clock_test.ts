@@ -3,7 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { AWAKE_STEP_MS } from "../../../net/awake_clock.ts";
 import { SteadyClock } from "../../../server/clock.ts";
-import { markIn } from "../../../server/engine/journaled/clock_mark.ts";
+import { markIn } from "../../../server/engine/journaled/kept_times.ts";
 import { Random } from "../../fuzz/random.ts";
 
 const SECOND = 1000, HOUR = 3_600_000, START = 1_800_000_000_000;

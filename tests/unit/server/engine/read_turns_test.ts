@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../../../protocol/errors.ts";
 import type { Asker } from "../../../../server/engine/engine.ts";
-import { ReadTurns } from "../../../../server/engine/live/read_turns.ts";
+import { ReadTurns } from "../../../../server/engine/read_turns.ts";
 
 /** A client that can leave. */
 function newAsker(): Asker & { leave(): void } {

@@ -1,7 +1,10 @@
-/** Pages of the tasks in memory: the same for every engine. */
+/**
+ * Pages of the tasks in memory, and the cursor between two pages. Both engines answer `list` with it: the memory engine
+ * for all tasks, the journaled engine for those that run.
+ */
 
+import { SdError } from "../../../protocol/errors.ts";
 import type { Listed, ListRequest } from "../engine.ts";
-import { readCursor } from "./list_cursor.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
@@ -43,4 +46,13 @@ function fits({ op, key, createdSince }: ListRequest, { task }: LiveTask): boole
   return (op === undefined || task.op === op) &&
     (key === undefined || task.bond?.key === key) &&
     (createdSince === undefined || task.createdAt >= createdSince);
+}
+
+/** Throws `bad_request`. */
+export function readCursor(cursor: string): number {
+  const serial = /^\d{1,15}$/.test(cursor) ? Number(cursor) : NaN;
+  if (Number.isNaN(serial)) {
+    throw new SdError("bad_request", `the cursor is one that list answered; this is "${cursor}"`);
+  }
+  return serial;
 }

@@ -1,9 +1,11 @@
 /**
- * Keeps when the tasks of keys and ops with a rate have started, so that a restart does not let twice as
- * many through. Written along with whatever is committed next, not waited for. The starts of a name lie in pieces, each a
- * setting: a start writes the last piece again, never the whole window.
+ * Times that a restart must not forget, kept in settings of the store. `ClockMark` keeps the latest server time, so that
+ * the next server goes on from there if its wall clock is behind: otherwise every delay would last longer by the
+ * difference. `RateKeeper` keeps the start times of tasks with a rate, so that a restart does not let more tasks through.
+ * Both are written along with the next commit, and nothing waits for them.
  */
 
+import { SdError } from "../../../protocol/errors.ts";
 import type { Rate } from "../../../protocol/text_forms.ts";
 import type { LeasedTask } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
@@ -187,4 +189,61 @@ class KeptStarts {
     this.#undropped.delete(setting);
     this.#save(setting, null).catch(() => this.#undropped.add(setting));
   }
+}
+
+/** The name of the setting; its value is a number, ms since 1970. */
+const NAME = "clock";
+/** Longest time by which the mark is behind what is committed, in ms. */
+const BUSY_MS = 1000;
+/** The same while nothing is committed, and tasks wait for their time. */
+const IDLE_MS = 30_000;
+
+/** The end of the year 9999: a later mark is no time. */
+const MAX_MARK_MS = 253_402_300_799_999;
+
+type Setting = readonly [name: string, value: string];
+
+export class ClockMark {
+  readonly #save: (name: string, value: string) => Promise<void>;
+  #markedAt = 0;
+
+  /** `save` rejects if the mark could not be committed. */
+  constructor(save: (name: string, value: string) => Promise<void>) {
+    this.#save = save;
+  }
+
+  /** What to commit along with what is to be committed at `now`. */
+  along(now: number, needed = false): Setting | undefined {
+    return this.#after(needed ? -Infinity : BUSY_MS, now);
+  }
+
+  /** Commits it while nothing else is to be committed. */
+  alone(now: number): void {
+    this.#keep(this.#after(IDLE_MS, now));
+  }
+
+  /** Commits it at the end. */
+  last(now: number): void {
+    this.#keep(this.#after(1, now));
+  }
+
+  /** A mark that finds no room is not missed: a later one goes along with the next commit. */
+  #keep(mark: Setting | undefined): void {
+    if (!mark) return;
+    this.#save(...mark).catch((error) => {
+      if (!(error instanceof SdError)) throw error;
+    });
+  }
+
+  #after(ms: number, now: number): Setting | undefined {
+    if (now < this.#markedAt + ms) return undefined;
+    this.#markedAt = now;
+    return [NAME, String(now)];
+  }
+}
+
+/** The mark in the settings of a file; 0 if there is none, or none that can be right. */
+export function markIn(settings: readonly Setting[]): number {
+  const ms = Number(settings.find(([name]) => name === NAME)?.[1] ?? 0);
+  return Number.isSafeInteger(ms) && ms <= MAX_MARK_MS ? ms : 0;
 }

@@ -6,8 +6,8 @@
  */
 
 import { Deque } from "@std/data-structures/deque";
-import { SdError } from "../../../protocol/errors.ts";
-import type { Asker } from "../engine.ts";
+import { SdError } from "../../protocol/errors.ts";
+import type { Asker } from "./engine.ts";
 
 /** How long a scan of memory may hold up everything else, in ms. */
 const SLICE_MS = 2;
