@@ -1,34 +1,33 @@
 /**
- * Turns of the clients that read. What clients ask of an engine is read in slices of some milliseconds, few at
- * a time, each client in turn: so a write waits for those few slices at most, and a client that asks
- * for a thousand things delays another one by one of them. What a client that has left asked for is
- * not read any more. Reads without an asker are the engine's own, and do not wait here.
+ * Turns of clients that read. Reads of clients are done in slices of some milliseconds, few at a time, each client in turn.
+ * So a write waits for those few slices at most, and a client with a thousand reads delays another one by one slice. Reads
+ * of a client that has left are dropped. Reads without an asker are the engine's own, and do not wait.
  */
 
 import { Deque } from "@std/data-structures/deque";
 import { SdError } from "../../protocol/errors.ts";
 import type { Asker } from "./engine.ts";
 
-/** How long a scan of memory may hold up everything else, in ms. */
+/** Longest slice of a scan of memory, in ms: everything else waits meanwhile. */
 const SLICE_MS = 2;
 /** Steps between two looks at the clock. */
 const STEPS_A_LOOK = 128;
 
-/** The server itself, if what it scans may be as much as what a client asks for. */
+/** The server as an asker, for scans as large as a client can ask for. */
 export const SERVER: Asker = { signal: new AbortController().signal };
 
 export class ReadTurns {
-  /** In the order of their turns; each with what it waits for, oldest first. */
+  /** The askers in the order of their turns; each with its waiting reads, the oldest first. */
   readonly #waiting = new Map<Asker, Deque<() => void>>();
   readonly #mostSlices: number;
   #slices = 0;
 
-  /** `mostSlices`: under way at a time. With some, a store thread has the next one at once. */
+  /** `mostSlices`: most slices under way at a time. With several, a store thread always has the next one. */
   constructor(mostSlices: number) {
     this.#mostSlices = mostSlices;
   }
 
-  /** Resolves at the turn of `asker`, which `during` must take at once. Rejects if it has left by then. */
+  /** Resolves at the turn of `asker`, which `during` must use at once. Rejects if the asker has left by then. */
   async start(asker: Asker | undefined): Promise<void> {
     if (!asker) return;
     if (this.#slices < this.#mostSlices) this.#slices++;
@@ -38,7 +37,7 @@ export class ReadTurns {
     throw gone();
   }
 
-  /** Passes the turn on once `reading` has settled. Answers `reading` itself, which is to be used at once. */
+  /** Passes the turn on once `reading` has settled. Returns `reading` itself, for immediate use. */
   during<T>(asker: Asker | undefined, reading: Promise<T>): Promise<T> {
     if (!asker) return reading;
     const pass = () => this.#pass();
@@ -46,7 +45,7 @@ export class ReadTurns {
     return reading;
   }
 
-  /** Runs `steps` to the end, some at each turn of `asker`; answers what they return. */
+  /** Runs `steps` to the end, some at each turn of `asker`; resolves with their result. */
   async run<T>(asker: Asker | undefined, steps: Iterator<unknown, T>): Promise<T> {
     if (!asker) return untilDone(steps, Infinity).value as T;
     for (;;) {
@@ -57,8 +56,8 @@ export class ReadTurns {
   }
 
   async #someOf<T>(steps: Iterator<unknown, T>): Promise<IteratorResult<unknown, T>> {
-    // What came in meanwhile is handled first. Not `setImmediate`: Deno runs one after the other, a second long
-    // and more, before it looks at sockets again.
+    // Input that came meanwhile is handled first. `setImmediate` does not do that: Deno can run immediates for a second
+    // and more before it looks at sockets again.
     await new Promise<void>((resolve) => setTimeout(resolve, 0));
     return untilDone(steps, SLICE_MS);
   }
@@ -87,7 +86,7 @@ export class ReadTurns {
   }
 }
 
-/** Steps on for `ms`; the last step of them, or of all. */
+/** Runs steps for `ms` or to the end; returns the last step. */
 function untilDone<T>(steps: Iterator<unknown, T>, ms: number): IteratorResult<unknown, T> {
   const start = performance.now();
   for (let count = 1;; count++) {
@@ -97,11 +96,11 @@ function untilDone<T>(steps: Iterator<unknown, T>, ms: number): IteratorResult<u
   }
 }
 
-/** Throws if the client has left: what it asked for is not begun, or gone on with, any more. */
+/** Throws if the client has left, so that its work is not begun or continued. */
 export function checkThere(asker: Asker | undefined): void {
   if (asker?.signal.aborted) throw gone();
 }
 
 function gone(): SdError {
-  return new SdError("not_found", "nobody waits for this any more");
+  return new SdError("not_found", "the client has left, so this was not done");
 }

@@ -40,7 +40,7 @@ export class FirstWrite implements FirstWriteListener {
     if (--this.#left === 0) this.#done.resolve();
   }
 
-  givenUp(task: LiveTask, reason: SdError): void {
+  rolledBack(task: LiveTask, reason: SdError): void {
     this.#rolledBack.set(task, reason);
     this.stored(task);
   }

@@ -1,8 +1,8 @@
 /**
- * What is still to be written. Whatever changes while one commit is under way is the next one, so commits
- * group themselves; a task that changes again before it is written is written once, as it is then. New tasks
- * that may end in a moment stand back for one commit, or a millisecond when there is none. When a commit
- * fails, the new tasks in it are given up, and their clients told; everything else is tried again.
+ * The changes that are not committed yet. All changes during one commit form the next one, so commits group themselves. A
+ * task that changes again before it is written is written once. New tasks that can end soon stand back: they wait for a
+ * commit, or for a millisecond if none is under way, and are then written once, with their end. If a commit fails, its new
+ * tasks are rolled back and their clients get the reason; everything else is tried again.
  */
 
 import { setImmediate } from "node:timers";
@@ -19,48 +19,48 @@ import type { Cell, StoreFault, Write } from "./task_store.ts";
 export interface JournalOptions {
   /** Commits; rejects with `fault` and `message`. */
   readonly write: (write: Write) => Promise<unknown>;
-  /** Whether a new task may well be final in a moment. */
+  /** Whether a new task will probably be final soon. */
   readonly isPromising: (task: LiveTask) => boolean;
-  /** A setting to write along with whatever is written; there is always one if it is `needed`. */
+  /** A setting to write with the next commit; there is always one if it is `needed`. */
   readonly along: (needed: boolean) => readonly [name: string, value: string] | undefined;
-  /** A new task could not be stored. */
-  readonly giveUp: (task: LiveTask) => void;
-  /** A task is on disk as it is here, and nothing of it is needed here any more. */
+  /** Called for a new task that could not be stored. */
+  readonly rollBack: (task: LiveTask) => void;
+  /** Called for a task whose row is up to date, and which is not needed in memory. */
   readonly release: (task: LiveTask) => void;
   /** Receives the ends of a batch once it is committed, in their order. */
   readonly ended: EndedSink;
-  /** The first failed commit in a row; `undefined`: commits succeed again. */
+  /** Called with the error of the first failed commit in a row, and with nothing once commits succeed again. */
   readonly onTrouble: (error: SdError | undefined) => void;
 }
 
 /** Changes that are committed together. */
 interface Batch {
   readonly tasks: LiveTask[];
-  /** What runs of some of them have said. */
+  /** Output of runs of some of the tasks. */
   readonly logs: Map<LiveTask, TaskLog>;
   readonly settings: Map<string, string | null>;
   /** Ends that its commit makes final, in their order; all are of its tasks. */
   readonly ended: FinishedTask[];
-  /** Resolves with nothing once it is committed, with the reason when it could not be. */
+  /** Resolves with nothing once it is committed, or with the reason of the failure. */
   readonly done: PromiseWithResolvers<SdError | undefined>;
 }
 
-/** An acknowledgement waits so long at most for its task to end, where no commit is under way. */
+/** Longest wait of a new task for its end while no commit is under way, in ms. */
 const LINGER_MS = 1;
-/** Nothing is leased while more changes than this could not be written. */
+/** Most changes that wait after a failed commit; with more, no task is leased. */
 const MAX_UNWRITTEN = 1000;
-/** After a commit that failed, when nobody asks for one sooner. */
+/** Time until a failed commit is tried again, in ms. */
 const RETRY_MS = 200;
-/** The same when nothing is left to write: only a commit shows that the disk takes something again. */
+/** The same if no changes are left, in ms: only a commit shows that the disk works again. */
 const PROBE_MS = 1000;
 
 export class Journal {
   readonly #options: JournalOptions;
   #next = newBatch();
   #underWay: Batch | undefined;
-  /** Promising tasks since the last commit began, */
+  /** Tasks that stand back: new ones since the last commit began, */
   #fresh = new Set<LiveTask>();
-  /** and those from before it, which stood back then. */
+  /** and older ones, which the next commit writes. */
   #stale = new Set<LiveTask>();
   #isScheduled = false;
   #isClosed = false;
@@ -72,17 +72,17 @@ export class Journal {
     this.#options = options;
   }
 
-  /** Why the last commit failed, while none has succeeded since. */
+  /** The error of the last commit, if it failed. */
   get trouble(): SdError | undefined {
     return this.#trouble;
   }
 
-  /** Changes that are not written yet. */
+  /** The number of changes that wait for the next commit. */
   get backlog(): number {
     return this.#next.tasks.length;
   }
 
-  /** Too much could not be written: what ran now would have nowhere to leave its result. */
+  /** Too many changes wait for a working disk: a result could not be kept now. */
   get isStuck(): boolean {
     return this.#trouble !== undefined && this.backlog > MAX_UNWRITTEN;
   }
@@ -91,7 +91,7 @@ export class Journal {
     return !this.#underWay && isEmpty(this.#next) && this.#fresh.size + this.#stale.size === 0;
   }
 
-  /** What is kept of `task` is out of date. */
+  /** Call it when the row of `task` is out of date. */
   changed(task: LiveTask): void {
     const row = rowOf(task);
     if (row.isDirty) {
@@ -106,19 +106,19 @@ export class Journal {
     this.#schedule();
   }
 
-  /** These tasks, each of which was reported as `changed`, are final: their ends are published with their commit. */
+  /** Reports the ends of these tasks with their commit; each of them was reported as `changed`. */
   ended(tasks: readonly FinishedTask[]): void {
     const { ended } = this.#next;
     for (const task of tasks) ended.push(task);
   }
 
-  /** A run of `task` has said this; call `changed` after it. */
+  /** Adds output of a run of `task`; call `changed` after it. */
   said(task: LiveTask, log: TaskLog): void {
     const { logs } = this.#next;
     logs.set(task, joined(logs.get(task), log));
   }
 
-  /** Resolves once it is committed; rejects if the commit that it is in fails: it is not tried again then. */
+  /** Commits a setting. Rejects if its commit fails; it is not tried again then. */
   async setting(name: string, value: string | null): Promise<void> {
     const { settings, done } = this.#next;
     settings.set(name, value);
@@ -127,14 +127,14 @@ export class Journal {
     if (error) throw error;
   }
 
-  /** Resolves once everything that has ended so far is committed, however long that takes. */
+  /** Resolves once every change so far is committed, however long that takes. */
   async committed(): Promise<void> {
     for (let batch = this.#last(); batch; batch = this.#last()) {
       if (await batch.done.promise === undefined) return;
     }
   }
 
-  /** The same, but rejects with the reason when the first try fails; what can be is tried again. */
+  /** The same, but rejects with the reason if the first try fails. Changes of stored tasks are still tried again. */
   async committedNow(): Promise<void> {
     const next = isEmpty(this.#next) ? undefined : this.#next;
     for (const batch of [this.#underWay, next]) {
@@ -143,7 +143,7 @@ export class Journal {
     }
   }
 
-  /** Lets nothing stand back: what `committed` waits for now is everything. */
+  /** Puts the tasks that stand back into the next commit, so that `committed` waits for them as well. */
   hurry(): void {
     for (const task of this.#stale) this.#next.tasks.push(task);
     for (const task of this.#fresh) this.#next.tasks.push(task);
@@ -152,7 +152,7 @@ export class Journal {
     if (!isEmpty(this.#next)) this.#schedule();
   }
 
-  /** Gives up what could not be written. */
+  /** Drops changes that could not be written. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retryTimer);
@@ -171,7 +171,7 @@ export class Journal {
   #schedule(): void {
     if (this.#isScheduled || this.#underWay) return;
     this.#isScheduled = true;
-    // All that comes in together is written together.
+    // All changes of one turn of the event loop are written together.
     setImmediate(() => {
       this.#isScheduled = false;
       this.#flush();
@@ -189,7 +189,7 @@ export class Journal {
     this.#stale = this.#fresh;
     this.#fresh = new Set();
     const batch = this.#next;
-    // One that a failed commit had along is lost: so each has it, until one succeeds.
+    // A failed commit loses it, so every commit has it until one succeeds.
     const along = this.#options.along(this.#trouble !== undefined);
     if (along) batch.settings.set(...along);
     this.#next = newBatch();
@@ -201,7 +201,7 @@ export class Journal {
     );
   }
 
-  /** Nothing has to be written but tasks that may end in a moment: gives them that moment. */
+  /** Waits a moment for the ends of new tasks, if nothing else has to be written. */
   #linger(): void {
     if (this.#fresh.size === 0 || this.#isClosed) return;
     this.#lingerTimer ??= setTimeout(() => {
@@ -240,18 +240,18 @@ export class Journal {
       const stored = before[i] as number;
       rowOf(task).storedStatus = stored;
       if (stored !== NOT_STORED) kept.push(task);
-      // It may have changed since, and stand in the next batch as well.
+      // It can have changed since, and be in the next batch as well.
       else rowOf(task).isDirty = true;
     });
-    const lost = this.#giveUp(
+    const lost = this.#rollBack(
       batch.tasks.filter((task) => rowOf(task).storedStatus === NOT_STORED),
       error,
     );
-    // Settings are not tried again: what saves one hears of it.
+    // Settings are not tried again: their callers get the error.
     this.#next = this.#merge(kept, batch, lost);
     batch.done.resolve(error);
     if (isEmpty(this.#next)) {
-      // All of it was given up: no commit would end the waits for it.
+      // All of it was rolled back: no commit would end the waits for it.
       this.#next.done.resolve(undefined);
       this.#next = newBatch();
     }
@@ -262,19 +262,19 @@ export class Journal {
   }
 
   /**
-   * Gives up new tasks, and new ones that came after them: if they had ended by then, nothing else would stop these.
-   * Returns the ids of all of them.
+   * Rolls back new tasks, and new tasks that came after them, even if their parents had completed by then. Returns the ids
+   * of all of them.
    */
-  #giveUp(tasks: readonly LiveTask[], error: SdError): ReadonlySet<string> {
+  #rollBack(tasks: readonly LiveTask[], error: SdError): ReadonlySet<string> {
     const all = new Set<string>();
     for (let lost = tasks; lost.length > 0;) {
       for (const task of lost) {
-        this.#options.giveUp(task);
-        rowOf(task).firstWrite?.givenUp(task, error);
+        this.#options.rollBack(task);
+        rowOf(task).firstWrite?.rolledBack(task, error);
       }
       const ids = new Set(lost.map(({ id }) => id));
       for (const id of ids) all.add(id);
-      // One that is on disk waited for them there, and is cancelled with them.
+      // A stored task that came after them is cancelled instead.
       lost = [...this.#next.tasks, ...this.#stale, ...this.#fresh].filter((task) =>
         rowOf(task).storedStatus === NOT_STORED && !rowOf(task).isGone &&
         task.task.after.some((id) => ids.has(id))
@@ -284,7 +284,7 @@ export class Journal {
     return all;
   }
 
-  /** The next batch, with what a failed one leaves before it and without what was given up. */
+  /** The next batch: the rest of the failed one, then the changes since, without tasks that were rolled back. */
   #merge(kept: readonly LiveTask[], failed: Batch, lost: ReadonlySet<string>): Batch {
     const next = this.#next;
     const tasks = next.tasks.filter((task) => !rowOf(task).isGone);
@@ -317,7 +317,7 @@ function isEmpty({ tasks, settings }: Batch): boolean {
   return tasks.length === 0 && settings.size === 0;
 }
 
-/** A batch on its way, with the statuses that its tasks have on disk before and after it. */
+/** The `Write` of a batch, with the statuses of its rows before and after it. */
 function toWrite({ tasks, logs, settings }: Batch) {
   const inserts: Cell[] = [];
   const updates: Cell[] = [];
@@ -347,7 +347,7 @@ function toWrite({ tasks, logs, settings }: Batch) {
   return { write, before, after };
 }
 
-/** What a client is told of a request to the store that failed. */
+/** The error for a client if a request to the store failed. */
 export function faultError(reason: unknown): SdError {
   const { fault, message } = reason as { fault?: StoreFault; message?: string };
   if (fault === "full") {

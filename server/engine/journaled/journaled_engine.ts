@@ -1,7 +1,7 @@
 /**
- * The engine that keeps tasks in a file of SQLite. It decides everything in memory, with the same live
- * tasks as the memory engine, and answers once the store thread has committed what it decided. A run is
- * not written down, only its end: a task that is running when the server dies is queued in the file.
+ * The engine that keeps tasks in a store, by way of a journal. It decides everything in memory, with the same live tasks as
+ * the memory engine, and replies once the store has committed the decision. The end of a run is written, but not its
+ * start: a task that runs when the server dies is queued in the store.
  */
 
 import { isFinal, type Status } from "../../../protocol/task.ts";
@@ -52,11 +52,11 @@ export interface JournaledOptions {
   readonly now: number;
   /** Receives the ends of tasks. */
   readonly ended?: EndedSink;
-  /** What an operator has to know: the disk is full, the file is damaged. */
+  /** Called with messages for the operator: the disk is full, the store is damaged. */
   readonly report: (message: string) => void;
   /** 0…1, for the jitter of a backoff. */
   readonly random?: () => number;
-  /** New tasks are refused while so many are queued or delayed. */
+  /** New tasks are refused while this many are queued or delayed. */
   readonly maxQueued?: number;
   readonly sweeper: RecordSweeper;
   /** For a store that can be copied. */
@@ -64,16 +64,16 @@ export interface JournaledOptions {
   readonly sizes?: Partial<PagerSizes>;
 }
 
-/** Tasks that are found too late at a time. */
+/** Most tasks on disk that one `prune` expires. */
 const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
-/** With more in the queue, a new task is not final in a moment. */
+/** With more queued tasks, a new one is not expected to end soon. */
 const MAX_PROMISING = 2048;
-/** How soon to look again whether the disk takes something, in ms. */
+/** Time until a stuck engine leases again, in ms. */
 const STUCK_MS = 200;
 const NO_OPS: ReadonlySet<string> = new Set();
 const newStored = (): RowState => new RowState(NOT_STORED);
 
-/** The engine on a store that was opened; resolves when it has at hand what it needs. */
+/** The engine on an open store; resolves when it has read what it needs in memory. */
 export async function openJournaledEngine(options: JournaledOptions): Promise<Engine> {
   const engine = new JournaledEngine(options);
   await engine.start(options.opened, options.now);
@@ -119,7 +119,7 @@ class JournaledEngine implements Engine, StorageHooks {
         task.state.status === "queued" && !rowOf(task).isSpilled && task.task.wait &&
         this.#live.counts.queued <= MAX_PROMISING,
       along: (needed) => this.#mark.along(this.#now, needed),
-      giveUp: (task) => this.#giveUp(task),
+      rollBack: (task) => this.#rollBack(task),
       release: (task) => this.#release(task),
       ended: options.ended ?? (() => {}),
       onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
@@ -166,7 +166,7 @@ class JournaledEngine implements Engine, StorageHooks {
 
   takesOver(task: LiveTask): boolean {
     const takes = this.#pager.takesOver(task);
-    // It leaves memory once it is written, also where nothing of it has changed.
+    // It leaves memory once it is written, so it must be written even if it has not changed.
     if (takes) this.#journal.changed(task);
     return takes;
   }
@@ -187,7 +187,7 @@ class JournaledEngine implements Engine, StorageHooks {
     return await this.#barrier.during(found.then((rows) => this.#takeIn(tasks, rows, now)));
   }
 
-  /** `rows`: of the ids that are given or come after, those that are on disk. */
+  /** `rows`: the tasks on disk among the given ids and the parents. */
   async #takeIn(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
     const intake = {
       live: this.#live,
@@ -218,7 +218,7 @@ class JournaledEngine implements Engine, StorageHooks {
   lease(request: LeaseRequest, now: number): Promise<Leased> {
     this.#now = now;
     const { isStuck } = this.#journal;
-    // Before the lease: what it takes may be the last that a limit leaves to a suspect.
+    // Before the lease, which can take the last start that a limit leaves to a suspect.
     const startable = isStuck ? NO_OPS : this.#live.suspectOps(request, now);
     const tasks = isStuck ? [] : this.#live.lease(request, now);
     this.#passEnds();
@@ -229,7 +229,7 @@ class JournaledEngine implements Engine, StorageHooks {
     const more = tasks.length < request.limit ? this.#pager.next : undefined;
     return Promise.resolve({
       tasks,
-      // Nothing else kicks the dispatcher when the disk takes changes again.
+      // Nothing else wakes the dispatcher when the disk works again.
       nextDueAt: isStuck ? now + STUCK_MS : nextDueAt,
       suspectOps: request.suspects && !isStuck ? this.#live.suspectOps(request, now) : startable,
       more,
@@ -261,11 +261,11 @@ class JournaledEngine implements Engine, StorageHooks {
     const { trouble } = this.#journal;
     // A cancel that cannot be written now is refused before it changes anything.
     if (trouble && ids.some((id) => this.#endsByCancel(id, rows))) throw trouble;
-    const tasks = ids.map((id) => this.#atHand(id, rows));
+    const tasks = ids.map((id) => this.#bringToEnd(id, rows));
     const cancelled = tasks.map((task) => task ? this.#live.cancel(task, now) : NOT_FOUND);
     this.#passEnds();
-    // Also a task that had ended before may not be committed yet. A cancel whose commit fails is in effect all the
-    // same, since it is tried again: so its answer waits for that.
+    // The end of a task that had ended before can be uncommitted, too. A cancel whose commit fails is still in effect,
+    // since it is tried again: so its reply waits for that.
     if (!cancelled.some(({ status }) => status && isFinal(status))) return cancelled;
     await this.#journal.committed();
     return cancelled.map((one, i) => tasks[i] && rowOf(tasks[i]).isRolledBack ? NOT_FOUND : one);
@@ -274,7 +274,7 @@ class JournaledEngine implements Engine, StorageHooks {
   async requeue(ids: readonly string[], now: number, asker?: Asker): Promise<Requeued[]> {
     const first = this.#finder.has(ids) ? NO_TASKS : await this.#finder.find(ids, asker);
     const parents = ids.flatMap((id) => this.#known(id, first)?.task.after ?? []);
-    // The tasks themselves again: what was read before may have changed since.
+    // The tasks themselves are read again: they can have changed since.
     const both = [...ids, ...parents];
     const all = this.#finder.has(both) ? NO_TASKS : await this.#finder.find(both, asker);
     const undone = new Map<LiveTask, Ended>();
@@ -337,19 +337,19 @@ class JournaledEngine implements Engine, StorageHooks {
     await this.#store.close();
   }
 
-  /** Gives the ends since the last call to the journal, which reports them; false if there are none. */
+  /** Passes the ends since the last call to the journal, which reports them; false if there are none. */
   #passEnds(): boolean {
     const ended = this.#live.takeEnded();
     if (ended.length > 0) this.#journal.ended(ended);
     return ended.length > 0;
   }
 
-  #giveUp(task: LiveTask): void {
+  #rollBack(task: LiveTask): void {
     this.#live.disown(task, this.#now);
     this.#passEnds();
   }
 
-  /** The task is on disk as it is here, and not needed here. */
+  /** Removes a task from memory whose row is up to date. */
   #release(task: LiveTask): void {
     if (rowOf(task).isSpilled) this.#pager.written(task);
     this.#live.remove(task);
@@ -369,15 +369,15 @@ class JournaledEngine implements Engine, StorageHooks {
     return { outcome: "queued", status: task.state.status };
   }
 
-  /** Whether a cancel would end the task, or its end is not on disk yet. */
+  /** Whether a cancel would end the task, or the task has an end that is not committed. */
   #endsByCancel(id: string, rows: FoundTasks): boolean {
     const status = this.#known(id, rows)?.state.status;
     if (status === undefined || status === "running") return false;
     return !isFinal(status) || this.#live.index.get(id) !== undefined;
   }
 
-  /** The task, brought to hand from disk where it waits there: for its end. */
-  #atHand(id: string, rows: FoundTasks): LiveTask | undefined {
+  /** The task; if it waits on disk, it is brought into memory, since it is about to end. */
+  #bringToEnd(id: string, rows: FoundTasks): LiveTask | undefined {
     const task = this.#known(id, rows);
     const isOnDisk = task && !this.#live.index.get(id);
     if (isOnDisk && !isFinal(task.state.status)) this.#pager.bringToEnd(task);

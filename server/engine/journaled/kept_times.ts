@@ -11,9 +11,9 @@ import type { LeasedTask } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { StartLimits } from "../live/start_limits.ts";
 
-/** A shorter window is over before a server is up again. */
+/** Shortest window that is kept, in ms: a shorter one is over before a server has restarted. */
 const MIN_WINDOW_MS = 100;
-/** Starts in a piece. */
+/** Most starts in a piece. */
 const PIECE_STARTS = 100;
 
 interface StoredStarts {
@@ -27,22 +27,22 @@ interface Piece {
   readonly starts: number[];
 }
 
-/** What is kept of one key or op. */
+/** The kept starts of one key or op. */
 interface Kept {
-  /** The longest that its tasks named. */
+  /** The longest window that its tasks named. */
   windowMs: number;
   /** The oldest first. */
   readonly pieces: Piece[];
   next: number;
 }
 
-/** Who knows the starts of one kind of names. */
+/** The limits in memory of keys, or of ops. */
 interface Starts {
   restore(name: string, starts: readonly number[], windowMs: number): void;
   prune(now: number): void;
 }
 
-/** Rejects if it could not be committed. */
+/** Writes a setting, or removes it; rejects if it could not be committed. */
 type Save = (name: string, value: string | null) => Promise<void>;
 
 export class RateKeeper {
@@ -54,7 +54,7 @@ export class RateKeeper {
     this.#ops = new KeptStarts("op", opRates, save);
   }
 
-  /** Takes what it kept out of `settings`; answers the others. */
+  /** Reads its settings and restores the starts; returns the other settings. */
   restore(
     settings: readonly (readonly [name: string, value: string])[],
     now: number,
@@ -67,7 +67,7 @@ export class RateKeeper {
     return others;
   }
 
-  /** These tasks start now. */
+  /** Keeps the starts of these tasks. */
   started(tasks: readonly LeasedTask[], rates: ReadonlyMap<string, Rate> | undefined): void {
     for (const task of tasks as readonly LiveTask[]) {
       const { bond } = task.task;
@@ -79,23 +79,26 @@ export class RateKeeper {
     this.#ops.save();
   }
 
-  /** Forgets those whose windows are over. */
+  /** Forgets starts whose windows are over. */
   prune(now: number): void {
     this.#keys.prune(now);
     this.#ops.prune(now);
   }
 }
 
-/** The starts of one kind of names. */
+/**
+ * The kept starts of keys, or of ops. The starts of a name are kept in pieces, each a setting: a start writes only the last
+ * piece again, not the whole window.
+ */
 class KeptStarts {
-  /** Before the name; the pieces of earlier versions, one a name. */
+  /** Prefix of settings of earlier versions, one for each name. */
   readonly #whole: string;
-  /** Before the number of a piece, and the name. */
+  /** Prefix of settings of pieces: the number of the piece and the name follow. */
   readonly #piece: string;
   readonly #starts: Starts;
   readonly #save: Save;
   readonly #kept = new Map<string, Kept>();
-  /** Pieces that are not as they are on disk, with their windows. */
+  /** Pieces that must be written again, with their names' starts. */
   readonly #changed = new Map<Piece, Kept>();
   /** Settings that could not be dropped. */
   readonly #undropped = new Set<string>();
@@ -107,7 +110,7 @@ class KeptStarts {
     this.#save = save;
   }
 
-  /** Whether that setting was one of these. */
+  /** Reads a setting; false if it is not one of these. */
   read(setting: string, value: string): boolean {
     let name: string;
     let number = 0;
@@ -125,7 +128,7 @@ class KeptStarts {
     return true;
   }
 
-  /** After all of them were read. */
+  /** Restores the starts in memory, once all settings are read. */
   restore(now: number): void {
     for (const [name, { pieces, windowMs }] of this.#kept) {
       pieces.sort((a, b) => (a.starts[0] ?? 0) - (b.starts[0] ?? 0));
@@ -149,13 +152,13 @@ class KeptStarts {
     this.#changed.set(last, kept);
   }
 
-  /** Writes what has changed. */
+  /** Writes the pieces that have changed. */
   save(): void {
     for (const [piece, kept] of this.#changed) {
       this.#changed.delete(piece);
       const stored: StoredStarts = { windowMs: kept.windowMs, starts: piece.starts };
       this.#save(piece.setting, JSON.stringify(stored)).catch(() => {
-        // The next start writes it again, unless it is over by then.
+        // The next start writes it again, unless its window is over by then.
         if (kept.pieces.includes(piece)) this.#changed.set(piece, kept);
       });
     }
@@ -176,7 +179,7 @@ class KeptStarts {
     return kept;
   }
 
-  /** Drops the pieces of which no start counts any more. */
+  /** Drops pieces whose starts are all out of the window. */
   #dropOver({ pieces, windowMs }: Kept, now: number): void {
     const first = pieces.findIndex(({ starts }) => (starts.at(-1) ?? 0) + windowMs > now);
     for (const piece of pieces.splice(0, first < 0 ? pieces.length : first)) {
@@ -193,12 +196,12 @@ class KeptStarts {
 
 /** The name of the setting; its value is a number, ms since 1970. */
 const NAME = "clock";
-/** Longest time by which the mark is behind what is committed, in ms. */
+/** Longest time by which the mark is behind the commits, in ms. */
 const BUSY_MS = 1000;
-/** The same while nothing is committed, and tasks wait for their time. */
+/** The same while tasks wait for their time and nothing else is committed, in ms. */
 const IDLE_MS = 30_000;
 
-/** The end of the year 9999: a later mark is no time. */
+/** The end of the year 9999: a later mark is not a time. */
 const MAX_MARK_MS = 253_402_300_799_999;
 
 type Setting = readonly [name: string, value: string];
@@ -212,22 +215,22 @@ export class ClockMark {
     this.#save = save;
   }
 
-  /** What to commit along with what is to be committed at `now`. */
+  /** The setting for the next commit; `undefined` if the last mark is new enough and none is `needed`. */
   along(now: number, needed = false): Setting | undefined {
     return this.#after(needed ? -Infinity : BUSY_MS, now);
   }
 
-  /** Commits it while nothing else is to be committed. */
+  /** Commits the mark while there is nothing else to commit. */
   alone(now: number): void {
     this.#keep(this.#after(IDLE_MS, now));
   }
 
-  /** Commits it at the end. */
+  /** Commits the mark before the server ends. */
   last(now: number): void {
     this.#keep(this.#after(1, now));
   }
 
-  /** A mark that finds no room is not missed: a later one goes along with the next commit. */
+  /** Commits a mark. If that fails, a later mark is written with the next commit. */
   #keep(mark: Setting | undefined): void {
     if (!mark) return;
     this.#save(...mark).catch((error) => {
@@ -242,7 +245,7 @@ export class ClockMark {
   }
 }
 
-/** The mark in the settings of a file; 0 if there is none, or none that can be right. */
+/** The mark in the settings of a store; 0 if there is none, or none that can be right. */
 export function markIn(settings: readonly Setting[]): number {
   const ms = Number(settings.find(([name]) => name === NAME)?.[1] ?? 0);
   return Number.isSafeInteger(ms) && ms <= MAX_MARK_MS ? ms : 0;

@@ -1,28 +1,26 @@
 /**
- * Keeps the head of every queue in memory and the rest on disk.
+ * Keeps the head of every lane (op, key, priority) in memory and the rest on disk. The journaled engine asks it which tasks
+ * wait on disk, and after each lease for pages.
  *
- * Where a waiting task is. A queued task is in exactly one of three places:
- * - *here*: in the entries of its lane (op, key, priority);
+ * A queued task is in exactly one of three places:
+ * - *here*: in the entries of its lane;
  * - *leaving*: in `leaving` of its lane, in memory until its write is answered;
- * - *away*: on disk alone.
+ * - *away*: only on disk.
  *
- * The invariant: while any task of a lane is leaving or away, the lane `isSpilled`, and each of these tasks has
- * a `seq` above the lane's cursor, `lastSeq`. A page asks for what comes after the cursor, so every one of them
- * is found. Four rules keep it:
- * 1. A task that begins to leave takes a new `seq` if its own is not above the cursor.
- * 2. Only the answer to a page moves the cursor, and never past a task that stays behind: tasks that are
- *    leaving and that the page passes over come back here with it. The page cannot hold them: their write may
- *    have been asked for after it, or have failed.
- * 3. A page without rows means that nothing is away. All that are leaving come back, and the lane is not spilled
- *    any more.
- * 4. A leaving task is away once its write is answered. Writes and pages are answered in the order in which
- *    they were asked for, so a task that is away when a page is answered was on disk when that page was read.
+ * The invariant: while any task of a lane is leaving or away, the lane `isSpilled`, and each of these tasks has a `seq`
+ * above the lane's cursor, `lastSeq`. A page asks for the rows after the cursor, so it finds them all. Four rules keep it:
+ * 1. A task that begins to leave gets a new `seq` if its own is not above the cursor.
+ * 2. Only the answer to a page moves the cursor, and it passes over no task: leaving tasks before the last row of the page
+ *    come back here with it. The page does not contain them if their write was asked for later, or has failed.
+ * 3. A page without rows shows that no task is away. All leaving tasks come back, and the lane is no longer spilled.
+ * 4. A leaving task is away once its write is answered. Writes and pages are answered in the order in which they were
+ *    asked for. So a task that is away when a page is answered was on disk when the page was read.
  *
- * The same holds for delayed tasks, with the horizon (`runAt`, then `ord`) as their one cursor; at `Infinity`,
- * none is leaving or away. The horizon also moves back, to where the next delayed task begins to leave.
+ * The same holds for delayed tasks. Their one cursor is the horizon (`runAt`, then `ord`); at `Infinity`, no task is leaving
+ * or away. The horizon also moves back, to where the next delayed task begins to leave.
  *
- * Tasks that come after others, suspects, and those that run, are never away. Rows of tasks that are in memory are
- * passed over: a page may read them again.
+ * Running tasks, suspects, and tasks that come after others are never away. A page can contain rows of tasks that are in
+ * memory; they are passed over.
  */
 
 import { delay } from "@std/async/delay";
@@ -37,23 +35,23 @@ import type { LaneQuery, StoredTask, TaskStore } from "./task_store.ts";
 export interface PagerOptions {
   readonly live: LiveTasks;
   readonly store: Pick<TaskStore, "call">;
-  /** A page could not be fetched; it is asked for again. */
+  /** Called if a page could not be read; it is asked for again. */
   readonly onFault: (error: unknown) => void;
   readonly sizes?: Partial<PagerSizes>;
 }
 
 export interface PagerSizes {
-  /** Tasks of one lane that are here at most. */
+  /** Most tasks of one lane here. */
   readonly lane: number;
-  /** With fewer of a lane here, more are fetched; also what is fetched at a time. */
+  /** A lane with fewer tasks here gets a page; also the size of a page. */
   readonly page: number;
-  /** Queued tasks that are here at most, each lane's first few aside. */
+  /** Most queued tasks here, not counting the first few of each lane. */
   readonly all: number;
-  /** The first few. */
+  /** The number of the first few. */
   readonly few: number;
-  /** Characters of payloads here, each lane's first task aside. */
+  /** Most characters of payloads here, not counting the first task of each lane. */
   readonly chars: number;
-  /** Delayed tasks here at most. */
+  /** Most delayed tasks here. */
   readonly delayed: number;
 }
 
@@ -65,15 +63,15 @@ const SIZES: PagerSizes = {
   chars: 64 * 1024 * 1024,
   delayed: 16_384,
 };
-/** Characters in one page. */
+/** Most characters in one page. */
 const PAGE_CHARS = 8 * 1024 * 1024;
-/** Pages of different lanes that are fetched at a time. */
+/** Most pages that are fetched at a time. */
 const MAX_FETCHES = 16;
-/** Lanes that have tasks here and are looked at for a page at a time. */
+/** Most lanes with tasks here that one `fetch` looks at. */
 const MAX_LOOKS = 64;
-/** The horizon is moved so long before it is reached. */
+/** Time before the horizon at which the next page is fetched, in ms. */
 const HORIZON_MS = 1000;
-/** Before a page that could not be read is asked for again, in ms; doubled with each failure in a row. */
+/** Time until a page that could not be read is asked for again, in ms; doubled with each failure in a row. */
 const RETRY_MS = 200;
 const MAX_RETRY_MS = 10_000;
 const QUEUED = codeOf("queued");
@@ -81,18 +79,18 @@ const QUEUED = codeOf("queued");
 export class Pager {
   readonly #options: PagerOptions;
   readonly #sizes: PagerSizes;
-  /** Lanes that want a page, and have tasks here. */
+  /** Lanes that need a page and have tasks here. */
   readonly #wanted = new Set<Lane<LiveTask>>();
-  /** By priority, lanes that want a page and have no task here: these are fetched first. */
+  /** By priority: lanes that need a page and have no task here. Their pages are fetched first. */
   readonly #empty = new Map<number, Set<Lane<LiveTask>>>();
   /** Queued tasks that are leaving or away. */
   #spilled = 0;
   #fetches = 0;
-  /** What is delayed and leaving or away comes after this. */
+  /** All delayed tasks that are leaving or away come after this place. */
   #horizon = { runAt: Infinity, ord: Infinity };
   readonly #dueLeaving = new Set<LiveTask>();
   #isFetchingDue = false;
-  /** Pages in a row that could not be read. */
+  /** The number of pages in a row that could not be read. */
   #faults = 0;
   readonly #closed = new AbortController();
   #fetched = Promise.withResolvers<void>();
@@ -102,13 +100,13 @@ export class Pager {
     this.#sizes = { ...SIZES, ...options.sizes };
   }
 
-  /** What a file that was opened has waiting. */
+  /** Begins with the waiting tasks of a store that was opened. */
   start(lanes: readonly LaneQuery[], queued: number, delayed: number): void {
     const { ready } = this.#options.live;
     this.#spilled = queued;
     for (const { priority, key, op } of lanes) {
       const lane = ready.laneOf({ priority, key: key ?? undefined, op });
-      // Tasks that came after others are here already, some of them from behind those on disk.
+      // Tasks that come after others are here already; some of them have a higher `seq` than tasks on disk.
       laneStateOf(lane).lastSeq = 0;
       this.#setSpilled(lane, true);
       this.#want(lane);
@@ -117,22 +115,22 @@ export class Pager {
     this.fetch(0);
   }
 
-  /** Asks for nothing more. */
+  /** Stops fetching. */
   close(): void {
     this.#closed.abort();
   }
 
-  /** Resolves when the next page has come; `undefined` when none is on its way. */
+  /** Resolves when the next page has come; `undefined` if none is on its way. */
   get next(): Promise<void> | undefined {
     return this.#fetches > 0 || this.#isFetchingDue ? this.#fetched.promise : undefined;
   }
 
-  /** When delayed tasks on disk are wanted here; `Infinity` also while they are on their way. */
+  /** When the next page of delayed tasks is needed; `Infinity` while one is on its way. */
   get nextAt(): number {
     return this.#isFetchingDue ? Infinity : this.#horizon.runAt - HORIZON_MS;
   }
 
-  /** Whether `task`, queued or delayed, is to wait on disk alone. If so, it is leaving from now on. */
+  /** Whether `task`, queued or delayed, will wait on disk. If so, it is leaving from now on. */
   takesOver(task: LiveTask): boolean {
     if (task.task.after.length > 0) return false;
     const takes = task.state.status === "queued"
@@ -142,14 +140,14 @@ export class Pager {
     return takes;
   }
 
-  /** A leaving task is dealt with here after all; it stands in no queue. */
+  /** A leaving task stays here after all; it stands in no queue. */
   takesBack(task: LiveTask): void {
     if (task.state.status === "queued") this.#spilled--;
     this.written(task);
     rowOf(task).isSpilled = false;
   }
 
-  /** A leaving task is away. */
+  /** Call it when a leaving task is away. */
   written(task: LiveTask): void {
     if (task.state.status === "delayed") this.#dueLeaving.delete(task);
     else laneStateOf(this.#options.live.ready.laneOf(task)).leaving?.delete(task);
@@ -162,13 +160,13 @@ export class Pager {
     }
   }
 
-  /** Brings a task that is away into memory, since it is about to end: it stands in no queue here. */
+  /** Brings a task that is away into memory because it is about to end: it stands in no queue. */
   bringToEnd(task: LiveTask): void {
     if (task.state.status === "queued") this.#spilled--;
     this.#options.live.adopt(task);
   }
 
-  /** Whether `row`, as it is on disk now, waits where no page would find it. */
+  /** Whether no page would find the task of `row`, which is up to date. */
   isLost({ id, op, key, priority, status, seq, runAt, ord }: StoredTask): boolean {
     const { index, ready } = this.#options.live;
     if (index.get(id)) return false;
@@ -179,14 +177,14 @@ export class Pager {
     return !isSpilled || seq <= lastSeq;
   }
 
-  /** What waits where, for the log. */
+  /** The numbers of waiting tasks and pages, for the log. */
   get state(): string {
     const lanes = [...this.#empty.values()].reduce((sum, { size }) => sum + size, 0);
     return `${this.#spilled} on disk alone or on their way there, ${this.#fetches} pages on their way, ` +
       `${this.#wanted.size} lanes and ${lanes} empty lanes want one, horizon ${this.#horizon.runAt}`;
   }
 
-  /** Asks for the pages that are wanted. */
+  /** Asks for the pages that are needed. */
   fetch(now: number): void {
     if (this.#closed.signal.aborted) return;
     while (this.#fetches < MAX_FETCHES && this.#empty.size > 0) this.#fetchFirstEmpty();
@@ -209,7 +207,7 @@ export class Pager {
     return this.#options.live.counts.queued - this.#spilled;
   }
 
-  /** More of the lane is not to be here. */
+  /** Whether no more tasks of the lane should be here. */
   #isFull(lane: Lane<LiveTask>): boolean {
     const { length } = lane.entries;
     const { lane: most, all, few, chars } = this.#sizes;
@@ -234,7 +232,7 @@ export class Pager {
       if (live.delayed.length < this.#sizes.delayed && live.openChars < this.#sizes.chars) {
         return false;
       }
-      // What lies behind it and is here already stays here: a page passes over it.
+      // Tasks behind it that are here already stay here: pages pass over them.
       this.#horizon = { runAt: task.runAt, ord: task.serial - 1 };
     }
     this.#dueLeaving.add(task);
@@ -255,7 +253,7 @@ export class Pager {
     else this.#empty.set(priority, new Set([lane]));
   }
 
-  /** There is one; the first of the highest priority. */
+  /** Fetches a page for the first empty lane of the highest priority; there is one. */
   #fetchFirstEmpty(): void {
     const highest = Math.max(...this.#empty.keys());
     const lanes = this.#empty.get(highest);
@@ -350,7 +348,7 @@ export class Pager {
 
   #dueArrived(asked: { runAt: number; ord: number }, rows: readonly StoredTask[]): void {
     for (const row of rows) this.bring(row);
-    // The horizon was moved back meanwhile: the next page begins there.
+    // The horizon has moved back meanwhile: the next page begins there.
     if (this.#horizon !== asked) return;
     const last = rows.at(-1);
     const next = last ? { runAt: last.runAt, ord: last.ord } : { runAt: Infinity, ord: Infinity };
@@ -358,7 +356,7 @@ export class Pager {
     this.#horizon = next;
   }
 
-  /** Brings what a row holds into memory, and into its queue. */
+  /** Brings the task of a row into memory and into its queue. */
   bring(row: StoredTask): void {
     const { live } = this.#options;
     // It is here already, by another way, or has just changed.
@@ -375,12 +373,12 @@ export class Pager {
     this.#options.live.stand(task);
   }
 
-  /** A page could not be read: waits until it may be asked for again. */
+  /** Waits, after a page could not be read, until it can be asked for again. */
   async #failed(error: unknown): Promise<void> {
     const { signal } = this.#closed;
     if (signal.aborted) return;
     this.#options.onFault(error);
-    // Leases go on meanwhile with what is here.
+    // Leases go on meanwhile with the tasks that are here.
     this.#ring();
     const ms = Math.min(RETRY_MS * 2 ** this.#faults++, MAX_RETRY_MS);
     await delay(ms, { signal }).catch(() => undefined);

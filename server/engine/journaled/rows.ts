@@ -1,6 +1,6 @@
 /**
- * From a task at hand to the cells of its row, and back. To change what a row holds: change
- * `store_message.ts`, the schema by a migration, and both directions here.
+ * Converts a task in memory to the cells of its row, and back. To change a row, change `StoredTask`, both directions here,
+ * and each store by a migration.
  */
 
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
@@ -20,7 +20,7 @@ interface StoredOptions {
   readonly rate?: Rate;
   readonly after?: readonly string[];
   readonly noWait?: true;
-  /** `runAt` is the wall clock's until the first attempt; absent in files of older releases. */
+  /** `runAt` is a time of the wall clock until the first attempt; absent in files of older releases. */
   readonly calendar?: true;
 }
 
@@ -36,7 +36,7 @@ const QUEUED = codeOf("queued");
 const WAITING = codeOf("waiting");
 const COMPLETED = codeOf("completed");
 
-/** Takes dropped records, by index into `STORED_STATUSES`, off the counts; returns how many they are. */
+/** Subtracts dropped records, by index into `STORED_STATUSES`, from the counts; returns their number. */
 export function subtract(counts: StatusCounts, removed: readonly number[]): number {
   let sum = 0;
   removed.forEach((rows, code) => {
@@ -47,12 +47,12 @@ export function subtract(counts: StatusCounts, removed: readonly number[]): numb
   return sum;
 }
 
-/** The status that the row of `task` is to have, as an index into `STORED_STATUSES`. */
+/** The status for the row of `task`, as an index into `STORED_STATUSES`. */
 export function storedStatusOf(task: LiveTask): number {
   const { status } = task.state;
   if (status === "completed") return COMPLETED;
   if (isFinal(status)) return codeOf(status);
-  // All that come after others are looked at when the file is opened, whatever they wait for.
+  // Every open task that comes after others is read when the store is opened.
   if (task.task.after.length > 0) return WAITING;
   return status === "delayed" ? codeOf(status) : QUEUED;
 }
@@ -75,7 +75,7 @@ export function pushFixed(cells: Cell[], { task }: LiveTask): void {
 
 /** Adds the cells of `STATE_COLUMNS`. */
 export function pushState(cells: Cell[], task: LiveTask, status: number): void {
-  // A run that this file never hears the end of did not count.
+  // A run whose end is never written does not count.
   const state = transition(task.state, { type: "restart" }) ?? task.state;
   cells.push(
     status,
@@ -92,7 +92,7 @@ export function pushState(cells: Cell[], task: LiveTask, status: number): void {
   );
 }
 
-/** The task of a row, as it is when nothing runs. */
+/** The task of a row. It does not run. */
 export function readRow(row: StoredTask): LiveTask {
   const options = row.options === null ? undefined : JSON.parse(row.options) as StoredOptions;
   const status = STORED_STATUSES[row.status] as StoredStatus;
@@ -131,7 +131,7 @@ export function readRow(row: StoredTask): LiveTask {
   return live;
 }
 
-/** What may be told of a task: nothing that a power failure now could make untrue. */
+/** The committed state of a task, for replies: a power failure cannot undo it. */
 export function safeRecord(task: LiveTask): TaskRecord | undefined {
   const { safeStatus } = rowOf(task);
   if (safeStatus === NOT_STORED) return undefined;

@@ -13,7 +13,7 @@ export const NOT_STORED = -1;
 /** Hears when a new task is committed for the first time, or is rolled back. */
 export interface FirstWriteListener {
   stored(task: LiveTask): void;
-  givenUp(task: LiveTask, reason: SdError): void;
+  rolledBack(task: LiveTask, reason: SdError): void;
 }
 
 /** The state of a task in the store. Statuses are indexes into `STORED_STATUSES`, or `NOT_STORED`. */

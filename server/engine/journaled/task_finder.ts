@@ -39,8 +39,8 @@ export class TaskFinder {
   }
 
   /**
-   * Those that are on disk. Ask for all of which any is not at hand, not for that one alone: what is at hand now
-   * may have left when the answer comes. Throws `internal` when a record is damaged.
+   * The tasks with these ids that are on disk. If one id of a request is not in memory, ask for all of its ids: a task that
+   * is in memory now can have left it when the answer comes. Rejects with `internal` if a record is damaged.
    */
   async find(ids: readonly string[], asker?: Asker): Promise<FoundTasks> {
     const found = new Map<string, LiveTask>();
@@ -51,12 +51,12 @@ export class TaskFinder {
     } catch (error) {
       throw faultError(error);
     }
-    // Nothing is changed for a client that has left: the engine may be about to close.
+    // Nothing is changed for a client that has left: the engine can be about to close.
     checkThere(asker);
     return found;
   }
 
-  /** All of them are at hand. */
+  /** Whether all of them are in memory. */
   has(ids: readonly string[]): boolean {
     return ids.every((id) => this.#live.index.get(id));
   }
@@ -77,7 +77,7 @@ export class TaskFinder {
     }));
   }
 
-  /** Only what is on disk: of a run that has ended. */
+  /** Adds the logs, which are on disk: output of runs that have ended. */
   async #withLogs(
     tasks: readonly (LiveTask | undefined)[],
     records: readonly (TaskRecord | undefined)[],
@@ -100,7 +100,7 @@ export class TaskFinder {
     const standing = standingOf(this.#live, task, now);
     if (!waitsInLine(standing)) return standing;
     const { priority, seq } = task;
-    // On disk, those that run are queued.
+    // Running tasks are queued on disk.
     let running = 0;
     for (const [, other] of this.#live.running.entries()) if (isAhead(other, task)) running++;
     await this.#turns.start(asker);
@@ -110,11 +110,11 @@ export class TaskFinder {
   }
 }
 
-/** Looks at the file for one page: others wait for one of them, but for all of them the caller does. */
+/** Most looks at the store for a page. Other requests wait for a single look at most. */
 const MAX_LOOKS = 100;
-/** Tasks that one look answers with. */
+/** Most tasks of one look. */
 const LOOK_TASKS = 100;
-/** Characters of payloads and results in one page. */
+/** Most characters of payloads and results in one look. */
 const PAGE_CHARS = 16 * 1024 * 1024;
 
 export interface ListingOptions {
@@ -129,7 +129,7 @@ export async function listTasks(
 ): Promise<Listed> {
   const { status, op, key, createdSince, limit, oldestFirst = false } = request;
   const { asker } = request;
-  // What runs is queued on disk.
+  // Running tasks are queued on disk.
   if (status === "running") return await turns.run(asker, listPage(live, request));
   const first = request.cursor === undefined ? undefined : readCursor(request.cursor);
   let ord: number | null = first ?? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER);
@@ -161,7 +161,7 @@ export async function listTasks(
   return { tasks, cursor: undefined };
 }
 
-/** The statuses on disk under which one of the wire may be found; none stands for all. */
+/** The statuses on disk of tasks with this status on the wire; no statuses stand for all. */
 function storedAs(status: Exclude<Status, "running"> | undefined): number[] {
   if (status === undefined) return [];
   const isOpen = status === "queued" || status === "delayed";

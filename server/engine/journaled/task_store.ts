@@ -1,7 +1,7 @@
 /**
  * The store under the journaled engine: rows of tasks, their logs, and settings, on a disk or in a database.
  *
- * The engine decides everything in memory and needs a store only to keep rows and to read them back, so a store knows
+ * The engine decides everything in memory. It needs a store only to keep rows and to read them back, so a store knows
  * nothing of queues, limits or leases. It serves one engine at a time. Each request is an object that a message can
  * carry. Three promises make it usable:
  * 1. Requests take effect in the order in which they were made, and their answers come in that order: a read that was
@@ -65,7 +65,7 @@ export interface StoredTask {
   readonly trail: string | null;
 }
 
-/** The columns in the order in which a `Write` carries them: first those that never change, */
+/** The columns in the order in which a `Write` carries them: first the fixed columns, */
 export const FIXED_COLUMNS = [
   "ord",
   "id",

@@ -30,7 +30,7 @@ const WAITING = {
 };
 
 export class Recheck {
-  /** Where the next look goes on. */
+  /** The `ord` from which the next recheck goes on. */
   #ord = 0;
 
   constructor(
@@ -40,7 +40,7 @@ export class Recheck {
     readonly turns: ReadTurns,
   ) {}
 
-  /** Also puts right the queue in memory, as it is for `ops`; if the engine `isStuck`, it leases nothing. */
+  /** Also repairs the queue in memory. An engine that `isStuck` leases no tasks, so none of `ops` can start. */
   async look(ops: ReadonlySet<string>, isStuck: boolean, now: number): Promise<Rechecked> {
     const { pager, live } = this;
     const knew = pager.state;
@@ -49,7 +49,7 @@ export class Recheck {
     return { found: lost + found, startable: isStuck ? 0 : startable, knew };
   }
 
-  /** Resolves with how many tasks it brought into memory. */
+  /** Resolves with the number of tasks that it brought into memory. */
   async #lookOnDisk(): Promise<number> {
     const { store, pager } = this;
     let found = 0;
@@ -90,7 +90,7 @@ export async function openChildren({ store, live, now }: WaitingOptions): Promis
   }
 
   function addChild(child: LiveTask, known: (id: string) => LiveTask | undefined): void {
-    // Whether it waits for others or only for its time, is seen anew.
+    // The row does not say whether it still waits for others or only for its time.
     if (live.delayed.dueAt(child) <= now) {
       child.state = { ...child.state, status: "queued" };
       live.census.moved(child.op, "delayed", "queued");
@@ -100,7 +100,7 @@ export async function openChildren({ store, live, now }: WaitingOptions): Promis
   }
 }
 
-/** A record that is gone says nothing of how its task ended: nobody can wait for it. */
+/** Stands for a parent without a record: its end is unknown, so no task can wait for it. */
 function gone() {
   return { serial: 0, status: "expired" as const, result: undefined };
 }

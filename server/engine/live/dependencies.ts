@@ -1,6 +1,6 @@
 /**
- * Tasks that come after others: each waits until all of its parents have completed, and is handed their
- * results; when one of them ends otherwise, it is cancelled, and so are those that come after it.
+ * Tasks that come after others. Each waits until all of its parents have completed, and then gets their results. If a
+ * parent ends in another way, the task is cancelled, and so are the tasks that come after it.
  */
 
 import { MAX_AFTER_CHARS } from "../../../protocol/limits.ts";
@@ -8,40 +8,40 @@ import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { TaskEvent } from "../../task/transition.ts";
 import type { LiveTask } from "./live_task.ts";
 
-/** A task that another comes after, as it is now. */
+/** The present state of a task that another comes after. */
 export interface Parent {
   readonly serial: number;
   readonly status: Status;
-  /** In JSON; of a completed task. */
+  /** In JSON; only for a completed task. */
   readonly result: string | undefined;
 }
 
-/** What this room has done to a task. */
+/** The effects of dependencies on a task. */
 export interface KinActions {
-  /** It is not to be queued yet. */
+  /** Keeps it out of the queue for now. */
   hold(task: LiveTask): void;
   end(task: LiveTask, event: TaskEvent, now: number): void;
-  /** It waits for nothing any more but its time. */
+  /** It waits only for its time from now on. */
   free(task: LiveTask, now: number): void;
 }
 
 export class Dependencies {
-  /** All that come after others and are not final. */
+  /** All tasks that come after others and are not final. */
   readonly children = new Set<LiveTask>();
-  /** One higher with each change of `children`. */
+  /** Changes with each change of `children`. */
   version = 0;
   readonly #actions: KinActions;
-  /** By the id of a parent, those that wait for it. */
+  /** By the id of a parent: the tasks that wait for it. */
   readonly #waiting = new Map<string, Set<LiveTask>>();
-  /** Tasks that have ended, whose children have not been told. */
+  /** Tasks that have ended, and whose children do not know it yet. */
   readonly #ended: LiveTask[] = [];
-  #isTelling = false;
+  #isUpdating = false;
 
   constructor(actions: KinActions) {
     this.#actions = actions;
   }
 
-  /** Makes the task wait for those of its `parents` that are open, or ends it with one that failed. */
+  /** Makes the task wait for its open `parents`, or ends it if one of them failed. */
   add(task: LiveTask, parents: readonly Parent[], now: number): void {
     const { after } = task.task;
     if (after.length === 0) return;
@@ -66,7 +66,7 @@ export class Dependencies {
     else this.#checkGathered(task, now);
   }
 
-  /** The task waits no more, whatever for. */
+  /** Ends the waits of the task. */
   remove(task: LiveTask): void {
     if (!this.children.delete(task)) return;
     this.version++;
@@ -78,17 +78,17 @@ export class Dependencies {
     task.unmet = 0;
   }
 
-  /** Tells those that wait for `task`, which is final now. */
+  /** Updates the tasks that wait for `task`, which is final now. */
   ended(task: LiveTask, now: number): void {
     if (this.#waiting.size === 0) return;
     this.#ended.push(task);
-    // A loop, since a chain of tasks may be longer than the stack is deep.
-    if (this.#isTelling) return;
-    this.#isTelling = true;
+    // A loop, since a chain of tasks can be longer than the stack is deep.
+    if (this.#isUpdating) return;
+    this.#isUpdating = true;
     for (let next = this.#ended.pop(); next; next = this.#ended.pop()) {
-      this.#tell(next, now);
+      this.#updateChildren(next, now);
     }
-    this.#isTelling = false;
+    this.#isUpdating = false;
   }
 
   /** The serial numbers of all tasks that open ones come after. */
@@ -109,7 +109,7 @@ export class Dependencies {
     else this.#waiting.set(parentId, new Set([task]));
   }
 
-  #tell(parent: LiveTask, now: number): void {
+  #updateChildren(parent: LiveTask, now: number): void {
     const children = this.#waiting.get(parent.id);
     if (!children) return;
     this.#waiting.delete(parent.id);
@@ -130,7 +130,7 @@ export class Dependencies {
     this.#actions.end(task, { type: "cancel" }, now);
   }
 
-  /** Fails a task whose handler cannot be handed so much; true when it did. */
+  /** Fails a task if the results of its parents are too large for its handler; true if it did. */
   #checkGathered(task: LiveTask, now: number): boolean {
     let chars = 0;
     for (const result of task.gathered?.values() ?? []) chars += result.length;

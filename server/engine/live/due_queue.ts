@@ -1,20 +1,19 @@
 /**
- * Tasks in the order of a time that each of them has, for as long as it waits for it; `DelayedTasks` are those that wait
- * for their `runAt`, some of them by the wall clock. One that stops
- * waiting stays where it is and is passed over; when about half of all are such, they are thrown out
- * together, so that a delay of ten years, cancelled, is not remembered for ten years.
+ * Tasks in the order of a time that they wait for. `DelayedTasks` wait for their `runAt`, some of them by the wall clock. A
+ * task that stops waiting stays in the heap and is passed over. When about half of the entries are like that, they are
+ * removed together. So a cancelled task with a delay of ten years does not stay for ten years.
  */
 
 import { BinaryHeap } from "@std/data-structures/binary-heap";
 import type { LiveTask } from "./live_task.ts";
 
-/** The time is kept here, since a task's own may change while it lies in the heap. */
+/** An entry of the heap. It has a copy of the time, since that of the task can change meanwhile. */
 interface Entry {
   readonly task: LiveTask;
   readonly at: number;
 }
 
-/** With fewer entries there is nothing to win. */
+/** Fewest entries at which a sweep is worth it. */
 const SWEEP_AT_LEAST = 256;
 
 export class DueQueue {
@@ -27,12 +26,12 @@ export class DueQueue {
     this.#waits = waits;
   }
 
-  /** The earliest time that a task waits for; `Infinity` when none does. */
+  /** The earliest time that a task waits for; `Infinity` if none does. */
   get nextAt(): number {
     return this.#first()?.at ?? Infinity;
   }
 
-  /** Entries, those included that wait no longer. */
+  /** The number of entries, including tasks that no longer wait. */
   get length(): number {
     return this.#heap.length;
   }
@@ -42,7 +41,7 @@ export class DueQueue {
     this.#heap.push({ task, at });
   }
 
-  /** Takes out the first task whose time has come. */
+  /** Takes the first task whose time has come. */
   take(now: number): LiveTask | undefined {
     const first = this.#first();
     if (!first || first.at > now) return undefined;
@@ -69,8 +68,8 @@ export class DueQueue {
 }
 
 /**
- * Delayed tasks in the order in which they become due. Those with `at` wait for the wall clock, all others for server time,
- * which is `aheadMs` before it. All times that go in and out are server time.
+ * Delayed tasks in the order in which they become due. Tasks with `at` wait for the wall clock, all others for server time,
+ * which is `aheadMs` ahead of it. All arguments and results are server time.
  */
 export class DelayedTasks {
   /** How far server time is ahead of the wall clock. */
@@ -78,7 +77,7 @@ export class DelayedTasks {
   readonly #spans = new DueQueue(stillWaits);
   readonly #calendar = new DueQueue(stillWaits);
 
-  /** When the first task becomes due; `Infinity` when there is none. */
+  /** When the first task becomes due; `Infinity` if there is none. */
   get nextAt(): number {
     return Math.min(this.#spans.nextAt, this.#calendar.nextAt + this.aheadMs);
   }
@@ -91,7 +90,7 @@ export class DelayedTasks {
     (task.isCalendar ? this.#calendar : this.#spans).push(task, task.runAt);
   }
 
-  /** Takes out the first task that is due. */
+  /** Takes the first task that is due. */
   take(now: number): LiveTask | undefined {
     const wall = now - this.aheadMs;
     return this.#spans.nextAt <= this.#calendar.nextAt + this.aheadMs

@@ -1,4 +1,4 @@
-/** What becomes of a task that is submitted: new, there already, in conflict, one too many. */
+/** The rules for a submitted or requeued task: new, existing, in conflict, or refused. Used by both engines. */
 
 import { isFinal } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
@@ -13,11 +13,11 @@ export interface IntakeOptions {
   readonly live: LiveTasks;
   /** For an engine with a store: the state there of a new task. */
   readonly newStored?: () => StoredState;
-  /** A task that is kept, wherever that is. */
+  /** Finds a task in memory or, if it was read before, on disk. */
   readonly known: (id: string) => LiveTask | undefined;
-  /** Queued and delayed tasks that there may be. */
+  /** Most queued and delayed tasks. */
   readonly maxQueued: number;
-  /** Characters of the payloads of all tasks at hand that are not final. */
+  /** Most characters of the payloads of all tasks in memory that are not final. */
   readonly maxOpenChars: number;
 }
 
@@ -25,9 +25,7 @@ const QUEUED: Enqueued = { status: "queued", outcome: "created", finished: undef
 const DELAYED: Enqueued = { ...QUEUED, status: "delayed" };
 const FULL: Enqueued = { ...QUEUED, outcome: "full" };
 
-/**
- * Takes `task` in, or says why not; `kept` is the task that was made, `known` the one that was there already.
- */
+/** Adds `task`, or returns why it is not added. `kept`: the new task; `known`: the existing one. */
 export function takeIn(
   { live, newStored, known, maxQueued, maxOpenChars }: IntakeOptions,
   task: NewTask,
@@ -39,7 +37,7 @@ export function takeIn(
   const isOver = counts.queued + counts.delayed >= maxQueued ||
     live.openChars + task.payload.length > maxOpenChars;
   if (isOver && !task.past) return { enqueued: FULL };
-  // What happened to an imported task happened; those it came after may be gone.
+  // An imported task that is final needs no parents; they can be gone.
   const parents = task.past && isFinal(task.past.status) ? NONE : parentsOf(task.after, known);
   if (typeof parents === "string") {
     return { enqueued: { ...QUEUED, outcome: "no_parent", missing: parents } };
@@ -55,7 +53,7 @@ export function takeIn(
 
 const NONE: readonly Parent[] = [];
 
-/** The tasks with these ids, for one that comes after them; the id of one that is not there. */
+/** The parents with these ids, or the first id that is not there. */
 export function parentsOf(
   after: readonly string[],
   known: (id: string) => LiveTask | undefined,

@@ -1,6 +1,6 @@
 /**
- * What may start of the tasks with a key: how many of each key run, when they started, and which keys are
- * held back until one of their tasks ends, or until a time.
+ * Limits and rates of keys: how many tasks of each key run, when they started, and which keys are held until one of their
+ * tasks ends, or until a time.
  */
 
 import { BinaryHeap } from "@std/data-structures/binary-heap";
@@ -9,9 +9,9 @@ import { RateWindow } from "../../task/rate_window.ts";
 
 interface KeyState {
   running: number;
-  /** Of a key that has a rate. */
+  /** Start times, for a key with a rate. */
   window: RateWindow | undefined;
-  /** The longest that its tasks named. */
+  /** The longest window that its tasks named. */
   windowMs: number;
   isHeld: boolean;
 }
@@ -25,12 +25,12 @@ export class KeyLimits {
   readonly #keys = new Map<string, KeyState>();
   readonly #wakes = new BinaryHeap<Wake>((a, b) => a.at - b.at);
 
-  /** When the next key that is held back by its rate may start something. */
+  /** The next time at which a key that its rate holds back can start a task. */
   get nextAt(): number {
     return this.#wakes.peek()?.at ?? Infinity;
   }
 
-  /** What holds back a task with this bond, without holding anything back. */
+  /** The reason why a task with this bond cannot start. Holds no key. */
   look(bond: KeyLimit, now: number): { by: "key_limit" | "key_rate"; until?: number } | undefined {
     const state = this.#keys.get(bond.key);
     if (!state) return undefined;
@@ -39,7 +39,7 @@ export class KeyLimits {
     return until > now ? { by: "key_rate", until } : undefined;
   }
 
-  /** Whether a task may not start; its key is then held back until `ended` or `due` says otherwise. */
+  /** Whether a task cannot start. If so, its key is held until `ended` or `due` frees it. */
   holds(bond: KeyLimit, now: number): boolean {
     const held = this.look(bond, now);
     if (!held) return false;
@@ -61,7 +61,7 @@ export class KeyLimits {
     state.windowMs = Math.max(state.windowMs, rate.windowMs);
   }
 
-  /** A task has stopped running; true when its key was held back and may try again. */
+  /** Counts the end of a run; true if its key was held, and is free now. */
   ended({ key }: KeyLimit, now: number): boolean {
     const state = this.#keys.get(key);
     if (!state) return false;
@@ -86,13 +86,13 @@ export class KeyLimits {
     return keys;
   }
 
-  /** What started before the server did. */
+  /** Sets the starts from before the restart. */
   restore(key: string, starts: readonly number[], windowMs: number): void {
     const window = new RateWindow(starts);
     this.#keys.set(key, { running: 0, window, windowMs, isHeld: false });
   }
 
-  /** Forgets keys that nothing is to be remembered of. */
+  /** Forgets keys without running tasks or starts in their windows. */
   prune(now: number): void {
     for (const [key, state] of this.#keys) {
       if (state.running > 0 || !state.window) continue;

@@ -1,7 +1,7 @@
 /**
- * A task as an engine of this process has it at hand: what was submitted, its state, and what came of it.
- * It is itself what `lease` hands out and what the news of its end are: no copy is made of what is read
- * at once.
+ * A task in the memory of an engine: the submitted task, its state and its result. The object itself is what `lease`
+ * returns and what is reported at its end, so no copy is made of a task that is read at once. `StoredState` and
+ * `StorageHooks` are the two ways in which an engine with a store takes part.
  */
 
 import type { ErrorBody, FailureCode } from "../../../protocol/errors.ts";
@@ -15,7 +15,7 @@ import { initialState, type TaskState } from "../../task/transition.ts";
 import type { Lease, LeasedTask, TaskRecord } from "../engine.ts";
 import type { ReadyEntry } from "./ready_queue.ts";
 
-/** One stay among the finished tasks; a task that is retried and finishes again has another. */
+/** A stay among the finished tasks; a task that is retried and finishes again gets another. */
 export interface Stay {
   readonly task: LiveTask;
   readonly until: number;
@@ -32,15 +32,15 @@ export interface StoredState {
 }
 
 export interface StorageHooks {
-  /** What is kept of the task elsewhere is out of date. */
+  /** The stored form of the task is out of date. */
   changed(task: LiveTask): void;
   /** The task is final. */
   ended(task: LiveTask): void;
-  /** A task that may wait, queued or delayed: true when it will do so elsewhere. */
+  /** Asked for a queued or delayed task: true if it will wait on disk, not in memory. */
   takesOver(task: LiveTask): boolean;
-  /** A task that it took over is to be dealt with here after all. */
+  /** A task that it took over stays in memory after all. */
   takesBack?(task: LiveTask): void;
-  /** A run of the task that is over has said this. */
+  /** The output of a run of the task that is over. */
   said(task: LiveTask, log: TaskLog): void;
 }
 
@@ -56,27 +56,27 @@ export function numberOf(lease: Lease): number {
 
 export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   state: TaskState;
-  /** Its place in the queue: lower first. */
+  /** Its place in the queue: the lower is first. */
   seq: number;
   runAt: number;
   startedAt = 0;
   finishedAt = 0;
-  /** When its lease runs out, on the clock of leases; of a running task. */
+  /** For a running task: when its lease runs out, on the clock of leases. */
   leaseUntil = 0;
   result: string | undefined = undefined;
   error: ErrorBody<FailureCode> | undefined = undefined;
-  /** The task that it came after and that did not complete, where it was cancelled for that. */
+  /** For a task that was cancelled with a parent: the id of the parent that did not complete. */
   cancelledFor: string | undefined = undefined;
   trail: RunHistory | undefined = undefined;
-  /** What its runs have said, where that is kept here. */
+  /** The output of its runs, if the engine keeps it in memory. */
   log: TaskLog | undefined = undefined;
-  /** Tasks it comes after that have not completed; while there are any it is `delayed`. */
+  /** The number of its parents that have not completed; while there are any it is `delayed`. */
   unmet = 0;
-  /** The serial numbers of the tasks it comes after: their records stay while it is open. */
+  /** The serial numbers of its parents: their records stay while it is open. */
   parents: readonly number[] | undefined = undefined;
-  /** Results of the tasks it comes after, in JSON, by their ids. */
+  /** The results of its parents, in JSON, by their ids. */
   gathered: Map<string, string> | undefined = undefined;
-  /** Its place among the finished tasks, where it has one of its own. */
+  /** Its place among the finished tasks, if it has one of its own. */
   stay: Stay | undefined = undefined;
   /** `stored` is given by an engine that keeps tasks in a store. */
   constructor(readonly task: NewTask, readonly stored: StoredState | undefined = undefined) {
@@ -144,7 +144,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.payload;
   }
 
-  /** What it takes to keep its payload and its log. */
+  /** The characters of its payload and its log. */
   get chars(): number {
     return this.task.payload.length + (this.log ? charsOf(this.log) : 0);
   }
@@ -168,7 +168,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return `{${this.task.after.map((id) => `"${id}":${this.gathered?.get(id)}`).join(",")}}`;
   }
 
-  /** Of a final task only; see `finished`. */
+  /** Only for a final task; see `finished`. */
   get status(): FinalStatus {
     return this.state.status as FinalStatus;
   }

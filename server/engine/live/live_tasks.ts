@@ -1,7 +1,7 @@
 /**
- * The tasks that an engine has at hand, and everything that may happen to them. Every change goes through
- * `transition`; this room keeps the queue, the timers' order, the keys, those who wait for others, and the
- * counts in step with it. Where the tasks are kept beside this, and for how long, is the engine's own.
+ * The tasks that an engine has in memory, and everything that can happen to them. Every change of a status goes through
+ * `transition`; queue, times, limits, dependencies and counts are updated with it. Whether tasks are also kept elsewhere,
+ * and for how long, is decided by the engine, through `StorageHooks`.
  */
 
 import { MAX_DEATHS } from "../../../protocol/limits.ts";
@@ -21,7 +21,7 @@ import { Dependencies, type Parent } from "./dependencies.ts";
 import { ReadyQueue, type StoredLane } from "./ready_queue.ts";
 import { StartLimits } from "./start_limits.ts";
 
-/** How a task had ended. */
+/** The end of a task, before it was requeued. */
 export type Ended = Pick<
   LiveTask,
   "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor" | "trail"
@@ -77,10 +77,7 @@ export class LiveTasks {
     return ended;
   }
 
-  /**
-   * Adds a task, in whatever state it is; `parents` are those of its `after`, in that order. It is in no
-   * count yet: say `counts` of it where it is new.
-   */
+  /** Adds a task in any status. `parents`: the tasks of its `after`, in that order. The caller counts it, if it is new. */
   add(task: LiveTask, parents: readonly Parent[], now: number): void {
     this.index.add(task);
     const log = task.task.past?.log;
@@ -92,37 +89,37 @@ export class LiveTasks {
     if (!isFinal(task.state.status)) this.#place(task);
   }
 
-  /** Adds a task that waited elsewhere; the counts know it. It stands in no queue yet. */
+  /** Adds a task that waited on disk and is counted already. It stands in no queue yet. */
   adopt(task: LiveTask): void {
     this.index.add(task);
     this.openChars += task.chars;
   }
 
-  /** Puts a task that was adopted where it waits from now on. */
+  /** Puts an adopted task where it waits from now on. */
   line(task: LiveTask): void {
     if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
     this.stand(task);
   }
 
-  /** The same of a task that was here all the time. */
+  /** The same for a task that was in memory all the time. */
   stand(task: LiveTask): void {
     if (task.state.status === "delayed") this.delayed.push(task);
     else (task.isSuspect ? this.#suspects : this.ready).push(task);
   }
 
-  /** Adds a final task that is kept elsewhere, to run it again. */
+  /** Adds a final task that is only on disk, to run it again. */
   recall(task: LiveTask): void {
     this.index.add(task);
   }
 
-  /** Takes out a task that is kept elsewhere, or nowhere, from now on. */
+  /** Removes a task that is only on disk, or nowhere, from now on. */
   remove(task: LiveTask): void {
     if (task.stored) task.stored.isGone = true;
     this.index.remove(task);
     if (!isFinal(task.state.status)) this.openChars -= task.chars;
   }
 
-  /** Takes out a task as if it had never been there; those that come after it are cancelled. */
+  /** Rolls back a new task, as if it had never been submitted. Tasks that come after it are cancelled. */
   disown(task: LiveTask, now: number): void {
     const { status, lease } = task.state;
     if (task.stored?.isSpilled) this.#keeper.takesBack?.(task);
@@ -133,7 +130,7 @@ export class LiveTasks {
     }
     if (!isFinal(status)) this.#close(task);
     this.census.moved(task.op, status, undefined);
-    // What lies in a queue of it still is passed over: a final task waits for nothing.
+    // Its entries in queues are passed over: a final task waits for nothing.
     task.state = { ...task.state, status: "cancelled", lease: 0 };
     this.index.remove(task);
     this.kin.ended(task, now);
@@ -155,7 +152,7 @@ export class LiveTasks {
       }
       const lease = ++this.#lease;
       this.#move(task, { type: "lease", lease });
-      // A task may come from a machine whose clock is ahead.
+      // A task can come from a machine whose clock is ahead.
       task.startedAt = Math.max(now, task.task.createdAt);
       task.leaseUntil = request.leaseUntil;
       const version = request.versions?.get(task.op);
@@ -168,7 +165,7 @@ export class LiveTasks {
     return tasks;
   }
 
-  /** Of the requested ops, those of which suspects are queued; see `Leased.suspectOps`. */
+  /** The requested ops with queued suspects; see `Leased.suspectOps`. */
   suspectOps(request: LeaseRequest, now: number): ReadonlySet<string> {
     const all = this.#suspects.opsIn(request.ops);
     if (all.size === 0 || request.suspects) return all;
@@ -219,8 +216,8 @@ export class LiveTasks {
   }
 
   /**
-   * Makes a final task, which must not be on any shelf any more, as if it were new. It runs after
-   * `settleRequeue`; the answer is what that is to undo.
+   * Makes a final task as if it were new. The memory engine takes it off its shelf before that. It can run after
+   * `settleRequeue`; returns the end that `settleRequeue` can restore.
    */
   requeue(
     task: LiveTask,
@@ -243,10 +240,10 @@ export class LiveTasks {
     return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail };
   }
 
-  /** Lets a task that was requeued run; with `undo`, takes it back to how it had ended. */
+  /** Lets a requeued task run; with `undo`, restores its end. */
   settleRequeue(task: LiveTask, undo?: Ended): void {
     if (task.stored) task.stored.isParked = false;
-    // It was cancelled in between, or has expired.
+    // It was cancelled meanwhile, or has expired.
     if (isFinal(task.state.status)) return;
     if (!undo) return this.#place(task);
     this.census.moved(task.op, task.state.status, undo.state.status);
@@ -256,7 +253,7 @@ export class LiveTasks {
     this.#keeper.ended(task);
   }
 
-  /** Expires what nobody started in time. */
+  /** Expires tasks that were not started in time. */
   expire(now: number): void {
     for (let task = this.expiring.take(now); task; task = this.expiring.take(now)) {
       this.expireOne(task, now);
@@ -268,14 +265,14 @@ export class LiveTasks {
     this.#end(task, { type: "expire" }, now);
   }
 
-  /** Queues what was waiting for a time that has come. */
+  /** Queues the tasks whose time has come. */
   wake(now: number): void {
     for (const key of this.gate.keys.due(now)) this.#unpark(key);
-    // Delayed tasks whose time has come stand at the end of the queue, in the order of their times.
+    // They stand at the end of the queue, in the order of their times.
     for (let task = this.delayed.take(now); task; task = this.delayed.take(now)) this.#queue(task);
   }
 
-  /** When something that waits for a time is next to be looked at. */
+  /** The next time at which `wake` has something to do. */
   get nextAt(): number {
     return Math.min(this.delayed.nextAt, this.gate.nextAt);
   }
@@ -326,7 +323,7 @@ export class LiveTasks {
     this.#keeper.changed(task);
   }
 
-  /** From delayed to the end of the queue. */
+  /** Moves a task from delayed to the end of the queue. */
   #queue(task: LiveTask): void {
     if (!this.#move(task, { type: "due" })) return;
     task.seq = newSerial();
@@ -334,7 +331,7 @@ export class LiveTasks {
     this.#place(task);
   }
 
-  /** Puts a task that waits where it belongs. */
+  /** Puts a waiting task into its queue. */
   #place(task: LiveTask): void {
     const { status } = task.state;
     if (task.stored?.isParked) return;
@@ -344,7 +341,7 @@ export class LiveTasks {
     else this.delayed.push(task);
   }
 
-  /** Applies `event`; `undefined` where it is refused. Keeps the counts. */
+  /** Applies `event` and updates the counts; `undefined` if it is refused. */
   #move(task: LiveTask, event: TaskEvent): Status | undefined {
     const next = transition(task.state, event);
     if (!next) return undefined;
@@ -353,7 +350,7 @@ export class LiveTasks {
     return next.status;
   }
 
-  /** Applies an event that ends something, and puts the task where it belongs after it. */
+  /** Applies an event that ends a run or a wait, and puts the task into its next place. */
   #end(task: LiveTask, event: TaskEvent, now: number): void {
     if (task.stored?.isSpilled) this.#keeper.takesBack?.(task);
     const status = this.#move(task, event);
@@ -376,7 +373,7 @@ export class LiveTasks {
     }
   }
 
-  /** The task is not open any more. */
+  /** Ends the waits and the share of memory of a task that is final now. */
   #close(task: LiveTask): void {
     this.openChars -= task.chars;
     this.kin.remove(task);

@@ -1,6 +1,6 @@
 /**
- * Limits and rates of ops: which ops may start no more tasks now. `OpLimits` counts the running tasks of ops with a limit;
- * those of an op are counted when its limit is first named. `OpRates` keeps the start times of ops with a rate.
+ * Limits and rates of ops: which ops may start no more tasks now. `OpLimits` counts the running tasks of ops with a limit.
+ * `OpRates` keeps the start times of tasks of ops with a rate.
  */
 
 import type { Rate } from "../../../protocol/text_forms.ts";
@@ -8,16 +8,16 @@ import { RateWindow } from "../../task/rate_window.ts";
 
 interface OpCount {
   running: number;
-  /** As it was last named; `Infinity` once it has none any more. */
+  /** The last named limit; `Infinity` once the op has none. */
   limit: number;
 }
 
 export class OpLimits {
   readonly #ops = new Map<string, OpCount>();
-  /** As they were last told. */
+  /** The last named limits. */
   #named: ReadonlyMap<string, number> = new Map();
 
-  /** Takes up the limits that hold from now on; `running` are the ops of all tasks that run. */
+  /** Sets the limits from now on. `running`: the ops of all running tasks. */
   name(limits: ReadonlyMap<string, number>, running: () => Iterable<string>): void {
     if (limits === this.#named) return;
     this.#named = limits;
@@ -29,7 +29,7 @@ export class OpLimits {
     }
     for (const [op, known] of this.#ops) {
       if (limits.has(op)) continue;
-      // Counted on while any run, so that a limit that comes back finds them.
+      // Still counted while any run, in case the limit comes back.
       known.limit = Infinity;
       if (known.running === 0) this.#ops.delete(op);
     }
@@ -41,18 +41,18 @@ export class OpLimits {
     for (const [op, count] of fresh) this.#ops.set(op, count);
   }
 
-  /** The limit of `op` where as many of its tasks run; `undefined` where one more may start. */
+  /** The limit of `op` if as many of its tasks run; `undefined` if one more can start. */
   limitOf(op: string): number | undefined {
     const known = this.#ops.get(op);
     return known && known.running >= known.limit ? known.limit : undefined;
   }
 
-  /** The ops that may start nothing now. */
+  /** The ops of which no task can start now. */
   *full(): Generator<string> {
     for (const [op, { running, limit }] of this.#ops) if (running >= limit) yield op;
   }
 
-  /** A task of `op` starts; true when it was the last that may. */
+  /** Counts a start; true if no further task of `op` can start. */
   started(op: string): boolean {
     if (this.#ops.size === 0) return false;
     const known = this.#ops.get(op);
@@ -70,7 +70,7 @@ export class OpLimits {
 
 interface OpWindow {
   readonly window: RateWindow;
-  /** As it was last named. */
+  /** The last named rate. */
   rate: Rate;
 }
 
@@ -78,12 +78,12 @@ export class OpRates {
   readonly #ops = new Map<string, OpWindow>();
   #nextAt = Infinity;
 
-  /** When one of the ops that `full` last told of may start something. */
+  /** The next time at which one of the ops of the last `full` can start a task. */
   get nextAt(): number {
     return this.#nextAt;
   }
 
-  /** Those of `ops` that may start nothing now; `rates` are those that hold. */
+  /** The ops among `ops` of which no task can start now, by the present `rates`. */
   full(
     ops: ReadonlySet<string>,
     rates: ReadonlyMap<string, Rate> | undefined,
@@ -110,18 +110,18 @@ export class OpRates {
     known.window.add(now);
   }
 
-  /** When the next task of `op` may start; `now` or later. */
+  /** When the next task of `op` can start; `now` or later. */
   nextOf(op: string, now: number): number {
     const known = this.#ops.get(op);
     return known ? known.window.nextAt(known.rate, now) : now;
   }
 
-  /** What started before the server did. */
+  /** Sets the starts from before the restart. */
   restore(op: string, starts: readonly number[], windowMs: number): void {
     this.#ops.set(op, { window: new RateWindow(starts), rate: { starts: Infinity, windowMs } });
   }
 
-  /** Forgets ops that nothing is to be remembered of. */
+  /** Forgets ops without starts in their windows. */
   prune(now: number): void {
     for (const [op, { window, rate }] of this.#ops) {
       if (window.prune(rate.windowMs, now)) this.#ops.delete(op);

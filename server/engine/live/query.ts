@@ -1,6 +1,6 @@
 /**
  * Pages of the tasks in memory, and the cursor between two pages. Both engines answer `list` with it: the memory engine
- * for all tasks, the journaled engine for those that run.
+ * for all tasks, the journaled engine for running tasks.
  */
 
 import { SdError } from "../../../protocol/errors.ts";
@@ -8,7 +8,7 @@ import type { Listed, ListRequest } from "../engine.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
-/** A page of those that `request` names, found in as many steps as tasks must be looked at for it. */
+/** A page of the tasks that fit `request`. It looks at one task in each step. */
 export function* listPage(live: LiveTasks, request: ListRequest): Generator<void, Listed> {
   const tasks: LiveTask[] = [];
   const page = (cursor?: number): Listed => ({
@@ -35,7 +35,7 @@ function inOrder(
     ? (oldestFirst ? 0 : Number.MAX_SAFE_INTEGER)
     : readCursor(cursor);
   if (status !== "running") return live.index.inOrder(from, { down: !oldestFirst });
-  // Few among many.
+  // Few tasks run, among many others.
   const sign = oldestFirst ? 1 : -1;
   return [...live.running.entries()].map(([, task]) => task)
     .filter((task) => sign * (task.serial - from) > 0)
@@ -48,7 +48,7 @@ function fits({ op, key, createdSince }: ListRequest, { task }: LiveTask): boole
     (createdSince === undefined || task.createdAt >= createdSince);
 }
 
-/** Throws `bad_request`. */
+/** The serial number of the last task of the page before. Throws `bad_request`. */
 export function readCursor(cursor: string): number {
   const serial = /^\d{1,15}$/.test(cursor) ? Number(cursor) : NaN;
   if (Number.isNaN(serial)) {

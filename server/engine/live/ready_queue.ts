@@ -1,8 +1,8 @@
 /**
- * The order in which queued tasks are handed out: higher priority first; within one, keys take turns, and
- * all tasks without a key are one key more; within a key, first in first out. A task waits in the lane of
- * its op, key and priority. An entry that stops being ready stays where it is and is dropped when its turn
- * comes, so that cancelling costs nothing here. A key that may not start anything now is parked.
+ * The order in which queued tasks start: higher priority first; within a priority, keys take turns, and all tasks without a
+ * key count as one key; within a key, first in first out. A task waits in the lane of its op, key and priority. An entry
+ * that stops being ready stays in its lane and is dropped when its turn comes, so a cancel costs nothing here. A key that
+ * cannot start a task now is parked.
  */
 
 import { Deque } from "@std/data-structures/deque";
@@ -11,9 +11,9 @@ export interface ReadyEntry {
   readonly op: string;
   readonly key: string | undefined;
   readonly priority: number;
-  /** Who came first. */
+  /** Its place: the lower is first. */
   readonly seq: number;
-  /** False once the task was cancelled or expired, and this entry means nothing. */
+  /** False once the task was cancelled or has expired: the entry is passed over. */
   readonly isReady: boolean;
 }
 
@@ -30,11 +30,11 @@ export interface StoredLane {
 /** The entries of one op, one key and one priority. */
 export class Lane<Entry extends ReadyEntry> {
   readonly entries = new Deque<Entry>();
-  /** Among the awaited lanes of its level. */
+  /** It is among the awaited lanes of its level. */
   isAwaited = false;
-  /** In the ring of its op. */
+  /** It is in the ring of its op. */
   isInRing = false;
-  /** That of its group when it last went to the end of the ring. */
+  /** The turn of its group when it last went to the end of the ring. */
   turn = 0;
 
   /** `stored` is given by an engine that keeps tasks in a store. */
@@ -50,7 +50,7 @@ interface Group<Entry extends ReadyEntry> {
   readonly key: string | undefined;
   readonly level: Level<Entry>;
   readonly lanes: Map<string, Lane<Entry>>;
-  /** When it was last served: the lowest is next. */
+  /** The clock of its level when it was last served: the lowest is next. */
   turn: number;
   isParked: boolean;
 }
@@ -59,7 +59,7 @@ interface Group<Entry extends ReadyEntry> {
 interface Level<Entry extends ReadyEntry> {
   readonly priority: number;
   readonly groups: Map<string | undefined, Group<Entry>>;
-  /** Of each op, the lanes in the order of their turns. */
+  /** By op, the lanes in the order of their turns. */
   readonly rings: Map<string, Deque<Lane<Entry>>>;
   /** By op, the lanes whose next entry is on disk and will be read soon; but see `awaits`. */
   readonly awaited: Map<string, Set<Lane<Entry>>>;
@@ -88,17 +88,14 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     this.#enter(lane);
   }
 
-  /** Puts back what was taken and not used up: it is next again in its lane. */
+  /** Puts an entry back that was taken but not started: it is next again in its lane. */
   pushFront(entry: Entry): void {
     const lane = this.laneOf(entry);
     lane.entries.pushFront(entry);
     this.#enter(lane);
   }
 
-  /**
-   * Takes the next entry of one of `ops` that `holds` does not hold back; none while one that comes before it
-   * is on its way here.
-   */
+  /** Takes the next entry of `ops` that `holds` does not hold back; none while an earlier entry is read from disk. */
   take(ops: ReadonlySet<string>, holds: (entry: Entry) => boolean): Entry | undefined {
     for (const level of this.#levels) {
       for (let lane = next(level, ops); lane; lane = next(level, ops)) {
@@ -117,7 +114,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return undefined;
   }
 
-  /** Those of `ops` of which there is an entry whose key is not parked. */
+  /** The ops among `ops` with an entry whose key is not parked. */
   startable(ops: ReadonlySet<string>): ReadonlySet<string> {
     const found = new Set<string>();
     for (const level of this.#levels) {
@@ -126,14 +123,14 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return found;
   }
 
-  /** Those of `ops` of which there is any entry. Looks at every lane: for a short queue. */
+  /** The ops among `ops` with an entry. Looks at every lane: for a short queue. */
   opsIn(ops: ReadonlySet<string>): ReadonlySet<string> {
     const found = new Set<string>();
     for (const { op } of this.heads(Infinity)) if (ops.has(op)) found.add(op);
     return found;
   }
 
-  /** The first entry of each lane that has any here; no more than `limit` entries are looked at. */
+  /** The first entry of each lane; looks at up to `limit` entries. */
   *heads(limit: number): Generator<Entry> {
     let left = limit;
     for (const { groups } of this.#levels) {
@@ -151,8 +148,8 @@ export class ReadyQueue<Entry extends ReadyEntry> {
   }
 
   /**
-   * Puts right what no event would: a key that is parked though `isHeld` holds none of its heads, a lane with
-   * entries that has no turn. Returns how many heads that were. Looks at one key at a step.
+   * Repairs what no event would: a key that is parked although `isHeld` holds none of its heads, and a lane with entries
+   * that is in no ring. Returns the number of repaired heads. Each step looks at one key.
    */
   *repair(isHeld: (entry: Entry) => boolean): Generator<void, number> {
     let found = 0;
@@ -174,7 +171,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     return found;
   }
 
-  /** The key may start something again. */
+  /** Lets a parked key start tasks again. */
   unpark(key: string): void {
     for (const { groups } of this.#levels) {
       const group = groups.get(key);
@@ -184,7 +181,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
     }
   }
 
-  /** The lane of such an entry; a new one where there is none. */
+  /** The lane of such an entry; a new one if there is none. */
   laneOf({ priority, key, op }: Pick<ReadyEntry, "priority" | "key" | "op">): Lane<Entry> {
     const level = this.#level(priority);
     let group = level.groups.get(key);
@@ -237,7 +234,7 @@ export class ReadyQueue<Entry extends ReadyEntry> {
   }
 }
 
-/** The lane whose head is next among those of `ops`; it is at the front of the ring of its op. */
+/** The lane whose head is next among `ops`; it is at the front of the ring of its op. */
 function next<Entry extends ReadyEntry>(level: Level<Entry>, ops: ReadonlySet<string>) {
   let best: Lane<Entry> | undefined;
   if (level.rings.size <= ops.size) {
@@ -250,7 +247,7 @@ function next<Entry extends ReadyEntry>(level: Level<Entry>, ops: ReadonlySet<st
   return best;
 }
 
-/** The lane of `op` that is next; what means nothing any more is dropped on the way. */
+/** The lane of `op` that is next. Drops entries that are not ready on the way. */
 function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
   const ring = level.rings.get(op);
   if (!ring) return undefined;
@@ -265,7 +262,7 @@ function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
       lane.isInRing = false;
       forgetIfEmpty(lane);
     } else if (lane.turn < group.turn && ring.length > 1) {
-      // The key was served by way of another op since this lane was put here.
+      // The key was served by another op since this lane was put here.
       toEnd(ring, lane);
     } else {
       return lane;
@@ -275,7 +272,7 @@ function front<Entry extends ReadyEntry>(level: Level<Entry>, op: string) {
   return undefined;
 }
 
-/** Which of two is first: whose key was served longer ago, then who came first. */
+/** The lane that comes first: its key was served longer ago or, in one key, its head has the lower `seq`. */
 function before<Entry extends ReadyEntry>(a: Lane<Entry> | undefined, b: Lane<Entry> | undefined) {
   if (!a || !b) return a ?? b;
   if (a.group.turn !== b.group.turn) return a.group.turn < b.group.turn ? a : b;
@@ -288,7 +285,7 @@ function shorten<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
   note(lane);
 }
 
-/** Keeps the awaited lanes of the level in step with `lane`. */
+/** Adds `lane` to the awaited lanes of its level, or removes it. */
 function note<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
   const { group, op, entries, stored } = lane;
   const isAwaited = stored !== undefined && stored.isSpilled && !stored.isLate &&
@@ -304,21 +301,21 @@ function note<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
   else awaited.set(op, new Set([lane]));
 }
 
-/** Whether an entry of one of `ops` that may start is on its way to this level. */
+/** Whether an entry of `ops` that can start is being read from disk for this level. */
 function awaits<Entry extends ReadyEntry>({ awaited }: Level<Entry>, ops: ReadonlySet<string>) {
   if (awaited.size === 0) return false;
   for (const op of awaited.size < ops.size ? awaited.keys() : ops) {
     if (!ops.has(op)) continue;
     for (const lane of awaited.get(op) ?? []) {
       if (!lane.group.isParked) return true;
-      // It comes back when the key is not held any more.
+      // It comes back when its key is no longer parked.
       note(lane);
     }
   }
   return false;
 }
 
-/** Whether an entry of the same key and priority and of one of `ops`, on its way here, may come before its head. */
+/** Whether an earlier entry of the same key and priority, and of another of `ops`, can be on its way from disk. */
 function isBehindAwaited<Entry extends ReadyEntry>(lane: Lane<Entry>, ops: ReadonlySet<string>) {
   const { lanes, level } = lane.group;
   for (const op of level.awaited.keys()) {
@@ -333,7 +330,7 @@ function seqOf<Entry extends ReadyEntry>(lane: Lane<Entry>): number {
   return lane.entries.peekFront()?.seq ?? Infinity;
 }
 
-/** An entry of the lane, at the front of its ring, was taken: the others have their turn. */
+/** Call it when an entry of the lane, at the front of its ring, was taken: the others have their turn. */
 function serve<Entry extends ReadyEntry>(lane: Lane<Entry>): void {
   const { group, entries } = lane;
   group.turn = ++group.level.clock;

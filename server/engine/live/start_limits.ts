@@ -1,6 +1,6 @@
 /**
- * What may start now, as far as limits and rates go: those of keys, which tasks name, and those of ops, which
- * their workers name. The live tasks ask here before they hand a task out, and tell of every start and end.
+ * Limits and rates of starts: of keys, which tasks name, and of ops, which workers name. `LiveTasks` asks before it leases
+ * a task, and reports every start and end.
  */
 
 import type { Rate } from "../../../protocol/text_forms.ts";
@@ -17,19 +17,19 @@ export class StartLimits {
   readonly keys = new KeyLimits();
   readonly opRates = new OpRates();
   readonly #opLimits = new OpLimits();
-  /** The ops of all tasks that run. */
+  /** The ops of all running tasks. */
   readonly #running: () => Iterable<string>;
 
   constructor(running: () => Iterable<string>) {
     this.#running = running;
   }
 
-  /** When something that is held back by a rate may start. */
+  /** The next time at which a task that a rate holds back can start. */
   get nextAt(): number {
     return Math.min(this.keys.nextAt, this.opRates.nextAt);
   }
 
-  /** Those of the ops that may start something. */
+  /** The requested ops of which a task can start now. */
   openOps({ ops, rates, limits }: Bounds, now: number): ReadonlySet<string> {
     this.#opLimits.name(limits ?? NO_LIMITS, this.#running);
     let open: Set<string> | undefined;
@@ -40,13 +40,13 @@ export class StartLimits {
     return open ?? ops;
   }
 
-  /** Whether its key holds a task back; the key is then held back until one of its tasks ends, or a time. */
+  /** Whether its key holds a task back. If so, the key is held until one of its tasks ends, or until a time. */
   holds(task: LiveTask, now: number): boolean {
     const { bond } = task.task;
     return bond ? this.keys.holds(bond, now) : false;
   }
 
-  /** A task starts; true when that may have closed its op. */
+  /** Counts the start of a task; true if its op can be full now. */
   started(task: LiveTask, rate: Rate | undefined, now: number): boolean {
     const { bond } = task.task;
     if (bond) this.keys.started(bond, now);
@@ -54,14 +54,14 @@ export class StartLimits {
     return this.#opLimits.started(task.op) || rate !== undefined;
   }
 
-  /** A task has stopped running; its key, where that was held back and may try again. */
+  /** Counts the end of a run; returns the key of the task if that was held, and is free now. */
   ended(task: LiveTask, now: number): string | undefined {
     this.#opLimits.ended(task.op);
     const { bond } = task.task;
     return bond && this.keys.ended(bond, now) ? bond.key : undefined;
   }
 
-  /** What holds a task back, without holding anything back. */
+  /** The reason why a task cannot start now. Holds no key. */
   look({ op, task }: LiveTask, now: number): WaitReason | undefined {
     const held = task.bond && this.keys.look(task.bond, now);
     if (held) {
@@ -73,7 +73,7 @@ export class StartLimits {
     return until > now ? { heldBy: "op_rate", until } : undefined;
   }
 
-  /** Forgets what nothing is to be remembered of. */
+  /** Forgets keys and ops that have no starts in their windows. */
   prune(now: number): void {
     this.keys.prune(now);
     this.opRates.prune(now);

@@ -30,18 +30,18 @@ export class TaskIndex {
     this.#bySerial.take(task.serial);
   }
 
-  /** All tasks, in no order that could be relied on. */
+  /** All tasks, in no particular order. */
   *values(): Generator<LiveTask> {
     for (const [, task] of this.#bySerial.entries()) yield task;
   }
 
-  /** Those behind the serial number `from`, in the order of their submission or, `down`, against it. */
+  /** The tasks behind the serial number `from`, in the order of submission, or against it (`down`). */
   inOrder(from: number, options: { readonly down: boolean }): Generator<LiveTask> {
     return this.#bySerial.inOrder(from, options);
   }
 }
 
-/** Heads of lanes that one look at the queue takes in: with very many keys, those that came first. */
+/** Most heads of lanes that `stats` looks at; with more keys, only the first ones count. */
 const MAX_HEADS = 10_000;
 
 interface Load {
@@ -61,7 +61,7 @@ export class TaskCounts {
   };
   readonly #loads = new Map<string, Load>();
 
-  /** A task of `op` went from one status to another; `undefined` is outside of all. */
+  /** Counts a change of status of a task of `op`; `undefined` stands for no task. */
   moved(op: string, from: Status | undefined, to: Status | undefined): void {
     if (from !== undefined) this.counts[from]--;
     if (to !== undefined) this.counts[to]++;
@@ -69,12 +69,12 @@ export class TaskCounts {
     if (to === "queued" || to === "running") this.#load(op, to, 1);
   }
 
-  /** So many of those that are counted as queued are of `op`. */
+  /** Counts `count` queued tasks for `op`; `counts` has them already. */
   queuedOf(op: string, count: number): void {
     this.#load(op, "queued", count);
   }
 
-  /** What there is now; of each op also since when the oldest of its tasks in `queue` has been due. */
+  /** The present numbers; for each op also since when the oldest of its tasks in `queue` has been due. */
   stats(queue: ReadyQueue<LiveTask>): EngineStats {
     const oldest = new Map<string, LiveTask>();
     for (const task of queue.heads(MAX_HEADS)) {

@@ -1,10 +1,10 @@
-/** Why a task at hand does not run: what its engine can tell of it. */
+/** The reason why a task in memory does not run; and repairs of the queue for a recheck. Used by both engines. */
 
 import type { WaitReason } from "../engine.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
-/** Of a task that is not final; how many are before it is for the engine to add. */
+/** The reason for a task that is not final. The engine adds the number of tasks before it. */
 export function standingOf(live: LiveTasks, task: LiveTask, now: number): WaitReason {
   const { status } = task.state;
   if (status === "running") return { heldBy: "running" };
@@ -15,23 +15,23 @@ export function standingOf(live: LiveTasks, task: LiveTask, now: number): WaitRe
   return live.gate.look(task, now) ?? { heldBy: task.isSuspect ? "suspect" : "turn" };
 }
 
-/** Whether it matters how many are before it. */
+/** Whether the number of tasks before it matters. */
 export function waitsInLine({ heldBy }: WaitReason): boolean {
   return heldBy !== "running" && heldBy !== "after" && heldBy !== "time";
 }
 
-/** Whether `other` is handed out before `task`, as far as priority and order tell. */
+/** Whether `other` comes before `task` by priority and order. */
 export function isAhead(other: LiveTask, task: LiveTask): boolean {
   return other.priority > task.priority ||
     (other.priority === task.priority && other.seq < task.seq);
 }
 
-/** Heads of lanes that one look takes in. */
+/** Most heads of lanes that one repair looks at. */
 const MAX_HEADS = 10_000;
 
 /**
- * Puts right what stands in the queue and what no event would start: `found` heads of lanes. Of the heads of `ops`,
- * `startable` are held back by nothing. There may be very many keys: it looks at one of them at a step.
+ * Repairs lanes that have ready tasks but that no event would look at. `found`: the number of such lanes; `startable`: the
+ * number of heads of `ops` that can start. There can be very many keys, so each step looks at one.
  */
 export function* repairQueue(
   live: LiveTasks,
