@@ -41,7 +41,7 @@ const LOOK_MS = 1000;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #runners: Runner[] = [];
-  readonly #quarantine = new Quarantine();
+  readonly #quarantine: Quarantine;
   #started = false;
   #again = false;
   #handedOut = 0;
@@ -56,6 +56,7 @@ export class Dispatcher {
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#quarantine = new Quarantine(() => options.clock.now());
   }
 
   start(): void {

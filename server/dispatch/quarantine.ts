@@ -34,8 +34,8 @@ export class Quarantine {
   readonly #rests = new Map<string, Rest>();
   readonly #now: () => number;
 
-  /** `now`: a monotonic clock in ms. */
-  constructor(now: () => number = () => performance.now()) {
+  /** `now`: a time in ms that never goes back. */
+  constructor(now: () => number) {
     this.#now = now;
   }
 

@@ -8,7 +8,7 @@ import { SdError } from "../../protocol/errors.ts";
 import type { Engine, Settings } from "../../server/engine/engine.ts";
 import { copyOf } from "../contract/contract_steps.ts";
 import type { Random } from "../fuzz/random.ts";
-import { LateCalls } from "./late_calls.ts";
+import { LateCalls, type LateOptions } from "./late_calls.ts";
 
 /** A method that can fail. */
 export type FailingMethod = Exclude<
@@ -23,6 +23,11 @@ export interface EngineFaults {
   readonly methods?: readonly FailingMethod[];
 }
 
+export interface FlakyEngineOptions extends LateOptions {
+  /** Default: no call fails. */
+  readonly faults?: EngineFaults | undefined;
+}
+
 /** Stands in the message of each injected error. */
 export const INJECTED = "injected fault";
 
@@ -34,10 +39,14 @@ export class FlakyEngine implements Engine {
   #failed = 0;
   readonly settings: Settings;
 
-  constructor(engine: Engine, random: Random, faults: EngineFaults = { share: 0 }) {
+  constructor(
+    engine: Engine,
+    random: Random,
+    { faults = { share: 0 }, ...late }: FlakyEngineOptions = {},
+  ) {
     this.#engine = engine;
     this.#random = random;
-    this.#late = new LateCalls(random.fork());
+    this.#late = new LateCalls(random.fork(), late);
     this.#faults = faults;
     const { settings } = engine;
     this.settings = {
@@ -52,14 +61,19 @@ export class FlakyEngine implements Engine {
     }
   }
 
-  /** From now on no call fails. */
-  mend(): void {
-    this.#faults = { share: 0 };
+  /** From now on these calls fail; default: none. */
+  setFaults(faults: EngineFaults = { share: 0 }): void {
+    this.#faults = faults;
   }
 
   /** Calls that have failed so far. */
   get failed(): number {
     return this.#failed;
+  }
+
+  /** Whether no call is open. */
+  get isIdle(): boolean {
+    return this.#late.isIdle;
   }
 
   get name() {

@@ -10,18 +10,22 @@ import type { Random } from "../fuzz/random.ts";
 export interface LateOptions {
   /** Answers come in the order of the calls, no two in one turn of the event loop. */
   readonly inOrder?: boolean;
+  /** No pause waits for a timer, so that a seed repeats the order of all calls. */
+  readonly untimed?: boolean;
 }
 
 export class LateCalls {
   readonly #random: Random;
   readonly #inOrder: boolean;
+  readonly #untimed: boolean;
   #begun: Promise<unknown> = Promise.resolve();
   #answered: Promise<unknown> = Promise.resolve();
   readonly #open = new Set<Promise<unknown>>();
 
-  constructor(random: Random, { inOrder = false }: LateOptions = {}) {
+  constructor(random: Random, { inOrder = false, untimed = false }: LateOptions = {}) {
     this.#random = random;
     this.#inOrder = inOrder;
+    this.#untimed = untimed;
   }
 
   /** Calls `work` when its turn comes, and answers as it does. */
@@ -34,6 +38,11 @@ export class LateCalls {
     const answer = waited.then(() => this.#pause()).then(() => done);
     this.#answered = this.#keep(answer);
     return answer;
+  }
+
+  /** Whether no call is open. */
+  get isIdle(): boolean {
+    return this.#open.size === 0;
   }
 
   /** Resolves when no call is open. */
@@ -49,7 +58,7 @@ export class LateCalls {
   }
 
   async #pause(): Promise<void> {
-    if (this.#random.chance(0.05)) return await delay(this.#random.int(1, 4));
+    if (!this.#untimed && this.#random.chance(0.05)) return await delay(this.#random.int(1, 4));
     for (let turns = this.#random.pick([1, 1, 2, 4]); turns > 0; turns--) {
       await new Promise<void>((go) => setImmediate(go));
     }
