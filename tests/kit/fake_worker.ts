@@ -1,9 +1,9 @@
-/** A worker process made of a raw connection: says which ops it has, and answers what a test wants it to. */
+/** Worker processes played over a raw connection: their ops, the answers to orders, and the log lines of their tasks. */
 
 import { assertEquals } from "@std/assert";
 import type { OpSpec } from "../../protocol/op_spec.ts";
-import { type SchemaFault, WORK_VERSION } from "../../protocol/work_message.ts";
-import type { RawClient } from "./raw_client.ts";
+import { type LogEntry, type SchemaFault, WORK_VERSION } from "../../protocol/work_message.ts";
+import { RawClient } from "./raw_client.ts";
 import type { TestServer } from "./test_server.ts";
 
 export interface FakeWorkerOptions {
@@ -66,9 +66,51 @@ export class FakeWorker implements Disposable {
   }
 }
 
+/** A server, and the secret that lets worker processes in. */
+export interface LinkTarget {
+  readonly address: { readonly hostname: string; readonly port: number };
+  readonly secret: string;
+}
+
+/** One whose tasks have log lines. */
+export class LogLink implements Disposable {
+  readonly link: RawClient;
+
+  private constructor(link: RawClient) {
+    this.link = link;
+  }
+
+  /** Connects as a worker process with these ops, and is let in. */
+  static async join({ address, secret }: LinkTarget, ...ops: OpSpec[]): Promise<LogLink> {
+    const link = await RawClient.connect(address);
+    const answer = await link.ask(helloOf({ secret }, ops, { credit: 10 }));
+    assertEquals(answer.work, "ok", JSON.stringify(answer));
+    return new LogLink(link);
+  }
+
+  /** The lease of the next task, whose id must be this one. */
+  async nextLease(id: string): Promise<number> {
+    const task = await this.link.object();
+    assertEquals(task.id, id, JSON.stringify(task));
+    return task.lease;
+  }
+
+  async say(lease: number, log: LogEntry[], dropped?: number): Promise<void> {
+    await this.link.sendObjects({ lease, log, ...(dropped === undefined ? {} : { dropped }) });
+  }
+
+  async end(lease: number, end: { result: unknown } | { error: object }): Promise<void> {
+    await this.link.sendObjects({ lease, ...end });
+  }
+
+  [Symbol.dispose](): void {
+    this.link[Symbol.dispose]();
+  }
+}
+
 /** The first line of a worker process. */
 export function helloOf(
-  { secret }: TestServer,
+  { secret }: { readonly secret: string },
   ops: readonly unknown[],
   { credit = 100, pool, alive }: FakeWorkerOptions = {},
 ): object {

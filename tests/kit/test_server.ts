@@ -1,4 +1,8 @@
-/** A real server for a test: its own port, its own worker process, its log kept for the test to read. */
+/**
+ * A real server for a test: its own port, its own worker process, its log kept for the test to read. As a program it is a
+ * server in a process of its own, for tests that stop processes: `test_server.ts LEASE_MS`, with one worker. Then its first
+ * line is the port; it ends with its stdin, and writes its log.
+ */
 
 import { BUILTIN_WORK, type PoolWork } from "../../protocol/pool_start.ts";
 import { type Clock, systemClock } from "../../server/clock.ts";
@@ -38,6 +42,8 @@ export interface TestServerOptions {
   readonly limits?: Partial<ServerLimits>;
   /** Tasks may stand still: the test is about that. */
   readonly mayStandStill?: boolean;
+  /** Stands in errors that the test itself causes: its log can have them. */
+  readonly mayLog?: string;
   /** What the workers run beside the built-in ops. */
   readonly work?: Partial<PoolWork>;
 }
@@ -46,22 +52,24 @@ export class TestServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #graceMs: number;
   readonly #mayStandStill: boolean;
+  readonly #mayLog: string | undefined;
 
   private constructor(
     server: Server,
     readonly secret: string,
     readonly lines: readonly string[],
-    options: { graceMs: number; mayStandStill: boolean },
+    options: { graceMs: number; mayStandStill: boolean; mayLog: string | undefined },
   ) {
     this.#server = server;
     this.#graceMs = options.graceMs;
     this.#mayStandStill = options.mayStandStill;
+    this.#mayLog = options.mayLog;
   }
 
   /** Starts one with two workers, and waits for them. */
   static async start(options: TestServerOptions = {}): Promise<TestServer> {
     const { workers = 2, leaseMs, graceMs = 2000, tokens = [], tls } = options;
-    const { mayStandStill = false } = options;
+    const { mayStandStill = false, mayLog } = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const work = { ...BUILTIN_WORK, ...options.work };
     const lines: string[] = [];
@@ -89,7 +97,7 @@ export class TestServer implements AsyncDisposable {
       await server.stop(0);
       throw error;
     }
-    return new TestServer(server, secret, lines, { graceMs, mayStandStill });
+    return new TestServer(server, secret, lines, { graceMs, mayStandStill, mayLog });
   }
 
   get address(): { hostname: string; port: number } {
@@ -102,8 +110,10 @@ export class TestServer implements AsyncDisposable {
 
   async stop(graceMs = this.#graceMs): Promise<void> {
     await this.#server.stop(graceMs);
+    const isFault = (line: string) =>
+      line.includes("BUG") || (line.startsWith("[watchdog]") && !this.#mayStandStill);
     const bugs = this.lines.filter((line) =>
-      line.includes("BUG") || (line.startsWith("[watchdog]") && !this.#mayStandStill)
+      isFault(line) && !(this.#mayLog && line.includes(this.#mayLog))
     );
     if (bugs.length > 0) throw new Error(`the server met errors of its own:\n${bugs.join("\n")}`);
   }
@@ -111,4 +121,13 @@ export class TestServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+if (import.meta.main) {
+  const server = await TestServer.start({ workers: 1, leaseMs: Number(Deno.args[0]) });
+  const write = (text: string) => Deno.stdout.write(new TextEncoder().encode(text));
+  await write(`${server.address.port}\n`);
+  await Deno.stdin.read(new Uint8Array(1));
+  await server.stop(0);
+  for (const line of server.lines) await write(`${line}\n`);
 }

@@ -10,7 +10,7 @@ import { SdError } from "../../protocol/errors.ts";
 import type { LogLine } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
-import { LogLink } from "../kit/log_link.ts";
+import { LogLink } from "../kit/fake_worker.ts";
 import { type Finished, runSd } from "../kit/sd_process.ts";
 import { TestServer } from "../kit/test_server.ts";
 

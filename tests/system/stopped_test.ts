@@ -33,7 +33,7 @@ class LeaseServer implements AsyncDisposable {
 
   static async start(): Promise<LeaseServer> {
     const { path, args } = selfCommand([String(LEASE_MS)]);
-    const script = new URL("../kit/lease_server.ts", import.meta.url).href;
+    const script = new URL("../kit/test_server.ts", import.meta.url).href;
     const child = new Deno.Command(path, {
       args: args.map((arg) => arg.endsWith("main.ts") ? script : arg),
       stdin: "piped",

@@ -6,7 +6,7 @@ import { MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
 import type { TaskLogView } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
 import { openEngine } from "../../server/engine/open.ts";
-import { LogLink } from "../kit/log_link.ts";
+import { LogLink } from "../kit/fake_worker.ts";
 import { SdServe } from "../kit/sd_process.ts";
 import { TestServer } from "../kit/test_server.ts";
 

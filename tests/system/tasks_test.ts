@@ -2,32 +2,22 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
+import { newSeed, Random } from "../fuzz/random.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { TestServer } from "../kit/test_server.ts";
-
-/** A small generator of random numbers whose seed a failing test can be run with again. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Ask {
   readonly message: Record<string, unknown>;
   readonly expected: unknown;
 }
 
-function randomAsk(random: () => number, ref: string): Ask {
-  const n = Math.floor(random() * 2e6) - 1e6;
+function randomAsk(random: Random, ref: string): Ask {
+  const n = random.int(-1e6, 1e6);
   const ask = (message: Record<string, unknown>, expected: unknown) => ({
     message: { ...message, ref },
     expected,
   });
-  const kind = random();
+  const kind = random.next();
   if (kind < 0.5) return ask({ op: "square", n }, n * n);
   if (kind < 0.9) {
     return ask({ op: "echo", data: { ref, n, text: "line\nbreak\u0000😀" } }, {
@@ -41,7 +31,7 @@ function randomAsk(random: () => number, ref: string): Ask {
 }
 
 /** Sends `asks` in pieces of random size and reads until all are answered; throws on a wrong answer. */
-async function converse(client: RawClient, asks: readonly Ask[], random: () => number) {
+async function converse(client: RawClient, asks: readonly Ask[], random: Random) {
   const expected = new Map(asks.map(({ message, expected }) => [message.ref, expected]));
   const acknowledged = new Set<unknown>();
   const sending = (async () => {
@@ -49,7 +39,7 @@ async function converse(client: RawClient, asks: readonly Ask[], random: () => n
       asks.map(({ message }) => JSON.stringify(message) + "\n").join(""),
     );
     for (let at = 0; at < bytes.length;) {
-      const size = 1 + Math.floor(random() * 20_000);
+      const size = random.int(1, 20_000);
       await client.send(bytes.subarray(at, at + size));
       at += size;
     }
@@ -73,8 +63,8 @@ async function converse(client: RawClient, asks: readonly Ask[], random: () => n
 }
 
 Deno.test("100 clients × 1,000 pipelined tasks: each gets exactly its own results, once", async () => {
-  const seed = Date.now() >>> 0;
-  const random = randomFrom(seed);
+  const seed = newSeed();
+  const random = new Random(seed);
   await using server = await TestServer.start();
   try {
     await Promise.all(Array.from({ length: 100 }, async (_, c) => {
