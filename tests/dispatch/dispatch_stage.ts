@@ -13,6 +13,7 @@ import type { Ticker } from "../../server/dispatch/ticker.ts";
 import { createWatchdog } from "../../server/dispatch/watchdog.ts";
 import { TaskEntry } from "../../server/api/task_entry.ts";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
+import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { Metrics } from "../../server/metrics.ts";
 import type { FinishedTask } from "../../server/task/finished_task.ts";
 import { type NewTask, newTask } from "../../server/task/new_task.ts";
@@ -80,7 +81,11 @@ export class DispatchStage implements AsyncDisposable {
       error: line,
       bug: (room: string, error: unknown) => line(room, `BUG ${error}`),
     };
-    this.pauses = new Pauses(engine.settings, () => dispatcher.kick());
+    this.pauses = new Pauses({
+      settings: engine.settings,
+      onResumed: () => dispatcher.kick(),
+      leased: () => dispatcher.leased(),
+    });
     const { pauses, rates } = this;
     const limitsNow = () => this.limits;
     const bounds = {
@@ -100,7 +105,14 @@ export class DispatchStage implements AsyncDisposable {
       bounds,
     });
     this.results = new ResultReports({ engine, events, dispatcher, clock, log, leaseMs });
-    this.#entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock });
+    this.#entry = new TaskEntry({
+      engine,
+      events,
+      dispatch: dispatcher,
+      clock,
+      metrics,
+      limits: DEFAULT_LIMITS,
+    });
     const ops = { isDue: false, forget: () => {} };
     this.#loops = [
       createReclaimer({ engine, dispatcher, clock, log, leaseMs }),
