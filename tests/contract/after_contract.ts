@@ -24,7 +24,7 @@ async function complete(engine: Engine, id: string, result: string): Promise<voi
 }
 
 export const AFTER_TESTS: Record<string, ContractTest> = {
-  async "a task runs once all that it comes after have completed, and is handed their results"(
+  async "a task starts when all its parents have completed, and gets their results"(
     engine,
   ) {
     const [a, b] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
@@ -43,7 +43,7 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     assertEquals((await leaseOne(engine)).after, leased.after, "handed on again");
   },
 
-  async "a task that comes after completed ones is queued at once"(engine) {
+  async "a task whose parents have completed is queued at once"(engine) {
     const [a] = await submit(engine, task());
     await complete(engine, a!, "7");
     const [enqueued] = await engine.enqueue([after(a!)], NOW);
@@ -51,12 +51,12 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     assertEquals((await leaseOne(engine)).after, `{"${a}":7}`);
   },
 
-  async "a task without `after` is handed nothing"(engine) {
+  async "a task without `after` gets no results"(engine) {
     await submit(engine, task());
     assertEquals((await leaseOne(engine)).after, undefined);
   },
 
-  async "a task is cancelled when one that it comes after does not complete, and so are those after it"(
+  async "a task is cancelled if a parent does not complete, and so are its children"(
     engine,
     ends,
   ) {
@@ -82,7 +82,7 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     }
   },
 
-  async "the end of a cancelled task is reported, then those of the tasks that come after it"(
+  async "the end of a cancelled task is reported, then the ends of its children"(
     engine,
     ends,
   ) {
@@ -98,7 +98,7 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     assertEquals(await leaseIds(engine), [child!]);
   },
 
-  async "a task that comes after an expired one is cancelled"(engine, ends) {
+  async "a child of an expired task is cancelled"(engine, ends) {
     const [parent] = await submit(engine, task({ task: { expires: 10 } }));
     const [child] = await submit(engine, after(parent!));
     await engine.prune(NOW + 10);
@@ -108,13 +108,13 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     ]);
   },
 
-  async "a task that comes after one that is not there is not taken"(engine) {
+  async "a task with an unknown parent is refused"(engine) {
     const [refused] = await engine.enqueue([after("nobody")], NOW);
     assertEquals([refused?.outcome, refused?.missing], ["no_parent", "nobody"]);
     assertEquals((await engine.stats()).tasks.delayed, 0);
   },
 
-  async "a task may come after others and have a delay, and be cancelled meanwhile"(engine) {
+  async "a task can have parents and a delay, and can be cancelled while it waits"(engine) {
     const [parent] = await submit(engine, task());
     const [late, gone] = await submit(
       engine,
@@ -129,7 +129,7 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     assertEquals(await statusOf(engine, gone!), "cancelled");
   },
 
-  async "a long chain ends with its first task"(engine, ends) {
+  async "a long chain of children ends with its first task"(engine, ends) {
     const tasks = [task()];
     while (tasks.length < 20_000) tasks.push(after(tasks.at(-1)!.id));
     const chain = await submit(engine, ...tasks);
@@ -138,7 +138,7 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     assertEquals(await statusOf(engine, chain.at(-1)!), "cancelled");
   },
 
-  async "a task whose parents hand on too much fails"(engine, ends) {
+  async "a task fails if the results of its parents are too large"(engine, ends) {
     const half = JSON.stringify("x".repeat(MAX_AFTER_CHARS / 2));
     const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }));
     const [child] = await submit(engine, after(...ids));

@@ -67,7 +67,7 @@ const LIFE: Tests = {
     ]);
   },
 
-  async "who asks after a submit, before it is safe, is told of it all the same"(engine) {
+  async "a read during a submit sees its task"(engine) {
     for (const id of ["mine", undefined]) {
       const one = task(id === undefined ? {} : { task: { id } });
       const submitting = engine.enqueue([one], NOW);
@@ -105,7 +105,7 @@ const LIFE: Tests = {
     assertEquals(await leaseIds(engine), [high!, middle!, low!]);
   },
 
-  async "a lease takes no more than its limit, and only ops that the worker has"(engine) {
+  async "a lease takes up to its limit, and only ops of the worker"(engine) {
     const [a, b, other] = await submit(engine, task(), task(), task({ op: "resize" }));
     assertEquals(await leaseIds(engine, 1), [a!]);
     assertEquals(await leaseIds(engine), [b!]);
@@ -162,7 +162,7 @@ const LIFE: Tests = {
     assertEquals(await statusOf(engine, id!), "failed");
   },
 
-  async "a failure that says it is the last is not attempted again"(engine) {
+  async "a failure marked as the last is not attempted again"(engine) {
     const [id] = await submit(engine, task({ task: { attempts: 5 } }));
     const { lease } = await leaseOne(engine);
     await engine.nack([{ lease, reason: "failed", error: FAILED, last: true }], NOW);
@@ -191,7 +191,7 @@ const LIFE: Tests = {
     assertEquals(await statusOf(engine, id!), "failed");
   },
 
-  async "a task whose last death has a cause is failed with that"(engine, ends) {
+  async "the last death of a task fails it with the cause of the death"(engine, ends) {
     const error = { code: "out_of_memory", message: "too much" } as const;
     await submit(engine, task());
     for (let death = 1; death < MAX_DEATHS; death++) {
@@ -203,7 +203,7 @@ const LIFE: Tests = {
     assertEquals(ends.take().map(({ status, error }) => [status, error]), [["failed", error]]);
   },
 
-  async "a task whose next death is its last is leased only to who asks for suspects"(
+  async "a task whose next death is its last is leased only by a request for suspects"(
     engine,
     ends,
   ) {
@@ -221,7 +221,7 @@ const LIFE: Tests = {
     assertEquals(ends.take().map(({ id }) => id), [suspect]);
   },
 
-  async "a lease that runs out is reclaimed, one that is renewed is not"(engine) {
+  async "a lease that ran out is reclaimed, a renewed one is not"(engine) {
     const [kept, gone] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
     const a = await leaseOne(engine);
     const b = await leaseOne(engine);
@@ -243,7 +243,7 @@ const LIFE: Tests = {
     assertEquals(await leaseIds(engine, 1, NOW + 500), [id!]);
   },
 
-  async "a task that nobody started in time is expired, by lease and by prune"(engine, ends) {
+  async "a task that did not start in time expires, by lease and by prune"(engine, ends) {
     const [a, b] = await submit(
       engine,
       task({ task: { expires: 100 } }),
@@ -272,7 +272,7 @@ const LIFE: Tests = {
     assertEquals(await statusOf(engine, id!), "completed");
   },
 
-  async "the same id with the same request is the same task, with another it is a conflict"(
+  async "the same id with the same request is the same task, with another request a conflict"(
     engine,
   ) {
     const options = { task: { id: "mine" } };
@@ -304,7 +304,7 @@ const LIFE: Tests = {
     assertEquals([again?.outcome, again?.status], ["final", "cancelled"]);
   },
 
-  async "a running task that is cancelled is so once it has stopped, however it stopped"(
+  async "a cancelled running task is final when it has stopped, for any reason"(
     engine,
     ends,
   ) {
@@ -344,7 +344,7 @@ const LIFE: Tests = {
     assertEquals([refused?.outcome, refused?.status], ["refused", "completed"]);
   },
 
-  async "a record is dropped once it has been kept long enough, and its id is free again"(engine) {
+  async "a record is removed after its time, and its id is free again"(engine) {
     const [short, long] = await submit(
       engine,
       task({ task: { id: "short", keep: 1000 } }),
@@ -361,7 +361,7 @@ const LIFE: Tests = {
     assertEquals(await engine.get([long!]), [undefined]);
   },
 
-  async "a task that is run again is not dropped by the end of its first life"(engine) {
+  async "a retried task is not removed when its first record would be"(engine) {
     const [id] = await submit(engine, task({ task: { keep: 1000 } }));
     await engine.cancel([id!], NOW);
     await engine.requeue([id!], NOW);
@@ -388,7 +388,7 @@ const LIFE: Tests = {
     await assertRejects(() => engine.list({ limit: 3, cursor: "%" }), SdError, "cursor");
   },
 
-  async "list finds tasks by key and by when they were submitted, the oldest first where asked"(
+  async "list finds tasks by key and by time of submit, oldest first on request"(
     engine,
   ) {
     const [a, b, c] = await submit(
@@ -437,7 +437,7 @@ const LIFE: Tests = {
     assertEquals((await engine.stats()).tasks.completed, 0);
   },
 
-  async "stats tell what waits and runs of each op, and how long"(engine) {
+  async "stats count the queued and running tasks of each op, and report the longest wait"(engine) {
     await submit(
       engine,
       task(),

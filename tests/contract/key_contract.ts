@@ -18,14 +18,14 @@ const keyed = (key: string, n: number, more: Record<string, unknown> = {}) =>
   task({ n, task: { key, ...more } });
 
 export const KEY_TESTS: Record<string, ContractTest> = {
-  async "keys take turns, whoever came first; tasks without a key are one key more"(engine) {
+  async "keys take turns in any order of submits; tasks without a key are one more key"(engine) {
     const a = await submit(engine, ...[1, 2, 3, 4].map((n) => keyed("a", n)));
     const b = await submit(engine, keyed("b", 5), keyed("b", 6));
     const [none] = await submit(engine, task({ n: 7 }));
     assertEquals(await leaseIds(engine), [a[0]!, b[0]!, none!, a[1]!, b[1]!, a[2]!, a[3]!]);
   },
 
-  async "a key takes its turn whichever of its ops is leased"(engine) {
+  async "a key takes its turn with any of its ops"(engine) {
     const a = await submit(
       engine,
       task({ op: "echo", task: { key: "a" } }),
@@ -43,7 +43,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     assertEquals(await leaseIds(engine), [higher!, high!, low!]);
   },
 
-  async "no more tasks of a key run than its limit, however they end"(engine) {
+  async "no more tasks of a key run than its limit, whatever their ends"(engine) {
     const ids = await submit(
       engine,
       ...[1, 2, 3, 4, 5].map((n) => keyed("a", n, { limit: 2 })),
@@ -64,7 +64,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     assertEquals(again.sort(), [ids[2]!, other!, ids[3]!].sort());
   },
 
-  async "a cancelled task of a key at its limit is not in the way of those behind it"(engine) {
+  async "a cancelled task of a key at its limit does not block later tasks"(engine) {
     const ids = await submit(engine, ...[1, 2, 3].map((n) => keyed("a", n, { limit: 1 })));
     const { lease } = await leaseOne(engine);
     await engine.cancel([ids[1]!], NOW);
@@ -90,7 +90,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     assertEquals(await leaseIds(engine, 100, NOW + 1600), [ids[3]!]);
   },
 
-  async "no more tasks of an op start in a time than the rate that its workers name"(engine) {
+  async "no more tasks of an op start in a time than the rate of its workers"(engine) {
     const ids = await submit(
       engine,
       task({ n: 1 }),
@@ -117,7 +117,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     assertEquals((await leaseRated(NOW + 1000)).ids, [ids[2]!, ids[3]!].sort());
   },
 
-  async "standing tells what holds a task back"(engine) {
+  async "the wait reason names what holds a task back"(engine) {
     const ids = await submit(
       engine,
       keyed("a", 1, { limit: 1 }),

@@ -37,7 +37,7 @@ export async function recordOf(engine: Engine, id: string): Promise<TaskRecord |
 }
 
 export const LOG_TESTS: Record<string, ContractTest> = {
-  async "what a task said is kept with it, of all its attempts, numbered through"(engine) {
+  async "the log of a task has the lines of all its attempts, numbered in one sequence"(engine) {
     const [id] = await submit(engine, task({ task: { attempts: 2, backoff: 0 } }));
     const first = await leaseOne(engine);
     const error = FAILED;
@@ -62,7 +62,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     });
   },
 
-  async "a log is told only where it is asked for"(engine) {
+  async "a log is returned only on request"(engine) {
     const [id] = await submit(engine, task());
     const run = await leaseOne(engine);
     await engine.ack([{ lease: run.lease, result: "1", log: logOf(run, "a") }], NOW);
@@ -72,7 +72,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     assertEquals([plain?.trail?.logged, listed?.trail?.logged], [1, 1]);
   },
 
-  async "a task that said nothing, and ran no task file, has neither log nor trail"(engine) {
+  async "a task without log lines and without a task file has neither log nor history"(engine) {
     const [id] = await submit(engine, task());
     const run = await leaseOne(engine);
     await engine.ack([{ lease: run.lease, result: "1" }], NOW);
@@ -80,7 +80,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     assertEquals([record?.log, record?.trail], [undefined, undefined]);
   },
 
-  async "what a run said is kept however it ended: death, release, stop, a lease that ran out"(
+  async "the log of a run is kept after a death, a release, a stop and a lost lease"(
     engine,
   ) {
     const [died] = await submit(engine, task({ n: 1 }));
@@ -101,7 +101,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     assertEquals(record?.status, "cancelled");
   },
 
-  async "a log that comes under a lost lease is not kept"(engine) {
+  async "a log under a lost lease is not kept"(engine) {
     const [id] = await submit(engine, task());
     const first = await leaseOne(engine);
     await engine.nack([{ lease: first.lease, reason: "died" }], NOW);
@@ -113,7 +113,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     assertEquals(told(await recordOf(engine, id!)), []);
   },
 
-  async "a retry keeps the log, and tells its attempts from those before"(engine) {
+  async "a retry keeps the log, and separates its attempts from the earlier ones"(engine) {
     const [id] = await submit(engine, task());
     for (const text of ["once", "twice", "thrice"]) {
       const run = await leaseOne(engine);
@@ -128,7 +128,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     ]);
   },
 
-  async "the newest of a log is kept, by number and by characters"(engine) {
+  async "the newest lines of a log are kept, up to a number of lines and of characters"(engine) {
     const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 0 } }));
     const many = Array.from({ length: MAX_LOG_ENTRIES }, (_, i) => `${i + 1}`);
     const first = await leaseOne(engine);

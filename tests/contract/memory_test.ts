@@ -25,7 +25,7 @@ Deno.test("memory: opens the memory engine", async () => {
   await engine.close();
 });
 
-Deno.test("the memory engine keeps only so many finished tasks, fewer of those told already", async () => {
+Deno.test("memory: finished tasks are kept up to a limit, a lower one if their ends were reported", async () => {
   const engine = openMemoryEngine({ kept: { delivered: 10, others: 15 } });
   const task = (options?: Record<string, unknown>) => {
     const message = { op: "square", n: 1, ...(options ? { task: options } : {}) };

@@ -38,7 +38,7 @@ async function leaseLimited(
 const idsOf = (leased: readonly { id: string }[]) => leased.map(({ id }) => id).sort();
 
 export const OP_TESTS: Record<string, ContractTest> = {
-  async "no more tasks of an op run than its limit, however they end, and other ops go on"(engine) {
+  async "no more tasks of an op run than its limit, and other ops go on"(engine) {
     const ids = await submit(engine, ...numbered(1, 2, 3, 4, 5, 6, 7));
     const others = await submit(engine, ...[1, 2, 3].map((n) => task({ op: "echo", n })));
     const first = await leaseLimited(engine, TWO);
@@ -59,7 +59,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
     assertEquals((await leaseLimited(engine, TWO)).length, 4, "two of it, and both others");
   },
 
-  async "a limit counts what ran before it was named, and follows when it changes"(engine) {
+  async "a limit counts tasks that started before it was set, and follows its changes"(engine) {
     await submit(engine, ...numbered(1, 2, 3, 4, 5, 6, 7, 8));
     const leases = (await leaseLimited(engine, new Map())).length;
     assertEquals(leases, 8, "without a limit all of them run");
@@ -71,7 +71,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
     assertEquals(await leaseLimited(engine, TWO), []);
   },
 
-  async "a cancelled task of an op at its limit is not in the way of those behind it"(engine) {
+  async "a cancelled task of an op at its limit does not block later tasks"(engine) {
     const one = new Map([["square", 1]]);
     const ids = await submit(engine, ...numbered(1, 2, 3));
     const [first] = await leaseLimited(engine, one);
@@ -81,7 +81,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
     assertEquals(idsOf(await leaseLimited(engine, one)), [ids[2]!]);
   },
 
-  async "standing tells that an op is at its limit, and nobody is spared for a suspect of it"(
+  async "the wait reason names an op at its limit, and no runner is kept free for its suspect"(
     engine,
   ) {
     const one = new Map([["square", 1]]);

@@ -26,11 +26,11 @@ const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed
 
 /** Of the tests that ask for an order among keys: the page of one may be on its way. */
 const ORDER = [
-  "keys take turns, whoever came first; tasks without a key are one key more",
-  "a key takes its turn whichever of its ops is leased",
+  "keys take turns in any order of submits; tasks without a key are one more key",
+  "a key takes its turn with any of its ops",
 ].map((test) => ({
   test,
-  reason: "a key whose next page is on its way lets others of its priority go first",
+  reason: "while the next page of a key is read, other keys of its priority go first",
 }));
 
 testEngine({
@@ -80,7 +80,7 @@ async function reopened<T>(
   }
 }
 
-Deno.test("a file knows the latest time that it was given, and which of its times are the wall clock's", async () => {
+Deno.test("a file keeps the latest time of its server, and knows which of its times are wall clock times", async () => {
   const wall = NOW - 3_600_000;
   await reopened(async (engine) => {
     const at = calendarTask(wall + 60_000, NOW - wall);
@@ -204,7 +204,7 @@ Deno.test("a rate holds across a restart, and settings outlive it", async () => 
   });
 });
 
-Deno.test("a task that leaves memory while others are looked for on disk is known all the same", async () => {
+Deno.test("a task that leaves memory while other tasks are read from disk is still found", async () => {
   const folder = await Deno.makeTempDir();
   const ends = new Ends();
   const engine = await openTestSqlite(`${folder}/sd.db`, {}, NOW, ends.sink);
@@ -233,7 +233,7 @@ Deno.test("a task that leaves memory while others are looked for on disk is know
   }
 });
 
-Deno.test("a task is not kept whose parent had completed and could not be kept", async () => {
+Deno.test("a task is rolled back if the end of its parent could not be committed", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
   const ends = new Ends();
@@ -269,7 +269,7 @@ Deno.test("a task is not kept whose parent had completed and could not be kept",
   }
 });
 
-Deno.test("a task that is kept is told as it is kept, while its end cannot be", async () => {
+Deno.test("a task is reported as committed while its end cannot be committed", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
   const ends = new Ends();
@@ -308,7 +308,7 @@ Deno.test("a page that comes while the end of an expired task is committed is no
     assertEquals(await leaseIds(engine, 1, NOW + 2000), [second]);
   }, TINY));
 
-Deno.test("a mark of the time that finds no room on the disk ends nothing, and a later one is kept", async () => {
+Deno.test("a failed write of the time on a full disk ends nothing, and a later one is kept", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
   const path = `${folder}/sd.db`;
@@ -330,7 +330,7 @@ Deno.test("a mark of the time that finds no room on the disk ends nothing, and a
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("while too much cannot be written nothing is leased, and it is soon tried again", async () => {
+Deno.test("while too much waits for the disk nothing is leased, and the next try comes soon", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
   const engine = await disk.open(`${folder}/sd.db`);
@@ -352,7 +352,7 @@ Deno.test("while too much cannot be written nothing is leased, and it is soon tr
   }
 });
 
-Deno.test("a disk that has room again is noticed, though nothing is left to write", async () => {
+Deno.test("a disk with room again is noticed, even if nothing is left to write", async () => {
   const folder = await Deno.makeTempDir();
   const disk = new FullDisk();
   const engine = await disk.open(`${folder}/sd.db`);

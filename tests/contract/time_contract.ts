@@ -44,7 +44,7 @@ export const TIME_TESTS: Record<string, ContractTest> = {
     assertEquals(await statusOf(engine, id!), "queued");
   },
 
-  async "leases run out on their own clock, whatever the time"(engine) {
+  async "leases run out by their own clock, not by the time"(engine) {
     await submit(engine, task());
     const request = { ops: OPS, limit: 1, leaseUntil: 500 };
     const lease = (await engine.lease(request, NOW)).tasks[0]!.lease;
@@ -54,7 +54,7 @@ export const TIME_TESTS: Record<string, ContractTest> = {
     assertEquals(await engine.overdue(900), [lease]);
   },
 
-  async "the stamps of a task are in order, also where its first is ahead of the clock"(engine) {
+  async "the times of a task are in order, even if the first is ahead of the clock"(engine) {
     const [id] = await submit(engine, { ...task(), createdAt: NOW + 500 });
     const { lease } = await leaseOne(engine, NOW + 100);
     await engine.ack([{ lease, result: "1" }], NOW + 200);
@@ -62,7 +62,7 @@ export const TIME_TESTS: Record<string, ContractTest> = {
     assertEquals([record?.startedAt, record?.finishedAt], [NOW + 500, NOW + 500]);
   },
 
-  async "a time that a client names is one of the wall clock"(engine) {
+  async "a time in a request is a wall clock time"(engine) {
     const wall = NOW - HOUR;
     const [at, late, span] = await submit(
       engine,
@@ -83,12 +83,12 @@ export const TIME_TESTS: Record<string, ContractTest> = {
     assertEquals((await leaseAt(engine, NOW + HOUR, 0))[0], [late!]);
   },
 
-  async "a time that has passed by the wall clock is now"(engine) {
+  async "a time that has passed by the wall clock means now"(engine) {
     const [id] = await submit(engine, calendarTask(NOW - HOUR - 1, HOUR));
     assertEquals((await leaseAt(engine, NOW, HOUR))[0], [id!]);
   },
 
-  async "the backoff of a task that had a time is a span"(engine) {
+  async "the backoff of a task with a time is a duration"(engine) {
     const [id] = await submit(engine, calendarTask(NOW + 50, 0, { attempts: 2, backoff: 1000 }));
     const { lease } = await leaseOne(engine, NOW + 50);
     await engine.nack([{ lease, reason: "failed", error: FAILED }], NOW + 60);

@@ -5,11 +5,9 @@
 
 import { setImmediate } from "node:timers";
 import { Dispatcher } from "../../server/dispatch/dispatcher.ts";
-import { createJanitor } from "../../server/dispatch/janitor.ts";
 import { Pauses } from "../../server/dispatch/pauses.ts";
-import { createReclaimer } from "../../server/dispatch/reclaimer.ts";
 import { ResultReports } from "../../server/dispatch/results.ts";
-import type { Ticker } from "../../server/dispatch/ticker.ts";
+import { createJanitor, createReclaimer, type Ticker } from "../../server/dispatch/upkeep.ts";
 import { createWatchdog } from "../../server/dispatch/watchdog.ts";
 import { TaskEntry } from "../../server/api/task_entry.ts";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";

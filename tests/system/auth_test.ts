@@ -1,4 +1,4 @@
-/** Tokens: who does not know one is told so and closed, whatever they sent; who does is served. */
+/** Tokens: a connection without one is refused and closed, whatever it sends; a connection with one is served. */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { connect, SdError } from "../../client/mod.ts";
@@ -9,7 +9,7 @@ import { TestServer } from "../kit/test_server.ts";
 const TOKEN = "a-token-of-32-characters-exactly";
 const OTHER = "another-token-of-the-same-server";
 
-Deno.test("before hello with a token nothing is done, and the connection is closed", async () => {
+Deno.test("without a hello with a token nothing runs, and the connection is closed", async () => {
   await using server = await TestServer.start({
     workers: 1,
     tokens: [TOKEN, OTHER],
@@ -48,7 +48,7 @@ Deno.test("before hello with a token nothing is done, and the connection is clos
   assert(!server.lines.some((line) => line.includes(TOKEN)), "no token is logged");
 });
 
-Deno.test("wrong tokens are answered late, few of one address at a time, and lock out nobody", async () => {
+Deno.test("replies to wrong tokens are late, a few at a time for each address, and no right token is locked out", async () => {
   const limits = { wrongGuessMs: 3_600_000 };
   await using server = await TestServer.start({ workers: 1, tokens: [TOKEN], limits });
   const guessers = await Promise.all(Array.from({ length: 60 }, () => server.connect()));
@@ -77,7 +77,7 @@ Deno.test("wrong tokens are answered late, few of one address at a time, and loc
   for (const client of guessers) client[Symbol.dispose]();
 });
 
-Deno.test("a further hello is judged again: another token is as good, a wrong one is the end", async () => {
+Deno.test("a second hello is checked again: another right token is accepted, a wrong one closes the connection", async () => {
   const limits = { wrongGuessMs: 10 };
   await using server = await TestServer.start({ workers: 1, tokens: [TOKEN, OTHER], limits });
   using client = await server.connect();
@@ -97,7 +97,7 @@ Deno.test("a further hello is judged again: another token is as good, a wrong on
   assertEquals((await anyone.ask({ cmd: "hello", token: "whatever" })).hello, "sd");
 });
 
-Deno.test("a pool secret that could be guessed is refused, by server and workers, with the cure", async () => {
+Deno.test("server and workers refuse a pool secret that is easy to guess, with the cure", async () => {
   const folder = Deno.makeTempDirSync();
   try {
     const file = `${folder}/short`;
@@ -124,7 +124,7 @@ Deno.test("a pool secret that could be guessed is refused, by server and workers
   assertEquals(server.lines[1], "[server] 1 worker started");
 });
 
-Deno.test("a first line may be 4 KiB long before hello, and not a byte longer", async () => {
+Deno.test("the first line before hello can be 4 KiB long, and not a byte longer", async () => {
   await using server = await TestServer.start({ workers: 1, tokens: [TOKEN] });
   const hello = (bytes: number) => {
     const text = JSON.stringify({ cmd: "hello", token: TOKEN });
@@ -143,7 +143,7 @@ Deno.test("a first line may be 4 KiB long before hello, and not a byte longer", 
   assertEquals(await over.line(), null);
 });
 
-Deno.test("the client library says hello by itself, and tells a wrong token from no server", async () => {
+Deno.test("the client library sends hello itself, and separates a wrong token from a missing server", async () => {
   await using server = await TestServer.start({ workers: 1, tokens: [TOKEN] });
   await using client = await connect({ ...server.address, token: TOKEN });
   const task = await client.submit("square", { n: 7 });
@@ -154,7 +154,7 @@ Deno.test("the client library says hello by itself, and tells a wrong token from
   }
 });
 
-Deno.test("without tokens a hello with one is as good as any", async () => {
+Deno.test("a server without tokens accepts a hello with a token", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   assertEquals((await client.ask({ cmd: "hello", token: "any" })).hello, "sd");
@@ -179,7 +179,7 @@ Deno.test("commands take the token from a file or SD_TOKEN, and end with 4 witho
   }
 });
 
-Deno.test("an address that others can reach needs a token and TLS, or --insecure", async () => {
+Deno.test("a public address needs a token and TLS, or --insecure", async () => {
   const refused = await runSd(["serve", "--host", "0.0.0.0", "--port", "0"]);
   assertEquals(refused.code, 2);
   assertStringIncludes(refused.stderr, "--insecure");

@@ -1,4 +1,4 @@
-/** A running version of a task file goes on although the file does not load any more; with and without --watch. */
+/** The running version of a task file goes on when the file no longer loads, with and without --watch. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -36,7 +36,7 @@ async function poolOf(client: RawClient): Promise<number> {
 }
 
 for (const flags of [[], ["--watch"]]) {
-  Deno.test(`a version that runs goes on when its file is broken: ${flags.join(" ") || "without --watch"}`, async () => {
+  Deno.test(`the running version goes on when its file is broken: ${flags.join(" ") || "without --watch"}`, async () => {
     using folder = new TaskFolder({ "tasks.js": GOOD, "lib/one.js": "export const one = 1;" });
     await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "2", ...flags]);
     using client = await RawClient.connect(serve.address);
@@ -80,7 +80,7 @@ for (const flags of [[], ["--watch"]]) {
 /** Ends the process at once, without a word. */
 const CRASHES = `import { abort } from "node:process"; abort(); ${GOOD}`;
 
-Deno.test("a file that crashes the process which loads it is told, and the server does not start", async () => {
+Deno.test("a file that crashes its worker process is named, and the server does not start", async () => {
   using folder = new TaskFolder({ "tasks.js": CRASHES, "lib/one.js": "export const one = 1;" });
   const { code, lines } = await notStarted([folder.file("tasks.js")]);
   assertEquals(code, 2);
@@ -88,7 +88,7 @@ Deno.test("a file that crashes the process which loads it is told, and the serve
 });
 
 for (const flags of [[], ["--watch"]]) {
-  Deno.test(`a version that runs goes on when its file crashes what loads it: ${flags.join(" ") || "without --watch"}`, async () => {
+  Deno.test(`the running version goes on when its new file crashes the worker process: ${flags.join(" ") || "without --watch"}`, async () => {
     using folder = new TaskFolder({ "tasks.js": GOOD, "lib/one.js": "export const one = 1;" });
     await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "2", ...flags]);
     using client = await RawClient.connect(serve.address);
@@ -113,7 +113,7 @@ const TRAPS = [
 ];
 
 for (const text of TRAPS) {
-  Deno.test(`a file that cannot be looked at is told at once: ${text.slice(0, 40)}`, async () => {
+  Deno.test(`a file that cannot be inspected is reported at once: ${text.slice(0, 40)}`, async () => {
     using folder = new TaskFolder({ "tasks.js": text });
     const { code, lines } = await notStarted([folder.file("tasks.js")]);
     assertEquals(code, 2);

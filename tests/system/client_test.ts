@@ -1,4 +1,4 @@
-/** The client library against a real server: calls by name, many tasks, watching, giving up. */
+/** The client library against a real server: calls by name, many tasks, watching, aborting. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
@@ -33,7 +33,7 @@ async function nextOf(
   }
 }
 
-Deno.test("an op is called by its name, and by run where the client has that name itself", async () => {
+Deno.test("an op is called by its name, and by run if the client has a member of that name", async () => {
   await withClient(async (client, server) => {
     assertEquals(await client.square({ n: 7 }), 49);
     assertEquals(await client.run("echo", { data: [1, null] }), [1, null]);
@@ -47,7 +47,7 @@ Deno.test("an op is called by its name, and by run where the client has that nam
   });
 });
 
-Deno.test("a client may be awaited, put into JSON and shown: none of that calls an op", async () => {
+Deno.test("awaiting, stringifying and inspecting a client calls no op", async () => {
   await withClient(async (client) => {
     const same = await Promise.resolve(client);
     assert(same === client && client instanceof Object);
@@ -57,7 +57,7 @@ Deno.test("a client may be awaited, put into JSON and shown: none of that calls 
   });
 });
 
-Deno.test("submitMany reads as far as there is room, and tells each end with its index", async () => {
+Deno.test("submitMany reads as far as there is room, and yields each end with its index", async () => {
   await withClient(async (client) => {
     let read = 0;
     function* tasks(): Generator<ManyTask<"square", { n: number }>> {
@@ -77,7 +77,7 @@ Deno.test("submitMany reads as far as there is room, and tells each end with its
   });
 });
 
-Deno.test("submitMany: a task that fails and one that is refused are ends like any other", async () => {
+Deno.test("submitMany: a failed task and a refused task are ends like others", async () => {
   await withClient(async (client) => {
     const tasks = async function* () {
       yield { op: "square", args: { n: "x" } };
@@ -94,7 +94,7 @@ Deno.test("submitMany: a task that fails and one that is refused are ends like a
   });
 });
 
-Deno.test("submitMany waits for a server that is full", async () => {
+Deno.test("submitMany waits while the server is full", async () => {
   await withClient(async (client) => {
     const tasks = Array.from({ length: 200 }, () => ({ op: "sleep" as const, args: { ms: 2 } }));
     let completed = 0;
@@ -106,7 +106,7 @@ Deno.test("submitMany waits for a server that is full", async () => {
   }, { maxQueued: 50 });
 });
 
-Deno.test("submitMany: what the iterable throws comes after the ends of what was before it", async () => {
+Deno.test("submitMany: an error of the iterable comes after the ends of the earlier tasks", async () => {
   await withClient(async (client) => {
     const tasks = function* () {
       yield { op: "square" as const, args: { n: 2 } };
@@ -124,7 +124,7 @@ Deno.test("submitMany: what the iterable throws comes after the ends of what was
   });
 });
 
-Deno.test("submitMany: break closes the iterable and leaves what is in flight to go on", async () => {
+Deno.test("submitMany: break closes the iterable, and tasks in flight go on", async () => {
   await withClient(async (client) => {
     const closed = Promise.withResolvers<void>();
     const tasks = function* () {
@@ -146,7 +146,7 @@ Deno.test("submitMany: break closes the iterable and leaves what is in flight to
   });
 });
 
-Deno.test("aborting submitMany throws the reason and cancels what is in flight", async () => {
+Deno.test("aborting submitMany throws the reason and cancels the tasks in flight", async () => {
   await withClient(async (client) => {
     const aborter = new AbortController();
     const tasks = ["a", "b"].map((id) => ({
@@ -203,7 +203,7 @@ Deno.test("aborting a call by name cancels its task; aborting a wait leaves it a
   });
 });
 
-Deno.test("what is aborted before it begins is not asked", async () => {
+Deno.test("a call that is aborted before it begins sends nothing", async () => {
   await withClient(async (client, server) => {
     const signal = AbortSignal.abort(new Error("before"));
     for (
@@ -223,7 +223,7 @@ Deno.test("what is aborted before it begins is not asked", async () => {
   });
 });
 
-Deno.test("watch tells the life of a task, and stops when it is left", async () => {
+Deno.test("watch yields the life of a task, and stops when the loop is left", async () => {
   await withClient(async (client) => {
     const told: string[] = [];
     const events = client.watch({ op: "square" });
@@ -239,7 +239,7 @@ Deno.test("watch tells the life of a task, and stops when it is left", async () 
   });
 });
 
-Deno.test("a cancelled task rejects with TaskEndedError, and a wrong inFlight with what would be right", async () => {
+Deno.test("a cancelled task rejects with TaskEndedError, and a wrong inFlight with the right range", async () => {
   await withClient(async (client) => {
     const task = await client.submit("sleep", { ms: 60_000 });
     await client.cancel(task.id);
@@ -252,7 +252,7 @@ Deno.test("a cancelled task rejects with TaskEndedError, and a wrong inFlight wi
   });
 });
 
-Deno.test("what a server would refuse unread the library refuses itself, and goes on", async () => {
+Deno.test("the library itself refuses a message that a server would not read, and goes on", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using client = await connect(server.address);
   const nested = (levels: number) => JSON.parse("[".repeat(levels) + "]".repeat(levels)) as unknown;
@@ -267,7 +267,7 @@ Deno.test("what a server would refuse unread the library refuses itself, and goe
   assertEquals(ends.sort(), ["completed", "refused", "refused"]);
 });
 
-Deno.test("however bad a line is, its refusal carries its ref", async () => {
+Deno.test("the refusal of any bad line carries its ref", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   assertEquals((await client.ask({ cmd: "ping" })).pong, true);
@@ -297,7 +297,7 @@ Deno.test("however bad a line is, its refusal carries its ref", async () => {
   assertEquals((await client.object()).ref, "r");
 });
 
-Deno.test("an id that has ended is acknowledged as such, also for a reader that does not count lines", async () => {
+Deno.test("a repeated submit of an ended id gets an acknowledgement with its final status", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const ended: [line: object, told: object][] = [
     [{ op: "square", n: 7, task: { id: "a" } }, { status: "completed", result: 49 }],

@@ -1,4 +1,4 @@
-/** What becomes of connections that are refused, stall, or come when there are too many. */
+/** Connections that are refused, that stall, or that exceed the limit. */
 
 import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -72,7 +72,7 @@ async function floodUntilCut(
   await Promise.all([client.rest(), flood]);
 }
 
-Deno.test("the client library tells a server with too many connections from one that is lost", async () => {
+Deno.test("the client library separates a server with too many connections from a lost one", async () => {
   await using server = await TestServer.start({ workers: 1, limits: { maxConnections: 1 } });
   await using first = await connect(server.address);
   await first.ping();
@@ -85,7 +85,7 @@ Deno.test("the client library tells a server with too many connections from one 
   assertStringIncludes(stderr, "--max-connections");
 });
 
-Deno.test("a full house does not keep out the server's own workers", async () => {
+Deno.test("the limit of connections does not keep out the server's own workers", async () => {
   await using server = await SdServe.start(["--workers", "1", "--max-connections", "1"]);
   using client = await RawClient.connect(server.address);
   assertEquals((await client.ask({ cmd: "ping" })).pong, true);
@@ -99,7 +99,7 @@ Deno.test("a full house does not keep out the server's own workers", async () =>
   assertEquals((await client.object()).result, 25);
 });
 
-Deno.test("the way in of the server's own workers is for nobody else", async () => {
+Deno.test("the listener of the server's own workers accepts no other connection", async () => {
   const secret = "a-secret-of-32-characters-exactly";
   await using server = await SdServe.start(["--workers", "1"], { env: { SD_POOL_SECRET: secret } });
   const ports = (await shell(`ss -ltnpH | grep pid=${server.child.pid}, | awk '{print $4}'`))
@@ -125,7 +125,7 @@ Deno.test("the way in of the server's own workers is for nobody else", async () 
   }
 });
 
-Deno.test("who is refused learns why, though it goes on sending, and is cut all the same", async () => {
+Deno.test("a refused client that goes on sending gets the reason, and is cut", async () => {
   const tokens = ["a-token-of-32-characters-exactly"];
   const limits = { lingerMs: 200, sweepMs: 50 };
   await using server = await TestServer.start({ workers: 1, tokens, limits });
@@ -144,7 +144,7 @@ Deno.test("who is refused learns why, though it goes on sending, and is cut all 
   }, "only the workers' connection and the asker's are left");
 });
 
-Deno.test("a write that gets no further is the end of its connection, a pause is not", async () => {
+Deno.test("a write that makes no progress ends its connection, a pause does not", async () => {
   const limits = { writeStallMs: 500, sweepMs: 50 };
   await using server = await TestServer.start({ workers: 1, limits });
   using stalled = await server.connect();
@@ -156,7 +156,7 @@ Deno.test("a write that gets no further is the end of its connection, a pause is
   assertEquals((await idle.ask({ cmd: "ping" })).pong, true);
 });
 
-Deno.test("of all who leave too much unread together, the one with the most is cut", async () => {
+Deno.test("if all clients together leave too much unread, the one with the most is cut", async () => {
   const limits = { maxUnreadInAllBytes: 2 * MIB, sweepMs: 50 };
   await using server = await TestServer.start({ workers: 1, limits });
   using modest = await server.connect();
@@ -167,7 +167,7 @@ Deno.test("of all who leave too much unread together, the one with the most is c
   assertEquals((await modest.object()).result, 9);
 });
 
-Deno.test("questions whose answers are long wait for their turn, and cut nobody off", async () => {
+Deno.test("requests with long answers wait for their turn, and cut off no client", async () => {
   await using server = await TestServer.start({
     workers: 1,
     limits: { maxUnreadBytes: 16 * MIB },

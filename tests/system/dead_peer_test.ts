@@ -1,4 +1,4 @@
-/** Peers that are gone without a word, behind a proxy that swallows everything: noticed by both sides. */
+/** Peers that vanish behind a proxy that swallows everything: both sides notice it. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ClientError, connect } from "../../client/mod.ts";
@@ -38,7 +38,7 @@ Deno.test("a client behind a proxy that swallows everything connects again, and 
   assertEquals((await stream.next()).value?.event, "queued");
 });
 
-Deno.test("a client that does not connect again is told that its server is gone", async () => {
+Deno.test("a client that does not reconnect gets an error when its server has vanished", async () => {
   await using server = await TestServer.start({ workers: 1, limits: LIMITS });
   await using proxy = new CuttingProxy(server.address);
   await using client = await connect(proxy.address, { pingMs: 100, reconnectMs: 0 });
@@ -50,7 +50,7 @@ Deno.test("a client that does not connect again is told that its server is gone"
   await other.ask({ cmd: "cancel", task_id: "long" });
 });
 
-Deno.test("a server gives back the place of a client that has missed its own pings, and of no other", async () => {
+Deno.test("a server frees the connection of a client that missed its own pings, and of no other", async () => {
   await using server = await TestServer.start({ workers: 1, limits: LIMITS });
   using asker = await server.connect();
   const connections = async () => (await asker.ask({ cmd: "stats" })).connections as number;
@@ -73,7 +73,7 @@ Deno.test("a server gives back the place of a client that has missed its own pin
   }
 });
 
-Deno.test("a client that pings stays, however long nothing else travels, and so does one that slept", async () => {
+Deno.test("a client that pings stays connected through any silence, and so does one that slept", async () => {
   await using server = await TestServer.start({ workers: 1, limits: LIMITS });
   const losses: Error[] = [];
   await using client = await connect(server.address, {

@@ -25,7 +25,7 @@ Deno.test("examples/thumbnails: pictures are made small, and no other file is re
   }
 });
 
-Deno.test("examples/fetch: what may get better is tried again, what will not is not", async () => {
+Deno.test("examples/fetch: a passing error is tried again, a lasting one is not", async () => {
   await using example = session("fetch", [8123, 8124]);
   await example.run();
 });
@@ -35,7 +35,7 @@ Deno.test("examples/primes: a thousand tasks and one after them count the primes
   await example.run();
 });
 
-Deno.test("examples/nightly: every time has the report of its own day", async () => {
+Deno.test("examples/nightly: each run has the report of its own day", async () => {
   await using example = session("nightly");
   await example.run();
   const [yesterday, today] = [-1, 0].map((days) =>

@@ -1,6 +1,6 @@
 /**
- * TLS connections that do not shake hands, and connections that are gone before they are accepted: what
- * they took is given back, and others are served meanwhile.
+ * TLS connections that do not shake hands, and connections that are gone before they are accepted: their
+ * resources are freed, and others are served meanwhile.
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -79,7 +79,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...withOpenssl("handshakes count against the limit of connections, until they are given up"),
+  ...withOpenssl("handshakes count against the limit of connections until they end"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key } = certificate;
@@ -114,7 +114,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...withOpenssl("what a TLS connection took is given back, however and whenever it ends"),
+  ...withOpenssl("a TLS connection that ends at any moment frees all its resources"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key } = certificate;
@@ -171,7 +171,7 @@ for _ in range(300):
 const withPython = needing("python3", await isInstalled("python3"));
 
 Deno.test({
-  ...withPython("connections that are reset before they are accepted hold up nobody"),
+  ...withPython("connections that are reset before they are accepted hold up no others"),
   async fn() {
     await using server = await TestServer.start({ workers: 1 });
     // While this process does not run, nothing is accepted: all of them are reset by then.

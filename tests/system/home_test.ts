@@ -1,4 +1,4 @@
-/** Where sd keeps things when HOME and the XDG variables say nothing of use: never in the working directory. */
+/** The folders of sd when HOME and the XDG variables are unusable: never the working directory. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { configDir, stateDirIfAny } from "../../cli/state_dir.ts";

@@ -320,14 +320,14 @@ async function tryAll(t: Deno.TestContext, inputs: readonly Input[]): Promise<vo
   }
 }
 
-Deno.test("no framing, however odd, gets more than its answer", (t) => tryAll(t, FRAMING));
-Deno.test("who speaks another protocol first runs nothing", (t) => tryAll(t, FIRST_BYTES));
+Deno.test("no framing, however odd, gets more than its reply", (t) => tryAll(t, FRAMING));
+Deno.test("a client that speaks another protocol runs nothing", (t) => tryAll(t, FIRST_BYTES));
 Deno.test("odd values come back as they are, or are refused", (t) => tryAll(t, VALUES));
 Deno.test("options out of their range are refused", (t) => tryAll(t, OPTIONS));
-Deno.test("ids and lists that are none are refused", (t) => tryAll(t, IDS));
-Deno.test("what tasks return at their limits comes back or fails", (t) => tryAll(t, RESULTS));
+Deno.test("invalid ids and lists are refused", (t) => tryAll(t, IDS));
+Deno.test("results at their limits come back or fail", (t) => tryAll(t, RESULTS));
 
-Deno.test("a character may be split over segments anywhere", async () => {
+Deno.test("a character can be split over segments anywhere", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   const data = "é漢😀\u0000";
@@ -338,7 +338,7 @@ Deno.test("a character may be split over segments anywhere", async () => {
   assertEquals((await client.object()).result, data);
 });
 
-Deno.test("200,000 members are an argument like another", async () => {
+Deno.test("an argument can have 200,000 members", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using client = await server.connect();
   // As short as they can be: the line has its limit.

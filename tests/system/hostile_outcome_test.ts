@@ -1,4 +1,4 @@
-/** Whatever a handler returns or throws ends its task with the right code, and the next task runs right. */
+/** Any return value and any error of a handler ends its task with the right code, and the next task runs right. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { TaskFolder } from "../kit/task_folder.ts";
@@ -115,7 +115,7 @@ async function checkSane(test: TestPool, n: number, what: string): Promise<void>
   assertEquals((await test.result({ op: "square", n })).result, n * n, `after ${what}`);
 }
 
-Deno.test("whatever a handler returns is a result, or is refused with its reason", async () => {
+Deno.test("any return value of a handler is a result, or is refused with the reason", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const [returns] = (await test.result({ op: "all" })).result;
@@ -142,7 +142,7 @@ Deno.test("whatever a handler returns is a result, or is refused with its reason
   assertEquals(test.spoiltTimes, 0);
 });
 
-Deno.test("whatever a handler throws is an error with a message", async () => {
+Deno.test("any value that a handler throws becomes an error with a message", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const [, throws] = (await test.result({ op: "all" })).result;
@@ -159,7 +159,7 @@ Deno.test("whatever a handler throws is an error with a message", async () => {
   assertEquals([test.workersStarted, test.spoiltTimes], [1, 0]);
 });
 
-Deno.test("who never lets its outcome be read is stopped at its limit", async () => {
+Deno.test("a handler whose outcome can never be read is stopped at its limit", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   for (const op of ["spin_in_then", "spin_in_json", "spin_in_message"]) {
     const test = new TestPool(1, { modules: folder.modules("tasks.js") });

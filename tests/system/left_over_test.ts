@@ -1,4 +1,4 @@
-/** What a task leaves behind ends with it, or goes on as nobody's; it fails no other task. */
+/** Timers, listeners and errors that a task leaves behind: they end with it, or fail no other task. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { RawClient } from "../kit/raw_client.ts";
@@ -100,7 +100,7 @@ Deno.test("the timers of a task are cleared when it ends; those of the file go o
   assertEquals(test.workersStarted, 1);
 });
 
-Deno.test("listeners of a task on what all share are gone after it", async () => {
+Deno.test("listeners of a task on shared objects are removed after it", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   await test.result({ op: "listen" });
@@ -110,7 +110,7 @@ Deno.test("listeners of a task on what all share are gone after it", async () =>
 /** Before it, the runtime does not tell whose an unhandled rejection is. */
 const TELLS_OWNERS = Number(Deno.version.deno.split(".")[1]) >= 9;
 
-Deno.test("an error that no handler catches fails the task that it is of, and no other", async () => {
+Deno.test("an error that no handler catches fails its own task, and no other", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { result: names } = await test.result({ op: "fails" });
@@ -135,7 +135,7 @@ Deno.test("an error that no handler catches fails the task that it is of, and no
   assertEquals(test.workersStarted, TELLS_OWNERS ? 1 : 3);
 });
 
-Deno.test("who throws when it is told to stop is stopped", async () => {
+Deno.test("a task that throws when it is cancelled is stopped", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { error } = await test.result({ op: "fail_on_abort", timeout: 50 });
@@ -161,7 +161,7 @@ export const quick = ({ n }) => n;
 export const slow = ({ n }) => new Promise((resolve) => setTimeout(() => resolve(n), 20));
 `;
 
-Deno.test("who has returned and keeps the thread for ever fails no other, and the process is given up", async () => {
+Deno.test("a task that returned and keeps the thread busy fails no other, and its process is replaced", async () => {
   using folder = new TaskFolder({ "tasks.js": SPINNING });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
   using client = await RawClient.connect(serve.address);

@@ -1,9 +1,9 @@
-/** Every limit of the server on those who connect, at the limit and one past it, each set small. */
+/** Every limit of the server on its clients, at the limit and one past it, each set small. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { TestServer } from "../kit/test_server.ts";
 
-Deno.test("as many connections as allowed are served, the next is told and closed", async () => {
+Deno.test("connections up to the limit are served, the next one is refused and closed", async () => {
   await using server = await TestServer.start({ workers: 1, limits: { maxConnections: 3 } });
   const clients = [await server.connect(), await server.connect(), await server.connect()];
   for (const client of clients) assertEquals((await client.ask({ cmd: "ping" })).pong, true);
@@ -20,7 +20,7 @@ Deno.test("as many connections as allowed are served, the next is told and close
   for (const client of clients) client[Symbol.dispose]();
 });
 
-Deno.test("so many tasks of a connection may be in flight, one more is refused until one ends", async () => {
+Deno.test("tasks in flight on a connection up to the limit are taken, one more is refused until one ends", async () => {
   await using server = await TestServer.start({ workers: 1, limits: { maxInFlight: 3 } });
   using client = await server.connect();
   const delayed = (id: string) => ({ op: "square", n: 1, task: { id, delay: 60_000 } });
@@ -40,7 +40,7 @@ Deno.test("so many tasks of a connection may be in flight, one more is refused u
   assertEquals((await client.ask(delayed("g"))).status, "delayed");
 });
 
-Deno.test("so many tasks may be queued; of one batch only those beyond are refused", async () => {
+Deno.test("queued tasks up to the limit are taken, and only the rest of a batch is refused", async () => {
   await using server = await TestServer.start({ workers: 1, limits: { maxQueued: 5 } });
   using client = await server.connect();
   const tasks = Array.from({ length: 7 }, (_, ref) => ({
@@ -65,7 +65,7 @@ Deno.test("so many tasks may be queued; of one batch only those beyond are refus
   assertEquals((await client.ask(tasks[6]!)).status, "delayed");
 });
 
-Deno.test("so many bytes of tasks may be queued, one more is refused until some are final", async () => {
+Deno.test("bytes of queued tasks up to the limit are taken, one more is refused until some are final", async () => {
   const line = JSON.stringify({ op: "echo", data: "x".repeat(1000), task: { delay: 60_000 } });
   await using server = await TestServer.start({
     workers: 1,
@@ -111,7 +111,7 @@ Deno.test("a client that reads nothing is cut once too much waits for it", async
   await Promise.all([greedy.rest(), flood]);
 });
 
-Deno.test("who says nothing, or does not end its line, is told and closed in time", async () => {
+Deno.test("a client that sends nothing, or no whole line, gets the reason and is closed", async () => {
   const limits = { firstLineMs: 300, partialLineMs: 300, sweepMs: 50 };
   await using server = await TestServer.start({ workers: 1, limits });
   using silent = await server.connect();

@@ -1,10 +1,10 @@
-/** Rates of ops, as worker processes name them: no more tasks are handed out than that. */
+/** Rates of ops, as worker processes name them: no more tasks start than the rate allows. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
 import { TestServer } from "../kit/test_server.ts";
 
-Deno.test("an op with a rate is handed out no faster, and why tells when the next may start", async () => {
+Deno.test("tasks of an op start no faster than its rate, and why reports the time of the next start", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using link = await server.connect();
   const hello = {
@@ -29,13 +29,4 @@ Deno.test("an op with a rate is handed out no faster, and why tells when the nex
   const why = await client.ask({ cmd: "why", task_id: "c" });
   assertEquals(why.code, "op_rate");
   assertMatch(why.why, /the next may start at \d{4}-/);
-});
-
-Deno.test("a worker process whose rate is none is refused", async () => {
-  await using server = await TestServer.start({ workers: 0 });
-  using link = await server.connect();
-  const { secret } = server;
-  const hello = { cmd: "work", version: WORK_VERSION, secret, workers: 1, credit: 1, pid: 1 };
-  const answer = await link.ask({ ...hello, ops: [{ op: "a", rate: "often" }] });
-  assertEquals(answer.error.code, "bad_request");
 });

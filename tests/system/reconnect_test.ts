@@ -1,4 +1,4 @@
-/** Real clients and real servers with connections that are cut, and servers that are killed, between. */
+/** Real clients and servers through cut connections and killed servers. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -146,14 +146,14 @@ Deno.test("a server killed with 1,000 tasks of a client in flight: each gets its
   assertEquals(outcomes.filter((outcome) => outcome !== "right"), []);
 });
 
-Deno.test("one that kept nothing on disk says of each task that it has lost it", async () => {
+Deno.test("a server without a disk reports each task as lost after a restart", async () => {
   const outcomes = await outcomesOfKill(() => "memory:");
   const lost = outcomes.filter((outcome) => outcome !== "right");
   assert(lost.length > 0, "the server was killed too late");
   for (const outcome of lost) assertStringIncludes(outcome, "no longer knows it");
 });
 
-Deno.test("a server that stops in good order is left for the next one", async () => {
+Deno.test("after an orderly stop of the server, clients move to the next one", async () => {
   await using first = await TestServer.start({ workers: 1 });
   await using proxy = new CuttingProxy(first.address);
   await using client = await connect(proxy.address);
@@ -195,7 +195,7 @@ Deno.test("sd submit of many lines through a proxy that cuts: each line has one 
   }
 });
 
-Deno.test("sd submit and sd wait say that the connection was lost and is there again", async () => {
+Deno.test("sd submit and sd wait report that the connection was lost and is back", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using proxy = new CuttingProxy(server.address);
   const where = ["--server", `127.0.0.1:${proxy.port}`];
@@ -224,7 +224,7 @@ Deno.test("sd submit and sd wait say that the connection was lost and is there a
   }
 });
 
-Deno.test("a server that stays away is exit 3, within --timeout, with the way back to the tasks", async () => {
+Deno.test("if the server stays away, the exit code is 3 within --timeout, with the command to find the tasks", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using proxy = new CuttingProxy(server.address);
   const where = ["--server", `127.0.0.1:${proxy.port}`, "--timeout", "3s"];
@@ -245,7 +245,7 @@ Deno.test("a server that stays away is exit 3, within --timeout, with the way ba
   await Promise.all(["one", "two", "three"].map((id) => client.cancel(id)));
 });
 
-Deno.test("when a connection is lost for good, every task that was sent is told with its id", async () => {
+Deno.test("when a connection is lost for good, the id of every sent task is printed", async () => {
   using server = new ScriptedServer();
   const where = ["--server", `127.0.0.1:${server.port}`];
   const idOf = (message: Message) => (message.task as { id: string }).id;

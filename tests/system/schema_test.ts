@@ -1,4 +1,4 @@
-/** Arguments that are checked when a task is submitted: refused or taken, and nothing else is held up. */
+/** Checks of arguments when a task is submitted: the task is refused or taken, and nothing else waits. */
 
 import { assert, assertEquals } from "@std/assert";
 import { MAX_CHECKED_TOGETHER, MAX_FAULT_MESSAGE_CHARS } from "../../protocol/limits.ts";
@@ -16,7 +16,7 @@ const resize = (id: string, more: object = {}) => ({
   task: { id, wait: false, ...more },
 });
 
-Deno.test("arguments that the schema does not have are refused, with where and what", async () => {
+Deno.test("arguments against the schema are refused, with the place and the reason", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS);
   using client = await server.connect();
@@ -54,7 +54,7 @@ Deno.test("arguments that the schema does not have are refused, with where and w
   );
 });
 
-Deno.test("what has no schema is not held up by a check, a command behind it is", async () => {
+Deno.test("a task without a schema does not wait for a check, a later command does", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
   using client = await server.connect();
@@ -76,7 +76,7 @@ Deno.test("what has no schema is not held up by a check, a command behind it is"
   ]);
 });
 
-Deno.test("tasks of one connection are taken in their order, however their checks are answered", async () => {
+Deno.test("tasks of one connection are taken in their order, in any order of their checks", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 9 });
   using client = await server.connect();
@@ -95,7 +95,7 @@ Deno.test("tasks of one connection are taken in their order, however their check
   ]);
 });
 
-Deno.test("a client that sends nothing more gets every reply, those of checks too", async () => {
+Deno.test("a client that has closed its sending side still gets every reply", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS);
   using client = await server.connect();
@@ -110,7 +110,7 @@ Deno.test("a client that sends nothing more gets every reply, those of checks to
   assertEquals(await client.line(), null);
 });
 
-Deno.test("the newest process is asked; where it goes, another; where none is left, the next to come", async () => {
+Deno.test("the newest worker process checks; if it leaves, another one, or else the next to come", async () => {
   await using server = await start();
   using old = await FakeWorker.join(server, OPS, { credit: 0 });
   const next = await FakeWorker.join(server, OPS, { credit: 0 });
@@ -125,7 +125,7 @@ Deno.test("the newest process is asked; where it goes, another; where none is le
   assertEquals((await client.object()).error.code, "bad_request");
 });
 
-Deno.test("what nobody can check is taken: its worker checks again", async () => {
+Deno.test("a task that no process can check is taken, and its worker checks it", async () => {
   await using server = await start();
   const worker = await FakeWorker.join(server, OPS);
   using client = await server.connect();
@@ -138,7 +138,7 @@ Deno.test("what nobody can check is taken: its worker checks again", async () =>
   worker[Symbol.dispose]();
 });
 
-Deno.test("an answer that is none is no answer", async () => {
+Deno.test("an invalid answer of a check is ignored", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS);
   using client = await server.connect();
@@ -154,7 +154,7 @@ Deno.test("an answer that is none is no answer", async () => {
   }
 });
 
-Deno.test("what is there already is answered as such, whatever the schema says by now", async () => {
+Deno.test("an existing id is reported as such, whatever the schema says now", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
   using client = await server.connect();
@@ -169,7 +169,7 @@ Deno.test("what is there already is answered as such, whatever the schema says b
   assertEquals((await submit(resize("b"), WIDE)).error.code, "bad_request");
 });
 
-Deno.test("many submits are checked in orders whose answers fit a line", async () => {
+Deno.test("many submits are checked in parts whose answers fit on a line", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
   using client = await server.connect();
@@ -184,7 +184,7 @@ Deno.test("many submits are checked in orders whose answers fit a line", async (
   for (let i = 0; i < count; i++) assertEquals((await client.object()).task_id, `t-${i}`);
 });
 
-Deno.test("lines that are being checked count as not safe: no more than a mebibyte of them is read", async () => {
+Deno.test("lines under a check count as uncommitted: up to a mebibyte of them is read", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
   using client = await server.connect();
@@ -207,7 +207,7 @@ Deno.test("lines that are being checked count as not safe: no more than a mebiby
   for (let i = 0; i < 40; i++) assertEquals((await client.object()).task_id, `t-${i}`);
 });
 
-Deno.test("a recurring task is checked when it is made, and not when it is sent again", async () => {
+Deno.test("a recurring task is checked when it is created, not at each run", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
   using client = await server.connect();
@@ -221,7 +221,7 @@ Deno.test("a recurring task is checked when it is made, and not when it is sent 
   assertEquals((await client.ask(nightly)).status, "scheduled");
 });
 
-Deno.test("a server that stops refuses what is being checked, and takes none of it", async () => {
+Deno.test("a stopping server refuses the tasks under a check", async () => {
   const engine = openMemoryEngine();
   const server = await TestServer.start({ workers: 0, engine: () => engine, graceMs: 0 });
   using worker = await FakeWorker.join(server, OPS, { credit: 0 });
@@ -234,7 +234,7 @@ Deno.test("a server that stops refuses what is being checked, and takes none of 
   assertEquals(await engine.get(["a"]), [undefined]);
 });
 
-Deno.test("a task of a client that has gone is taken all the same once it is checked", async () => {
+Deno.test("a task whose client has left is still taken after its check", async () => {
   await using server = await start();
   using worker = await FakeWorker.join(server, OPS, { credit: 1 });
   const client = await server.connect();

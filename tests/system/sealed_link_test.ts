@@ -131,7 +131,7 @@ class Scene implements AsyncDisposable {
   }
 }
 
-Deno.test("arguments, results and the pool's secret do not show on a work link", async () => {
+Deno.test("arguments, results and the pool's secret are not readable on a work link", async () => {
   await using scene = await Scene.start(true);
   const data = "an argument that nobody else shall read";
   await scene.client.ask({ op: "echo", data });
@@ -145,7 +145,7 @@ Deno.test("arguments, results and the pool's secret do not show on a work link",
 
 for (const reconnect of [false, true]) {
   const whose = reconnect ? "sd work" : "the server's own";
-  Deno.test(`what is put into the link of ${whose} is no result, and the tasks run again`, async () => {
+  Deno.test(`bytes put into the link of ${whose} are no result, and the tasks run again`, async () => {
     await using scene = await Scene.start(reconnect);
     const { task_id } = await scene.client.ask({ op: "sleep", ms: 1500 });
     await scene.until(async () =>
@@ -160,7 +160,7 @@ for (const reconnect of [false, true]) {
     assert(scene.middle.links > 1);
   });
 
-  Deno.test(`what is taken from the link of ${whose} is missed, and the tasks run again`, async () => {
+  Deno.test(`bytes taken from the link of ${whose} are noticed, and the tasks run again`, async () => {
     await using scene = await Scene.start(reconnect);
     scene.middle.steal = 30;
     await scene.client.ask({ op: "echo", data: 7 });
@@ -173,7 +173,7 @@ for (const reconnect of [false, true]) {
   });
 }
 
-Deno.test("a worker of another's making may come without a seal, with the secret and not without", async () => {
+Deno.test("a foreign worker can connect without a seal, but not without the secret", async () => {
   await using server = await TestServer.start({ workers: 0 });
   const hello = { cmd: "work", version: WORK_VERSION, workers: 1, credit: 1, pid: 1 };
   const ops = [{ op: "mine" }];
@@ -183,7 +183,7 @@ Deno.test("a worker of another's making may come without a seal, with the secret
   assertEquals((await stranger.ask({ ...hello, secret: "x", ops })).error.code, "unauthorized");
 });
 
-Deno.test("a seal with another secret is refused, in words", async () => {
+Deno.test("a seal with another secret is refused with the reason", async () => {
   await using server = await TestServer.start({ workers: 0 });
   const events: PoolEvent[] = [];
   const keeper = new PoolKeeper({

@@ -1,4 +1,4 @@
-/** Many who are slow do not hurt one who is not; and what they took is given back. */
+/** Many slow clients do not hinder a quick one, and their resources are freed. */
 
 import { assert, assertEquals } from "@std/assert";
 import { RawClient } from "../kit/raw_client.ts";

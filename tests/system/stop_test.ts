@@ -93,7 +93,7 @@ Deno.test("pools killed under load: every task is final once, with the right res
   assert(await openFiles(server.child.pid) <= files + 6);
 });
 
-Deno.test("a task that kills its worker process each time is failed, and no innocent one with it", async () => {
+Deno.test("a task that kills its worker process each time fails, and no innocent task with it", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   const innocent = Array.from({ length: 1000 }, (_, n) => ({ op: "square", n, ref: n }));

@@ -133,7 +133,7 @@ async function stopClient() {
   return [code, new TextDecoder().decode(stdout).trim()];
 }
 
-Deno.test("processes that are stopped and go on have lost nothing: no lease, no time of a task, no result", async () => {
+Deno.test("stopped processes that go on lose no lease, no time of a task and no result", async () => {
   // Side by side: each of them mostly sleeps.
   const [server, all, inTime, client] = await Promise.all([
     stopThrice(({ child }) => [child.pid]),

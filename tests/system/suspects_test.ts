@@ -1,4 +1,4 @@
-/** Suspects between several worker processes: each runs some day, and nothing stands still for one. */
+/** Suspects between several worker processes: each runs in the end, and nothing stands still for it. */
 
 import { assert, assertEquals } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
@@ -79,7 +79,7 @@ async function makeSuspectWhile(
   await busy.fake.link.sendObjects({ credit: 2 });
 }
 
-Deno.test("a suspect of an op that no pool has is in nobody's way", async () => {
+Deno.test("a suspect of an op that no pool has blocks no other task", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   await makeSuspect(server, client, { id: "orphan", op: "a" });

@@ -36,7 +36,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...withOpenssl("a server's own workers need not know what name its certificate is for"),
+  ...withOpenssl("a server's own workers need not know the name in its certificate"),
   async fn() {
     using certificate = await Certificate.make("sd.example");
     const { certFile, keyFile } = certificate;
@@ -83,7 +83,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...withOpenssl("what is wrong between a client and a server with TLS is said, and what to do"),
+  ...withOpenssl("each mismatch between a client and a TLS server is reported with the cure"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key, certFile } = certificate;
@@ -106,7 +106,7 @@ Deno.test({
 
 Deno.test({
   ...withOpenssl(
-    "what a client reads over TLS it acknowledges at once, so that no small line waits",
+    "a client acknowledges TLS data at once, so that no small line waits",
   ),
   async fn() {
     using certificate = await Certificate.make("localhost");
@@ -129,7 +129,7 @@ Deno.test({
 });
 
 Deno.test({
-  ...withOpenssl("sd work comes over TLS"),
+  ...withOpenssl("sd work connects over TLS"),
   async fn() {
     using certificate = await Certificate.make("localhost");
     const { cert, key, certFile, folder } = certificate;

@@ -1,4 +1,4 @@
-/** Output that cannot be written: talk ends nothing and changes no exit code, results are never taken for written. */
+/** Output that cannot be written: messages end nothing and change no exit code, and no result counts as written. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
@@ -97,7 +97,7 @@ Deno.test(onFull("results that have no room fail each command, in words and in J
   assertStringIncludes(stderr, "print it again with: sd result kept");
 });
 
-Deno.test("a reader of stdout that has gone ends a command quietly", async () => {
+Deno.test("a closed stdout ends a command quietly", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const at = serverFlag(server);
   for (const args of [["ls", at], ["ls", at, "--json"], ["export", at], ["status", at]]) {
@@ -106,7 +106,7 @@ Deno.test("a reader of stdout that has gone ends a command quietly", async () =>
   }
 });
 
-Deno.test("results that find no room are printed by --resume, each once, all lines whole", async () => {
+Deno.test("results that found no room are printed by --resume, each once, all lines whole", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const long = "x".repeat(200);
   const lines = Array.from({ length: 2000 }, (_, i) => `{"op":"echo","data":"${i}${long}"}`);

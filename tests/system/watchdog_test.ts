@@ -1,4 +1,4 @@
-/** Due tasks that stand still beside an idle worker are found, told of, and started. */
+/** Due tasks that stand still beside an idle worker are found, reported and started. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -46,7 +46,7 @@ for (
     ["delayed", "due", { delay: 3000 }],
   ] as const
 ) {
-  Deno.test(`${what} tasks that a page leaves out are found by the watchdog, told of, and run`, async () => {
+  Deno.test(`${what} tasks that a page leaves out are found by the watchdog, reported and run`, async () => {
     const folder = await Deno.makeTempDir();
     const engine = (ended: EndedSink) => openBroken(`${folder}/sd.db`, call, ended);
     try {

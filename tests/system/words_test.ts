@@ -6,7 +6,7 @@ import { SdError } from "../../protocol/errors.ts";
 import { runSd } from "../kit/sd_process.ts";
 import { TestServer } from "../kit/test_server.ts";
 
-Deno.test("a retry that a task before it prevents names that task, and what to do first", async () => {
+Deno.test("a retry that a parent prevents names the parent, and the cure", async () => {
   await using server = await TestServer.start({ workers: 0 });
   await using client = await connect(server.address);
   await client.submit("sleep", { ms: 1 }, { id: "p", wait: false });

@@ -1,4 +1,4 @@
-/** Links that fall silent, or say what they should not: what they hold runs elsewhere, and nothing is lost. */
+/** Work links that fall silent, or break the protocol: their tasks run elsewhere, and nothing is lost. */
 
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
@@ -40,12 +40,12 @@ class LiveWorker implements Disposable {
   }
 
   /** The next task; `null` once the server has cut it off. */
-  async next(): Promise<{ id: string; lease: number } | null> {
+  async next(): Promise<{ id: string; lease: number; attempt: number } | null> {
     for (;;) {
       const line = await this.#fake.link.line();
       if (line === null) return null;
-      const { id, lease } = JSON.parse(line);
-      if (lease !== undefined) return { id, lease };
+      const { id, lease, attempt } = JSON.parse(line);
+      if (lease !== undefined) return { id, lease, attempt };
     }
   }
 
@@ -73,7 +73,7 @@ async function completed(client: RawClient, id: string): Promise<void> {
   assertEquals([status, error], ["completed", undefined]);
 }
 
-Deno.test("a silent link is cut, and its task runs elsewhere: however often, that is no death", async () => {
+Deno.test("a silent link is cut, and its task runs elsewhere; repeated any number of times, this is no death", async () => {
   await using server = await start();
   using client = await server.connect();
   using first = await LiveWorker.join(server);
@@ -107,7 +107,7 @@ Deno.test("the server's own process is killed if it is frozen, and its tasks run
   assertNotEquals(after.pools[0].pid, pid);
 });
 
-Deno.test("a server that was stopped itself cuts nobody off for it", async () => {
+Deno.test("a server that was itself stopped cuts off no link", async () => {
   await using server = await start();
   using client = await server.connect();
   using worker = await LiveWorker.join(server);
@@ -121,7 +121,7 @@ Deno.test("a server that was stopped itself cuts nobody off for it", async () =>
   assertEquals(server.lines.filter((line) => line.includes("cut off")), []);
 });
 
-Deno.test("a quiet link is given nothing, and gets tasks again once it is heard", async () => {
+Deno.test("a quiet link gets no tasks, and gets some again when it is heard", async () => {
   await using server = await start({ limits: { ...LIMITS, silentLinkMs: 600_000 } });
   using client = await server.connect();
   using quiet = await LiveWorker.join(server);
@@ -136,7 +136,7 @@ Deno.test("a quiet link is given nothing, and gets tasks again once it is heard"
   assertEquals((await quiet.next())?.id, "two");
 });
 
-Deno.test("an idle link that shows life stays, and so does that of an older release, which shows none", async () => {
+Deno.test("an idle link that shows life stays, and so does a link of an older release, which shows none", async () => {
   await using server = await start();
   using client = await server.connect();
   using live = await LiveWorker.join(server, { credit: 1 });
@@ -147,7 +147,7 @@ Deno.test("an idle link that shows life stays, and so does that of an older rele
   assertEquals(ids.toSorted(), ["one", "two"]);
 });
 
-Deno.test("a link whose leases ran out is cut: it is not given the same tasks again", async () => {
+Deno.test("a link whose leases ran out is cut, so that it does not get the same tasks again", async () => {
   await using server = await start({ leaseMs: 1000 });
   using client = await server.connect();
   using old = await FakeWorker.join(server, OPS);
@@ -156,7 +156,7 @@ Deno.test("a link whose leases ran out is cut: it is not given the same tasks ag
   assertEquals(await old.link.rest(), []);
   using worker = await LiveWorker.join(server);
   const task = await worker.next();
-  assertEquals(task?.id, "task");
+  assertEquals([task?.id, task?.attempt], ["task", 1]);
   worker.send({ lease: task?.lease, result: 1 });
   await completed(client, "task");
 });
@@ -214,7 +214,7 @@ Deno.test("a report of a later release is passed over", async () => {
   await completed(client, "task");
 });
 
-Deno.test("half a line at the end of a link is no result, and no fault of the process", async () => {
+Deno.test("half a line at the end of a link is no result, and no error of the process", async () => {
   await using server = await start();
   using client = await server.connect();
   {
