@@ -13,7 +13,7 @@ import { openMemoryEngine } from "../server/engine/memory/memory.ts";
 import { openEngine } from "../server/engine/open.ts";
 import type { TaskLog } from "../server/task/task_log.ts";
 import { newTask } from "../server/task/new_task.ts";
-import { Wait, WaitsById, WaitTable } from "../server/task/wait_table.ts";
+import { Wait, WaitsById, WaitTable } from "../server/task/task_events.ts";
 import { CronStage } from "../tests/kit/cron_stage.ts";
 import { median } from "./running.ts";
 

@@ -3,6 +3,7 @@
  * The server reads it; `ops` shows it to clients.
  */
 
+import { wrong } from "./fields.ts";
 import { checkDepth } from "./json_guard.ts";
 import { MAX_SCHEMA_CHARS, MAX_SCHEMA_DEPTH, MAX_SCHEMAS_CHARS } from "./limits.ts";
 
@@ -36,6 +37,14 @@ export interface OpSpec {
   permissions?: string[];
   /** Each run has a fresh worker (`true`), or a process of its own. */
   isolate?: true | "process";
+}
+
+const VERSION = /^[0-9a-f]{12}$/;
+
+/** The version of a task file: 12 hex digits. Throws `bad_request`. */
+export function readOpVersion(version: unknown): string {
+  if (typeof version === "string" && VERSION.test(version)) return version;
+  throw wrong("version", "12 hex digits", version);
 }
 
 /** `specs` in the form that a worker process sends: without JSON Schemas that are too long or too deep. */

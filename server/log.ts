@@ -9,10 +9,10 @@ import { escapeControls, paint, say } from "../cli/talk.ts";
 
 export const LOG_FORMATS = ["text", "json"] as const;
 /** Each tells also what those after it tell. */
-export const LOG_LEVELS = ["info", "warn", "error"] as const;
+export const VERBOSITIES = ["info", "warn", "error"] as const;
 
 export type LogFormat = typeof LOG_FORMATS[number];
-export type LogLevel = typeof LOG_LEVELS[number];
+export type Verbosity = typeof VERBOSITIES[number];
 
 export interface Log {
   /** What an operator may want to know. */
@@ -27,16 +27,16 @@ export interface Log {
 
 export interface LogOptions {
   readonly format: LogFormat;
-  readonly level: LogLevel;
+  readonly level: Verbosity;
   /** Takes a line without its newline. Default: stderr. */
   readonly write?: (line: string) => void;
   readonly now?: () => number;
 }
 
 export function openLog({ format, level, write = say, now = Date.now }: LogOptions): Log {
-  const least = LOG_LEVELS.indexOf(level);
-  const tell = (at: LogLevel, room: string, message: string) => {
-    if (LOG_LEVELS.indexOf(at) < least) return;
+  const least = VERBOSITIES.indexOf(level);
+  const tell = (at: Verbosity, room: string, message: string) => {
+    if (VERBOSITIES.indexOf(at) < least) return;
     if (format === "json") return void write(jsonLine(at, { room, message, time: now() }));
     // A stack has lines of its own; a message of a client's making has none.
     for (const line of at === "error" ? message.split("\n") : [message]) {
@@ -60,13 +60,13 @@ export function gapLine(format: LogFormat, lines: number): string {
 }
 
 function jsonLine(
-  level: LogLevel,
+  level: Verbosity,
   { room, message, time }: { room: string; message: string; time: number },
 ): string {
   return JSON.stringify({ time: new Date(time).toISOString(), level, room, message });
 }
 
-function textLine(level: LogLevel, room: string, message: string): string {
+function textLine(level: Verbosity, room: string, message: string): string {
   const head = paint("stderr", dim, `[${room}]`);
   const text = escapeControls(message);
   switch (level) {

@@ -1,6 +1,6 @@
 /**
- * Where the secret of the pool lies for workers that come by themselves: a file that only its user
- * may read, named by the server's port, gone when the server is.
+ * The secret that worker processes must know, and its file for workers that are started by themselves. Only the
+ * server's user can read the file; the server's port names it, and it is removed when the server stops.
  */
 
 import { dirname } from "node:path";
@@ -8,6 +8,12 @@ import { SECRET_VARIABLE } from "../cli/pool/pool_flags.ts";
 import { poolSecretFile } from "../cli/state_dir.ts";
 import { writeWholeFile } from "../cli/whole_file.ts";
 import type { Log } from "./log.ts";
+
+/** 256 bits of randomness, in hex. */
+export function newPoolSecret(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(32));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 /** Writes it; answers what removes it again. A server that cannot write it runs all the same. */
 export function keepPoolSecret(

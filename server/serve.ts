@@ -27,10 +27,9 @@ import { sqlitePath } from "./engine/sqlite/location.ts";
 import { surviveStrayRejections, untilStopSignal } from "./lifecycle.ts";
 import { gapLine, type Log, openLog } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
-import { keepPoolSecret } from "./pool_secret.ts";
+import { keepPoolSecret, newPoolSecret } from "./pool_secret.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, startServer } from "./server.ts";
-import { newPoolSecret } from "./tcp/pool_secret.ts";
 
 export const serve = defineCommand({
   name: "serve",

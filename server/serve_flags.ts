@@ -7,7 +7,7 @@ import { MAX_WORKERS } from "../protocol/limits.ts";
 import { DURABILITIES } from "./engine/options.ts";
 import { ENGINE_URLS } from "./engine/open.ts";
 import { DEFAULT_LIMITS, type ServerLimits } from "./limits.ts";
-import { LOG_FORMATS, LOG_LEVELS } from "./log.ts";
+import { LOG_FORMATS, VERBOSITIES } from "./log.ts";
 
 /** Unit of the size flags that are older than units. */
 const MIB = 1024 * 1024;
@@ -91,7 +91,7 @@ export const SERVE_FLAGS = {
     type: "string",
     help: "least level of log lines",
     value: "LEVEL",
-    choices: LOG_LEVELS,
+    choices: VERBOSITIES,
     default: "info",
   },
   tokenFile: {

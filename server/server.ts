@@ -6,6 +6,7 @@
 import { inLanguage } from "../cli/messages.ts";
 import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
 import { ClientError } from "../net/client_error.ts";
+import { formatTarget } from "../net/target.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
 import { cronTakers } from "./api/cron_transfer.ts";
@@ -34,7 +35,7 @@ import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
 import { logLine } from "./task/task_log.ts";
 import { TcpDoor, type TcpDoorOptions } from "./tcp/door.ts";
-import { type Listeners, openListeners } from "./tcp/socket/listeners.ts";
+import { type Listeners, openListeners } from "./tcp/socket/acceptor.ts";
 import type { WorkLink } from "./tcp/link/work_link.ts";
 
 export interface ServerOptions {
@@ -179,7 +180,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   if (!pool) started.resolve();
   else pool.loaded.catch(started.reject);
 
-  log.info("server", inLanguage(MESSAGES).listening(formatAddress(address)));
+  log.info("server", inLanguage(MESSAGES).listening(formatTarget(address)));
   door.start();
   pool?.start();
   dispatcher.start();
@@ -344,8 +345,4 @@ function inTime(clock: Clock, ms: number, work: Promise<unknown>): Promise<boole
     const forget = clock.after(ms, () => resolve(false));
     work.then(() => resolve(true), reject).finally(forget);
   });
-}
-
-function formatAddress({ hostname, port }: Deno.NetAddr): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }

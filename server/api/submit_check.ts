@@ -10,13 +10,7 @@ import { MAX_FAULT_MESSAGE_CHARS, MAX_FAULT_PATH_CHARS } from "../../protocol/li
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import type { SchemaFault } from "../../protocol/work_message.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { NewTask, TaskDefaults } from "../task/new_task.ts";
-
-/** What a submit has to know of its op. */
-export interface KnownOp {
-  readonly defaults: TaskDefaults;
-  readonly hasSchema: boolean;
-}
+import type { KnownOp, NewTask } from "../task/new_task.ts";
 
 export interface KnownOps {
   readonly ready: Promise<void> | undefined;

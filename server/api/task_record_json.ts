@@ -19,6 +19,9 @@ import {
   MAX_KEY_CHARS,
   MAX_KEY_LIMIT,
   MAX_LINE_BYTES,
+  MAX_LOG_CHARS,
+  MAX_LOG_ENTRIES,
+  MAX_LOG_ENTRY_CHARS,
   MAX_OP_CHARS,
   MAX_PRIORITY,
   MAX_RESULT_BYTES,
@@ -26,17 +29,18 @@ import {
   MAX_TIMEOUT_MS,
 } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
-import { isFinal, type Status, STATUSES } from "../../protocol/task.ts";
+import { isFinal, LOG_LEVELS, type Status, STATUSES } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
 import { DEFAULT_RULES, type KeyLimit, type NewTask, type Past } from "../task/new_task.ts";
 import { formatRate, formatTime, readRate } from "../../protocol/text_forms.ts";
-import { newSerial } from "../task/task_id.ts";
+import { isTaskId, newSerial } from "../task/task_id.ts";
+import { readOpVersion } from "../../protocol/op_spec.ts";
 import { Fields, wrong } from "../../protocol/fields.ts";
-import { readTrail, trailMembers } from "./trail_record.ts";
+import { countOf, type LoggedEntry, logLine, type TaskLog } from "../task/task_log.ts";
+import type { RunHistory } from "../task/run_log.ts";
 
 export const RECORD_VERSION = 1;
 
-const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
 /** Levels that a payload or a result may have to stand in a record as JSON; a message adds its own. */
 const PLAIN_LEVELS = 32;
 /** Levels of a result: what a worker can put into JSON, and the server take apart. */
@@ -262,6 +266,61 @@ function embedded(name: string, text: string): JsonObject {
 }
 
 function readId(id: unknown, name: string): string {
-  if (typeof id === "string" && TASK_ID.test(id)) return id;
+  if (isTaskId(id)) return id;
   throw wrong(name, `1 to ${MAX_TASK_ID_CHARS} characters of A-Za-z0-9._:-`, id);
+}
+
+const COUNT = { min: 1, max: Number.MAX_SAFE_INTEGER };
+
+/** The members of a record that tell it; none for most tasks. */
+function trailMembers({ trail, log }: TaskRecord): JsonObject {
+  return {
+    ...(trail?.version !== undefined && { version: trail.version }),
+    ...(log && { log: log.map(logLine) }),
+  };
+}
+
+function readTrail(
+  fields: Fields,
+): { readonly trail: RunHistory | undefined; readonly log: TaskLog | undefined } {
+  const given = fields.raw("version");
+  const version = given === undefined ? undefined : readOpVersion(given);
+  const log = readLog(fields.raw("log"));
+  if (version === undefined && !log) return { trail: undefined, log };
+  const logged = log ? countOf(log) : 0;
+  return { trail: { version, logged, retries: log?.at(-1)?.retries ?? 0 }, log };
+}
+
+function readLog(log: unknown): TaskLog | undefined {
+  if (log === undefined) return undefined;
+  if (!Array.isArray(log) || log.length === 0 || log.length > MAX_LOG_ENTRIES) {
+    throw wrong("log", `an array of 1 to ${MAX_LOG_ENTRIES} entries`, log);
+  }
+  const entries = log.map(readEntry);
+  const chars = entries.reduce((sum, { text }) => sum + text.length, 0);
+  if (chars > MAX_LOG_CHARS) {
+    throw wrong("log", `entries of at most ${MAX_LOG_CHARS} characters together`, chars);
+  }
+  entries.reduce((before, { n }) => {
+    if (n <= before) throw wrong("n", `more than that of the entry before, ${before}`, n);
+    return n;
+  }, 0);
+  return entries;
+}
+
+function readEntry(value: unknown): LoggedEntry {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw wrong("log", "made of objects, as sd export writes them", value);
+  }
+  const fields = new Fields(value as JsonObject);
+  const entry: LoggedEntry = {
+    n: fields.integer("n", COUNT, 0),
+    at: fields.time("at", 0),
+    attempt: fields.integer("attempt", { min: 1, max: MAX_ATTEMPTS }, 1),
+    retries: fields.integer("retry", COUNT, 0),
+    level: fields.oneOf("level", LOG_LEVELS),
+    text: fields.text("text", MAX_LOG_ENTRY_CHARS) ?? "",
+  };
+  fields.checkAll();
+  return entry;
 }

@@ -7,16 +7,9 @@
  */
 
 import type { OpSpec } from "../../protocol/op_spec.ts";
-import { DEFAULTS, defaultsOf, type TaskDefaults } from "../task/new_task.ts";
+import { DEFAULTS, defaultsOf, type KnownOp } from "../task/new_task.ts";
 import { type Rate, readRate } from "../../protocol/text_forms.ts";
 import type { Runner } from "./runner.ts";
-
-/** An op as a submit needs it. */
-export interface KnownOp {
-  readonly defaults: TaskDefaults;
-  /** Its arguments are checked before a task is taken. */
-  readonly hasSchema: boolean;
-}
 
 /** How long an op is known after its last pool has left, in ms. */
 const KEPT_MS = 3_600_000;

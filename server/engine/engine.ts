@@ -11,11 +11,11 @@
 import type { FileIdentity } from "../../protocol/transfer.ts";
 import type { ErrorBody, FailureCode, SdError } from "../../protocol/errors.ts";
 import type { Status, StatusCounts } from "../../protocol/task.ts";
-import type { FinishedTask } from "../task/finished_task.ts";
+import type { FinishedTask } from "../task/task_events.ts";
 import type { KeyLimit, NewTask, TaskRules } from "../task/new_task.ts";
 import type { Rate } from "../../protocol/text_forms.ts";
 import type { TaskLog } from "../task/task_log.ts";
-import type { RunHistory } from "../task/run_history.ts";
+import type { RunHistory } from "../task/run_log.ts";
 
 /**
  * Receives the tasks that have become final, given to an engine when it is opened. Each end is reported once, after its

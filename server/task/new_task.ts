@@ -16,13 +16,15 @@ import {
   MAX_TASK_ID_CHARS,
   MAX_TIMEOUT_MS,
 } from "../../protocol/limits.ts";
+import { type Range, readInteger } from "../../protocol/fields.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import { parseRfc3339, type Rate, readRate } from "../../protocol/text_forms.ts";
 import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
-import { newSerial, newTaskId } from "./task_id.ts";
+import { isTaskId, newSerial, newTaskId } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";
-import type { RunHistory } from "./run_history.ts";
+import type { RunHistory } from "./run_log.ts";
+import { isDeepStrictEqual } from "node:util";
 
 /** How a task is run and kept. Tasks with the same options may share one object. */
 export interface TaskRules {
@@ -99,11 +101,16 @@ export interface TaskDefaults {
   readonly expiresMs: number;
 }
 
+/** What a submit must know of its op. */
+export interface KnownOp {
+  readonly defaults: TaskDefaults;
+  readonly hasSchema: boolean;
+}
+
 /** Of ops whose workers ask for nothing. */
 export const DEFAULTS: TaskDefaults = { rules: DEFAULT_RULES, expiresMs: Infinity };
 
 const NO_TASKS: readonly string[] = [];
-const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
 
 const TIMEOUT_RANGE = { min: 1, max: MAX_TIMEOUT_MS };
 const ATTEMPTS_RANGE = { min: 1, max: MAX_ATTEMPTS };
@@ -210,7 +217,7 @@ function withOptions(
     if (!OPTION_NAMES.includes(name)) throw unknownOption(name);
   }
   const id = readId(options.id);
-  const expires = readInteger(options, "expires", { min: 1, max: MAX_DELAY_MS }, expiresMs);
+  const expires = readOption(options, "expires", { min: 1, max: MAX_DELAY_MS }, expiresMs);
   const serial = newSerial();
   return {
     id: id ?? newTaskId(now, serial),
@@ -219,11 +226,11 @@ function withOptions(
     op,
     payload: line,
     rules: {
-      priority: readInteger(options, "priority", { min: -MAX_PRIORITY, max: MAX_PRIORITY }, 0),
-      timeoutMs: readInteger(options, "timeout", TIMEOUT_RANGE, rules.timeoutMs),
-      attempts: readInteger(options, "attempts", ATTEMPTS_RANGE, rules.attempts),
-      backoffMs: readInteger(options, "backoff", BACKOFF_RANGE, rules.backoffMs),
-      keepMs: readInteger(options, "keep", { min: 0, max: MAX_DELAY_MS }, rules.keepMs),
+      priority: readOption(options, "priority", { min: -MAX_PRIORITY, max: MAX_PRIORITY }, 0),
+      timeoutMs: readOption(options, "timeout", TIMEOUT_RANGE, rules.timeoutMs),
+      attempts: readOption(options, "attempts", ATTEMPTS_RANGE, rules.attempts),
+      backoffMs: readOption(options, "backoff", BACKOFF_RANGE, rules.backoffMs),
+      keepMs: readOption(options, "keep", { min: 0, max: MAX_DELAY_MS }, rules.keepMs),
     },
     createdAt: now,
     ...readRunAt(options, now, now - aheadMs),
@@ -250,7 +257,7 @@ function unknownOption(name: string): SdError {
 
 function readBond(options: JsonObject): KeyLimit | undefined {
   const { key } = options;
-  const limit = readInteger(options, "limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
+  const limit = readOption(options, "limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
   if (key === undefined) {
     const alone = options.limit === undefined ? "rate" : "limit";
     if (options[alone] === undefined) return undefined;
@@ -277,7 +284,7 @@ function readAfter(after: unknown, id: string | undefined): readonly string[] {
     );
   }
   for (const parent of after) {
-    if (typeof parent !== "string" || !TASK_ID.test(parent)) {
+    if (!isTaskId(parent)) {
       throw new SdError("bad_request", `task.after holds task ids; this is ${quote(parent)}`);
     }
     if (parent === id) {
@@ -289,29 +296,20 @@ function readAfter(after: unknown, id: string | undefined): readonly string[] {
 
 function readId(id: unknown): string | undefined {
   if (id === undefined) return undefined;
-  if (typeof id === "string" && TASK_ID.test(id)) return id;
+  if (isTaskId(id)) return id;
   throw new SdError(
     "bad_request",
     `task.id is 1 to ${MAX_TASK_ID_CHARS} characters of A-Za-z0-9._:-; this is ${quote(id)}`,
   );
 }
 
-function readInteger(
+function readOption(
   options: JsonObject,
   name: string,
-  range: { min: number; max: number },
+  range: Range,
   fallback: number,
 ): number {
-  const value = options[name];
-  if (value === undefined) return fallback;
-  if (Number.isInteger(value)) {
-    const integer = value as number;
-    if (integer >= range.min && integer <= range.max) return integer;
-  }
-  throw new SdError(
-    "bad_request",
-    `task.${name} is an integer from ${range.min} to ${range.max}; this is ${quote(value)}`,
-  );
+  return readInteger(`task.${name}`, options[name], range, fallback);
 }
 
 function readRunAt(
@@ -319,7 +317,7 @@ function readRunAt(
   now: number,
   wall: number,
 ): Pick<NewTask, "runAt" | "isCalendar"> {
-  const delay = readInteger(options, "delay", { min: 0, max: MAX_DELAY_MS }, 0);
+  const delay = readOption(options, "delay", { min: 0, max: MAX_DELAY_MS }, 0);
   const at = options.at;
   if (at === undefined) return { runAt: now + delay, isCalendar: false };
   if (options.delay !== undefined) {
@@ -341,4 +339,14 @@ function readRunAt(
 function readWait(wait: unknown): boolean {
   if (wait === undefined || typeof wait === "boolean") return wait ?? true;
   throw new SdError("bad_request", `task.wait is true or false; this is ${quote(wait)}`);
+}
+
+/** True when op and arguments are equal; `ref`, the options and the order of members do not count. */
+export function asksTheSame(payload: string, other: string): boolean {
+  return payload === other || isDeepStrictEqual(request(payload), request(other));
+}
+
+function request(payload: string): JsonObject {
+  const { ref: _ref, task: _task, ...rest } = JSON.parse(payload) as JsonObject;
+  return rest;
 }

@@ -1,11 +1,13 @@
-/** What one run of a task says while it goes on, numbered and within bounds; an engine keeps it when the run has ended. */
+/**
+ * The log of one run of a task while it goes on, numbered and within bounds, and what all runs of a task leave beside
+ * its result. An engine keeps both when the run has ended.
+ */
 
 import { cutText } from "../../protocol/errors.ts";
 import { MAX_LOG_CHARS, MAX_LOG_ENTRIES, MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
 import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
-import type { LoggedEntry, TaskLog } from "./task_log.ts";
-import type { RunHistory } from "./run_history.ts";
+import { countOf, type LoggedEntry, type TaskLog } from "./task_log.ts";
 
 /** The last that a `Date` can be. */
 const MAX_TIME = 8.64e15;
@@ -58,4 +60,30 @@ export class RunLog {
       text: cutText(text, MAX_LOG_ENTRY_CHARS),
     };
   }
+}
+
+export interface RunHistory {
+  /** Of the task file that its last attempt ran; `undefined` for a built-in op. */
+  readonly version: string | undefined;
+  /** How many entries its log has had. */
+  readonly logged: number;
+  /** How often it was run again by `retry`. */
+  readonly retries: number;
+}
+
+const NO_TRAIL: RunHistory = { version: undefined, logged: 0, retries: 0 };
+
+/** After the task was handed to a worker process of that version. */
+export function ranBy(trail: RunHistory | undefined, version: string | undefined): RunHistory {
+  return { ...trail ?? NO_TRAIL, version };
+}
+
+/** After a run that has said `log`. */
+export function said(trail: RunHistory | undefined, log: TaskLog): RunHistory {
+  return { ...trail ?? NO_TRAIL, logged: countOf(log) };
+}
+
+/** After a person had it run again: of one that left no trail, none is missed. */
+export function retried(trail: RunHistory | undefined): RunHistory | undefined {
+  return trail && { ...trail, retries: trail.retries + 1 };
 }

@@ -8,12 +8,12 @@
 import type { Ref } from "../../protocol/message.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Metrics } from "../metrics.ts";
-import type { FinishedTask } from "./finished_task.ts";
 import type { NewTask } from "./new_task.ts";
 import { SerialMap } from "./serial_map.ts";
 import { serialOf } from "./task_id.ts";
-import { Wait, type Waiter, WaitsById, WaitTable } from "./wait_table.ts";
 import { Watchers } from "./watchers.ts";
+import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
+import type { FinalStatus } from "../../protocol/task.ts";
 
 export class TaskEvents {
   /** Those who want to know of more than the end of one task. */
@@ -92,4 +92,104 @@ function tell(first: Wait | undefined, task: FinishedTask): void {
   for (let wait = first; wait; wait = wait.next) {
     if (!wait.waiter.closed) wait.waiter.deliver(task, wait.ref);
   }
+}
+
+/** Where the news of a final task goes. */
+export interface Waiter {
+  /** No news are wanted any more. */
+  readonly closed: boolean;
+  deliver(task: FinishedTask, ref: Ref | undefined): void;
+}
+
+/** One waiter's place in a chain. */
+export class Wait {
+  /** The next one that waits for the same task, and the one before. */
+  next: Wait | undefined = undefined;
+  previous: Wait | undefined = undefined;
+  /** It stands in a chain. */
+  isOpen = false;
+
+  constructor(readonly id: string, readonly waiter: Waiter, readonly ref: Ref | undefined) {}
+}
+
+/** The map that a table keeps its chains in. */
+interface WaitMap<Key> {
+  readonly size: number;
+  get(key: Key): Wait | undefined;
+  set(key: Key, wait: Wait): unknown;
+  take(key: Key): Wait | undefined;
+  entries(): Iterable<[Key, Wait]>;
+}
+
+export class WaitTable<Key> {
+  readonly #waits: WaitMap<Key>;
+
+  constructor(waits: WaitMap<Key>) {
+    this.#waits = waits;
+  }
+
+  get size(): number {
+    return this.#waits.size;
+  }
+
+  add(key: Key, wait: Wait): void {
+    const first = this.#waits.get(key);
+    wait.next = first;
+    wait.isOpen = true;
+    if (first) first.previous = wait;
+    this.#waits.set(key, wait);
+  }
+
+  /** Drops a wait that was added under `key`; false if it was taken or dropped before. */
+  remove(key: Key, wait: Wait): boolean {
+    if (!wait.isOpen) return false;
+    const { next, previous } = wait;
+    if (next) next.previous = previous;
+    if (previous) previous.next = next;
+    else if (next) this.#waits.set(key, next);
+    else this.#waits.take(key);
+    wait.isOpen = false;
+    return true;
+  }
+
+  /** The first wait for `key`, which stays. */
+  first(key: Key): Wait | undefined {
+    return this.#waits.get(key);
+  }
+
+  /** All who wait for `key`; they wait no longer. */
+  take(key: Key): Wait | undefined {
+    const first = this.#waits.take(key);
+    for (let wait = first; wait; wait = wait.next) wait.isOpen = false;
+    return first;
+  }
+
+  /** Drops the waiters that are closed. */
+  sweep(): void {
+    for (const [key, first] of [...this.#waits.entries()]) {
+      for (let wait: Wait | undefined = first; wait; wait = wait.next) {
+        if (wait.waiter.closed) this.remove(key, wait);
+      }
+    }
+  }
+}
+
+/** A `Map` of waiters by ids that clients chose. */
+export class WaitsById extends Map<string, Wait> implements WaitMap<string> {
+  take(id: string): Wait | undefined {
+    const wait = this.get(id);
+    if (wait) this.delete(id);
+    return wait;
+  }
+}
+
+export interface FinishedTask {
+  readonly id: string;
+  readonly op: string;
+  readonly status: FinalStatus;
+  readonly attempt: number;
+  /** The result in JSON; of a completed task only. */
+  readonly result: string | undefined;
+  /** Of a failed task only. */
+  readonly error: ErrorBody<FailureCode> | undefined;
 }

@@ -4,6 +4,9 @@
  * a map of strings costs ten times as much, since it interns every key.
  */
 
+import { MAX_TASK_ID_CHARS } from "../../protocol/limits.ts";
+
+const TASK_ID = new RegExp(`^[A-Za-z0-9._:-]{1,${MAX_TASK_ID_CHARS}}$`);
 const HEX_DIGITS = 16;
 const SERIAL_CHARS = 12;
 const UUID_CHARS = 36;
@@ -18,6 +21,11 @@ const OWN = crypto.randomUUID().slice(14, 24).replace(/^./, "7");
 let serials = 0;
 let prefixMs = -1;
 let prefix = "";
+
+/** Whether a task can have the id `id`. */
+export function isTaskId(id: unknown): id is string {
+  return typeof id === "string" && TASK_ID.test(id);
+}
 
 /** A number that no other task of this process, or of its engine's file, has; never 0. */
 export function newSerial(): number {

@@ -14,7 +14,7 @@
  * other than the task's own is refused: that worker lost the task.
  */
 
-import { MAX_DEATHS } from "../../protocol/limits.ts";
+import { MAX_BACKOFF_MS, MAX_DEATHS } from "../../protocol/limits.ts";
 import type { Status } from "../../protocol/task.ts";
 
 export interface TaskState {
@@ -135,4 +135,16 @@ function ended(status: Status, attempt: number, deaths: number): TaskState {
 
 function isWaiting(state: TaskState): boolean {
   return state.status === "queued" || state.status === "delayed";
+}
+
+/** Up to a fifth more or less, so that tasks which failed together do not come back together. */
+const JITTER = 0.2;
+
+/**
+ * Milliseconds after attempt `attempt` (from 1) failed: `baseMs`, doubled by every attempt after the
+ * first, at most an hour, ±20 %. `random` is in 0…1.
+ */
+export function backoffMs(baseMs: number, attempt: number, random: number): number {
+  const doubled = Math.min(baseMs * 2 ** (attempt - 1), MAX_BACKOFF_MS);
+  return Math.round(doubled * (1 - JITTER + 2 * JITTER * random));
 }

@@ -1,7 +1,7 @@
 /**
- * What the first line of a connection decides: a worker process that knows the secret of the pool gets
- * a work link; a client goes on to its session, where the server has tokens only by a `hello` with one
- * of them. Whoever is refused is told so and dismissed; nothing else it sent is looked at.
+ * Judges the first line of a connection. A worker process that knows the secret of the pool gets a work link. A
+ * client goes on to its session; if the server has tokens, only after a `hello` with one of them. A refused
+ * connection gets the reason and is closed; nothing else that it sent is read.
  */
 
 import { SdError } from "../../protocol/errors.ts";
@@ -15,7 +15,6 @@ import type { Log } from "../log.ts";
 import type { LineHandler } from "./socket/line_handler.ts";
 import type { Outbox } from "./socket/outbox.ts";
 import { errorLine } from "./socket/replies.ts";
-import { WrongGuesses } from "./wrong_guesses.ts";
 import { checkWorkVersion, readWorkHello } from "./link/work_hello.ts";
 import { type LinkListener, WorkLink } from "./link/work_link.ts";
 
@@ -221,4 +220,49 @@ class Refused implements LineHandler {
   }
 
   cut(): void {}
+}
+
+/** Answers that wait for one address, and for all together. */
+const MAX_WAITING = 16;
+const MAX_WAITING_IN_ALL = 256;
+
+interface Waiting {
+  readonly timer: ReturnType<typeof setTimeout>;
+  readonly end: () => void;
+}
+
+export class WrongGuesses {
+  readonly #delayMs: number;
+  readonly #waiting = new Set<Waiting>();
+  /** How many wait for each address that any waits for. */
+  readonly #byAddress = new Map<string, number>();
+
+  constructor(delayMs: number) {
+    this.#delayMs = delayMs;
+  }
+
+  /** Resolves with true when the answer may be given; with false at once if there will be none. */
+  async late(address: string): Promise<boolean> {
+    const count = this.#byAddress.get(address) ?? 0;
+    if (count >= MAX_WAITING || this.#waiting.size >= MAX_WAITING_IN_ALL) return false;
+    this.#byAddress.set(address, count + 1);
+    await new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(waiting.timer);
+        this.#waiting.delete(waiting);
+        resolve();
+      };
+      const waiting: Waiting = { timer: setTimeout(() => end(), this.#delayMs), end };
+      this.#waiting.add(waiting);
+    });
+    const left = (this.#byAddress.get(address) ?? 1) - 1;
+    if (left > 0) this.#byAddress.set(address, left);
+    else this.#byAddress.delete(address);
+    return true;
+  }
+
+  /** The server stops: what waits is answered now. */
+  stop(): void {
+    for (const { end } of [...this.#waiting]) end();
+  }
 }

@@ -18,13 +18,11 @@ import {
 } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
-import { Acceptor } from "./socket/acceptor.ts";
+import { Acceptor, type Listeners, Refusals } from "./socket/acceptor.ts";
 import { Admission, type Newcomer } from "./admission.ts";
 import { Connection } from "./socket/connection.ts";
 import { FlushTurns } from "./socket/flush_turns.ts";
-import type { Listeners } from "./socket/listeners.ts";
 import { Outbox } from "./socket/outbox.ts";
-import { Refusals } from "./socket/refusals.ts";
 import { Session } from "./client/session.ts";
 import { Sweeper, type Swept } from "./socket/sweeper.ts";
 import { TlsFront } from "./socket/tls_front.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { EndedSink, Engine, Lease, LeasedTask } from "../../server/engine/engine.ts";
-import type { FinishedTask } from "../../server/task/finished_task.ts";
+import type { FinishedTask } from "../../server/task/task_events.ts";
 import { type NewTask, newTask } from "../../server/task/new_task.ts";
 
 export const NOW = 1_800_000_000_000;

@@ -13,7 +13,7 @@ import { DEFAULT_LIMITS, type ServerLimits } from "../../server/limits.ts";
 import type { TlsFiles } from "../../server/config.ts";
 import type { Log } from "../../server/log.ts";
 import { type Server, type ServerOptions, startServer } from "../../server/server.ts";
-import { newPoolSecret } from "../../server/tcp/pool_secret.ts";
+import { newPoolSecret } from "../../server/pool_secret.ts";
 import { RawClient } from "./raw_client.ts";
 
 type OpenEngine = ServerOptions["openEngine"];

@@ -10,15 +10,15 @@ import { isFinal, type Status } from "../../protocol/task.ts";
 import type { Engine, Nack } from "../../server/engine/engine.ts";
 import { leaseAt, numberOf } from "../../server/engine/live/live_task.ts";
 import { Metrics } from "../../server/metrics.ts";
-import { backoffMs } from "../../server/task/backoff.ts";
-import { type NewTask, newTask } from "../../server/task/new_task.ts";
-import { TaskEvents } from "../../server/task/task_events.ts";
 import {
+  backoffMs,
   initialState,
   type TaskEvent,
   type TaskState,
   transition,
 } from "../../server/task/transition.ts";
+import { type NewTask, newTask } from "../../server/task/new_task.ts";
+import { TaskEvents } from "../../server/task/task_events.ts";
 import { type Ends, reclaim } from "../contract/contract_steps.ts";
 import type { Random } from "../fuzz/random.ts";
 import { WalkClient } from "./walk_client.ts";

@@ -2,8 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { Status } from "../../protocol/task.ts";
-import type { FinishedTask } from "../../server/task/finished_task.ts";
-import type { Waiter } from "../../server/task/wait_table.ts";
+import type { FinishedTask, Waiter } from "../../server/task/task_events.ts";
 
 export class WalkClient implements Waiter {
   readonly closed = false;

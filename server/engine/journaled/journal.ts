@@ -8,7 +8,7 @@
 import { setImmediate } from "node:timers";
 import { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
+import type { FinishedTask } from "../../task/task_events.ts";
 import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import type { EndedSink } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";

@@ -6,7 +6,7 @@
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../../protocol/text_forms.ts";
-import type { RunHistory } from "../../task/run_history.ts";
+import type { RunHistory } from "../../task/run_log.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
 import { LiveTask } from "../live/live_task.ts";

@@ -1,8 +1,7 @@
 /** The rules for a submitted or requeued task: new, existing, in conflict, or refused. Used by both engines. */
 
 import { isFinal } from "../../../protocol/task.ts";
-import type { NewTask } from "../../task/new_task.ts";
-import { asksTheSame } from "../../task/same_task.ts";
+import { asksTheSame, type NewTask } from "../../task/new_task.ts";
 import { transition } from "../../task/transition.ts";
 import type { Enqueued, Requeued } from "../engine.ts";
 import type { Parent } from "./dependencies.ts";

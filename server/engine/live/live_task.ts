@@ -7,10 +7,10 @@
 import type { ErrorBody, FailureCode } from "../../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../../protocol/limits.ts";
 import { type FinalStatus, isFinal } from "../../../protocol/task.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
+import type { FinishedTask } from "../../task/task_events.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import { charsOf, type TaskLog } from "../../task/task_log.ts";
-import type { RunHistory } from "../../task/run_history.ts";
+import type { RunHistory } from "../../task/run_log.ts";
 import { initialState, type TaskState } from "../../task/transition.ts";
 import type { Lease, LeasedTask, TaskRecord } from "../engine.ts";
 import type { ReadyEntry } from "./ready_queue.ts";

@@ -6,13 +6,13 @@
 
 import { MAX_DEATHS } from "../../../protocol/limits.ts";
 import { isFinal, type Status } from "../../../protocol/task.ts";
-import { backoffMs } from "../../task/backoff.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
+import { backoffMs, type TaskEvent, transition } from "../../task/transition.ts";
+import type { FinishedTask } from "../../task/task_events.ts";
 import { SerialMap } from "../../task/serial_map.ts";
 import { newSerial } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
-import { ranBy, retried, said } from "../../task/run_history.ts";
-import { type TaskEvent, transition } from "../../task/transition.ts";
+import { ranBy, retried, said } from "../../task/run_log.ts";
+import { backoffMs, type TaskEvent, transition } from "../../task/transition.ts";
 import { TaskCounts, TaskIndex } from "./task_index.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, Lease, LeasedTask, LeaseRequest, Nack } from "../engine.ts";

@@ -27,9 +27,8 @@ import type { ServerLimits } from "../../limits.ts";
 import type { Log } from "../../log.ts";
 import type { LineHandler } from "../socket/line_handler.ts";
 import { HeldTasks } from "./held_tasks.ts";
-import { LinkChecks } from "./link_checks.ts";
+import { LinkChecks, nackOf, readReport, verdictOn } from "./pool_report.ts";
 import type { Outbox } from "../socket/outbox.ts";
-import { nackOf, readReport, verdictOn } from "./pool_report.ts";
 import { versionsOf } from "./work_hello.ts";
 
 /** A batch of so many tasks is worth a write of its own. */

@@ -1,11 +1,38 @@
 /**
- * Accepts connections from one socket until it is closed, and goes on after `accept` has failed. If the
- * process is out of file descriptors, connections wait with the system until one comes free. A
- * connection that its client has reset already is passed over at once: balancers do that all day.
+ * New connections: the sockets that the server listens on, the loop that accepts from one of them, and the refusal of
+ * connections beyond the limit. It goes on after `accept` has failed. If the process is out of file descriptors,
+ * connections wait in the system until one is free. A connection that its client has reset already is skipped at once:
+ * load balancers do that all day. Called by the door.
  */
 
 import type { Log } from "../../log.ts";
-import { logUnlessLost } from "../../../net/lost_connection.ts";
+import { closeQuietly, logUnlessLost } from "../../../net/lost_connection.ts";
+import type { ServeConfig } from "../../config.ts";
+import type { Wire } from "../../../net/wire.ts";
+import type { SdError } from "../../../protocol/errors.ts";
+import { MAX_REFUSALS_AT_A_TIME } from "../../limits.ts";
+import { errorLine } from "./replies.ts";
+
+export interface Listeners {
+  /** Accepts plain TCP, also where the port speaks TLS: see `tls_front.ts`. */
+  readonly open: Deno.TcpListener;
+  readonly own: Deno.TcpListener | undefined;
+}
+
+/** Throws what the system says: the address is in use, the certificate is none. */
+export function openListeners(config: ServeConfig): Listeners {
+  const { hostname, port, tls, workers } = config;
+  // Only to see, before a client comes, that the certificate and the key are good for it.
+  if (tls) Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...tls }).close();
+  const open = Deno.listen({ hostname, port });
+  if (workers === 0) return { open, own: undefined };
+  try {
+    return { open, own: Deno.listen({ hostname: "127.0.0.1", port: 0 }) };
+  } catch (error) {
+    open.close();
+    throw error;
+  }
+}
 
 export interface AcceptorOptions {
   readonly listener: Deno.TcpListener;
@@ -82,4 +109,58 @@ export class Acceptor {
 function isNoRoom(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === undefined ? NO_ROOM_TEXT.test(String(error)) : NO_ROOM.has(code);
+}
+
+/** What speaks to the client at the other end of a connection; nothing if it cannot be spoken to. */
+type OpenWire = (conn: Deno.TcpConn) => Promise<Wire | undefined>;
+
+export class Refusals {
+  readonly #momentMs: number;
+  readonly #open: OpenWire;
+  readonly #log: Pick<Log, "bug">;
+  /** With the timer that ends its moment. */
+  readonly #underWay = new Map<Deno.TcpConn, ReturnType<typeof setTimeout>>();
+
+  constructor(
+    { momentMs, open, log }: { momentMs: number; open: OpenWire; log: Pick<Log, "bug"> },
+  ) {
+    this.#momentMs = momentMs;
+    this.#open = open;
+    this.#log = log;
+  }
+
+  refuse(conn: Deno.TcpConn, reason: SdError): void {
+    if (this.#underWay.size >= MAX_REFUSALS_AT_A_TIME) return conn.close();
+    this.#underWay.set(conn, setTimeout(() => closeQuietly(conn), this.#momentMs));
+    void this.#tell(conn, reason).finally(() => {
+      clearTimeout(this.#underWay.get(conn));
+      this.#underWay.delete(conn);
+    });
+  }
+
+  /** Closes those that are being told; waits for none. */
+  close(): void {
+    for (const [conn, timer] of this.#underWay) {
+      clearTimeout(timer);
+      closeQuietly(conn);
+    }
+  }
+
+  async #tell(conn: Deno.TcpConn, reason: SdError): Promise<void> {
+    let wire: Wire | undefined;
+    try {
+      wire = await this.#open(conn);
+      if (!wire) return;
+      // Short enough for one write.
+      await wire.write(new TextEncoder().encode(errorLine(reason, undefined)));
+      await wire.closeWrite();
+      // Closed with bytes unread, the system would take back from the client what it was told.
+      const buffer = new Uint8Array(4096);
+      while (await wire.read(buffer) !== null);
+    } catch (error) {
+      // It is gone, or its moment is over.
+      logUnlessLost(error, this.#log);
+    }
+    closeQuietly(wire ?? conn);
+  }
 }

@@ -7,7 +7,7 @@ import { errorBody } from "../../../protocol/errors.ts";
 import type { Ref } from "../../../protocol/message.ts";
 import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { SubmitReplies } from "../../api/submit_flow.ts";
-import type { FinishedTask } from "../../task/finished_task.ts";
+import type { FinishedTask } from "../../task/task_events.ts";
 
 /** Marks an acknowledgement with a final status, for a client that does not count lines. */
 const ACK_MARK = ',"ack":true';

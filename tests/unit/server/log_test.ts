@@ -2,9 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { TalkQueue } from "../../../cli/talk_queue.ts";
-import { gapLine, type LogFormat, type LogLevel, openLog } from "../../../server/log.ts";
+import { gapLine, type LogFormat, openLog, type Verbosity } from "../../../server/log.ts";
 
-function talk(format: LogFormat, level: LogLevel) {
+function talk(format: LogFormat, level: Verbosity) {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
   const log = openLog({ format, level, write, now: () => 1_800_000_000_000 });

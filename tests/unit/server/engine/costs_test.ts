@@ -18,7 +18,7 @@ import { StoreError } from "../../../../server/engine/journaled/task_store.ts";
 import { StartLimits } from "../../../../server/engine/live/start_limits.ts";
 import { SerialMap } from "../../../../server/task/serial_map.ts";
 import type { TaskLog } from "../../../../server/task/task_log.ts";
-import { Wait, WaitsById, WaitTable } from "../../../../server/task/wait_table.ts";
+import { Wait, WaitsById, WaitTable } from "../../../../server/task/task_events.ts";
 import { leaseMany, NOW, submit, task } from "../../../contract/contract_steps.ts";
 import { CronStage } from "../../../kit/cron_stage.ts";
 

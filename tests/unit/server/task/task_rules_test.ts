@@ -10,20 +10,17 @@ import {
 } from "../../../../protocol/limits.ts";
 import { isFinal, STATUSES } from "../../../../protocol/task.ts";
 import { Metrics } from "../../../../server/metrics.ts";
-import { backoffMs } from "../../../../server/task/backoff.ts";
-import type { FinishedTask } from "../../../../server/task/finished_task.ts";
-import { newTask } from "../../../../server/task/new_task.ts";
-import { asksTheSame } from "../../../../server/task/same_task.ts";
-import { SerialMap } from "../../../../server/task/serial_map.ts";
-import { TaskEvents } from "../../../../server/task/task_events.ts";
-import { newSerial, newTaskId, serialOf } from "../../../../server/task/task_id.ts";
 import {
+  backoffMs,
   initialState,
   type TaskEvent,
   type TaskState,
   transition,
 } from "../../../../server/task/transition.ts";
-import type { Waiter } from "../../../../server/task/wait_table.ts";
+import { type FinishedTask, TaskEvents, type Waiter } from "../../../../server/task/task_events.ts";
+import { asksTheSame, newTask } from "../../../../server/task/new_task.ts";
+import { SerialMap } from "../../../../server/task/serial_map.ts";
+import { newSerial, newTaskId, serialOf } from "../../../../server/task/task_id.ts";
 
 const NOW = 1_800_000_000_000;
 
