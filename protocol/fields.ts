@@ -4,7 +4,6 @@
  */
 
 import { quote, SdError } from "./errors.ts";
-import type { JsonObject } from "./message.ts";
 import { parseRfc3339 } from "./text_forms.ts";
 
 /** The bounds of an integer, both allowed. */
@@ -50,10 +49,10 @@ export function readOneOf<T extends string>(
 
 /** A JSON object from outside, which remembers the names of the members that were read. */
 export class Fields {
-  readonly #object: JsonObject;
+  readonly #object: Readonly<Record<string, unknown>>;
   readonly #known = new Set<string>();
 
-  constructor(object: JsonObject) {
+  constructor(object: Readonly<Record<string, unknown>>) {
     this.#object = object;
   }
 
@@ -92,7 +91,7 @@ export class Fields {
     const value = this.raw(name);
     if (value === undefined) return undefined;
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      return new Fields(value as JsonObject);
+      return new Fields(value as Record<string, unknown>);
     }
     throw wrong(name, "an object", value);
   }
