@@ -64,7 +64,7 @@ const CURSOR = { type: "text", about: "the cursor of the page before" } as const
 export const COMMANDS = {
   hello: {
     role: "read",
-    about: "say who the client is, and ask for the server's version",
+    about: "show a token, and ask for the server's version",
     takes: { token: { type: "text", about: "a token of the server" } },
   },
   ping: {

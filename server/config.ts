@@ -1,4 +1,4 @@
-/** What `sd serve` is told, checked: addresses, tokens, certificates. */
+/** The configuration of `sd serve`, checked: addresses, tokens, certificates. */
 
 import { ClientError } from "../net/client_error.ts";
 import { isLoopback } from "../net/target.ts";
@@ -18,9 +18,9 @@ export interface ServeConfig {
   readonly workers: number;
   /** What the server's own workers run. */
   readonly work: PoolWork;
-  /** The arguments that named the task files, where they are to be loaded again when they change. */
+  /** The arguments that named the task files; set if changed files are loaded again. */
   readonly watch?: readonly string[] | undefined;
-  /** None: everyone who can connect may speak. */
+  /** Without tokens, every client that can connect is let in. */
   readonly tokens: readonly string[];
   readonly tls: TlsFiles | undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * What the server bears from those who connect to it: how many, how much, how long. Every one has its
- * unit in its name; those that an operator may want to move are flags of `sd serve`. Tested at the limit and one
+ * Limits on connections and clients: how many, how much, how long. Each has its unit in its name; the limits that an
+ * operator can change are flags of `sd serve`. Tested at the limit and one
  * past it, in `tests/system/limits_test.ts`. Limits on single messages are in `protocol/limits.ts`.
  */
 
@@ -15,7 +15,7 @@ export interface ServerLimits {
   readonly maxQueued: number;
   /** What clients sent of all tasks that are not final; of an engine that keeps them in memory. */
   readonly maxQueuedBytes: number;
-  /** Replies that wait for one client to read them; beyond it the connection is cut. */
+  /** Replies that a client leaves unread; beyond it the connection is cut. */
   readonly maxUnreadBytes: number;
   /** The same of all connections together: the one with the most is cut first. */
   readonly maxUnreadInAllBytes: number;
@@ -64,7 +64,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
 export const MAX_LINE_BYTES_BEFORE_HELLO = 4096;
 /** Connections to the way in of the server's own workers; there is one process, or two for a moment. */
 export const MAX_OWN_LINKS = 64;
-/** Connections beyond the limit that are being told so; any more are closed without a word. */
+/** Connections beyond the limit that get a refusal; further ones are closed without a reply. */
 export const MAX_REFUSALS_AT_A_TIME = 64;
-/** What a client that was refused may do is try again, after so long. */
+/** When a refused client can try again, in ms. */
 export const RETRY_AFTER_MS = 1000;

@@ -8,7 +8,7 @@ import { dim, red, yellow } from "@std/fmt/colors";
 import { escapeControls, paint, say } from "../cli/talk.ts";
 
 export const LOG_FORMATS = ["text", "json"] as const;
-/** Each tells also what those after it tell. */
+/** Each includes the levels after it. */
 export const VERBOSITIES = ["info", "warn", "error"] as const;
 
 export type LogFormat = typeof LOG_FORMATS[number];

@@ -1,4 +1,4 @@
-/** Counts since the server started, and what is to be mended now; every room that counts holds the one object. */
+/** Counts since the server started, and the notices of now. One object, shared by every part that counts. */
 
 import type { Notice } from "../protocol/task.ts";
 

@@ -15,7 +15,7 @@ export function newPoolSecret(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Writes it; answers what removes it again. A server that cannot write it runs all the same. */
+/** Writes the file; returns a function that removes it. A server that cannot write it only logs a warning. */
 export function keepPoolSecret(
   { port, secret, log }: { port: number; secret: string; log: Log },
 ): () => void {

@@ -47,7 +47,7 @@ export interface ServerOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly version: string;
-  /** A lease runs out so long after its worker process was last heard of. */
+  /** Time from the last sign of life of a worker process to the end of its leases, in ms. */
   readonly leaseMs?: number;
 }
 
@@ -69,7 +69,7 @@ export interface Server {
   readonly address: { readonly hostname: string; readonly port: number };
   /**
    * Resolves when the server's own workers are connected; at once when it has none. Rejects with a
-   * `ClientError` where their task files do not load, and nobody watches them for a change.
+   * `ClientError` if their task files do not load, and are not watched for changes.
    */
   readonly workersStarted: Promise<void>;
   /** Refuses new tasks, lets running ones finish for `graceMs`, ends the rest, closes everything. */
@@ -206,7 +206,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       untilIdle(dispatcher, clock, deadline),
     ]);
     await Promise.all([reclaimer.stop(), janitor.stop(), watchdog.stop()]);
-    // What came in is committed, and told to the clients that wait for it.
+    // What came in is committed, and reported to the clients that wait for it.
     const commitBy = clock.awake() + STOP_COMMIT_MS;
     const commit = () =>
       inTime(
@@ -270,7 +270,7 @@ async function listen(config: ServeConfig, engine: Engine): Promise<Listeners> {
   }
 }
 
-/** What work links tell the loops. */
+/** The reports of work links, and the parts of the server that take them. */
 function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
   readonly settlement: ResultReports;
   readonly events: TaskEvents;

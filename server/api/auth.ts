@@ -1,5 +1,5 @@
 /**
- * Tokens and roles: the one judge of who may speak to the server, and of what a client may ask. Every door asks here.
+ * Tokens and roles: which clients are let in, and which operations they can ask for. Every door asks here.
  * A token is compared by its SHA-256, in constant time, with all tokens of the server, and is never logged.
  */
 

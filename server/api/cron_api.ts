@@ -1,6 +1,6 @@
 /**
- * The use cases of recurring tasks: make, list, pause, resume, remove. One change at a time, so that two
- * clients that submit the same id are told apart.
+ * The use cases of recurring tasks: make, list, pause, resume, remove. Changes run one at a time, so that two
+ * clients that submit the same id cannot both make it.
  */
 
 import { quote, SdError } from "../../protocol/errors.ts";
@@ -19,7 +19,7 @@ export interface CronApiOptions {
   readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly clock: Pick<Clock, "wall">;
   readonly check: Pick<SubmitCheck, "checkOp" | "checkArguments">;
-  /** To be told of every change. */
+  /** Woken by every change. */
   readonly scheduler: { wake(): void };
 }
 
@@ -31,7 +31,7 @@ export class CronApi {
     this.#options = options;
   }
 
-  /** Makes the recurring task that a submitted line asks for; resolves once it is safe. */
+  /** Makes the recurring task that a submitted line asks for; resolves once it is committed. */
   async create(message: JsonObject, line: string): Promise<CronAnswer> {
     const { book, entry, clock, check } = this.#options;
     const task = newCronTask(message, line, clock.wall());
@@ -70,7 +70,7 @@ export class CronApi {
     });
   }
 
-  /** What passed meanwhile is caught up with as `catch_up` says. */
+  /** Times that passed meanwhile are treated as `catch_up` says. */
   resume(id: string): Promise<CronAnswer> {
     return this.#inTurn(async () => {
       const { task } = this.#find(id);
@@ -80,7 +80,7 @@ export class CronApi {
     });
   }
 
-  /** It submits nothing any more; tasks that it has submitted go on. */
+  /** Removes a recurring task; tasks that it has submitted go on. */
   remove(id: string): Promise<CronAnswer> {
     return this.#inTurn(async () => {
       this.#find(id);
@@ -137,7 +137,7 @@ export class CronApi {
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const before = this.#turn;
     const mine = before.then(work);
-    // Whoever comes next waits for the end of this one, whatever that is.
+    // The next change waits for the end of this one, good or bad.
     this.#turn = mine.catch(() => undefined);
     return await mine;
   }

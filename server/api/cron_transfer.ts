@@ -1,6 +1,6 @@
 /**
- * Recurring tasks on their way from another engine. How far one has come is taken up before the one itself,
- * so that no time is submitted again that the other engine has had.
+ * The import of recurring tasks from another engine. The progress of a recurring task comes before the task itself,
+ * so that no time is submitted a second time.
  */
 
 import { quote, SdError } from "../../protocol/errors.ts";
@@ -20,13 +20,13 @@ import type { SettingTaker } from "./export_import.ts";
 export interface CronTransferOptions {
   readonly settings: Settings;
   readonly book: CronBook;
-  /** To be told of every change. */
+  /** Woken by every change. */
   readonly scheduler: { wake(): void };
 }
 
-/** Those who take up the settings of recurring tasks, in the order in which they must come. */
+/** Takers of the settings of recurring tasks, in the order in which the settings must come. */
 export function cronTakers({ settings, book, scheduler }: CronTransferOptions): SettingTaker[] {
-  /** Recurring tasks that are being saved, and do not count yet. */
+  /** Recurring tasks that are being saved; the settings do not count them yet. */
   let saving = 0;
   return [{
     prefix: PROGRESS_PREFIX,
@@ -43,7 +43,7 @@ export function cronTakers({ settings, book, scheduler }: CronTransferOptions): 
       const record = readRecord(id, value);
       const known = book.get(id);
       if (known) {
-        // Whether it is paused is for this engine to know.
+        // Whether it is paused is decided here, not by the record.
         if (isSameCron(known.task.record.line, record.line)) return false;
         throw new SdError("conflict", `there is another recurring task with the id ${quote(id)}`);
       }
@@ -93,7 +93,7 @@ function parse(text: string): JsonObject {
     const value = JSON.parse(text) as unknown;
     if (typeof value === "object" && value !== null) return value as JsonObject;
   } catch {
-    // Said below, as of any other text that is no object.
+    // Refused below, like any other text that is no object.
   }
   throw unreadable("a setting", text);
 }

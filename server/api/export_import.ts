@@ -17,11 +17,11 @@ import type { TaskEntry } from "./task_entry.ts";
 import { atWall } from "./views.ts";
 import { checkVersion, RECORD_VERSION, recordFromJson, recordToJson } from "./task_record_json.ts";
 
-/** A room whose settings travel. */
+/** A part of the server whose settings are exported and imported. */
 export interface SettingTaker {
   /** Of the names of its settings. */
   readonly prefix: string;
-  /** Takes one up; false where it says what holds already. Throws `bad_request`, `conflict`. */
+  /** Takes a setting up; false if it changes nothing. Throws `bad_request`, `conflict`. */
   take(name: string, value: string): Promise<boolean>;
 }
 
@@ -46,7 +46,7 @@ const FIRST_PAGE = 32;
 const LOGS_AT_A_TIME = 50;
 const MAX_PAGE = 500;
 const MAX_CURSOR_CHARS = 200;
-/** Imported tasks that are committed at a time: submits of others wait for one such commit. */
+/** Imported tasks of one commit; submits of other clients wait for a single such commit. */
 const MAX_ENTERED = 500;
 
 export class Transfer {
@@ -101,7 +101,7 @@ export class Transfer {
     };
   }
 
-  /** Those that said anything as they are now, with what they said; not much more than fit a page. */
+  /** The tasks of a page, with their logs; it reads not much more than fits a page. */
   async #withLogs(
     listed: readonly TaskRecord[],
     asker: Asker | undefined,

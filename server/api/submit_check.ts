@@ -1,7 +1,6 @@
 /**
- * Which submits are refused for their op: nobody has it, or its schema does not have these arguments. A submit
- * that the client gave an id may be the second of a task that is there already; then it is refused for
- * neither, and the engine says what it says of such.
+ * Refuses submits for their op: no worker has it, or its schema does not allow the arguments. A submit whose client
+ * chose the id can be a repetition of a task that exists; then it is not refused here, and the engine decides.
  */
 
 import { nearest } from "../../cli/nearest.ts";
@@ -14,22 +13,22 @@ import type { KnownOp, NewTask } from "../task/new_task.ts";
 
 export interface KnownOps {
   readonly ready: Promise<void> | undefined;
-  /** `undefined` where nobody has it, or ever had. */
+  /** `undefined` if no worker has the op, or ever had it. */
   get(op: unknown): KnownOp | undefined;
   names(): Iterable<string>;
   list(): (OpSpec & { workers: number })[];
 }
 
-/** A name that differs by more is another one. */
+/** Longest difference in length of two similar names. */
 const MAX_SLIPS = 3;
-/** Names that one that nobody has is held beside. */
+/** Most names that an unknown op is compared with. */
 const MAX_LOOKS = 100;
 
 export interface SubmitCheckOptions {
   readonly engine: Pick<Engine, "get">;
   readonly ops: KnownOps;
   readonly schemas: {
-    /** Of each submit its fault; null where it has none, or nobody could tell. */
+    /** The fault of each submit; null if it has none, or if no worker could check it. */
     check(submits: readonly (readonly [string, string])[]): Promise<(SchemaFault | null)[]>;
   };
 }
@@ -51,26 +50,26 @@ export class SubmitCheck {
     return this.#options.ops.get(op);
   }
 
-  /** Throws `unknown_op` when nobody has the op. */
+  /** Throws `unknown_op` if no worker has the op. */
   checkOp(op: string): void {
     if (!this.#options.ops.get(op)) throw this.#unknownOp(op);
   }
 
-  /** Throws `bad_request` where the arguments of a submitted line are not what the schema of its op wants. */
+  /** Throws `bad_request` if the schema of the op does not allow the arguments of a submitted line. */
   async checkArguments(op: string, line: string): Promise<void> {
     if (!this.#options.ops.get(op)?.hasSchema) return;
     const [fault] = await this.#options.schemas.check([[op, line]]);
     if (fault) throw faultError(op, fault);
   }
 
-  /** Whether `refusals` must be asked before a task is taken. Throws where it is refused in any case. */
+  /** Whether `refusals` must judge a task before it is taken. Throws if it is refused in any case. */
   isDoubtful({ op, idGiven }: NewTask, known: KnownOp | undefined): boolean {
     if (known) return known.hasSchema;
     if (idGiven) return true;
     throw this.#unknownOp(op);
   }
 
-  /** Why each of `tasks` is refused, where it is. */
+  /** The refusal of each task, or `undefined`. */
   async refusals(tasks: readonly NewTask[]): Promise<(SdError | undefined)[]> {
     const { ops, schemas, engine } = this.#options;
     const known = tasks.map(({ op }) => ops.get(op));
@@ -103,7 +102,7 @@ export class SubmitCheck {
   }
 }
 
-/** Those of `names` that may be near to `op`: there are up to thousands, and looking at one takes a while. */
+/** The names that can be near to `op`. There are up to thousands, and each comparison takes time. */
 function likely(op: string, names: Iterable<string>): string[] {
   const some: string[] = [];
   for (const name of names) {
@@ -120,7 +119,7 @@ function faultError(op: string, { path, message }: SchemaFault): SdError {
   return new SdError("bad_request", `cannot submit ${quote(op)}: ${where}: ${what}`);
 }
 
-/** Where a path is cut, nobody finds what it names. */
+/** A path in quotation marks, cut only at its own, longer limit. */
 function quoteAll(path: string): string {
   return JSON.stringify(cutText(path, MAX_FAULT_PATH_CHARS));
 }

@@ -319,7 +319,7 @@ class Batch implements Waiter {
         settled++;
       } else if (kept.finished || isRefused) {
         // It was final before or by this submit, or is refused: its end comes with the acknowledgement, or never.
-        // If its wait is over all the same, a retry ran it in between: that end is not the reply to this submit.
+        // If its wait is over already, a retry ran it in between: that end is not the reply to this submit.
         const wait = this.#waits[i];
         if (!wait || !this.#route.events.unwaitForNew(task, wait)) withheld.add(task.id, ref);
         if (kept.finished) text += replies.end(kept.finished, ref);

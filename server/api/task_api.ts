@@ -1,5 +1,5 @@
 /**
- * The use cases that wait for tasks or change them: wait, cancel, retry, for one task or for several. The rules hold
+ * The use cases that wait for tasks or change them: wait, cancel and retry, of a single task or of several. The rules hold
  * for every door; framing, refs and connections are the door's own.
  */
 
@@ -74,7 +74,7 @@ export class TaskApi {
     });
   }
 
-  /** Resolves once none of the tasks will ever start, and those that ran have stopped. */
+  /** Resolves once no task of these will start, and the running ones have stopped. */
   async cancelAll(ids: readonly string[], asker: Asker): Promise<BulkAnswer> {
     const { engine, clock } = this.#options;
     const cancelled: Cancelled[] = [];

@@ -69,7 +69,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
     ...(bond && bond.limit !== Infinity && { limit: bond.limit }),
     ...(bond?.rate && { rate: formatRate(bond.rate) }),
     ...(record.after.length > 0 && { after: record.after }),
-    // The attempt that runs is not made in the end: it is begun again.
+    // The attempt that runs does not count: it begins again.
     attempt: isRunning ? record.attempt - 1 : record.attempt,
     ...(record.deaths > 0 && { deaths: record.deaths }),
     created_at: formatTime(record.createdAt),
@@ -86,8 +86,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
 }
 
 /**
- * The task that `record` tells of. Its times are those of the wall clock; `aheadMs` is how far server time is ahead of
- * that. Throws `bad_request`.
+ * The task of a record. Its times are wall times; server time is `aheadMs` ahead of them. Throws `bad_request`.
  */
 export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   const fields = new Fields(record);
@@ -101,7 +100,7 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   const task: NewTask = {
     id,
     serial: newSerial(),
-    // Also where the client did not name it: the same record again is no new task.
+    // Even if the client did not choose the id: the same record again is no new task.
     idGiven: true,
     op,
     payload: readPayload(fields, op),
@@ -110,7 +109,7 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
     runAt: fields.time("run_at", createdAt) + (isCalendar ? 0 : aheadMs),
     isCalendar,
     expiresAt: fields.time("expires_at", Infinity) + aheadMs,
-    // Nobody has been told of its end here.
+    // No client of this server waits for it.
     wait: false,
     bond: readBond(fields),
     after: readAfter(fields.raw("after")),
@@ -120,7 +119,7 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   return task;
 }
 
-/** Whether `run_at` is a time that the client named: the wall clock's, wherever that goes. */
+/** Whether `run_at` is a time that the client named, by the wall clock. */
 function readCalendar(value: unknown): boolean {
   if (value === undefined || value === true) return value === true;
   throw wrong("calendar", "true, or not there", value);
@@ -194,7 +193,7 @@ function readPast(fields: Fields, aheadMs: number): Past {
   };
 }
 
-/** 0 stands for what has not happened. */
+/** 0 stands for an event that has not happened. */
 function serverTime(wall: number, aheadMs: number): number {
   return wall > 0 ? wall + aheadMs : wall;
 }
@@ -272,7 +271,7 @@ function readId(id: unknown, name: string): string {
 
 const COUNT = { min: 1, max: Number.MAX_SAFE_INTEGER };
 
-/** The members of a record that tell it; none for most tasks. */
+/** The members of a record for version and log; none for most tasks. */
 function trailMembers({ trail, log }: TaskRecord): JsonObject {
   return {
     ...(trail?.version !== undefined && { version: trail.version }),

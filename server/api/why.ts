@@ -1,6 +1,6 @@
 /**
- * Why a task does not run, in a code for programs and a sentence for people. Pure: from what the engine
- * says of the task, what is paused, and who could run it.
+ * The reason why a task does not run: a code for programs and a sentence for people. A pure function of the engine's
+ * record, the pauses and the workers that have the op.
  */
 
 import { formatDuration, formatTime, withCommas } from "../../protocol/text_forms.ts";
@@ -15,7 +15,7 @@ import {
 } from "../../protocol/task.ts";
 import type { TaskRecord, WaitReason } from "../engine/engine.ts";
 
-/** What beside its record decides over a task. */
+/** What decides over a task, beside its record. */
 export interface Surroundings {
   readonly progress: Progress | undefined;
   /** The server hands out nothing more. */
@@ -28,7 +28,7 @@ export interface Surroundings {
   readonly hasRoom: boolean;
   /** How often the watchdog found tasks that stood still. */
   readonly standstills?: number;
-  /** Of a task that was cancelled for another: how that one ended, where it is still known. */
+  /** For a task that was cancelled because of another: the status of that one, if it is still known. */
   readonly parentStatus: Status | undefined;
 }
 
@@ -68,7 +68,7 @@ function sentenceOfEnd(record: TaskRecord, parentStatus: Status | undefined): st
       return `it is final: attempt ${attempt} of ${rules.attempts} failed at ${at}` +
         (error ? `: ${error.code}: ${error.message}` : "");
     case "expired":
-      return `it is final: it expired at ${at}, since nobody had started it by ${
+      return `it is final: it expired at ${at}, since it had not started by ${
         formatTime(record.expiresAt)
       }`;
     default:
@@ -92,7 +92,7 @@ function sentenceOfRun(record: TaskRecord, progress: Progress | undefined): stri
   }${far}${note}`;
 }
 
-/** Ids told by name; a task may come after thousands. */
+/** Most parents that the sentence names; a task can have thousands. */
 const NAMED = 5;
 
 function sentenceOfAfter(ids: readonly string[]): string {
@@ -110,7 +110,7 @@ function delayOf({ attempt, error }: TaskRecord, until: number): Reason {
   ];
 }
 
-/** What keeps all tasks of its op from running. */
+/** The reason that holds back all tasks of its op. */
 function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | undefined {
   const { paused, isStopping, workers } = surroundings;
   if (isStopping) return ["stopping", "the server is stopping and hands out nothing more"];
@@ -120,7 +120,7 @@ function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | u
   return undefined;
 }
 
-/** What keeps it from running in its turn. */
+/** The reason that holds back this task when its turn has come. */
 function heldOf({ op, bond }: TaskRecord, standing: WaitReason): Reason | undefined {
   const { heldBy, until, limit, ahead } = standing;
   if (heldBy === "op_limit" && limit !== undefined) {

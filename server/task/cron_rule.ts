@@ -9,7 +9,7 @@ import { MAX_CATCH_UP, MAX_CRON_CHARS } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { CATCH_UPS, type CatchUp } from "../../protocol/task.ts";
 
-/** The times for which tasks are to be submitted, oldest first. */
+/** The times that need a task, oldest first. */
 export interface Due {
   readonly times: number[];
   /** Some time was missed: whatever became of it by the policy. */
@@ -53,7 +53,7 @@ export class CronRule {
   /** The first time after `ms`; `undefined` where there is none. */
   nextAfter(ms: number): number | undefined {
     const known = this.#known;
-    // Some expressions cost the library 20 ms, and whoever lists them asks again and again.
+    // Some expressions cost the library 20 ms, and every listing asks again.
     if (known && ms >= known.from && ms < known.next) return known.next;
     // Every time is a whole second: none lies between `ms` and the second that it is in.
     const from = wholeSecond(ms);

@@ -68,7 +68,7 @@ export function newCronTask(message: JsonObject, line: string, now: number): Cro
   const id = readCronId(options.id) ?? newTaskId(now, newSerial());
   const record = { line, createdAt: now, paused: false, resumedAt: 0 };
   const task = cronTaskOf(id, message, record);
-  // Every other option is that of each task: the first wrong one is told now.
+  // Every other option is that of each task: the first wrong one is reported now.
   const first = task.rule.nextAfter(now);
   cronRun(task, first ?? now, now);
   if (first === undefined) {

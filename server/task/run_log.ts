@@ -36,7 +36,7 @@ export class RunLog {
     return [...this.#entries];
   }
 
-  /** Takes what the task has said, after so many entries that were `dropped` on the way. */
+  /** Takes what the task has said; `dropped` entries before it were lost on the way. */
   add(entries: readonly LogEntry[], dropped = 0): readonly LoggedEntry[] {
     this.#last += dropped;
     const added = entries.map((entry) => this.#entryOf(entry));

@@ -1,8 +1,8 @@
 /**
  * A map from numbers that are given out in order: serial numbers of tasks, leases. Values lie in pages of
- * neighbouring numbers. A `Map` would do, but one whose entries come and go all the time is rebuilt all
- * the time, and each dead table keeps what it held alive until the next full collection: measured, a
- * third of all that the server allocated outlived its use by that.
+ * neighbouring numbers. A `Map` whose entries come and go all the time is rebuilt again and again. Each dead
+ * table keeps its values alive until the next full collection: by measurement, a third of all that the server
+ * allocated outlived its use.
  */
 
 const PAGE_BITS = 6;
@@ -117,7 +117,7 @@ export class SerialMap<Value> {
   }
 
   #pagesInOrder(): readonly number[] {
-    // Of those that are gone, none may be passed over again and again.
+    // Removed entries must not be passed over again and again.
     if (this.#order && this.#order.length <= 2 * this.#pages.size + 1) return this.#order;
     return this.#order = [...this.#pages.keys()].sort((a, b) => a - b);
   }

@@ -16,7 +16,7 @@ import type { ErrorBody, FailureCode } from "../../protocol/errors.ts";
 import type { FinalStatus } from "../../protocol/task.ts";
 
 export class TaskEvents {
-  /** Those who want to know of more than the end of one task. */
+  /** The watches, which report more than the end of a task. */
   readonly watchers: Watchers;
   readonly #metrics: Metrics;
   readonly #bySerial = new WaitTable(new SerialMap<Wait>());
@@ -58,7 +58,7 @@ export class TaskEvents {
     this.#byId.remove(id, wait);
   }
 
-  /** Tells everyone who waits for one of `tasks`, in the order in which the tasks ended. */
+  /** Delivers the ends of `tasks` to their waits, in the order in which the tasks ended. */
   emit(tasks: readonly FinishedTask[]): void {
     this.#metrics.finished += tasks.length;
     for (const task of tasks) {
@@ -157,7 +157,7 @@ export class WaitTable<Key> {
     return this.#waits.get(key);
   }
 
-  /** All who wait for `key`; they wait no longer. */
+  /** All waits for `key`; they are taken out. */
   take(key: Key): Wait | undefined {
     const first = this.#waits.take(key);
     for (let wait = first; wait; wait = wait.next) wait.isOpen = false;

@@ -37,7 +37,7 @@ export function joined(before: TaskLog | undefined, later: TaskLog): TaskLog {
   return before ? bounded([...before, ...later]) : later;
 }
 
-/** How many entries there have been, those that were dropped included. */
+/** How many entries there have been, dropped ones included. */
 export function countOf(log: TaskLog): number {
   return log.at(-1)?.n ?? 0;
 }
@@ -85,7 +85,7 @@ export function logFromText(stored: string): TaskLog {
   }));
 }
 
-/** An entry as clients are told of it. */
+/** An entry as clients read it. */
 export function logLine({ n, at, attempt, retries, level, text }: LoggedEntry): LogLine {
   return { n, at: formatTime(at), attempt, ...(retries > 0 && { retry: retries }), level, text };
 }

@@ -1,4 +1,4 @@
-/** Counts what has been begun and has not ended, for those who have to wait for all of it, or for some. */
+/** A counter of operations that have begun and not ended; callers can wait until it is low enough. */
 
 export class UnderWay {
   #count = 0;

@@ -1,7 +1,7 @@
 /**
  * The watches of this server's tasks: one event for each turn that the life of a task takes. A change of a task asks
- * `any` first: while nobody watches, it costs nothing more. Each watch buffers its events within bounds, so that a slow
- * reader loses events and slows nobody. Doors read a watch as an async iterable.
+ * `any` first: without a watch, it costs nothing more. Each watch buffers its events within bounds, so that a slow
+ * reader loses events and delays no other client. Doors read a watch as an async iterable.
  */
 
 import { SdError } from "../../protocol/errors.ts";
@@ -154,7 +154,7 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
     }
   }
 
-  /** The events since the last call; waits for one if there is none. Throws `queue_full`. */
+  /** The events since the last call; waits until there is an event. Throws `queue_full`. */
   async next(): Promise<IteratorResult<readonly ToldEvent[], undefined>> {
     for (;;) {
       if (this.#isOver) return { done: true, value: undefined };

@@ -32,7 +32,7 @@ export interface Newcomer {
   readonly outbox: Outbox;
   /** Where it comes from. */
   readonly address: string;
-  /** It came by the way in of the server's own workers, which is for nobody else. */
+  /** It came through the port of the server's own workers, which no other process can use. */
   readonly ownWorkersOnly: boolean;
   /** It has asked for a seal and got it; this is the first line under that. */
   isSealed: boolean;
@@ -69,9 +69,8 @@ export class Admission {
   }
 
   /**
-   * Judges the token of a further `hello`, of a connection that was let in. Throws `unauthorized`, late, for one
-   * that is not of this server: that is the end of the connection, as with its first. If too many wait, it is
-   * cut at once, without an answer.
+   * Judges the token of a further `hello`, on a connection that was let in. For a wrong token it throws `unauthorized`,
+   * late, and the connection ends. If too many answers wait, the connection is cut at once, without one.
    */
   async judgeAgain(
     token: unknown,
@@ -91,7 +90,7 @@ export class Admission {
     return secret !== undefined && isSameSecret(secret, this.#options.secret);
   }
 
-  /** Who reads the connection from now on; nothing when its session does, the first line included. */
+  /** The reader of the connection from now on; `undefined` if its session reads it, first line included. */
   admit(line: Line, newcomer: Newcomer): LineHandler | "sealed" | undefined {
     const { auth } = this.#options;
     const mayBeLink = line !== null && line.includes('"work"');
@@ -192,7 +191,7 @@ function parseFirst(line: Line): JsonObject | undefined {
   }
 }
 
-/** The `ref` of a message that is refused; one that is no ref is not worth a word. */
+/** The `ref` of a message that is refused; `undefined` if it is none. */
 function readRefOf(message: JsonObject): string | number | undefined {
   try {
     return readRef(message);
@@ -222,7 +221,7 @@ class Refused implements LineHandler {
   cut(): void {}
 }
 
-/** Answers that wait for one address, and for all together. */
+/** Most answers that wait for an address, and for all addresses together. */
 const MAX_WAITING = 16;
 const MAX_WAITING_IN_ALL = 256;
 

@@ -57,7 +57,7 @@ interface Serving {
   /** Of the client. */
   readonly address: string;
   readonly ownWorkersOnly: boolean;
-  /** Takes the connection out of the count of those that are open. */
+  /** Takes the connection out of the count of open connections. */
   readonly uncount: () => void;
 }
 
@@ -68,7 +68,7 @@ export class TcpDoor {
   readonly #refusals: Refusals;
   readonly #open = new Set<Open>();
   readonly #turns = new FlushTurns();
-  /** All that the sweeper looks after: connections, and those that speak TLS once more each. */
+  /** Everything that the sweeper looks after: connections, and the TLS front of each that speaks TLS. */
   readonly #swept = new Set<Swept>();
   readonly #fronts = new Set<TlsFront>();
   readonly #sweeper: Sweeper;
@@ -101,12 +101,12 @@ export class TcpDoor {
     for (const acceptor of this.#acceptors) acceptor.start();
   }
 
-  /** Takes no new connection; those that are open go on. */
+  /** Takes no new connections; open ones go on. */
   async stopAccepting(): Promise<void> {
     await Promise.all(this.#acceptors.map((acceptor) => acceptor.stop()));
   }
 
-  /** Tells every client that waits that nothing more will come, and closes all connections. */
+  /** Reports the stop to every client that waits, and closes all connections. */
   async close(): Promise<void> {
     await this.stopAccepting();
     await this.#admission.stop();
@@ -117,7 +117,7 @@ export class TcpDoor {
     }
     this.#refusals.close();
     const fronts = [...this.#fronts];
-    // A client that does not read what it is told cannot hold the server up.
+    // A client that does not read cannot hold up the server.
     const cut = setTimeout(() => {
       for (const { connection } of open) connection.cut();
       for (const front of fronts) front.cut();

@@ -22,7 +22,7 @@ const RETIRE_REASONS: readonly RetireReason[] = ["timeout", "cancel", "lost", "m
 /** Of a bad line, how many characters its description quotes. */
 const QUOTED_CHARS = 40;
 
-/** Of a task that did not even give way when it was to be stopped. */
+/** The error of a task that took too much memory and could not be stopped. */
 const OUT_OF_MEMORY = {
   code: "out_of_memory",
   message:
@@ -65,7 +65,7 @@ export function verdictOn(
   }
 }
 
-/** The report in `line`; `undefined` for one of a later release. Throws `bad_request`. */
+/** The report in `line`; `undefined` if it belongs to a later release. Throws `bad_request`. */
 export function readReport(line: Line): PoolReport | undefined {
   if (line === null) throw bad(line, "is not UTF-8");
   let message: unknown;
@@ -84,7 +84,7 @@ export function readReport(line: Line): PoolReport | undefined {
   return isRight ? report as unknown as PoolReport : undefined;
 }
 
-/** Whether a report of this release is well formed; `undefined` for one that is none. */
+/** Whether a report of this release is well formed; `undefined` if it is no report of this release. */
 function rightOf(report: JsonObject): boolean | undefined {
   if ("lease" in report) return isLease(report.lease) && rightRun(report);
   if ("release" in report) return isLeases(report.release);

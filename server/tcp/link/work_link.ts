@@ -31,14 +31,14 @@ import { LinkChecks, nackOf, readReport, verdictOn } from "./pool_report.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { versionsOf } from "./work_hello.ts";
 
-/** A batch of so many tasks is worth a write of its own. */
+/** Least tasks of a batch that is written at once. */
 const EAGER_TASKS = 32;
-/** Tasks beyond so many characters wait until the process has read those before them. */
+/** Characters of tasks that are written before the process has read some. */
 const FEED_CHARS = 4 * 1024 * 1024;
 
 const ALIVE = JSON.stringify({ alive: true } satisfies ServerOrder) + "\n";
 
-/** What a link tells the loops. */
+/** The parts of the server that a link reports to. */
 export interface LinkListener {
   ack(acks: readonly Ack[]): void;
   nack(runs: readonly BrokenRun[]): void;
@@ -84,7 +84,7 @@ export class WorkLink implements LineHandler, Runner {
   readonly pid: number;
   readonly #options: WorkLinkOptions;
   readonly #held: HeldTasks;
-  /** Of those that are held, the ones that are not written yet. */
+  /** Held tasks that are not written yet. */
   readonly #unwritten = new Map<number, LeasedTask>();
   readonly #doomed = new Map<number, RetireReason>();
   readonly #checks = new LinkChecks((order) => this.#order(order));
@@ -95,7 +95,7 @@ export class WorkLink implements LineHandler, Runner {
   #heardAt: number;
   /** Batches of lines that are being handled: what comes behind them is not read yet. */
   #handling = 0;
-  /** It has sent nothing for so long that it gets no more tasks. */
+  /** It has been silent for a while, and gets no more tasks. */
   #isQuiet = false;
   /** The server ends the link, for no fault of the tasks that the process holds. */
   #isCutOff = false;
@@ -106,7 +106,7 @@ export class WorkLink implements LineHandler, Runner {
     this.#options = options;
     this.#held = new HeldTasks(options.newNumber);
     this.isSingle = hello.single === true;
-    // What is known of an op, the process has said that has loaded its file; one for a single run tells nothing of it.
+    // The process that has loaded a file describes its ops; a process for a single run does not.
     this.specs = new Map(this.isSingle ? [] : hello.ops.map((spec) => [spec.op, spec]));
     const own = hello.ops.filter(({ isolate }) => (isolate === "process") === this.isSingle);
     this.ops = new Set(own.map(({ op }) => op));
@@ -151,7 +151,7 @@ export class WorkLink implements LineHandler, Runner {
     }
     if (text === "") return;
     this.#options.outbox.push(text);
-    // So many keep the workers busy while the server reads what else came in: both work at a time.
+    // A large batch keeps the workers busy while the server reads on: both work at the same time.
     if (tasks.length >= EAGER_TASKS) this.#options.outbox.flush();
   }
 
@@ -252,7 +252,7 @@ export class WorkLink implements LineHandler, Runner {
     this.cutOff(`it broke the protocol: a line is longer than ${maxBytes} bytes`);
   }
 
-  /** Its process no longer says what its pool says; `what` tells how that shows. The link ends. */
+  /** The bytes on the link are not the pool's own; `what` says how that shows. The link ends. */
   forged(what: string): void {
     this.#order({ forged: what });
     this.#options.listener.forged(this, what, [...this.#held.entries()].map(({ task }) => task));
@@ -368,7 +368,7 @@ export class WorkLink implements LineHandler, Runner {
   }
 }
 
-/** A copy of what may be told of the task: the engine's own goes on to live. */
+/** A copy of the members that are reported: the engine's own object goes on changing. */
 function brokenRun({ id, op, attempt }: LeasedTask, nack: Nack): BrokenRun {
   return { nack, task: { id, op, attempt } };
 }

@@ -40,13 +40,13 @@ export interface AcceptorOptions {
   readonly take: (conn: Deno.TcpConn) => void;
 }
 
-/** The system or the process has no room for one more; all other failures are of one connection. */
+/** Errors of a system or a process without room for a further connection; other errors are of a single connection. */
 const NO_ROOM: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 /** The same where the runtime gives no code. */
 const NO_ROOM_TEXT = /os error (?:12|23|24|55|105)\b/;
 /** Without room: long enough for a file descriptor to come free. */
 const ACCEPT_RETRY_MS = 50;
-/** Failures in a row, of any kind, after which there is a pause: they are hardly those of connections. */
+/** Failures in a row, of any kind, before a pause: that many are not the fault of connections. */
 const MOST_AT_ONCE = 1000;
 /** Pauses in a row of which the first alone is logged: half a minute. */
 const FAILURES_A_WARNING = 600;
@@ -138,7 +138,7 @@ export class Refusals {
     });
   }
 
-  /** Closes those that are being told; waits for none. */
+  /** Closes the refused connections at once. */
   close(): void {
     for (const [conn, timer] of this.#underWay) {
       clearTimeout(timer);
@@ -151,10 +151,10 @@ export class Refusals {
     try {
       wire = await this.#open(conn);
       if (!wire) return;
-      // Short enough for one write.
+      // The line is short: a single write takes it.
       await wire.write(new TextEncoder().encode(errorLine(reason, undefined)));
       await wire.closeWrite();
-      // Closed with bytes unread, the system would take back from the client what it was told.
+      // Closed with bytes unread, the system would take the reason back from the client.
       const buffer = new Uint8Array(4096);
       while (await wire.read(buffer) !== null);
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * One TCP connection: reads chunks, cuts them into lines, hands them to whoever reads it, and closes
- * it when both sides are done, or when the other one is too slow. The first line is taken alone: it
- * decides who reads the others, and how long they may be.
+ * One TCP connection: reads chunks, cuts them into lines, hands them to its reader, and closes it when
+ * both sides are done, or when the other side is too slow. The first line is taken alone: it decides which reader
+ * gets the others, and how long they can be.
  */
 
 import type { Wire } from "../../../net/wire.ts";
@@ -29,11 +29,11 @@ const MISSED_PINGS = 3;
 export interface ConnectionOptions {
   readonly conn: Wire;
   readonly outbox: Outbox;
-  /** Who reads it at first. */
+  /** The reader at first. */
   readonly handler: LineHandler;
   /**
-   * Another reader, when the very first line asks for one; `sealed` when it asked for a seal, and the first
-   * line under that decides.
+   * Another reader, if the first line asks for it; `sealed` if it asks for a seal, and the first line under the
+   * seal decides.
    */
   readonly handOver: (firstLine: Line) => LineHandler | "sealed" | undefined;
   readonly limits: ServerLimits;
@@ -44,7 +44,7 @@ export interface ConnectionOptions {
   /** The sweeper's. */
   readonly clock: { readonly now: number };
   readonly log: Pick<Log, "bug">;
-  /** The client was too slow: tell it why. */
+  /** Reports the reason to a client that was too slow. */
   readonly onLate: (reason: string) => void;
 }
 
@@ -121,7 +121,7 @@ export class Connection implements Swept {
 
   /**
    * The same, after a refusal: what the client still sends is read and dropped for a moment. Closed
-   * with bytes unread, the system would take back from the client what it was told.
+   * with bytes unread, the system would take the reason back from the client.
    */
   dismiss(): void {
     if (this.#dismissedAt > 0) return;
@@ -137,7 +137,7 @@ export class Connection implements Swept {
     });
   }
 
-  /** The client pings so often: when some of them do not come, it is gone. */
+  /** The client pings this often; when some pings do not come, it is gone. */
   expectPings(everyMs: number): void {
     this.#pingEveryMs = everyMs;
   }

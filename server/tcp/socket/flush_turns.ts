@@ -12,9 +12,9 @@ export interface Flushable {
   flush(): void;
 }
 
-/** So few acknowledgements are written at once: a lone task pays no waiting. */
+/** Most acknowledgements that are written at once: a lone task does not wait. */
 const CALM_AT_ONCE = 4;
-/** So long an acknowledgement waits at most, when there are more. */
+/** Longest wait of an acknowledgement when there are more, in ms. */
 const CALM_MS = 4;
 
 export class FlushTurns {

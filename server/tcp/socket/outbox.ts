@@ -27,7 +27,7 @@ export interface OutboxOptions {
 export class Outbox implements Flushable {
   readonly #conn: Wire;
   readonly #turns: FlushTurns;
-  /** The connection is of no use any more: it is cut. */
+  /** Cuts the connection. */
   readonly #onLost: () => void;
   #maxUnreadBytes: number;
   readonly #clock: OutboxOptions["clock"];
@@ -37,7 +37,7 @@ export class Outbox implements Flushable {
   #unwritten = 0;
   #stalledSince = 0;
   #writing: Promise<void> | undefined;
-  /** Who waits for the end of the write under way, or of the outbox. */
+  /** Waits for the end of the write under way, or of the outbox. */
   #waiting: (() => void)[] = [];
   /** In which queue of the turns it stands. */
   #queued: "urgent" | "calm" | undefined;
@@ -84,7 +84,7 @@ export class Outbox implements Flushable {
     this.#turns.addUrgent(this);
   }
 
-  /** Text that nobody can act upon before more has come: it may wait for that a little. */
+  /** Pushes text that is of little use before more comes: it can wait a little. */
   pushCalm(text: string): void {
     if (this.#closed) return;
     this.#text += text;
@@ -116,7 +116,7 @@ export class Outbox implements Flushable {
   }
 
   /**
-   * Nobody waits for it any more. A write under way may go on: before Deno 2.9 closing a connection does
+   * Drops all text. A write under way may go on: before Deno 2.9 closing a connection does
    * not end it, but only the other side that reads, or goes.
    */
   close(): void {

@@ -1,7 +1,6 @@
 /**
- * The one timer that looks after all connections: who is too slow, and who leaves too much unread. Its
- * clock is coarse and counts only the time in which the server itself was awake, so that a client
- * is never cut off for a pause of the server's own.
+ * The one timer of all connections: it cuts clients that are too slow, or leave too much unread. Its clock is
+ * coarse, and counts only the time in which the server was awake. So a pause of the server cuts no client.
  */
 
 import { AwakeClock } from "../../../net/awake_clock.ts";
@@ -11,7 +10,7 @@ import type { ServerLimits } from "../../limits.ts";
 export interface Swept {
   /** Characters and bytes that wait for the other side to read them. */
   readonly unread: number;
-  /** Ends it where it has taken too long over something. */
+  /** Ends the connection if it has taken too long. */
   sweep(): void;
   /** Ends it now. */
   cut(): void;
@@ -20,7 +19,7 @@ export interface Swept {
 export class Sweeper {
   readonly #limits: ServerLimits;
   readonly #connections: Iterable<Swept>;
-  /** Milliseconds; never 0, which stands for "not at all" with those who keep times of it. */
+  /** Milliseconds; never 0, which stands for "not at all" in stored times. */
   #now = 1;
   readonly #awake: AwakeClock;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -58,7 +57,7 @@ export class Sweeper {
     if (unread > maxUnreadInAllBytes) this.#relieve(unread - maxUnreadInAllBytes);
   }
 
-  /** Cuts those who leave the most unread, until `excess` is gone. */
+  /** Cuts the connections with the most unread text, until `excess` is gone. */
   #relieve(excess: number): void {
     const slowest = [...this.#connections].sort((a, b) => b.unread - a.unread);
     for (const connection of slowest) {

@@ -141,7 +141,7 @@ export class TlsFront implements Wire, Swept {
     if (this.#inner) closeQuietly(this.#inner);
   }
 
-  /** Opens the loopback side: a listener that lives for one connection, so that no stranger finds it. */
+  /** Opens the loopback side: its listener takes a single connection, so that no stranger finds it. */
   async #connect(): Promise<void> {
     const { conn, tls } = this.#options;
     const listener = Deno.listenTls({ hostname: LOOPBACK, port: 0, ...tls });

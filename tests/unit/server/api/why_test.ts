@@ -185,7 +185,7 @@ Deno.test("a final task says how it ended", () => {
   );
   assertEquals(
     sayFinal("expired", { expiresAt: AT }),
-    `it is final: it expired at ${AT_TEXT}, since nobody had started it by ${AT_TEXT}`,
+    `it is final: it expired at ${AT_TEXT}, since it had not started by ${AT_TEXT}`,
   );
   assertEquals(sayFinal("cancelled", {}), `it is final: it was cancelled at ${AT_TEXT}`);
   const because = (status?: Status) => sayFinal("cancelled", { cancelledFor: "x" }, status);
