@@ -42,11 +42,6 @@ export function formatTarget({ hostname, port }: Target): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-/** Whether a host name stands for this machine alone. */
-export function isLoopback(hostname: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(hostname);
-}
-
 function parsePort(digits: string, text: string): number {
   const port = Number(digits);
   if (port >= 1 && port <= 65535) return port;
