@@ -13,7 +13,7 @@ import { TaskEntry } from "../../server/api/task_entry.ts";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
 import { Metrics } from "../../server/metrics.ts";
-import type { FinishedTask } from "../../server/task/finished_task.ts";
+import type { FinishedTask } from "../../server/task/task_events.ts";
 import { type NewTask, newTask } from "../../server/task/new_task.ts";
 import { TaskEvents } from "../../server/task/task_events.ts";
 import type { Rate } from "../../protocol/text_forms.ts";

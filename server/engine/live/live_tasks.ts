@@ -12,7 +12,6 @@ import { SerialMap } from "../../task/serial_map.ts";
 import { newSerial } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import { ranBy, retried, said } from "../../task/run_log.ts";
-import { backoffMs, type TaskEvent, transition } from "../../task/transition.ts";
 import { TaskCounts, TaskIndex } from "./task_index.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, Lease, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
