@@ -196,7 +196,7 @@ function hintOf(said: string, file: NamedFile): string {
 }
 
 function isOurs(url: string): boolean {
-  return url.startsWith(new URL(".", import.meta.url).href);
+  return url.startsWith(new URL("..", import.meta.url).href);
 }
 
 /** The name of the file at `url`, in the same form as that of `file`. */

@@ -1,7 +1,7 @@
 /** The line in which the top level of a task file waits or loops, as far as its text tells. */
 
 import { assertEquals } from "@std/assert";
-import { firstWait } from "../../../../workers/ops/load_fault.ts";
+import { firstWait, LoadFault } from "../../../../workers/ops/load_fault.ts";
 
 Deno.test("the first line that awaits or loops outside of every function is found", () => {
   const cases: [text: string, line: number | undefined][] = [
@@ -46,4 +46,14 @@ Deno.test("comments, strings and names hold no wait", () => {
     ]
   ) assertEquals(firstWait(text), undefined, text);
   assertEquals(firstWait("// (((\nawait x;"), 2);
+});
+
+Deno.test("the place of a fault is in the task file, not in the file of sd that imports it", () => {
+  const own = new URL("../../../../workers/worker/load_tasks.ts", import.meta.url).href;
+  const file = { name: "tasks.js", url: "file:///srv/tasks.js" };
+  const error = new TypeError("no constraint for it");
+  error.stack = `TypeError: no constraint for it\n    at load (${own}:58:20)`;
+  assertEquals(LoadFault.of(error, file).message, "tasks.js: TypeError: no constraint for it");
+  error.stack += "\n    at file:///srv/tasks.js:3:7";
+  assertEquals(LoadFault.of(error, file).message, "tasks.js:3: TypeError: no constraint for it");
 });
