@@ -1,6 +1,6 @@
 /**
- * The server put together: which room gets which other, in what order they start and stop. `serve.ts`
- * runs one for the command line; tests run as many as they like.
+ * A server: its parts, which part gets which other, and the order in which they start and stop. `serve.ts` runs one
+ * for the command line; tests run as many as they like.
  */
 
 import { inLanguage } from "../cli/messages.ts";
@@ -27,16 +27,15 @@ import { createJanitor, createReclaimer } from "./dispatch/upkeep.ts";
 import { createWatchdog } from "./dispatch/watchdog.ts";
 import { ResultReports } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
-import type { EndedSink, Engine, LeasedTask } from "./engine/engine.ts";
+import type { EndedSink, Engine } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
+import { linkEvents, LOCAL_POOL } from "./link_events.ts";
 import type { Log } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
 import { TaskEvents } from "./task/task_events.ts";
-import { logLine } from "./task/task_log.ts";
-import { TcpDoor, type TcpDoorOptions } from "./tcp/door.ts";
+import { TcpDoor } from "./tcp/door.ts";
 import { type Listeners, openListeners } from "./tcp/socket/acceptor.ts";
-import type { WorkLink } from "./tcp/link/work_link.ts";
 
 export interface ServerOptions {
   readonly config: ServeConfig;
@@ -52,14 +51,10 @@ export interface ServerOptions {
 }
 
 const LEASE_MS = 30_000;
-/** Name of the server's own pool on its work link. */
-const LOCAL_POOL = "local";
 /** How long a stopping server lets its workers begin what they were handed, in ms. */
 const STOP_BEGIN_MS = 5000;
 /** How often a stopping server looks whether its tasks have finished. */
 const STOP_LOOK_MS = 10;
-/** Most suspects that a line of the log names. */
-const MAX_SUSPECTS = 10;
 /** Longest wait for the last commits of a server that stops, in ms. A full disk may stay full for hours. */
 const STOP_COMMIT_MS = 3000;
 const NOT_COMMITTED =
@@ -81,10 +76,59 @@ export interface Server {
  * an address or a certificate that cannot be used.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, openEngine, secret, limits, clock, log, version, leaseMs = LEASE_MS } = options;
+  const { config, secret, clock, log, leaseMs = LEASE_MS } = options;
   const metrics = new Metrics();
   const events = new TaskEvents(metrics, clock);
-  // The one place where ends become news: no other part of the server calls `emit`.
+  const engine = await openReporting(options, events);
+  const listeners = await listen(config, engine);
+  const base: Base = { ...options, leaseMs, metrics, events, engine };
+  const dispatch = createDispatch(base);
+  const api = createApi(base, dispatch);
+
+  const started = Promise.withResolvers<void>();
+  const door = createDoor(base, dispatch, api, {
+    listeners,
+    onOwnPool: started.resolve,
+    endOwn: (pid) => pool?.kill(pid),
+  });
+  const own = listeners.own?.addr as Deno.NetAddr | undefined;
+  const pool = own && createLocalPool({
+    config,
+    server: { hostname: own.hostname, port: own.port },
+    secret,
+    log,
+    notices: metrics.notices,
+  });
+  if (!pool) started.resolve();
+  else pool.loaded.catch(started.reject);
+
+  const address = listeners.open.addr as Deno.NetAddr;
+  log.info("server", inLanguage(MESSAGES).listening(formatTarget(address)));
+  door.start();
+  pool?.start();
+  for (const service of servicesOf(dispatch, api)) service.start();
+
+  let stopped: Promise<void> | undefined;
+  return {
+    address,
+    workersStarted: started.promise,
+    stop: (graceMs) => stopped ??= stopServer(base, { dispatch, api, door, pool }, graceMs),
+  };
+}
+
+/** The options of a server, and the parts that all others need. */
+interface Base extends ServerOptions {
+  readonly leaseMs: number;
+  readonly metrics: Metrics;
+  readonly events: TaskEvents;
+  readonly engine: Engine;
+}
+
+/** Opens the engine. Its sink is the one place where ends become news: no other part of the server calls `emit`. */
+async function openReporting(
+  { openEngine, clock, log }: ServerOptions,
+  events: TaskEvents,
+): Promise<Engine> {
   const engine = await openEngine((tasks) => {
     try {
       events.emit(tasks);
@@ -93,7 +137,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     }
   });
   if (engine.lastAt !== undefined) clock.reach(engine.lastAt);
-  const listeners = await listen(config, engine);
+  return engine;
+}
+
+type Dispatch = ReturnType<typeof createDispatch>;
+
+/** The parts that hand tasks to worker processes and take what they report. */
+function createDispatch({ config, engine, events, clock, log, leaseMs, metrics }: Base) {
   const ops = new OpDirectory(config.workers > 0, () => clock.awake());
   const pauses = new Pauses({
     settings: engine.settings,
@@ -109,13 +159,24 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     pauses,
     bounds: ops,
   });
-  const settlement = new ResultReports({ engine, events, dispatcher, clock, log, leaseMs });
-  const reclaimer = createReclaimer({ engine, dispatcher, clock, log, leaseMs });
+  return {
+    ops,
+    pauses,
+    dispatcher,
+    schemas: new SchemaChecks({ ops, clock }),
+    reports: new ResultReports({ engine, events, dispatcher, clock, log, leaseMs }),
+    reclaimer: createReclaimer({ engine, dispatcher, clock, log, leaseMs }),
+    watchdog: createWatchdog({ engine, dispatcher, clock, log, metrics }),
+  };
+}
+
+type Api = ReturnType<typeof createApi>;
+
+/** The use cases that the door serves, and the services behind them. */
+function createApi(base: Base, { ops, pauses, dispatcher, schemas }: Dispatch) {
+  const { engine, events, clock, log, metrics, limits, version } = base;
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock, metrics, limits });
   const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
-  const recurringOps = () => book.list().map(({ task }) => task.op);
-  const janitor = createJanitor({ engine, clock, log, ops, recurringOps });
-  const watchdog = createWatchdog({ engine, dispatcher, clock, log, metrics });
   const scheduler: Scheduler = new Scheduler({
     book,
     clock,
@@ -123,7 +184,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     submit: (tasks) => entry.submit(tasks),
     defaultsOf: (op) => ops.get(op)?.defaults,
   });
-  const schemas = new SchemaChecks({ ops, clock });
+  const recurringOps = () => book.list().map(({ task }) => task.op);
   const check = new SubmitCheck({ engine, ops, schemas });
   const reads = new TaskReads({
     engine,
@@ -143,10 +204,27 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     transfer: new Transfer({ engine, entry, takers, clock }),
     pauses,
   };
+  const janitor = createJanitor({ engine, clock, log, ops, recurringOps });
+  return { entry, scheduler, check, cases, janitor };
+}
 
-  const address = listeners.open.addr as Deno.NetAddr;
-  const started = Promise.withResolvers<void>();
-  const door = new TcpDoor({
+interface DoorParts {
+  readonly listeners: Listeners;
+  /** Called when the server's own worker process has joined. */
+  readonly onOwnPool: () => void;
+  /** Kills an own worker process; another takes its place. */
+  readonly endOwn: (pid: number) => void;
+}
+
+/** The door: takes connections of clients and of worker processes. */
+function createDoor(
+  base: Base,
+  { dispatcher, ops, schemas, reports }: Dispatch,
+  { cases, check, entry }: Api,
+  { listeners, onOwnPool, endOwn }: DoorParts,
+): TcpDoor {
+  const { config, events, clock, secret, leaseMs, limits, version, log, metrics } = base;
+  return new TcpDoor({
     listeners,
     tls: config.tls,
     cases,
@@ -158,77 +236,62 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     version,
     log,
     metrics,
-    links: linkEvents({
-      settlement,
-      events,
-      dispatcher,
-      ops,
-      schemas,
-      log,
-      onOwnPool: started.resolve,
-      endOwn: (pid) => pool?.kill(pid),
-    }),
+    links: linkEvents({ reports, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }),
   });
-  const own = listeners.own?.addr as Deno.NetAddr | undefined;
-  const pool = own && openLocalPool({
-    config,
-    server: { hostname: own.hostname, port: own.port },
-    secret,
-    log,
-    notices: metrics.notices,
-  });
-  if (!pool) started.resolve();
-  else pool.loaded.catch(started.reject);
+}
 
-  log.info("server", inLanguage(MESSAGES).listening(formatTarget(address)));
-  door.start();
-  pool?.start();
-  dispatcher.start();
-  scheduler.start();
-  reclaimer.start();
-  janitor.start();
-  watchdog.start();
+/** The services that start with the server, in their order. */
+function servicesOf({ dispatcher, reclaimer, watchdog }: Dispatch, { scheduler, janitor }: Api) {
+  return [dispatcher, scheduler, reclaimer, janitor, watchdog];
+}
 
-  let stopped: Promise<void> | undefined;
-  const stop = async (graceMs: number) => {
-    const deadline = clock.awake() + graceMs;
-    entry.close();
-    schemas.stop();
-    ops.giveUpWaiting();
-    await door.stopAccepting();
-    await scheduler.stop();
-    await dispatcher.stop();
-    // What was handed out and has not begun would be given back by a pool that stops: it may begin first.
-    await untilIdle(dispatcher, clock, Math.min(deadline, clock.awake() + STOP_BEGIN_MS));
-    await Promise.all([
-      // If the signal was for its process too, that one would give tasks a grace of its own, of 10 s.
-      pool?.stop(Math.max(0, deadline - clock.awake())),
-      untilIdle(dispatcher, clock, deadline),
-    ]);
-    await Promise.all([reclaimer.stop(), janitor.stop(), watchdog.stop()]);
-    // What came in is committed, and reported to the clients that wait for it.
-    const commitBy = clock.awake() + STOP_COMMIT_MS;
-    const commit = () =>
-      inTime(
-        clock,
-        commitBy - clock.awake(),
-        Promise.all([settlement.settled(), entry.settled()]),
-      );
-    const isCommitted = await commit();
-    if (!isCommitted) log.warn("server", NOT_COMMITTED);
-    await door.close();
-    if (isCommitted) await commit();
-    await engine.close();
-  };
-  return {
-    address,
-    workersStarted: started.promise,
-    stop: (graceMs) => stopped ??= stop(graceMs),
-  };
+/** The parts of a running server that take part in its stop. */
+interface Running {
+  readonly dispatch: Dispatch;
+  readonly api: Api;
+  readonly door: TcpDoor;
+  readonly pool: PoolSupervisor | undefined;
+}
+
+/** Refuses new tasks, lets running ones finish for `graceMs`, commits their ends, and closes everything. */
+async function stopServer(
+  { engine, clock, log }: Base,
+  { dispatch, api, door, pool }: Running,
+  graceMs: number,
+): Promise<void> {
+  const { dispatcher } = dispatch;
+  const deadline = clock.awake() + graceMs;
+  api.entry.close();
+  dispatch.schemas.stop();
+  dispatch.ops.giveUpWaiting();
+  await door.stopAccepting();
+  await api.scheduler.stop();
+  await dispatcher.stop();
+  // Tasks that were handed out and have not begun would be given back by a pool that stops: they can begin first.
+  await untilIdle(dispatcher, clock, Math.min(deadline, clock.awake() + STOP_BEGIN_MS));
+  await Promise.all([
+    // If the signal was for its process too, that one would give tasks a grace of its own, of 10 s.
+    pool?.stop(Math.max(0, deadline - clock.awake())),
+    untilIdle(dispatcher, clock, deadline),
+  ]);
+  await Promise.all([dispatch.reclaimer.stop(), api.janitor.stop(), dispatch.watchdog.stop()]);
+  // Results that arrived are committed, and reported to the clients that wait for them.
+  const commitBy = clock.awake() + STOP_COMMIT_MS;
+  const commit = () =>
+    inTime(
+      clock,
+      commitBy - clock.awake(),
+      Promise.all([dispatch.reports.settled(), api.entry.settled()]),
+    );
+  const isCommitted = await commit();
+  if (!isCommitted) log.warn("server", NOT_COMMITTED);
+  await door.close();
+  if (isCommitted) await commit();
+  await engine.close();
 }
 
 /** The server's own workers: a process of the same executable that connects back like any other. */
-function openLocalPool({ config, server, secret, log, notices }: {
+function createLocalPool({ config, server, secret, log, notices }: {
   readonly config: ServeConfig;
   readonly server: { readonly hostname: string; readonly port: number };
   readonly secret: string;
@@ -268,67 +331,6 @@ async function listen(config: ServeConfig, engine: Engine): Promise<Listeners> {
       },
     );
   }
-}
-
-/** The reports of work links, and the parts of the server that take them. */
-function linkEvents({ settlement, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
-  readonly settlement: ResultReports;
-  readonly events: TaskEvents;
-  readonly dispatcher: Dispatcher;
-  readonly ops: OpDirectory;
-  readonly schemas: SchemaChecks;
-  readonly log: Log;
-  readonly onOwnPool: () => void;
-  /** Kills an own worker process; another takes its place. */
-  readonly endOwn: (pid: number) => void;
-}): TcpDoorOptions["links"] {
-  return {
-    ack: (acks) => settlement.ack(acks),
-    nack: (nacks) => settlement.nack(nacks),
-    renew: (leases) => settlement.renew(leases),
-    get room() {
-      return settlement.room;
-    },
-    progressed(task, progress) {
-      if (events.watchers.any) events.watchers.tell("progress", task, { progress });
-    },
-    said(task, entries) {
-      if (events.watchers.any) events.watchers.tell("log", task, { log: entries.map(logLine) });
-    },
-    hasRoom: () => dispatcher.kick(),
-    attached(link: WorkLink) {
-      ops.add(link);
-      schemas.joined(link);
-      dispatcher.attach(link);
-      if (link.pool === LOCAL_POOL) onOwnPool();
-      else if (!link.isSingle) {
-        log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
-      }
-    },
-    forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]) {
-      log.warn("security", tellForged(link.pid, what, tasks));
-    },
-    detached(link: WorkLink) {
-      dispatcher.detach(link);
-      ops.remove(link);
-      schemas.left(link);
-      if (link.isSingle) return;
-      if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
-      // It may be frozen, and would not see that its link has ended.
-      else if (link.isCutOff) endOwn(link.pid);
-    },
-  };
-}
-
-/** Names the tasks, so that the operator can find the one whose code has done it. */
-function tellForged(pid: number, what: string, tasks: readonly LeasedTask[]): string {
-  const named = tasks.slice(0, MAX_SUSPECTS).map(({ op, id }) => `${op} ${id}`);
-  const more = tasks.length - named.length;
-  return `task code of worker process ${pid} has reached for its work link (${what}); ` +
-    "nothing of that is believed, the link is cut, and what ran there runs again; " +
-    (tasks.length === 0
-      ? "it held no task then"
-      : `suspects: ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}`);
 }
 
 /** Resolves when no worker process holds a task, or at the deadline. */

@@ -24,7 +24,7 @@ import { Connection } from "./socket/connection.ts";
 import { FlushTurns } from "./socket/flush_turns.ts";
 import { Outbox } from "./socket/outbox.ts";
 import { Session } from "./client/session.ts";
-import { Sweeper, type Swept } from "./socket/sweeper.ts";
+import { type Sweepable, Sweeper } from "./socket/sweeper.ts";
 import { TlsFront } from "./socket/tls_front.ts";
 import type { LinkListener, WorkLink } from "./link/work_link.ts";
 
@@ -69,7 +69,7 @@ export class TcpDoor {
   readonly #open = new Set<Open>();
   readonly #turns = new FlushTurns();
   /** Everything that the sweeper looks after: connections, and the TLS front of each that speaks TLS. */
-  readonly #swept = new Set<Swept>();
+  readonly #swept = new Set<Sweepable>();
   readonly #fronts = new Set<TlsFront>();
   readonly #sweeper: Sweeper;
   /** Connections of clients that hold a descriptor, those in their handshake included. */

@@ -12,7 +12,7 @@ import { SerialMap } from "../../task/serial_map.ts";
 import { newSerial } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import { ranBy, retried, said } from "../../task/run_log.ts";
-import { TaskCounts, TaskIndex } from "./task_index.ts";
+import { LiveCounts, TaskIndex } from "./task_index.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, Lease, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
 import { leaseAt, type LiveTask, numberOf, type StorageHooks } from "./live_task.ts";
@@ -43,7 +43,7 @@ export class LiveTasks {
   readonly expiring = new DueQueue(({ state, stored }) =>
     stored?.isGone !== true && !isFinal(state.status)
   );
-  readonly census = new TaskCounts();
+  readonly census = new LiveCounts();
   readonly counts = this.census.counts;
   readonly kin: Dependencies;
   /** Characters of the payloads and logs of all tasks that are not final. */

@@ -1,6 +1,6 @@
 /**
  * All tasks of an engine: those in memory by id, and the numbers of all. `TaskIndex` finds a task by its serial number,
- * which ids made by the server end with, or by the id that a client chose. `TaskCounts` counts by status and by op.
+ * which ids made by the server end with, or by the id that a client chose. `LiveCounts` counts by status and by op.
  */
 
 import type { Status, StatusCounts } from "../../../protocol/task.ts";
@@ -49,7 +49,7 @@ interface Load {
   running: number;
 }
 
-export class TaskCounts {
+export class LiveCounts {
   readonly counts: StatusCounts = {
     queued: 0,
     delayed: 0,

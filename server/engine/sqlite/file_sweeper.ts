@@ -5,7 +5,7 @@
 
 import { DEFAULT_RULES } from "../../task/new_task.ts";
 import { type HeldRecords, type RecordSweeper, StoreError } from "../journaled/task_store.ts";
-import type { Swept } from "./file/store_message.ts";
+import type { SweepResult } from "./file/store_message.ts";
 import type { Store } from "./store.ts";
 
 export interface FileSweeperOptions {
@@ -46,7 +46,7 @@ export class FileSweeper implements RecordSweeper {
   }
 
   /** Resolves with nothing while the disk has no room: a sweep takes some itself. */
-  async #sweep(now: number, { version, ords }: HeldRecords): Promise<Swept | undefined> {
+  async #sweep(now: number, { version, ords }: HeldRecords): Promise<SweepResult | undefined> {
     const { store, maxKept, maxBytes, report } = this.#options;
     try {
       const swept = await store.call("sweep", {

@@ -14,7 +14,7 @@ import type { Log } from "../../log.ts";
 import type { LineHandler } from "./line_handler.ts";
 import { closeQuietly, logUnlessLost } from "../../../net/lost_connection.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Swept } from "./sweeper.ts";
+import type { Sweepable } from "./sweeper.ts";
 
 const NEWLINE = 10;
 /** Until a client has once sent as much at a time: most never do, and there may be thousands. */
@@ -48,7 +48,7 @@ export interface ConnectionOptions {
   readonly onLate: (reason: string) => void;
 }
 
-export class Connection implements Swept {
+export class Connection implements Sweepable {
   readonly #options: ConnectionOptions;
   readonly #splitter: LineSplitter;
   readonly #openedAt: number;

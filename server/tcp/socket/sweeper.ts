@@ -7,7 +7,7 @@ import { AwakeClock } from "../../../net/awake_clock.ts";
 import type { ServerLimits } from "../../limits.ts";
 
 /** A connection as the sweeper sees it. */
-export interface Swept {
+export interface Sweepable {
   /** Characters and bytes that wait for the other side to read them. */
   readonly unread: number;
   /** Ends the connection if it has taken too long. */
@@ -18,13 +18,13 @@ export interface Swept {
 
 export class Sweeper {
   readonly #limits: ServerLimits;
-  readonly #connections: Iterable<Swept>;
+  readonly #connections: Iterable<Sweepable>;
   /** Milliseconds; never 0, which stands for "not at all" in stored times. */
   #now = 1;
   readonly #awake: AwakeClock;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  constructor(connections: Iterable<Swept>, limits: ServerLimits) {
+  constructor(connections: Iterable<Sweepable>, limits: ServerLimits) {
     this.#connections = connections;
     this.#limits = limits;
     this.#awake = new AwakeClock({ stepMs: 2 * limits.sweepMs });

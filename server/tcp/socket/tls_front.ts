@@ -15,7 +15,7 @@ import type { TlsFiles } from "../../config.ts";
 import type { ServerLimits } from "../../limits.ts";
 import type { Log } from "../../log.ts";
 import { closeQuietly, logUnlessLost } from "../../../net/lost_connection.ts";
-import type { Swept } from "./sweeper.ts";
+import type { Sweepable } from "./sweeper.ts";
 
 const LOOPBACK = "127.0.0.1";
 /** Two for each connection, and there may be thousands: larger once a client sends or reads as much. */
@@ -31,7 +31,7 @@ export interface TlsFrontOptions {
   readonly log: Pick<Log, "bug">;
 }
 
-export class TlsFront implements Wire, Swept {
+export class TlsFront implements Wire, Sweepable {
   readonly #options: TlsFrontOptions;
   readonly #ended = Promise.withResolvers<void>();
   #leg: Deno.TcpConn | undefined;

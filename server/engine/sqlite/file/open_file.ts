@@ -46,7 +46,7 @@ export function openFile(options: OpenFileOptions): OpenFile {
   const raw = openRaw(path);
   try {
     check(path, raw, durability);
-    const db = connect(path, durability);
+    const db = openConnection(path, durability);
     try {
       migrate(db, path, migrations);
     } catch (error) {
@@ -104,7 +104,7 @@ function inUse(path: string, cause: unknown): Error {
 }
 
 /** Opens the connection. The lock is taken before the log is touched, so it is exclusive and needs no shared memory. */
-export function connect(path: string, durability: Durability): DatabaseSync {
+export function openConnection(path: string, durability: Durability): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(path, { timeout: BUSY_MS });

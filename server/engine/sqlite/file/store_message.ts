@@ -22,7 +22,7 @@ export interface SweepRequest {
   readonly rows: number;
 }
 
-export interface Swept {
+export interface SweepResult {
   /** Dropped records, by index into `STORED_STATUSES`. */
   readonly removed: readonly number[];
   /** Bytes of the file that are in use. */
@@ -46,7 +46,7 @@ export interface DamagedRow {
 export interface StoreCalls extends TaskCalls {
   /** After a write that failed and may still be in the log: answered once it is certain that it is not. */
   cut: { ask: null; answer: null };
-  sweep: { ask: SweepRequest; answer: Swept };
+  sweep: { ask: SweepRequest; answer: SweepResult };
   /**
    * Moves all commits into the main file, which `backupRead` then copies as it is now. Copy it only by that: in the
    * process that holds a file, closing it anywhere else ends its lock.

@@ -9,7 +9,7 @@ import { refusal, RESTORE } from "./file_check.ts";
 import { closeUnmoved, FileGuard, identityOf, markAfter, markOf, setMark } from "./file_guard.ts";
 import { LogFile } from "./log_file.ts";
 import { MainCopy } from "./main_copy.ts";
-import { CACHE_KIB, connect, openFile, type OpenFileOptions } from "./open_file.ts";
+import { CACHE_KIB, openConnection, openFile, type OpenFileOptions } from "./open_file.ts";
 import { PAGE_BYTES } from "./schema.ts";
 import { RowReader } from "./row_reader.ts";
 import { FaultError, faultOf } from "./sqlite_fault.ts";
@@ -325,7 +325,7 @@ export class TaskFile {
   #openAgain(cause?: unknown): void {
     try {
       this.#cut();
-      const db = connect(this.#path, this.#durability);
+      const db = openConnection(this.#path, this.#durability);
       try {
         const session = openSession(db, this.#path);
         const log = openLog(this.#path);

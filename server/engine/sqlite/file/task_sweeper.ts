@@ -7,7 +7,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { RowReader } from "./row_reader.ts";
-import { type SweepRequest, type Swept } from "./store_message.ts";
+import { type SweepRequest, type SweepResult } from "./store_message.ts";
 import { type Cell, STORED_STATUSES } from "../../journaled/task_store.ts";
 import { FIRST_FINAL, type TaskCounts } from "./task_counts.ts";
 import type { TaskLogs } from "./task_writer.ts";
@@ -64,7 +64,7 @@ export class TaskSweeper {
   }
 
   /** Inside a transaction. */
-  sweep(ask: SweepRequest, held: ReadonlySet<number>): Swept {
+  sweep(ask: SweepRequest, held: ReadonlySet<number>): SweepResult {
     const removed = STORED_STATUSES.map(() => 0);
     const due = this.#sweepDue(ask, held, removed);
     const rows = Math.max(1, ask.rows - due.looked);

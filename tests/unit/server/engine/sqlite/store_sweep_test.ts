@@ -7,7 +7,7 @@ import { Store } from "../../../../../server/engine/sqlite/store.ts";
 import { type StoredTask, StoreError } from "../../../../../server/engine/journaled/task_store.ts";
 import type {
   SweepRequest,
-  Swept,
+  SweepResult,
 } from "../../../../../server/engine/sqlite/file/store_message.ts";
 import { OwnCache } from "../../../../kit/own_cache.ts";
 import {
@@ -37,7 +37,7 @@ async function sweepAll(store: Store, ask: Partial<SweepRequest>): Promise<numbe
   const removed = [0, 0, 0, 0, 0, 0, 0];
   for (let sweeps = 0;; sweeps++) {
     assert(sweeps < 10_000, "the sweep does not end");
-    const swept: Swept = await store.call("sweep", { ...NOTHING_TO_DO, ...ask });
+    const swept: SweepResult = await store.call("sweep", { ...NOTHING_TO_DO, ...ask });
     swept.removed.forEach((count, status) => removed[status]! += count);
     if (!swept.more) return removed;
   }
