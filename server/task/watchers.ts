@@ -94,9 +94,22 @@ export interface WatchScope {
 }
 
 /** The buffer that the watches of one reader share. */
-export interface WatchBuffer {
+export class WatchBuffer {
   /** Characters of events that wait for the reader. */
-  chars: number;
+  chars = 0;
+  /** Wakes the watches that lost events while their reader waited for them. */
+  #waking: (() => void)[] = [];
+
+  /** Calls `wake` when the reader next takes events. */
+  onTaken(wake: () => void): void {
+    this.#waking.push(wake);
+  }
+
+  /** The reader has taken events of `chars` characters. */
+  taken(chars: number): void {
+    this.chars -= chars;
+    for (const wake of this.#waking.splice(0)) wake();
+  }
 }
 
 export interface WatchOptions {
@@ -146,6 +159,8 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
       if (++this.#dropped === this.#maxDropped) this.#watchers.remove(this);
     } else if (this.#buffer.chars > MAX_BUFFERED_CHARS) {
       this.#dropped = 1;
+      // Other watches fill the buffer. If the reader waits for this one, no event wakes it before they are taken.
+      if (this.#wake) this.#buffer.onTaken(this.#wake);
     } else {
       this.#events.push(event);
       this.#chars += event.json.length;
@@ -176,8 +191,9 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
   #taken(): readonly ToldEvent[] {
     const events = this.#events;
     this.#events = [];
-    this.#buffer.chars -= this.#chars;
+    const chars = this.#chars;
     this.#chars = 0;
+    this.#buffer.taken(chars);
     return events;
   }
 

@@ -140,3 +140,48 @@ Deno.test("a watch that is not read ends with an error, and costs nothing after 
   assertEquals([end.error.code, end.ref, lines.length], ["queue_full", "w", written + 2]);
   assertEquals(state.buffered, 0);
 });
+
+Deno.test("a watch whose buffer another one has filled reports its losses, and goes on", async () => {
+  const watchers = new Watchers(systemClock);
+  let read = Promise.withResolvers<void>();
+  const lines: string[] = [];
+  const outbox = {
+    unread: 0,
+    push: (text: string) => {
+      lines.push(...text.trimEnd().split("\n"));
+      outbox.unread += text.length;
+    },
+    flushed: () => read.promise,
+    room: () => Promise.resolve(),
+  };
+  const state = new CommandState(watchers, outbox);
+  state.openWatch({ op: "busy" }, "busy");
+  state.openWatch({ op: "calm" }, "calm");
+  const tell = (op: string) => watchers.tell("queued", { id: "a", op, attempt: 0 });
+  const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+  while (outbox.unread <= 64 * 1024) {
+    tell("busy");
+    await turn();
+  }
+  while (state.buffered <= 1024 * 1024) tell("busy");
+  for (let i = 0; i < 3; i++) {
+    tell("calm");
+    await turn();
+  }
+  const written = lines.length;
+  read.resolve();
+  read = Promise.withResolvers();
+  outbox.unread = 0;
+  await turn();
+  const calm = () =>
+    lines.slice(written).map((line) => JSON.parse(line)).filter(({ ref }) => ref === "calm");
+  assertEquals(calm().map(({ event, count }) => [event, count]), [["dropped", 3]]);
+  read.resolve();
+  outbox.unread = 0;
+  await turn();
+  tell("calm");
+  await turn();
+  assertEquals(calm().map(({ event }) => event), ["dropped", "queued"]);
+  state.close();
+  assertEquals([watchers.any, state.buffered], [false, 0]);
+});

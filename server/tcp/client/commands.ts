@@ -14,7 +14,13 @@ import { type Caller, checkRole } from "../../api/auth.ts";
 import { commandNamed, type DoorCommand, runCommand, type UseCases } from "../../api/operations.ts";
 import { readPingEvery, readRecords, readWatchScope } from "../../api/requests.ts";
 import type { TaskEntry } from "../../api/task_entry.ts";
-import { type ToldEvent, Watch, type Watchers, type WatchScope } from "../../task/watchers.ts";
+import {
+  type ToldEvent,
+  Watch,
+  WatchBuffer,
+  type Watchers,
+  type WatchScope,
+} from "../../task/watchers.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { errorLine, jsonLine, objectLine } from "../socket/replies.ts";
 
@@ -127,7 +133,7 @@ export class CommandState {
   readonly #outbox: WatchOutbox;
   readonly #maxDropped: number | undefined;
   readonly #watches = new Set<Watch>();
-  readonly #buffer = { chars: 0 };
+  readonly #buffer = new WatchBuffer();
 
   constructor(watchers: Watchers, outbox: WatchOutbox, maxDropped?: number) {
     this.#watchers = watchers;
