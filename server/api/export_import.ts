@@ -107,7 +107,7 @@ export class Transfer {
     asker: Asker | undefined,
   ): Promise<TaskRecord[]> {
     const tasks = [...listed];
-    const logged = tasks.flatMap(({ trail }, i) => trail?.logged ? i : []);
+    const logged = tasks.flatMap(({ history }, i) => history?.logged ? i : []);
     let chars = tasks.reduce((sum, task) => sum + sizeOf(task), 0);
     for (let at = 0; at < logged.length && chars <= MAX_PAGE_CHARS; at += LOGS_AT_A_TIME) {
       const places = logged.slice(at, at + LOGS_AT_A_TIME);

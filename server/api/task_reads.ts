@@ -107,7 +107,7 @@ export class TaskReads {
   /** Why the task does not run, or how it is. */
   async why(id: string, asker?: Asker): Promise<Why> {
     const { engine, running, pauses, entry, metrics } = this.#options;
-    const [record] = await engine.get([id], { standingAt: this.now, asker });
+    const [record] = await engine.get([id], { waitReasonAt: this.now, asker });
     if (!record) throw notFound(id);
     const [parent] = record.cancelledFor === undefined
       ? []

@@ -50,7 +50,7 @@ const encoder = new TextEncoder();
 
 /** `record` as a JSON object of one line. */
 export function recordToJson(record: TaskRecord): JsonObject {
-  const { rules, bond } = record;
+  const { rules, keyLimit } = record;
   const isRunning = record.status === "running";
   return {
     sd: RECORD_VERSION,
@@ -65,9 +65,9 @@ export function recordToJson(record: TaskRecord): JsonObject {
       backoff: rules.backoffMs,
       keep: rules.keepMs,
     },
-    ...(bond && { key: bond.key }),
-    ...(bond && bond.limit !== Infinity && { limit: bond.limit }),
-    ...(bond?.rate && { rate: formatRate(bond.rate) }),
+    ...(keyLimit && { key: keyLimit.key }),
+    ...(keyLimit && keyLimit.limit !== Infinity && { limit: keyLimit.limit }),
+    ...(keyLimit?.rate && { rate: formatRate(keyLimit.rate) }),
     ...(record.after.length > 0 && { after: record.after }),
     // The attempt that runs does not count: it begins again.
     attempt: isRunning ? record.attempt - 1 : record.attempt,
@@ -81,7 +81,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
     ...(record.result !== undefined && embedded("result", record.result)),
     ...(record.error && { error: { code: record.error.code, message: record.error.message } }),
     ...(record.cancelledFor !== undefined && { cancelled_for: record.cancelledFor }),
-    ...trailMembers(record),
+    ...historyMembers(record),
   };
 }
 
@@ -111,7 +111,7 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
     expiresAt: fields.time("expires_at", Infinity) + aheadMs,
     // No client of this server waits for it.
     wait: false,
-    bond: readBond(fields),
+    keyLimit: readKeyLimit(fields),
     after: readAfter(fields.raw("after")),
     past: readPast(fields, aheadMs),
   };
@@ -150,7 +150,7 @@ function readRules(fields: Fields): NewTask["rules"] {
   return read;
 }
 
-function readBond(fields: Fields): KeyLimit | undefined {
+function readKeyLimit(fields: Fields): KeyLimit | undefined {
   const key = fields.text("key", MAX_KEY_CHARS);
   const limit = fields.integer("limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
   const rate = readRate(fields.raw("rate"));
@@ -189,7 +189,7 @@ function readPast(fields: Fields, aheadMs: number): Past {
     result,
     error,
     cancelledFor: cancelledFor === undefined ? undefined : readId(cancelledFor, "cancelled_for"),
-    ...readTrail(fields),
+    ...readHistory(fields),
   };
 }
 
@@ -272,22 +272,22 @@ function readId(id: unknown, name: string): string {
 const COUNT = { min: 1, max: Number.MAX_SAFE_INTEGER };
 
 /** The members of a record for version and log; none for most tasks. */
-function trailMembers({ trail, log }: TaskRecord): JsonObject {
+function historyMembers({ history, log }: TaskRecord): JsonObject {
   return {
-    ...(trail?.version !== undefined && { version: trail.version }),
+    ...(history?.version !== undefined && { version: history.version }),
     ...(log && { log: log.map(logLine) }),
   };
 }
 
-function readTrail(
+function readHistory(
   fields: Fields,
-): { readonly trail: RunHistory | undefined; readonly log: TaskLog | undefined } {
+): { readonly history: RunHistory | undefined; readonly log: TaskLog | undefined } {
   const given = fields.raw("version");
   const version = given === undefined ? undefined : readOpVersion(given);
   const log = readLog(fields.raw("log"));
-  if (version === undefined && !log) return { trail: undefined, log };
+  if (version === undefined && !log) return { history: undefined, log };
   const logged = log ? countOf(log) : 0;
-  return { trail: { version, logged, retries: log?.at(-1)?.retries ?? 0 }, log };
+  return { history: { version, logged, retries: log?.at(-1)?.retries ?? 0 }, log };
 }
 
 function readLog(log: unknown): TaskLog | undefined {

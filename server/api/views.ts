@@ -19,9 +19,9 @@ export function atWall(record: TaskRecord, aheadMs: number): TaskRecord {
   if (aheadMs === 0) return record;
   // 0 stands for an event that has not happened.
   const shown = (ms: number) => ms > 0 ? ms - aheadMs : ms;
-  const { standing } = record;
+  const { waitReason } = record;
   const runAt = record.isCalendar ? record.runAt : shown(record.runAt);
-  const until = standing?.heldBy === "time" ? runAt : shown(standing?.until ?? 0);
+  const until = waitReason?.heldBy === "time" ? runAt : shown(waitReason?.until ?? 0);
   return {
     ...record,
     createdAt: shown(record.createdAt),
@@ -29,7 +29,7 @@ export function atWall(record: TaskRecord, aheadMs: number): TaskRecord {
     startedAt: shown(record.startedAt),
     finishedAt: shown(record.finishedAt),
     expiresAt: shown(record.expiresAt),
-    ...(standing?.until !== undefined && { standing: { ...standing, until } }),
+    ...(waitReason?.until !== undefined && { waitReason: { ...waitReason, until } }),
   };
 }
 
@@ -50,11 +50,11 @@ export function taskView(record: TaskRecord, progress: Progress | undefined): Ta
     ...(record.result === undefined ? {} : { result: JSON.parse(record.result) as unknown }),
     ...(record.error === undefined ? {} : { error: record.error }),
     ...(progress === undefined ? {} : { progress }),
-    ...(record.bond === undefined ? {} : { key: record.bond.key }),
+    ...(record.keyLimit === undefined ? {} : { key: record.keyLimit.key }),
     ...(record.after.length === 0 ? {} : { after: [...record.after] }),
     // After a retry, the version of an earlier run says nothing of the next one.
-    ...(record.trail?.version !== undefined && record.attempt > 0
-      ? { version: record.trail.version }
+    ...(record.history?.version !== undefined && record.attempt > 0
+      ? { version: record.history.version }
       : {}),
   };
 }
@@ -78,9 +78,9 @@ function shortened({ fraction, note }: Progress): Progress {
 
 /** The answer to `logs`: the log of the runs that have ended, and that of the run that goes on. */
 export function logView(record: TaskRecord, running: TaskLog | undefined): TaskLogView {
-  const { id, status, trail, log: ended } = record;
+  const { id, status, history, log: ended } = record;
   const log = running ? joined(ended, running) : ended ?? [];
-  const count = Math.max(trail?.logged ?? 0, countOf(log));
+  const count = Math.max(history?.logged ?? 0, countOf(log));
   return { task_id: id, status, log: log.map(logLine), dropped: count - log.length };
 }
 

@@ -34,7 +34,7 @@ export interface Surroundings {
 
 type Reason = readonly [code: WhyCode, why: string, ahead?: number | undefined];
 
-/** `record` has its `standing`, unless it is final. */
+/** `record` has its `waitReason`, unless it is final. */
 export function whyOf(record: TaskRecord, surroundings: Surroundings): Why {
   const [code, why, ahead] = reasonOf(record, surroundings);
   return {
@@ -48,14 +48,14 @@ export function whyOf(record: TaskRecord, surroundings: Surroundings): Why {
 
 function reasonOf(record: TaskRecord, surroundings: Surroundings): Reason {
   if (isFinal(record.status)) return ["final", sentenceOfEnd(record, surroundings.parentStatus)];
-  const { standing = { heldBy: "turn" } } = record;
-  if (standing.heldBy === "running") {
+  const { waitReason = { heldBy: "turn" } } = record;
+  if (waitReason.heldBy === "running") {
     return ["running", sentenceOfRun(record, surroundings.progress)];
   }
-  if (standing.heldBy === "after") return ["after", sentenceOfAfter(standing.after ?? [])];
-  if (standing.heldBy === "time") return delayOf(record, standing.until ?? record.runAt);
-  return hindranceOf(record, surroundings) ?? heldOf(record, standing) ??
-    turnOf(record, standing.ahead ?? 0, surroundings);
+  if (waitReason.heldBy === "after") return ["after", sentenceOfAfter(waitReason.after ?? [])];
+  if (waitReason.heldBy === "time") return delayOf(record, waitReason.until ?? record.runAt);
+  return hindranceOf(record, surroundings) ?? heldOf(record, waitReason) ??
+    turnOf(record, waitReason.ahead ?? 0, surroundings);
 }
 
 function sentenceOfEnd(record: TaskRecord, parentStatus: Status | undefined): string {
@@ -121,8 +121,8 @@ function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | u
 }
 
 /** The reason that holds back this task when its turn has come. */
-function heldOf({ op, bond }: TaskRecord, standing: WaitReason): Reason | undefined {
-  const { heldBy, until, limit, ahead } = standing;
+function heldOf({ op, keyLimit }: TaskRecord, waitReason: WaitReason): Reason | undefined {
+  const { heldBy, until, limit, ahead } = waitReason;
   if (heldBy === "op_limit" && limit !== undefined) {
     const verb = limit === 1 ? "is" : "are";
     return [
@@ -139,20 +139,22 @@ function heldOf({ op, bond }: TaskRecord, standing: WaitReason): Reason | undefi
       ahead,
     ];
   }
-  if (heldBy === "key_limit" && bond) {
-    const verb = bond.limit === 1 ? "is" : "are";
+  if (heldBy === "key_limit" && keyLimit) {
+    const verb = keyLimit.limit === 1 ? "is" : "are";
     return [
       "key_limit",
-      `${count(bond.limit, "task")} with the key ${quote(bond.key)} ${verb} running, its limit`,
+      `${count(keyLimit.limit, "task")} with the key ${
+        quote(keyLimit.key)
+      } ${verb} running, its limit`,
       ahead,
     ];
   }
-  if (heldBy === "key_rate" && bond?.rate) {
-    const { starts, windowMs } = bond.rate;
+  if (heldBy === "key_rate" && keyLimit?.rate) {
+    const { starts, windowMs } = keyLimit.rate;
     const next = until === undefined ? "" : `; the next may start at ${formatTime(until)}`;
     return [
       "key_rate",
-      `${count(starts, "task")} of the key ${quote(bond.key)} ${
+      `${count(starts, "task")} of the key ${quote(keyLimit.key)} ${
         starts === 1 ? "has" : "have"
       } started in the last ${formatDuration(windowMs)}, its rate${next}`,
       ahead,

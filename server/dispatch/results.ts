@@ -15,7 +15,7 @@ import { UnderWay } from "../task/under_way.ts";
 import type { WatchedTask } from "../task/watchers.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 
-export interface SettlementOptions {
+export interface ResultReportsOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
   readonly dispatcher: Pick<Dispatcher, "kick" | "stopTasks">;
@@ -36,11 +36,11 @@ const MAX_UNSAFE_CHARS = 32 * 1024 * 1024;
 const RESULT_CHARS = 200;
 
 export class ResultReports {
-  readonly #options: SettlementOptions;
+  readonly #options: ResultReportsOptions;
   /** In characters. */
   readonly #unsafe = new UnderWay();
 
-  constructor(options: SettlementOptions) {
+  constructor(options: ResultReportsOptions) {
     this.#options = options;
   }
 

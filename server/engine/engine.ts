@@ -86,7 +86,7 @@ export interface LeasedTask {
   /** The results of the tasks in its `after`, as a JSON object by their ids; `undefined` if it has none. */
   readonly after: string | undefined;
   /** The log count, retries and version that its earlier runs left, with the version of this run. */
-  readonly trail: RunHistory | undefined;
+  readonly history: RunHistory | undefined;
 }
 
 /** The reply to a lease. */
@@ -188,7 +188,7 @@ export interface TaskRecord {
   readonly payload: string;
   readonly status: Status;
   readonly rules: TaskRules;
-  readonly bond: KeyLimit | undefined;
+  readonly keyLimit: KeyLimit | undefined;
   readonly after: readonly string[];
   readonly attempt: number;
   readonly deaths: number;
@@ -205,11 +205,11 @@ export interface TaskRecord {
   readonly error: ErrorBody<FailureCode> | undefined;
   /** For a cancelled task: the task in its `after` that did not complete. */
   readonly cancelledFor: string | undefined;
-  readonly trail: RunHistory | undefined;
+  readonly history: RunHistory | undefined;
   /** The log of all runs that have ended; only if the request asked for it and there is one. */
   readonly log?: TaskLog;
   /** Only if the request asked for it and the task is not final. */
-  readonly standing?: WaitReason;
+  readonly waitReason?: WaitReason;
 }
 
 /** A client that asks: it has its turn among others, and what it asked for is dropped once it has left. */
@@ -223,7 +223,7 @@ export interface GetOptions {
   /** The client that waits for its turn; default: the server itself, which has no turn. */
   readonly asker?: Asker | undefined;
   /** Adds the wait reasons, as of this time. */
-  readonly standingAt?: number;
+  readonly waitReasonAt?: number;
   /** Adds the logs. */
   readonly log?: true;
 }

@@ -55,7 +55,7 @@ export interface Past {
   readonly result: string | undefined;
   readonly error: ErrorBody<FailureCode> | undefined;
   readonly cancelledFor: string | undefined;
-  readonly trail: RunHistory | undefined;
+  readonly history: RunHistory | undefined;
   readonly log: TaskLog | undefined;
 }
 
@@ -79,7 +79,7 @@ export interface NewTask {
   readonly expiresAt: number;
   /** The submitting connection wants the final line. */
   readonly wait: boolean;
-  readonly bond: KeyLimit | undefined;
+  readonly keyLimit: KeyLimit | undefined;
   /** Ids of the tasks that must complete first, each once. */
   readonly after: readonly string[];
   /** Of an imported task. */
@@ -189,7 +189,7 @@ export function newTask(
       isCalendar: false,
       expiresAt: now + expiresMs,
       wait: true,
-      bond: undefined,
+      keyLimit: undefined,
       after: NO_TASKS,
     };
   }
@@ -236,7 +236,7 @@ function withOptions(
     ...readRunAt(options, now, now - aheadMs),
     expiresAt: now + expires,
     wait: readWait(options.wait),
-    bond: readBond(options),
+    keyLimit: readKeyLimit(options),
     after: readAfter(options.after, id),
   };
 }
@@ -255,7 +255,7 @@ function unknownOption(name: string): SdError {
   );
 }
 
-function readBond(options: JsonObject): KeyLimit | undefined {
+function readKeyLimit(options: JsonObject): KeyLimit | undefined {
   const { key } = options;
   const limit = readOption(options, "limit", { min: 1, max: MAX_KEY_LIMIT }, Infinity);
   if (key === undefined) {

@@ -14,7 +14,7 @@ const MAX_TIME = 8.64e15;
 
 export interface LoggingTask {
   readonly attempt: number;
-  readonly trail: RunHistory | undefined;
+  readonly history: RunHistory | undefined;
 }
 
 export class RunLog {
@@ -25,10 +25,10 @@ export class RunLog {
   #chars = 0;
 
   /** Of the run that `task` is in now. */
-  constructor({ attempt, trail }: LoggingTask) {
+  constructor({ attempt, history }: LoggingTask) {
     this.#attempt = attempt;
-    this.#retries = trail?.retries ?? 0;
-    this.#last = trail?.logged ?? 0;
+    this.#retries = history?.retries ?? 0;
+    this.#last = history?.logged ?? 0;
   }
 
   /** The newest of it, as it is now. */
@@ -71,19 +71,19 @@ export interface RunHistory {
   readonly retries: number;
 }
 
-const NO_TRAIL: RunHistory = { version: undefined, logged: 0, retries: 0 };
+const NO_HISTORY: RunHistory = { version: undefined, logged: 0, retries: 0 };
 
 /** After the task was handed to a worker process of that version. */
-export function ranBy(trail: RunHistory | undefined, version: string | undefined): RunHistory {
-  return { ...trail ?? NO_TRAIL, version };
+export function ranBy(history: RunHistory | undefined, version: string | undefined): RunHistory {
+  return { ...history ?? NO_HISTORY, version };
 }
 
 /** After a run that has said `log`. */
-export function said(trail: RunHistory | undefined, log: TaskLog): RunHistory {
-  return { ...trail ?? NO_TRAIL, logged: countOf(log) };
+export function said(history: RunHistory | undefined, log: TaskLog): RunHistory {
+  return { ...history ?? NO_HISTORY, logged: countOf(log) };
 }
 
-/** After a person had it run again: of one that left no trail, none is missed. */
-export function retried(trail: RunHistory | undefined): RunHistory | undefined {
-  return trail && { ...trail, retries: trail.retries + 1 };
+/** The history after a client has had the task run again. A task without a history needs none. */
+export function retried(history: RunHistory | undefined): RunHistory | undefined {
+  return history && { ...history, retries: history.retries + 1 };
 }

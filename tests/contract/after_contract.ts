@@ -32,8 +32,8 @@ export const AFTER_TESTS: Record<string, ContractTest> = {
     assertEquals(await statusOf(engine, child!), "delayed");
     await complete(engine, a!, '"x"');
     assertEquals(await statusOf(engine, child!), "delayed");
-    const [record] = await engine.get([child!], { standingAt: NOW });
-    assertEquals(record?.standing, { heldBy: "after", after: [b!] });
+    const [record] = await engine.get([child!], { waitReasonAt: NOW });
+    assertEquals(record?.waitReason, { heldBy: "after", after: [b!] });
     await complete(engine, b!, '{"y":2}');
     assertEquals(await statusOf(engine, child!), "queued");
     const leased = await leaseOne(engine);

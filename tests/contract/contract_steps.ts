@@ -58,8 +58,8 @@ export async function leaseOne(engine: Engine, now = NOW): Promise<LeasedTask> {
 
 /** A leased task that stays as it is: an engine can hand out its own record, which must be read at once. */
 export function copyOf(task: LeasedTask): LeasedTask {
-  const { id, op, payload, attempt, timeoutMs, lease, after, trail } = task;
-  return { id, op, payload, attempt, timeoutMs, lease, after, trail };
+  const { id, op, payload, attempt, timeoutMs, lease, after, history } = task;
+  return { id, op, payload, attempt, timeoutMs, lease, after, history };
 }
 
 /** Copies of up to `limit` leased tasks. */

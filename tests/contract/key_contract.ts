@@ -111,8 +111,8 @@ export const KEY_TESTS: Record<string, ContractTest> = {
     };
     const first = await leaseRated(NOW);
     assertEquals(first, { ids: [ids[0]!, ids[1]!, other!].sort(), nextDueAt: NOW + 1000 });
-    const [record] = await engine.get([ids[2]!], { standingAt: NOW });
-    assertEquals(record?.standing, { heldBy: "op_rate", until: NOW + 1000, ahead: 0 });
+    const [record] = await engine.get([ids[2]!], { waitReasonAt: NOW });
+    assertEquals(record?.waitReason, { heldBy: "op_rate", until: NOW + 1000, ahead: 0 });
     assertEquals((await leaseRated(NOW + 999)).ids, []);
     assertEquals((await leaseRated(NOW + 1000)).ids, [ids[2]!, ids[3]!].sort());
   },
@@ -128,8 +128,8 @@ export const KEY_TESTS: Record<string, ContractTest> = {
       task({ op: "resize" }),
     );
     await leaseIds(engine);
-    const records = await engine.get(ids, { standingAt: NOW });
-    assertEquals(records.map((record) => record?.standing?.heldBy), [
+    const records = await engine.get(ids, { waitReasonAt: NOW });
+    assertEquals(records.map((record) => record?.waitReason?.heldBy), [
       "running",
       "key_limit",
       "running",
@@ -137,8 +137,8 @@ export const KEY_TESTS: Record<string, ContractTest> = {
       "time",
       "turn",
     ]);
-    assertEquals(records[4]?.standing?.until, NOW + 3_600_000);
-    assertEquals(records[5]?.standing?.ahead, 2);
-    assertEquals((await engine.get([ids[0]!]))[0]?.standing, undefined);
+    assertEquals(records[4]?.waitReason?.until, NOW + 3_600_000);
+    assertEquals(records[5]?.waitReason?.ahead, 2);
+    assertEquals((await engine.get([ids[0]!]))[0]?.waitReason, undefined);
   },
 };

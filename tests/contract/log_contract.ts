@@ -47,11 +47,11 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     );
     assertEquals(told(await recordOf(engine, id!)), ["1 attempt 1: a", "2 attempt 1: b"]);
     const second = await leaseOne(engine);
-    assertEquals(second.trail?.logged, 2);
+    assertEquals(second.history?.logged, 2);
     await engine.ack([{ lease: second.lease, result: "16", log: logOf(second, "c") }], NOW);
     const record = await recordOf(engine, id!);
     assertEquals(told(record), ["1 attempt 1: a", "2 attempt 1: b", "3 attempt 2: c"]);
-    assertEquals([record?.status, record?.trail?.logged], ["completed", 3]);
+    assertEquals([record?.status, record?.history?.logged], ["completed", 3]);
     assertEquals(record?.log?.[2], {
       n: 3,
       at: NOW,
@@ -69,7 +69,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     const [plain] = await engine.get([id!]);
     const { tasks: [listed] } = await engine.list({ limit: 1 });
     assertEquals([plain?.log, listed?.log], [undefined, undefined]);
-    assertEquals([plain?.trail?.logged, listed?.trail?.logged], [1, 1]);
+    assertEquals([plain?.history?.logged, listed?.history?.logged], [1, 1]);
   },
 
   async "a task without log lines and without a task file has neither log nor history"(engine) {
@@ -77,7 +77,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     const run = await leaseOne(engine);
     await engine.ack([{ lease: run.lease, result: "1" }], NOW);
     const record = await recordOf(engine, id!);
-    assertEquals([record?.log, record?.trail], [undefined, undefined]);
+    assertEquals([record?.log, record?.history], [undefined, undefined]);
   },
 
   async "the log of a run is kept after a death, a release, a stop and a lost lease"(
@@ -154,7 +154,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     await engine.ack([{ lease: third.lease, result: "1", log: logOf(third, ...large) }], NOW);
     const last = await recordOf(engine, id!);
     assertEquals(last?.log?.map(({ n }) => n), large.map((_, i) => MAX_LOG_ENTRIES + 2 + i));
-    assertEquals(last?.trail?.logged, MAX_LOG_ENTRIES + 1 + large.length);
+    assertEquals(last?.history?.logged, MAX_LOG_ENTRIES + 1 + large.length);
   },
 
   async "a task has the version of the worker that ran it last"(engine) {
@@ -165,7 +165,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
       const { tasks } = await engine.lease({ ...request, versions }, NOW);
       const { lease } = tasks[0]!;
       await engine.nack([{ lease, reason: "failed", error: FAILED }], NOW);
-      return (await engine.get([id!]))[0]?.trail?.version;
+      return (await engine.get([id!]))[0]?.history?.version;
     };
     assertEquals(await versionAfter("0123456789ab"), "0123456789ab");
     assertEquals(await versionAfter("ba9876543210"), "ba9876543210");
@@ -179,7 +179,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
       startedAt: NOW,
       error: undefined,
       cancelledFor: undefined,
-      trail: { version: "0123456789ab", logged: 7, retries: 0 },
+      history: { version: "0123456789ab", logged: 7, retries: 0 },
       log: [{ n: 7, at: NOW, attempt: 1, retries: 0, level: "debug", text: "\0 \ud800" }],
     } as const;
     const done = { ...past, status: "completed", finishedAt: NOW, result: "1" } as const;
@@ -191,7 +191,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     );
     for (const id of ids) {
       const record = await recordOf(engine, id);
-      assertEquals([record?.log, record?.trail], [past.log, past.trail], id);
+      assertEquals([record?.log, record?.history], [past.log, past.history], id);
     }
     const run = await leaseOne(engine);
     await engine.ack([{ lease: run.lease, result: "1", log: logOf(run, "more") }], NOW);

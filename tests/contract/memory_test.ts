@@ -33,10 +33,10 @@ Deno.test("memory: finished tasks are kept up to a limit, a lower one if their e
   };
   const many = (options?: Record<string, unknown>) =>
     Array.from({ length: 25 }, () => task(options));
-  const told = many();
-  const untold = many({ wait: false });
+  const reported = many();
+  const unreported = many({ wait: false });
   const longer = many({ keep: 10 * 86_400_000 }).slice(0, 5);
-  for (const tasks of [longer, told, untold]) {
+  for (const tasks of [longer, reported, unreported]) {
     await engine.enqueue(tasks, 1000);
     const leased = await engine.lease(
       { ops: new Set(["square"]), limit: 25, leaseUntil: 2000 },
@@ -46,10 +46,10 @@ Deno.test("memory: finished tasks are kept up to a limit, a lower one if their e
   }
   const isKept = async (tasks: readonly { id: string }[]) =>
     (await engine.get(tasks.map(({ id }) => id))).map((record) => record !== undefined);
-  assertEquals(await isKept(told), told.map((_, i) => i >= 15), "the newest 10");
+  assertEquals(await isKept(reported), reported.map((_, i) => i >= 15), "the newest 10");
   assertEquals(
-    await isKept(untold),
-    untold.map((_, i) => i >= 15),
+    await isKept(unreported),
+    unreported.map((_, i) => i >= 15),
     "the newest 15 with the others",
   );
   assertEquals(await isKept(longer), longer.map(() => true));

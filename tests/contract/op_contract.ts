@@ -99,13 +99,13 @@ export const OP_TESTS: Record<string, ContractTest> = {
     assertEquals([full.tasks.length, full.suspectOps.size], [0, 0]);
     const held = await engine.lease({ ...request, suspects: true }, NOW);
     assertEquals([held.tasks.length, [...held.suspectOps]], [0, ["square"]]);
-    const records = await engine.get([suspect!, ...ids], { standingAt: NOW });
-    assertEquals(records.map((record) => record?.standing?.heldBy), [
+    const records = await engine.get([suspect!, ...ids], { waitReasonAt: NOW });
+    assertEquals(records.map((record) => record?.waitReason?.heldBy), [
       "op_limit",
       "running",
       "op_limit",
     ]);
-    assertEquals(records[2]?.standing?.limit, 1);
+    assertEquals(records[2]?.waitReason?.limit, 1);
     assertEquals(await leaseIds(engine), [ids[1]!], "a request without limits has none");
   },
 };

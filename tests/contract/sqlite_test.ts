@@ -152,7 +152,7 @@ Deno.test("a sqlite engine that is opened again has every task as it was, and no
         ["delayed", 0, 0],
       ],
     );
-    assertEquals([records[3]?.result, records[1]?.bond], ['"four"', {
+    assertEquals([records[3]?.result, records[1]?.keyLimit], ['"four"', {
       key: "k",
       limit: 1,
       rate: undefined,

@@ -72,9 +72,9 @@ export const TIME_TESTS: Record<string, ContractTest> = {
     );
     await engine.prune(NOW, HOUR);
     assertEquals(await statusOf(engine, at!), "delayed");
-    const [record] = await engine.get([at!], { standingAt: NOW });
+    const [record] = await engine.get([at!], { waitReasonAt: NOW });
     assertEquals([record?.runAt, record?.isCalendar], [wall + 60_000, true]);
-    assertEquals(record?.standing, { heldBy: "time", until: wall + 60_000 });
+    assertEquals(record?.waitReason, { heldBy: "time", until: wall + 60_000 });
     assertEquals(await leaseAt(engine, NOW + 59_999, HOUR), [[], NOW + 60_000]);
     assertEquals((await leaseAt(engine, NOW + 60_000, HOUR))[0], [at!]);
     assertEquals((await leaseAt(engine, NOW + 90_000, HOUR))[0], [span!]);

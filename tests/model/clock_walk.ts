@@ -146,7 +146,7 @@ export class ClockWalk {
   #engine!: Engine;
   #loops!: {
     readonly dispatcher: Dispatcher;
-    readonly settlement: ResultReports;
+    readonly reports: ResultReports;
     readonly scheduler: Scheduler;
     readonly stop: () => Promise<void>;
   };
@@ -322,13 +322,13 @@ export class ClockWalk {
 
   /** Renewals and results of the worker process. */
   #work(): void {
-    const { settlement } = this.#loops;
+    const { reports } = this.#loops;
     const runner = this.#runner;
     if (runner.held === 0) return;
     const over = [...runner.tasks].filter(([, { until }]) => until <= this.#real);
     for (const [lease] of over) runner.tasks.delete(lease);
-    if (over.length > 0) settlement.ack(over.map(([lease]) => ({ lease, result: "1" })));
-    void settlement.renew([...runner.tasks.keys()]);
+    if (over.length > 0) reports.ack(over.map(([lease]) => ({ lease, result: "1" })));
+    void reports.renew([...runner.tasks.keys()]);
   }
 
   #started({ id, attempt }: LeasedTask): number {
@@ -426,7 +426,7 @@ export class ClockWalk {
   #newRunner(): WalkRunner {
     return new WalkRunner((task) => this.#started(task), (runner, leases) => {
       this.#loops.dispatcher.detach(runner);
-      this.#loops.settlement.nack(leases.map((lease) => ({
+      this.#loops.reports.nack(leases.map((lease) => ({
         nack: { lease, reason: "released" },
         task: { id: "", op: OP, attempt: 1 },
       })));
@@ -448,7 +448,7 @@ export class ClockWalk {
     const pauses = { leasable: (ops: ReadonlySet<string>) => ops };
     const shared = { engine, events, clock, log, leaseMs: LEASE_MS };
     const dispatcher = new Dispatcher({ ...shared, pauses, bounds });
-    const settlement = new ResultReports({ ...shared, dispatcher });
+    const reports = new ResultReports({ ...shared, dispatcher });
     const reclaimer = createReclaimer({ ...shared, dispatcher });
     const janitor = createJanitor({
       ...shared,
@@ -471,11 +471,11 @@ export class ClockWalk {
     for (const loop of [dispatcher, reclaimer, janitor, scheduler]) loop.start();
     this.#loops = {
       dispatcher,
-      settlement,
+      reports,
       scheduler,
       stop: async () => {
         for (const loop of [scheduler, dispatcher, reclaimer, janitor]) await loop.stop();
-        await settlement.settled();
+        await reports.settled();
       },
     };
   }

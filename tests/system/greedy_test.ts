@@ -85,8 +85,8 @@ for (const kind of ["memory", "sqlite"] as const) {
       await assertRejects(() => engine.list({ limit: 1, asker: gone }), SdError);
       const lists = Array.from({ length: 20 }, () => engine.list({ limit: 1, asker: there }));
       for (const { tasks } of await Promise.all(lists)) assertEquals(tasks, []);
-      await assertRejects(() => engine.get(["a"], { standingAt: 1, asker: gone }), SdError);
-      assertEquals(await engine.get(["a"], { standingAt: 1, asker: there }), [undefined]);
+      await assertRejects(() => engine.get(["a"], { waitReasonAt: 1, asker: gone }), SdError);
+      assertEquals(await engine.get(["a"], { waitReasonAt: 1, asker: there }), [undefined]);
     } finally {
       await engine.close();
       Deno.removeSync(folder, { recursive: true });

@@ -63,7 +63,7 @@ export class Realm {
   readonly #known = new Set<object>();
   readonly #core: Watched[] = [];
   readonly #rest: Watched[] = [];
-  #keepsakes: PropertySnapshot[] = [];
+  #snapshots: PropertySnapshot[] = [];
   #isKept = false;
 
   /** Finds the built-in objects. Call it after `guardRealm`, and before any task file loads. */
@@ -97,7 +97,7 @@ export class Realm {
     }
     const globals = globalLikeness(this.#builtIn, this.#listener);
     this.#core[this.#core.length] = { path: "globalThis", likeness: globals };
-    this.#keepsakes = [
+    this.#snapshots = [
       // Plain values, such as the title and the exit code, may change.
       new PropertySnapshot(
         process,
@@ -107,7 +107,7 @@ export class Realm {
       new PropertySnapshot(Error, () => true, SETTING_NAMES),
     ];
     for (let i = 0; i < this.#instances.length; i++) {
-      this.#keepsakes[this.#keepsakes.length] = new PropertySnapshot(
+      this.#snapshots[this.#snapshots.length] = new PropertySnapshot(
         this.#instances[i]!,
         () => true,
       );
@@ -120,8 +120,8 @@ export class Realm {
    */
   look(isThorough: boolean): string | undefined {
     this.#handlers.restore();
-    for (let i = 0; i < this.#keepsakes.length; i++) {
-      if (!this.#keepsakes[i]!.restore()) return "something that cannot be put back";
+    for (let i = 0; i < this.#snapshots.length; i++) {
+      if (!this.#snapshots[i]!.restore()) return "something that cannot be put back";
     }
     return differenceIn(this.#core, isThorough) ??
       (isThorough ? differenceIn(this.#rest, isThorough) : undefined);

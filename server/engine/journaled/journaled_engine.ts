@@ -28,7 +28,7 @@ import {
   type Requeued,
   type TaskRecord,
 } from "../engine.ts";
-import { checkRequeue, takeIn } from "../live/enqueue_rules.ts";
+import { checkRequeue, enqueueOne } from "../live/enqueue_rules.ts";
 import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { type Ended, LiveTasks } from "../live/live_tasks.ts";
 import { ReadTurns } from "../read_turns.ts";
@@ -109,7 +109,7 @@ class JournaledEngine implements Engine, StorageHooks {
     this.lastAt = markIn(opened.settings);
     this.#now = Math.max(options.now, this.lastAt);
     this.#live = new LiveTasks({
-      keeper: this,
+      hooks: this,
       newStoredLane: () => new LaneState(),
       random: options.random ?? Math.random,
     });
@@ -117,7 +117,7 @@ class JournaledEngine implements Engine, StorageHooks {
       write: (write) => store.call("write", write),
       isPromising: (task) =>
         task.state.status === "queued" && !rowOf(task).isSpilled && task.task.wait &&
-        this.#live.counts.queued <= MAX_PROMISING,
+        this.#live.counts.byStatus.queued <= MAX_PROMISING,
       along: (needed) => this.#mark.along(this.#now, needed),
       rollBack: (task) => this.#rollBack(task),
       release: (task) => this.#release(task),
@@ -146,9 +146,9 @@ class JournaledEngine implements Engine, StorageHooks {
     const now = this.#now;
     live.delayed.aheadMs = now - wall;
     STORED_STATUSES.forEach((status, code) => {
-      live.counts[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
+      live.counts.byStatus[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
     });
-    for (const [op, count] of queuedOps) live.census.queuedOf(op, count);
+    for (const [op, count] of queuedOps) live.counts.queuedOf(op, count);
     await openChildren({ store: this.#store, live, now });
     this.#passEnds();
     this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
@@ -182,14 +182,14 @@ class JournaledEngine implements Engine, StorageHooks {
       if (task.idGiven) ids.push(task.id);
       for (const id of task.after) ids.push(id);
     }
-    if (this.#finder.has(ids)) return await this.#takeIn(tasks, NO_TASKS, now);
+    if (this.#finder.has(ids)) return await this.#enqueueAll(tasks, NO_TASKS, now);
     const found = this.#finder.find(ids);
-    return await this.#barrier.during(found.then((rows) => this.#takeIn(tasks, rows, now)));
+    return await this.#barrier.during(found.then((rows) => this.#enqueueAll(tasks, rows, now)));
   }
 
   /** `rows`: the tasks on disk among the given ids and the parents. */
-  async #takeIn(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
-    const intake = {
+  async #enqueueAll(tasks: readonly NewTask[], rows: FoundTasks, now: number): Promise<Enqueued[]> {
+    const rules = {
       live: this.#live,
       newStored,
       known: (id: string) => this.#known(id, rows),
@@ -200,7 +200,7 @@ class JournaledEngine implements Engine, StorageHooks {
     /** Replies for existing tasks, by place. */
     const known = new Map<number, Promise<Enqueued>>();
     const taken = tasks.map((task, i) => {
-      const { enqueued, kept, known: other } = takeIn(intake, task, now);
+      const { enqueued, kept, known: other } = enqueueOne(rules, task, now);
       if (kept) {
         writing.add(kept);
         this.#journal.changed(kept);
@@ -305,7 +305,7 @@ class JournaledEngine implements Engine, StorageHooks {
   }
 
   stats(): Promise<EngineStats> {
-    return Promise.resolve(this.#live.census.stats(this.#live.ready));
+    return Promise.resolve(this.#live.counts.stats(this.#live.ready));
   }
 
   async prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
@@ -322,11 +322,14 @@ class JournaledEngine implements Engine, StorageHooks {
     }
     this.#passEnds();
     this.#rates.prune(now);
-    if (this.#live.counts.delayed > 0) this.#mark.alone(now);
-    const { counts, kin } = this.#live;
-    const held = { version: kin.version, ords: () => kin.parentSerials() };
+    if (this.#live.counts.byStatus.delayed > 0) this.#mark.alone(now);
+    const { counts, dependencies } = this.#live;
+    const held = { version: dependencies.version, ords: () => dependencies.parentSerials() };
     const swept = await this.#options.sweeper.sweep(now, held);
-    return { removed: subtract(counts, swept.removed), nextAt: swept.more ? now : Infinity };
+    return {
+      removed: subtract(counts.byStatus, swept.removed),
+      nextAt: swept.more ? now : Infinity,
+    };
   }
 
   async close(): Promise<void> {

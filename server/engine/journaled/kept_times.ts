@@ -70,8 +70,8 @@ export class RateKeeper {
   /** Keeps the starts of these tasks. */
   started(tasks: readonly LeasedTask[], rates: ReadonlyMap<string, Rate> | undefined): void {
     for (const task of tasks as readonly LiveTask[]) {
-      const { bond } = task.task;
-      if (bond?.rate) this.#keys.add(bond.key, bond.rate.windowMs, task.startedAt);
+      const { keyLimit } = task.task;
+      if (keyLimit?.rate) this.#keys.add(keyLimit.key, keyLimit.rate.windowMs, task.startedAt);
       const rate = rates?.get(task.op);
       if (rate) this.#ops.add(task.op, rate.windowMs, task.startedAt);
     }

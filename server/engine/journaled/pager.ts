@@ -204,7 +204,7 @@ export class Pager {
   }
 
   get #resident(): number {
-    return this.#options.live.counts.queued - this.#spilled;
+    return this.#options.live.counts.byStatus.queued - this.#spilled;
   }
 
   /** Whether no more tasks of the lane should be here. */

@@ -66,7 +66,7 @@ export function pushFixed(cells: Cell[], { task }: LiveTask): void {
     task.op,
     task.payload,
     optionsOf(task),
-    task.bond?.key ?? null,
+    task.keyLimit?.key ?? null,
     task.rules.priority,
     task.createdAt,
     task.expiresAt === Infinity ? null : task.expiresAt,
@@ -88,7 +88,7 @@ export function pushState(cells: Cell[], task: LiveTask, status: number): void {
     status >= COMPLETED ? dropAtOf(task) : null,
     task.result ?? null,
     errorOf(task),
-    trailText(task.trail),
+    historyText(task.history),
   );
 }
 
@@ -109,7 +109,7 @@ export function readRow(row: StoredTask): LiveTask {
     expiresAt: row.expiresAt ?? Infinity,
     isCalendar: options?.calendar === true,
     wait: options?.noWait !== true,
-    bond: row.key === null
+    keyLimit: row.key === null
       ? undefined
       : { key: row.key, limit: options?.limit ?? Infinity, rate: options?.rate },
     after: options?.after ?? [],
@@ -122,7 +122,7 @@ export function readRow(row: StoredTask): LiveTask {
       result: row.result ?? undefined,
       error: error?.after === undefined ? error : undefined,
       cancelledFor: error?.after,
-      trail: trailOf(row.trail),
+      history: historyOf(row.trail),
       log: undefined,
     },
   };
@@ -143,12 +143,14 @@ export function safeRecord(task: LiveTask): TaskRecord | undefined {
 }
 
 function optionsOf(task: NewTask): string | null {
-  const { rules, bond, after, wait, isCalendar } = task;
-  if (rules === DEFAULT_RULES && !bond && after.length === 0 && wait && !isCalendar) return null;
+  const { rules, keyLimit, after, wait, isCalendar } = task;
+  if (rules === DEFAULT_RULES && !keyLimit && after.length === 0 && wait && !isCalendar) {
+    return null;
+  }
   const options: StoredOptions = {
     rules,
-    ...(bond && bond.limit !== Infinity ? { limit: bond.limit } : {}),
-    ...(bond?.rate ? { rate: bond.rate } : {}),
+    ...(keyLimit && keyLimit.limit !== Infinity ? { limit: keyLimit.limit } : {}),
+    ...(keyLimit?.rate ? { rate: keyLimit.rate } : {}),
     ...(after.length > 0 ? { after } : {}),
     ...(wait ? {} : { noWait: true }),
     ...(isCalendar ? { calendar: true } : {}),
@@ -166,16 +168,16 @@ function errorOf({ error, cancelledFor }: LiveTask): string | null {
   return error ? JSON.stringify(error) : null;
 }
 
-type StoredTrail = readonly [version: string | null, logged: number, retries: number];
+type StoredHistory = readonly [version: string | null, logged: number, retries: number];
 
-function trailText(trail: RunHistory | undefined): string | null {
-  if (!trail) return null;
-  const { version, logged, retries } = trail;
-  return JSON.stringify([version ?? null, logged, retries] satisfies StoredTrail);
+function historyText(history: RunHistory | undefined): string | null {
+  if (!history) return null;
+  const { version, logged, retries } = history;
+  return JSON.stringify([version ?? null, logged, retries] satisfies StoredHistory);
 }
 
-function trailOf(stored: string | null): RunHistory | undefined {
+function historyOf(stored: string | null): RunHistory | undefined {
   if (stored === null) return undefined;
-  const [version, logged, retries] = JSON.parse(stored) as StoredTrail;
+  const [version, logged, retries] = JSON.parse(stored) as StoredHistory;
   return { version: version ?? undefined, logged, retries };
 }

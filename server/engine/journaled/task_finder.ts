@@ -19,7 +19,7 @@ import type { TaskCalls, TaskStore } from "./task_store.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import { listPage, readCursor } from "../live/query.ts";
-import { isAhead, standingOf, waitsInLine } from "../live/wait_reason.ts";
+import { isAhead, waitReasonOf, waitsInLine } from "../live/wait_reason.ts";
 import { checkThere, type ReadTurns } from "../read_turns.ts";
 import { logFromText, type TaskLog } from "../../task/task_log.ts";
 
@@ -63,17 +63,17 @@ export class TaskFinder {
 
   async records(
     ids: readonly string[],
-    { standingAt, log, asker }: GetOptions,
+    { waitReasonAt, log, asker }: GetOptions,
   ): Promise<(TaskRecord | undefined)[]> {
     const rows = this.has(ids) ? NO_TASKS : await this.find(ids, asker);
     const tasks = ids.map((id) => this.#live.index.get(id) ?? rows.get(id));
     let records = tasks.map((task) => task && safeRecord(task));
     if (log) records = await this.#withLogs(tasks, records, asker);
-    if (standingAt === undefined) return records;
+    if (waitReasonAt === undefined) return records;
     return await Promise.all(tasks.map(async (task, i) => {
       const record = records[i];
       if (!task || !record || isFinal(record.status)) return record;
-      return { ...record, standing: await this.#standing(task, standingAt, asker) };
+      return { ...record, waitReason: await this.#waitReason(task, waitReasonAt, asker) };
     }));
   }
 
@@ -83,7 +83,7 @@ export class TaskFinder {
     records: readonly (TaskRecord | undefined)[],
     asker: Asker | undefined,
   ): Promise<(TaskRecord | undefined)[]> {
-    const ords = tasks.flatMap((task) => task?.trail?.logged ? task.serial : []);
+    const ords = tasks.flatMap((task) => task?.history?.logged ? task.serial : []);
     const logs = new Map<number, TaskLog>();
     if (ords.length > 0) {
       await this.#turns.start(asker);
@@ -96,9 +96,9 @@ export class TaskFinder {
     });
   }
 
-  async #standing(task: LiveTask, now: number, asker: Asker | undefined): Promise<WaitReason> {
-    const standing = standingOf(this.#live, task, now);
-    if (!waitsInLine(standing)) return standing;
+  async #waitReason(task: LiveTask, now: number, asker: Asker | undefined): Promise<WaitReason> {
+    const waitReason = waitReasonOf(this.#live, task, now);
+    if (!waitsInLine(waitReason)) return waitReason;
     const { priority, seq } = task;
     // Running tasks are queued on disk.
     let running = 0;
@@ -106,7 +106,7 @@ export class TaskFinder {
     await this.#turns.start(asker);
     const counting = this.#store.call("ahead", { priority, seq, limit: MAX_AHEAD });
     const ahead = await this.#turns.during(asker, counting);
-    return { ...standing, ahead: Math.max(0, ahead - running) };
+    return { ...waitReason, ahead: Math.max(0, ahead - running) };
   }
 }
 

@@ -93,7 +93,7 @@ export async function openChildren({ store, live, now }: WaitingOptions): Promis
     // The row does not say whether it still waits for others or only for its time.
     if (live.delayed.dueAt(child) <= now) {
       child.state = { ...child.state, status: "queued" };
-      live.census.moved(child.op, "delayed", "queued");
+      live.counts.moved(child.op, "delayed", "queued");
     }
     const found = parentsOf(child.task.after, known);
     live.add(child, typeof found === "string" ? child.task.after.map(gone) : found, now);

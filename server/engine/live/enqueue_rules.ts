@@ -8,7 +8,7 @@ import type { Parent } from "./dependencies.ts";
 import { LiveTask, type StoredState } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
-export interface IntakeOptions {
+export interface EnqueueOptions {
   readonly live: LiveTasks;
   /** For an engine with a store: the state there of a new task. */
   readonly newStored?: () => StoredState;
@@ -25,15 +25,15 @@ const DELAYED: Enqueued = { ...QUEUED, status: "delayed" };
 const FULL: Enqueued = { ...QUEUED, outcome: "full" };
 
 /** Adds `task`, or returns why it is not added. `kept`: the new task; `known`: the existing one. */
-export function takeIn(
-  { live, newStored, known, maxQueued, maxOpenChars }: IntakeOptions,
+export function enqueueOne(
+  { live, newStored, known, maxQueued, maxOpenChars }: EnqueueOptions,
   task: NewTask,
   now: number,
 ): { readonly enqueued: Enqueued; readonly kept?: LiveTask; readonly known?: LiveTask } {
   const other = task.idGiven ? known(task.id) : undefined;
   if (other) return { enqueued: compare(other, task), known: other };
-  const { counts } = live;
-  const isOver = counts.queued + counts.delayed >= maxQueued ||
+  const { byStatus } = live.counts;
+  const isOver = byStatus.queued + byStatus.delayed >= maxQueued ||
     live.openChars + task.payload.length > maxOpenChars;
   if (isOver && !task.past) return { enqueued: FULL };
   // An imported task that is final needs no parents; they can be gone.
@@ -42,7 +42,7 @@ export function takeIn(
     return { enqueued: { ...QUEUED, outcome: "no_parent", missing: parents } };
   }
   const kept = new LiveTask(task, newStored?.());
-  live.census.moved(kept.op, undefined, kept.state.status);
+  live.counts.moved(kept.op, undefined, kept.state.status);
   live.add(kept, parents, now);
   const { status } = kept.state;
   if (status === "queued") return { enqueued: QUEUED, kept };

@@ -30,21 +30,24 @@ export class KeyLimits {
     return this.#wakes.peek()?.at ?? Infinity;
   }
 
-  /** The reason why a task with this bond cannot start. Holds no key. */
-  look(bond: KeyLimit, now: number): { by: "key_limit" | "key_rate"; until?: number } | undefined {
-    const state = this.#keys.get(bond.key);
+  /** The reason why a task with this limit cannot start. Holds no key. */
+  look(
+    keyLimit: KeyLimit,
+    now: number,
+  ): { by: "key_limit" | "key_rate"; until?: number } | undefined {
+    const state = this.#keys.get(keyLimit.key);
     if (!state) return undefined;
-    if (state.running >= bond.limit) return { by: "key_limit" };
-    const until = bond.rate && state.window ? state.window.nextAt(bond.rate, now) : now;
+    if (state.running >= keyLimit.limit) return { by: "key_limit" };
+    const until = keyLimit.rate && state.window ? state.window.nextAt(keyLimit.rate, now) : now;
     return until > now ? { by: "key_rate", until } : undefined;
   }
 
   /** Whether a task cannot start. If so, its key is held until `ended` or `due` frees it. */
-  holds(bond: KeyLimit, now: number): boolean {
-    const held = this.look(bond, now);
+  holds(keyLimit: KeyLimit, now: number): boolean {
+    const held = this.look(keyLimit, now);
     if (!held) return false;
-    (this.#keys.get(bond.key) as KeyState).isHeld = true;
-    if (held.until !== undefined) this.#wakes.push({ key: bond.key, at: held.until });
+    (this.#keys.get(keyLimit.key) as KeyState).isHeld = true;
+    if (held.until !== undefined) this.#wakes.push({ key: keyLimit.key, at: held.until });
     return true;
   }
 

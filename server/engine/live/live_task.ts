@@ -67,7 +67,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   error: ErrorBody<FailureCode> | undefined = undefined;
   /** For a task that was cancelled with a parent: the id of the parent that did not complete. */
   cancelledFor: string | undefined = undefined;
-  trail: RunHistory | undefined = undefined;
+  history: RunHistory | undefined = undefined;
   /** The output of its runs, if the engine keeps it in memory. */
   log: TaskLog | undefined = undefined;
   /** The number of its parents that have not completed; while there are any it is `delayed`. */
@@ -94,7 +94,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     this.result = result;
     this.error = error;
     this.cancelledFor = past.cancelledFor;
-    this.trail = past.trail;
+    this.history = past.history;
   }
 
   get id(): string {
@@ -114,7 +114,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   }
 
   get key(): string | undefined {
-    return this.task.bond?.key;
+    return this.task.keyLimit?.key;
   }
 
   /** An entry of an earlier stay in the queue can become ready again: then the task starts in its place. */
@@ -192,7 +192,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
       payload: task.payload,
       status: state.status,
       rules: task.rules,
-      bond: task.bond,
+      keyLimit: task.keyLimit,
       after: task.after,
       attempt: state.attempt,
       deaths: state.deaths,
@@ -206,7 +206,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
       result: this.result,
       error: this.error,
       cancelledFor: this.cancelledFor,
-      trail: this.trail,
+      history: this.history,
     };
   }
 }

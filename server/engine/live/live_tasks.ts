@@ -23,11 +23,11 @@ import { StartLimits } from "./start_limits.ts";
 /** The end of a task, before it was requeued. */
 export type Ended = Pick<
   LiveTask,
-  "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor" | "trail"
+  "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor" | "history"
 >;
 
 export interface LiveTasksOptions {
-  readonly keeper: StorageHooks;
+  readonly hooks: StorageHooks;
   /** For an engine with a store: the state there of a lane that begins. */
   readonly newStoredLane?: () => StoredLane;
   /** 0…1, for the jitter of a backoff. */
@@ -43,23 +43,22 @@ export class LiveTasks {
   readonly expiring = new DueQueue(({ state, stored }) =>
     stored?.isGone !== true && !isFinal(state.status)
   );
-  readonly census = new LiveCounts();
-  readonly counts = this.census.counts;
-  readonly kin: Dependencies;
+  readonly counts = new LiveCounts();
+  readonly dependencies: Dependencies;
   /** Characters of the payloads and logs of all tasks that are not final. */
   openChars = 0;
   readonly #suspects = new ReadyQueue<LiveTask>();
-  readonly #keeper: StorageHooks;
+  readonly #hooks: StorageHooks;
   readonly #random: () => number;
   #lease = 0;
   /** Tasks that became final since the last `takeEnded`. */
   #ended: FinishedTask[] = [];
 
-  constructor({ keeper, newStoredLane, random }: LiveTasksOptions) {
+  constructor({ hooks, newStoredLane, random }: LiveTasksOptions) {
     this.ready = new ReadyQueue(newStoredLane);
-    this.#keeper = keeper;
+    this.#hooks = hooks;
     this.#random = random;
-    this.kin = new Dependencies({
+    this.dependencies = new Dependencies({
       hold: (task) => void this.#move(task, { type: "hold" }),
       end: (task, event, now) => this.#end(task, event, now),
       free: (task, now) => {
@@ -80,11 +79,11 @@ export class LiveTasks {
   add(task: LiveTask, parents: readonly Parent[], now: number): void {
     this.index.add(task);
     const log = task.task.past?.log;
-    if (log) this.#keeper.said(task, log);
-    if (isFinal(task.state.status)) return this.#keeper.ended(task);
+    if (log) this.#hooks.said(task, log);
+    if (isFinal(task.state.status)) return this.#hooks.ended(task);
     this.openChars += task.chars;
     if (task.task.expiresAt !== Infinity) this.expiring.push(task, task.task.expiresAt);
-    this.kin.add(task, parents, now);
+    this.dependencies.add(task, parents, now);
     if (!isFinal(task.state.status)) this.#place(task);
   }
 
@@ -121,18 +120,18 @@ export class LiveTasks {
   /** Rolls back a new task, as if it had never been submitted. Tasks that come after it are cancelled. */
   disown(task: LiveTask, now: number): void {
     const { status, lease } = task.state;
-    if (task.stored?.isSpilled) this.#keeper.takesBack?.(task);
+    if (task.stored?.isSpilled) this.#hooks.takesBack?.(task);
     if (task.stored) task.stored.isGone = true;
     if (status === "running") {
       this.running.take(lease);
       this.#leaveGate(task, now);
     }
     if (!isFinal(status)) this.#close(task);
-    this.census.moved(task.op, status, undefined);
+    this.counts.moved(task.op, status, undefined);
     // Its entries in queues are passed over: a final task waits for nothing.
     task.state = { ...task.state, status: "cancelled", lease: 0 };
     this.index.remove(task);
-    this.kin.ended(task, now);
+    this.dependencies.ended(task, now);
   }
 
   lease(request: LeaseRequest, now: number): LeasedTask[] {
@@ -155,7 +154,7 @@ export class LiveTasks {
       task.startedAt = Math.max(now, task.task.createdAt);
       task.leaseUntil = request.leaseUntil;
       const version = request.versions?.get(task.op);
-      if (task.trail?.version !== version) task.trail = ranBy(task.trail, version);
+      if (task.history?.version !== version) task.history = ranBy(task.history, version);
       this.running.set(lease, task);
       const rate = request.rates?.get(task.op);
       if (this.gate.started(task, rate, now)) ops = this.gate.openOps(request, now);
@@ -223,20 +222,20 @@ export class LiveTasks {
     parents: readonly Parent[],
     now: number,
   ): Ended | undefined {
-    const { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail } = task;
+    const { state, runAt, startedAt, finishedAt, result, error, cancelledFor, history } = task;
     if (!this.#move(task, { type: "retry" })) return undefined;
     this.openChars += task.chars;
     task.result = undefined;
     task.error = undefined;
     task.cancelledFor = undefined;
-    task.trail = retried(trail);
+    task.history = retried(history);
     task.startedAt = 0;
     task.finishedAt = 0;
     task.seq = newSerial();
     if (task.stored) task.stored.isParked = true;
-    this.#keeper.changed(task);
-    this.kin.add(task, parents, now);
-    return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, trail };
+    this.#hooks.changed(task);
+    this.dependencies.add(task, parents, now);
+    return { state, runAt, startedAt, finishedAt, result, error, cancelledFor, history };
   }
 
   /** Lets a requeued task run; with `undo`, restores its end. */
@@ -245,11 +244,11 @@ export class LiveTasks {
     // It was cancelled meanwhile, or has expired.
     if (isFinal(task.state.status)) return;
     if (!undo) return this.#place(task);
-    this.census.moved(task.op, task.state.status, undo.state.status);
+    this.counts.moved(task.op, task.state.status, undo.state.status);
     this.#close(task);
     Object.assign(task, undo);
-    this.#keeper.changed(task);
-    this.#keeper.ended(task);
+    this.#hooks.changed(task);
+    this.#hooks.ended(task);
   }
 
   /** Expires tasks that were not started in time. */
@@ -316,17 +315,17 @@ export class LiveTasks {
 
   #said(task: LiveTask, log: TaskLog): void {
     const before = task.chars;
-    task.trail = said(task.trail, log);
-    this.#keeper.said(task, log);
+    task.history = said(task.history, log);
+    this.#hooks.said(task, log);
     this.openChars += task.chars - before;
-    this.#keeper.changed(task);
+    this.#hooks.changed(task);
   }
 
   /** Moves a task from delayed to the end of the queue. */
   #queue(task: LiveTask): void {
     if (!this.#move(task, { type: "due" })) return;
     task.seq = newSerial();
-    this.#keeper.changed(task);
+    this.#hooks.changed(task);
     this.#place(task);
   }
 
@@ -335,7 +334,7 @@ export class LiveTasks {
     const { status } = task.state;
     if (task.stored?.isParked) return;
     if (task.isSuspect && status === "queued") this.#suspects.push(task);
-    else if (task.unmet > 0 || this.#keeper.takesOver(task)) return;
+    else if (task.unmet > 0 || this.#hooks.takesOver(task)) return;
     else if (status === "queued") this.ready.push(task);
     else this.delayed.push(task);
   }
@@ -344,38 +343,38 @@ export class LiveTasks {
   #move(task: LiveTask, event: TaskEvent): Status | undefined {
     const next = transition(task.state, event);
     if (!next) return undefined;
-    this.census.moved(task.op, task.state.status, next.status);
+    this.counts.moved(task.op, task.state.status, next.status);
     task.state = next;
     return next.status;
   }
 
   /** Applies an event that ends a run or a wait, and puts the task into its next place. */
   #end(task: LiveTask, event: TaskEvent, now: number): void {
-    if (task.stored?.isSpilled) this.#keeper.takesBack?.(task);
+    if (task.stored?.isSpilled) this.#hooks.takesBack?.(task);
     const status = this.#move(task, event);
     if (status === undefined || status === "running") return;
     if (status === "queued") {
       (task.isSuspect ? this.#suspects : this.ready).pushFront(task);
-      if (event.type !== "release") this.#keeper.changed(task);
+      if (event.type !== "release") this.#hooks.changed(task);
     } else if (status === "delayed") {
-      this.#keeper.changed(task);
+      this.#hooks.changed(task);
       this.#place(task);
     } else {
       task.finishedAt = Math.max(now, task.startedAt, task.task.createdAt);
       this.#close(task);
       if (status !== "failed") task.error = undefined;
-      this.#keeper.changed(task);
+      this.#hooks.changed(task);
       const news = task.finished();
       if (news) this.#ended.push(news);
-      this.#keeper.ended(task);
-      this.kin.ended(task, now);
+      this.#hooks.ended(task);
+      this.dependencies.ended(task, now);
     }
   }
 
   /** Ends the waits and the share of memory of a task that is final now. */
   #close(task: LiveTask): void {
     this.openChars -= task.chars;
-    this.kin.remove(task);
+    this.dependencies.remove(task);
   }
 
   #leaveGate(task: LiveTask, now: number): void {

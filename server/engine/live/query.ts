@@ -16,7 +16,7 @@ export function* listPage(live: LiveTasks, request: ListRequest): Generator<void
     cursor: cursor === undefined ? undefined : String(cursor),
   });
   const { status, limit } = request;
-  if (status !== undefined && live.counts[status] === 0) return page();
+  if (status !== undefined && live.counts.byStatus[status] === 0) return page();
   for (const task of inOrder(live, request)) {
     yield;
     if (status !== undefined && task.state.status !== status) continue;
@@ -44,7 +44,7 @@ function inOrder(
 
 function fits({ op, key, createdSince }: ListRequest, { task }: LiveTask): boolean {
   return (op === undefined || task.op === op) &&
-    (key === undefined || task.bond?.key === key) &&
+    (key === undefined || task.keyLimit?.key === key) &&
     (createdSince === undefined || task.createdAt >= createdSince);
 }
 

@@ -42,14 +42,14 @@ export class StartLimits {
 
   /** Whether its key holds a task back. If so, the key is held until one of its tasks ends, or until a time. */
   holds(task: LiveTask, now: number): boolean {
-    const { bond } = task.task;
-    return bond ? this.keys.holds(bond, now) : false;
+    const { keyLimit } = task.task;
+    return keyLimit ? this.keys.holds(keyLimit, now) : false;
   }
 
   /** Counts the start of a task; true if its op can be full now. */
   started(task: LiveTask, rate: Rate | undefined, now: number): boolean {
-    const { bond } = task.task;
-    if (bond) this.keys.started(bond, now);
+    const { keyLimit } = task.task;
+    if (keyLimit) this.keys.started(keyLimit, now);
     if (rate) this.opRates.started(task.op, rate, now);
     return this.#opLimits.started(task.op) || rate !== undefined;
   }
@@ -57,13 +57,13 @@ export class StartLimits {
   /** Counts the end of a run; returns the key of the task if that was held, and is free now. */
   ended(task: LiveTask, now: number): string | undefined {
     this.#opLimits.ended(task.op);
-    const { bond } = task.task;
-    return bond && this.keys.ended(bond, now) ? bond.key : undefined;
+    const { keyLimit } = task.task;
+    return keyLimit && this.keys.ended(keyLimit, now) ? keyLimit.key : undefined;
   }
 
   /** The reason why a task cannot start now. Holds no key. */
   look({ op, task }: LiveTask, now: number): WaitReason | undefined {
-    const held = task.bond && this.keys.look(task.bond, now);
+    const held = task.keyLimit && this.keys.look(task.keyLimit, now);
     if (held) {
       return { heldBy: held.by, ...(held.until === undefined ? {} : { until: held.until }) };
     }

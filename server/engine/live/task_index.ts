@@ -50,7 +50,7 @@ interface Load {
 }
 
 export class LiveCounts {
-  readonly counts: StatusCounts = {
+  readonly byStatus: StatusCounts = {
     queued: 0,
     delayed: 0,
     running: 0,
@@ -63,13 +63,13 @@ export class LiveCounts {
 
   /** Counts a change of status of a task of `op`; `undefined` stands for no task. */
   moved(op: string, from: Status | undefined, to: Status | undefined): void {
-    if (from !== undefined) this.counts[from]--;
-    if (to !== undefined) this.counts[to]++;
+    if (from !== undefined) this.byStatus[from]--;
+    if (to !== undefined) this.byStatus[to]++;
     if (from === "queued" || from === "running") this.#load(op, from, -1);
     if (to === "queued" || to === "running") this.#load(op, to, 1);
   }
 
-  /** Counts `count` queued tasks for `op`; `counts` has them already. */
+  /** Counts `count` queued tasks for `op`; `byStatus` has them already. */
   queuedOf(op: string, count: number): void {
     this.#load(op, "queued", count);
   }
@@ -87,7 +87,7 @@ export class LiveCounts {
       running,
       waitingSince: queued > 0 ? oldest.get(op)?.runAt : undefined,
     }));
-    return { tasks: { ...this.counts }, ops };
+    return { tasks: { ...this.byStatus }, ops };
   }
 
   #load(op: string, status: keyof Load, count: number): void {

@@ -5,10 +5,10 @@ import type { LiveTask } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
 /** The reason for a task that is not final. The engine adds the number of tasks before it. */
-export function standingOf(live: LiveTasks, task: LiveTask, now: number): WaitReason {
+export function waitReasonOf(live: LiveTasks, task: LiveTask, now: number): WaitReason {
   const { status } = task.state;
   if (status === "running") return { heldBy: "running" };
-  if (task.unmet > 0) return { heldBy: "after", after: live.kin.unmetOf(task) };
+  if (task.unmet > 0) return { heldBy: "after", after: live.dependencies.unmetOf(task) };
   if (status === "delayed" && live.delayed.dueAt(task) > now) {
     return { heldBy: "time", until: task.runAt };
   }

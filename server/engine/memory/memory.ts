@@ -26,13 +26,13 @@ import {
   type WaitReason,
 } from "../engine.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
-import { checkRequeue, takeIn } from "../live/enqueue_rules.ts";
+import { checkRequeue, enqueueOne } from "../live/enqueue_rules.ts";
 import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { listPage } from "../live/query.ts";
 import { LiveTasks } from "../live/live_tasks.ts";
 import { ReadTurns, SERVER } from "../read_turns.ts";
 import { KeptSettings } from "../settings.ts";
-import { isAhead, repairQueue, standingOf, waitsInLine } from "../live/wait_reason.ts";
+import { isAhead, repairQueue, waitReasonOf, waitsInLine } from "../live/wait_reason.ts";
 
 export interface MemoryOptions {
   /** Receives the ends of tasks. */
@@ -69,7 +69,7 @@ class MemoryEngine implements Engine, StorageHooks {
 
   constructor(options: MemoryOptions) {
     this.#ended = options.ended ?? (() => {});
-    this.#live = new LiveTasks({ keeper: this, random: options.random ?? Math.random });
+    this.#live = new LiveTasks({ hooks: this, random: options.random ?? Math.random });
     this.#maxQueued = options.maxQueued ?? Infinity;
     this.#maxOpenChars = options.maxOpenChars ?? Infinity;
     this.#retention = new Retention(options.kept ?? KEPT, (task) => this.#remove(task));
@@ -91,13 +91,13 @@ class MemoryEngine implements Engine, StorageHooks {
 
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]> {
     return this.#change(() => {
-      const intake = {
+      const rules = {
         live: this.#live,
         known: this.#known,
         maxQueued: this.#maxQueued,
         maxOpenChars: this.#maxOpenChars,
       };
-      return tasks.map((task) => takeIn(intake, task, now).enqueued);
+      return tasks.map((task) => enqueueOne(rules, task, now).enqueued);
     });
   }
 
@@ -112,7 +112,7 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 
   readonly recheck = async (ops: ReadonlySet<string>, now: number): Promise<Rechecked> => {
-    const { queued, delayed } = this.#live.counts;
+    const { queued, delayed } = this.#live.counts.byStatus;
     const knew = `${queued} queued, ${delayed} delayed`;
     return { ...await this.#turns.run(SERVER, repairQueue(this.#live, ops, now)), knew };
   };
@@ -150,8 +150,8 @@ class MemoryEngine implements Engine, StorageHooks {
     ids: readonly string[],
     options: GetOptions = {},
   ): Promise<(TaskRecord | undefined)[]> {
-    const { standingAt, asker } = options;
-    const isQuick = standingAt === undefined || asker === undefined;
+    const { waitReasonAt, asker } = options;
+    const isQuick = waitReasonAt === undefined || asker === undefined;
     if (isQuick) return settle(() => ids.map((id) => this.#record(id, options)));
     return this.#turns.run(asker, this.#records(ids, options));
   }
@@ -161,7 +161,7 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 
   stats(): Promise<EngineStats> {
-    return settle(() => this.#live.census.stats(this.#live.ready));
+    return settle(() => this.#live.counts.stats(this.#live.ready));
   }
 
   prune(now: number, aheadMs = this.#live.delayed.aheadMs): Promise<Pruned> {
@@ -209,15 +209,15 @@ class MemoryEngine implements Engine, StorageHooks {
 
   *#recordSteps(
     id: string,
-    { standingAt, log }: GetOptions,
+    { waitReasonAt, log }: GetOptions,
   ): Generator<void, TaskRecord | undefined> {
     const task = this.#known(id);
     if (!task) return undefined;
-    const isWanted = standingAt !== undefined && !isFinal(task.state.status);
-    const standing = isWanted ? yield* this.#standing(task, standingAt) : undefined;
+    const isWanted = waitReasonAt !== undefined && !isFinal(task.state.status);
+    const waitReason = isWanted ? yield* this.#waitReason(task, waitReasonAt) : undefined;
     return {
       ...task.record(),
-      ...(standing && { standing }),
+      ...(waitReason && { waitReason }),
       ...(log && task.log && { log: task.log }),
     };
   }
@@ -234,21 +234,21 @@ class MemoryEngine implements Engine, StorageHooks {
   }
 
   /** The wait reason; looks at one other task in a step. */
-  *#standing(task: LiveTask, now: number): Generator<void, WaitReason> {
-    const standing = standingOf(this.#live, task, now);
-    if (!waitsInLine(standing)) return standing;
+  *#waitReason(task: LiveTask, now: number): Generator<void, WaitReason> {
+    const waitReason = waitReasonOf(this.#live, task, now);
+    if (!waitsInLine(waitReason)) return waitReason;
     let ahead = 0;
     for (const other of this.#live.index.values()) {
       yield;
       if (!other.isReady || !isAhead(other, task)) continue;
       if (++ahead >= MAX_AHEAD) break;
     }
-    return { ...standing, ahead };
+    return { ...waitReason, ahead };
   }
 
   #remove(task: LiveTask): void {
     this.#live.remove(task);
-    this.#live.census.moved(task.op, task.state.status, undefined);
+    this.#live.counts.moved(task.op, task.state.status, undefined);
   }
 }
 

@@ -38,13 +38,16 @@ export function nackOf(lease: Lease, report: RunFailure): Nack {
   return { lease, reason: "failed", error: report.error, last: report.retry === false };
 }
 
-/** What became of a run that a process held as its link ended: `doomed` if it was one that did not stop. */
-export function verdictOn(
+/**
+ * The end of a run that a process held when its link ended. `retired`: why the process was replaced because of this
+ * run, which did not stop.
+ */
+export function nackOfHeld(
   lease: Lease,
-  doomed: RetireReason | undefined,
+  retired: RetireReason | undefined,
   otherwise: "died" | "released" | "lost",
 ): Nack {
-  switch (doomed) {
+  switch (retired) {
     case "timeout":
       return {
         lease,

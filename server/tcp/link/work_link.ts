@@ -1,7 +1,7 @@
 /**
- * A worker process on its connection: leased tasks out, reports in. This is what the dispatcher knows
- * as a `Runner`. It keeps which leases the process holds, and when the connection ends it says what
- * became of them: the doomed ones have their verdict, the others run again.
+ * A worker process on its connection: leased tasks out, reports in. The dispatcher knows it as a `Runner`. It keeps
+ * the leases that the process holds. When the connection ends, runs that were to be stopped end as they should have,
+ * and the others run again.
  */
 
 import { formatDuration } from "../../../protocol/text_forms.ts";
@@ -27,7 +27,7 @@ import type { ServerLimits } from "../../limits.ts";
 import type { Log } from "../../log.ts";
 import type { LineHandler } from "../socket/line_handler.ts";
 import { HeldTasks } from "./held_tasks.ts";
-import { LinkChecks, nackOf, readReport, verdictOn } from "./pool_report.ts";
+import { LinkChecks, nackOf, nackOfHeld, readReport } from "./pool_report.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { versionsOf } from "./work_hello.ts";
 
@@ -86,7 +86,8 @@ export class WorkLink implements LineHandler, Runner {
   readonly #held: HeldTasks;
   /** Held tasks that are not written yet. */
   readonly #unwritten = new Map<number, LeasedTask>();
-  readonly #doomed = new Map<number, RetireReason>();
+  /** Runs that did not stop, and why their process is being replaced. */
+  readonly #retired = new Map<number, RetireReason>();
   readonly #checks = new LinkChecks((order) => this.#order(order));
   readonly #showsLife: boolean;
   #credit: number;
@@ -236,7 +237,7 @@ export class WorkLink implements LineHandler, Runner {
 
   cutOff(why: string, overdue: readonly Lease[] = []): void {
     if (this.#isCut) return;
-    for (const number of this.#held.numbersOf(overdue)) this.#doomed.delete(number);
+    for (const number of this.#held.numbersOf(overdue)) this.#retired.delete(number);
     const { log, cut } = this.#options;
     const held = this.#held.size;
     const tasks = held === 0
@@ -270,8 +271,8 @@ export class WorkLink implements LineHandler, Runner {
     // A process that ends for another task's sake has not died of the others.
     const otherwise = this.#isCutOff ? "lost" : this.#retiring ? "released" : "died";
     const broken = [...this.#held.entries()].map(({ number, lease, task }) => {
-      const verdict = verdictOn(lease, this.#doomed.get(number), otherwise);
-      return brokenRun(task, { ...verdict, log: this.#held.log(number) });
+      const nack = nackOfHeld(lease, this.#retired.get(number), otherwise);
+      return brokenRun(task, { ...nack, log: this.#held.log(number) });
     });
     this.#held.clear();
     this.#unwritten.clear();
@@ -359,7 +360,7 @@ export class WorkLink implements LineHandler, Runner {
       this.forged(report.forged);
     } else if ("retire" in report) {
       this.#retiring = true;
-      for (const [lease, reason] of report.retire) this.#doomed.set(lease, reason);
+      for (const [lease, reason] of report.retire) this.#retired.set(lease, reason);
     }
   }
 

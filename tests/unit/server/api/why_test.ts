@@ -17,7 +17,7 @@ function record(more: Partial<TaskRecord>): TaskRecord {
     payload: '{"op":"resize"}',
     status: "queued",
     rules: { ...DEFAULT_RULES, attempts: 3 },
-    bond: undefined,
+    keyLimit: undefined,
     after: [],
     attempt: 0,
     deaths: 0,
@@ -30,7 +30,7 @@ function record(more: Partial<TaskRecord>): TaskRecord {
     result: undefined,
     error: undefined,
     cancelledFor: undefined,
-    trail: undefined,
+    history: undefined,
     ...more,
   };
 }
@@ -45,11 +45,11 @@ const FREE: Surroundings = {
 };
 
 function say(
-  standing: WaitReason,
+  waitReason: WaitReason,
   around: Partial<Surroundings> = {},
   more: Partial<TaskRecord> = {},
 ) {
-  const { code, why } = whyOf(record({ ...more, standing }), { ...FREE, ...around });
+  const { code, why } = whyOf(record({ ...more, waitReason }), { ...FREE, ...around });
   return [code, why];
 }
 
@@ -60,13 +60,16 @@ function sayFinal(status: Status, more: Partial<TaskRecord>, parentStatus?: Stat
 
 Deno.test("a task in the queue says how many are before it, and whether anyone is free", () => {
   const busy = { hasRoom: false };
-  assertEquals(whyOf(record({ standing: { heldBy: "turn", ahead: 1204 } }), { ...FREE, ...busy }), {
-    task_id: "t",
-    status: "queued",
-    code: "workers_busy",
-    why: "it waits for its turn: 1,204 tasks are before it",
-    ahead: 1204,
-  });
+  assertEquals(
+    whyOf(record({ waitReason: { heldBy: "turn", ahead: 1204 } }), { ...FREE, ...busy }),
+    {
+      task_id: "t",
+      status: "queued",
+      code: "workers_busy",
+      why: "it waits for its turn: 1,204 tasks are before it",
+      ahead: 1204,
+    },
+  );
   assertEquals(say({ heldBy: "turn", ahead: 1 }), [
     "next",
     "it waits for its turn: 1 task is before it",
@@ -96,16 +99,16 @@ Deno.test("a delay and a backoff say when they are over", () => {
 });
 
 Deno.test("a key at its limit or its rate says which, and when that ends", () => {
-  const bond = { key: "customer-7", limit: 3, rate: { starts: 10, windowMs: 60_000 } };
-  assertEquals(say({ heldBy: "key_limit" }, {}, { bond }), [
+  const keyLimit = { key: "customer-7", limit: 3, rate: { starts: 10, windowMs: 60_000 } };
+  assertEquals(say({ heldBy: "key_limit" }, {}, { keyLimit }), [
     "key_limit",
     '3 tasks with the key "customer-7" are running, its limit',
   ]);
   assertEquals(
-    say({ heldBy: "key_limit" }, {}, { bond: { ...bond, limit: 1 } })[1],
+    say({ heldBy: "key_limit" }, {}, { keyLimit: { ...keyLimit, limit: 1 } })[1],
     '1 task with the key "customer-7" is running, its limit',
   );
-  assertEquals(say({ heldBy: "key_rate", until: AT }, {}, { bond }), [
+  assertEquals(say({ heldBy: "key_rate", until: AT }, {}, { keyLimit }), [
     "key_rate",
     '10 tasks of the key "customer-7" have started in the last 1m, its rate; ' +
     `the next may start at ${AT_TEXT}`,
@@ -141,18 +144,18 @@ Deno.test("a task that comes after others names a few of them", () => {
 
 Deno.test("what holds all tasks of an op goes before what holds this one", () => {
   const held = { heldBy: "key_limit" } as const;
-  const bond = { key: "k", limit: 1, rate: undefined };
+  const keyLimit = { key: "k", limit: 1, rate: undefined };
   const all = { isStopping: true, paused: "op", workers: 0 } as const;
-  assertEquals(say(held, all, { bond })[0], "stopping");
-  assertEquals(say(held, { ...all, isStopping: false }, { bond }), [
+  assertEquals(say(held, all, { keyLimit })[0], "stopping");
+  assertEquals(say(held, { ...all, isStopping: false }, { keyLimit }), [
     "paused",
     'op "resize" is paused; sd resume resize',
   ]);
-  assertEquals(say(held, { paused: "all" }, { bond }), [
+  assertEquals(say(held, { paused: "all" }, { keyLimit }), [
     "paused",
     "all ops are paused; sd resume --all",
   ]);
-  assertEquals(say(held, { workers: 0 }, { bond }), [
+  assertEquals(say(held, { workers: 0 }, { keyLimit }), [
     "no_worker",
     'no worker has the op "resize"',
   ]);

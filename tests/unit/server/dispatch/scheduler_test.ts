@@ -29,7 +29,7 @@ Deno.test("a task is submitted at each of its times, with all its options but th
   await stage.clock.pass(2 * HOUR);
   assertEquals(stage.submitted, runIds("n", "01:00:00", "02:00:00"));
   const [task] = stage.tasks;
-  assertEquals([task?.rules.timeoutMs, task?.wait, task?.bond?.key], [5000, false, "k"]);
+  assertEquals([task?.rules.timeoutMs, task?.wait, task?.keyLimit?.key], [5000, false, "k"]);
   assertEquals(task?.expiresAt, Date.parse("2026-11-24T01:01:00Z"));
   assertEquals(JSON.parse(task?.payload ?? ""), {
     op: "echo",

@@ -109,8 +109,8 @@ Deno.test("numbers come in their order, up and down, from any place, whatever wa
 });
 
 Deno.test("a page of a list takes as many steps as it holds tasks, however many there are", () => {
-  const keeper = { changed() {}, ended() {}, said() {}, takesOver: () => false };
-  const live = new LiveTasks({ keeper, random: () => 0 });
+  const hooks = { changed() {}, ended() {}, said() {}, takesOver: () => false };
+  const live = new LiveTasks({ hooks, random: () => 0 });
   const tasks = Array.from({ length: 20_000 }, (_, n) => new LiveTask(task({ n })));
   for (const one of tasks) live.index.add(one);
   let looks = 0;
@@ -216,8 +216,8 @@ Deno.test("an import is refused as a whole if the disk has no room for its setti
 });
 
 Deno.test("a sweep names the held records when they have changed, and again after a failure", async () => {
-  const keeper = { changed() {}, ended() {}, said() {}, takesOver: () => false };
-  const live = new LiveTasks({ keeper, random: () => 0 });
+  const hooks = { changed() {}, ended() {}, said() {}, takesOver: () => false };
+  const live = new LiveTasks({ hooks, random: () => 0 });
   const asked: (readonly number[] | null)[] = [];
   let isFull = false;
   const store = {
@@ -237,7 +237,10 @@ Deno.test("a sweep names the held records when they have changed, and again afte
       NOW,
     );
   const sweep = () =>
-    sweeper.sweep(NOW, { version: live.kin.version, ords: () => live.kin.parentSerials() });
+    sweeper.sweep(NOW, {
+      version: live.dependencies.version,
+      ords: () => live.dependencies.parentSerials(),
+    });
   await sweep();
   await sweep();
   child(7);
@@ -273,9 +276,9 @@ Deno.test("a start of a full rate writes a piece of its window, and a restart kn
   const again = new RateKeeper(gate, keep);
   const other = ["paused/op/x", "true"] as const;
   assertEquals(again.restore([...stored, other], NOW + 10_000), [other]);
-  const bond = { key: "k/1", limit: Infinity, rate };
-  assertEquals(gate.keys.look(bond, NOW + 10_000)?.until, NOW + 60_000);
-  assertEquals(gate.keys.look(bond, NOW + 60_000), undefined);
+  const keyLimit = { key: "k/1", limit: Infinity, rate };
+  assertEquals(gate.keys.look(keyLimit, NOW + 10_000)?.until, NOW + 60_000);
+  assertEquals(gate.keys.look(keyLimit, NOW + 60_000), undefined);
   again.started([starting(NOW + 60_000)], undefined);
   assertEquals(gate.opRates.nextOf("square", NOW + 10_000), NOW + 10_000);
   again.prune(NOW + 120_001);

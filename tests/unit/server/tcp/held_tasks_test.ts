@@ -11,7 +11,7 @@ class Record {
   readonly attempt = 1;
   readonly timeoutMs = 1;
   readonly after = undefined;
-  readonly trail = undefined;
+  readonly history = undefined;
   constructor(readonly id: string, public lease: Lease) {}
 }
 

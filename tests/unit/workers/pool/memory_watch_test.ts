@@ -12,7 +12,7 @@ class FakeThread {
   task: { seq: number; line: string } | undefined;
   #seq = 0;
   /** What it has taken and not told of. */
-  untold = 0;
+  unreported = 0;
 
   begin(line: string): void {
     this.task = { seq: ++this.#seq, line };
@@ -42,7 +42,7 @@ class Stage {
       shareBytes: SHARE * MIB,
       read: () => ({
         rss: this.threads.reduce(
-          (sum, { row, untold }) => sum + row.memoryBytes + untold * MIB,
+          (sum, { row, unreported }) => sum + row.memoryBytes + unreported * MIB,
           this.otherMib * MIB,
         ),
         heapTotal: 0,
@@ -84,10 +84,10 @@ Deno.test("a task that does not yield is judged by the unreported memory of the 
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   a.begin("a");
   b.begin("b");
-  a.untold = 110;
+  a.unreported = 110;
   const telling = () => b.tell(30);
   assertEquals(stage.look(400, telling), undefined, "within what comes and goes");
-  a.untold = 140;
+  a.unreported = 140;
   assertEquals(stage.look(100, telling), { guilty: ["a"], suspects: [] });
 });
 
@@ -98,10 +98,10 @@ Deno.test("of two that do not give way both may have a share; beyond that both a
   b.begin("b");
   c.begin("c");
   const telling = () => c.tell(20);
-  a.untold = 100;
-  b.untold = 100;
+  a.unreported = 100;
+  b.unreported = 100;
   assertEquals(stage.look(400, telling), undefined);
-  a.untold = 150;
+  a.unreported = 150;
   assertEquals(stage.look(100, telling), { guilty: [], suspects: ["a", "b"] });
   assertEquals(stage.look(400, telling), undefined, "named once: the process ends for it");
 });
@@ -110,16 +110,16 @@ Deno.test("a task that began later can have taken only memory from later", () =>
   const stage = new Stage(2);
   const [a, b] = stage.threads as [FakeThread, FakeThread];
   a.begin("a");
-  a.untold = 90;
+  a.unreported = 90;
   assertEquals(stage.look(200), undefined);
   b.begin("b");
   assertEquals(stage.look(200), undefined);
-  a.untold = 130;
+  a.unreported = 130;
   // By then b may have taken 40.
   assertEquals(stage.look(200), undefined);
-  a.untold = 190;
+  a.unreported = 190;
   assertEquals(stage.look(40), undefined);
-  a.untold = 220;
+  a.unreported = 220;
   assertEquals(stage.look(40), { guilty: [], suspects: ["a", "b"] });
 });
 
@@ -130,7 +130,7 @@ Deno.test("the verdict waits for a task that has only begun, since it can have t
   assertEquals(stage.look(60), undefined);
   b.begin("b");
   assertEquals(stage.look(20), undefined);
-  b.untold = 230;
+  b.unreported = 230;
   const telling = () => a.tell(5);
   assertEquals(stage.look(60, telling), undefined);
   assertEquals(stage.look(60, telling), { guilty: ["b"], suspects: [] });
@@ -142,11 +142,11 @@ Deno.test("beside tasks that come and go, one that may have taken it is a suspec
   a.begin("a");
   const comingAndGoing = () => {
     b.begin("b");
-    a.untold += 120;
+    a.unreported += 120;
   };
   const { guilty, suspects } = stage.look(1000, comingAndGoing) ?? {};
   assertEquals([guilty, suspects], [[], ["a"]]);
-  assert(a.untold > 2 * SHARE);
+  assert(a.unreported > 2 * SHARE);
 });
 
 Deno.test("memory that other workers have not reported yet does not count against a silent task", () => {
@@ -158,13 +158,13 @@ Deno.test("memory that other workers have not reported yet does not count agains
   const churning = () => {
     for (const [i, other] of others.entries()) {
       if ((turn + i) % 4 === 0) other.tell(5);
-      other.untold = (turn + i) % 4 * 15;
+      other.unreported = (turn + i) % 4 * 15;
     }
     turn++;
   };
-  a.untold = 80;
+  a.unreported = 80;
   assertEquals(stage.look(2000, churning), undefined);
-  a.untold = 150;
+  a.unreported = 150;
   assertEquals(stage.look(200, churning)?.guilty, ["a"]);
 });
 
@@ -175,9 +175,9 @@ Deno.test("the reported memory of a task counts together with its unreported mem
   assertEquals(stage.look(60), undefined);
   a.tell(5 + 70);
   assertEquals(stage.look(300), undefined);
-  a.untold = 40;
+  a.unreported = 40;
   assertEquals(stage.look(300), undefined);
-  a.untold = 47;
+  a.unreported = 47;
   assertEquals(stage.look(40)?.guilty, ["a"]);
 });
 
@@ -199,10 +199,10 @@ Deno.test("of several tasks, one after another on a worker, each has the whole s
   for (let n = 0; n < 10; n++) {
     a.begin(`task ${n}`);
     assertEquals(stage.look(40), undefined);
-    a.untold += 90;
+    a.unreported += 90;
     assertEquals(stage.look(400), undefined);
     // What it leaves behind is told of, or given back.
-    a.untold = 0;
+    a.unreported = 0;
   }
 });
 
@@ -211,9 +211,9 @@ Deno.test("unreported memory counts against the tasks that await if no task is s
   const [a] = stage.threads as [FakeThread];
   a.begin("a");
   const telling = () => a.tell(5);
-  a.untold = 60;
+  a.unreported = 60;
   assertEquals(stage.look(400, telling), undefined);
-  a.untold = 140;
+  a.unreported = 140;
   assertEquals(stage.look(100, telling), { guilty: ["a"], suspects: [] });
 });
 
@@ -223,7 +223,7 @@ Deno.test("the memory of an ended worker comes back a moment later, and no task 
   b.begin("b");
   a.tell(95);
   assertEquals(stage.look(200), undefined);
-  b.untold = 90;
+  b.unreported = 90;
   stage.watch.left(a, stage.now);
   a.row.memoryBytes = 0;
   stage.otherMib += 95;
@@ -231,8 +231,8 @@ Deno.test("the memory of an ended worker comes back a moment later, and no task 
   stage.otherMib -= 95;
   a.begin("next");
   assertEquals(stage.look(600), undefined);
-  b.untold = 0;
-  a.untold = 95;
+  b.unreported = 0;
+  a.unreported = 95;
   assertEquals(stage.look(600), undefined);
 });
 

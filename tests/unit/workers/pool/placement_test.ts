@@ -48,36 +48,36 @@ Deno.test("lines wait by the profiles of their ops, each in the order in which t
 });
 
 Deno.test("an idle worker is replaced if no task waits for its own profile", () => {
-  const seating = new Placement(backlogs("narrow"));
+  const placement = new Placement(backlogs("narrow"));
   const idle = seat(BASE, "idle");
-  assertEquals(seating.next([seat(BASE, "busy"), idle]), { seat: idle, profile: NARROW });
-  assertEquals(seating.next([seat(BASE, "busy")]), undefined);
+  assertEquals(placement.next([seat(BASE, "busy"), idle]), { seat: idle, profile: NARROW });
+  assertEquals(placement.next([seat(BASE, "busy")]), undefined);
   const waiting = new Placement(backlogs("narrow", "a"));
   assertEquals(waiting.next([seat(BASE, "idle"), seat(FRESH, "busy")]), undefined);
 });
 
 Deno.test("a profile that has a worker with room, or one on its way, gets no other", () => {
-  const seating = new Placement(backlogs("narrow"));
-  assertEquals(seating.next([seat(BASE, "idle"), seat(NARROW, "loading")]), undefined);
-  assertEquals(seating.next([seat(BASE, "idle"), seat(NARROW, "idle")]), undefined);
+  const placement = new Placement(backlogs("narrow"));
+  assertEquals(placement.next([seat(BASE, "idle"), seat(NARROW, "loading")]), undefined);
+  assertEquals(placement.next([seat(BASE, "idle"), seat(NARROW, "idle")]), undefined);
   const idle = seat(BASE, "idle");
-  assertEquals(seating.next([idle, seat(NARROW, "busy")]), { seat: idle, profile: NARROW });
+  assertEquals(placement.next([idle, seat(NARROW, "busy")]), { seat: idle, profile: NARROW });
 });
 
 Deno.test("after a while a profile without any worker is owed the first that is idle", () => {
   const lines = backlogs("narrow", "a", "a");
-  const seating = new Placement(lines);
+  const placement = new Placement(lines);
   const seats = [seat(BASE, "busy"), seat(BASE, "busy")];
   const now = awake.now();
-  seating.look(seats, now);
-  assertEquals(seating.isOwing, false);
-  seating.look(seats, now + 1000);
-  assertEquals(seating.isOwing, true);
+  placement.look(seats, now);
+  assertEquals(placement.isOwing, false);
+  placement.look(seats, now + 1000);
+  assertEquals(placement.isOwing, true);
   // It was started for the tasks of its own profile, and has done none of them.
-  assertEquals(seating.next([seats[0]!, seat(BASE, "fresh")]), undefined);
+  assertEquals(placement.next([seats[0]!, seat(BASE, "fresh")]), undefined);
   const idle = seat(BASE, "idle");
-  assertEquals(seating.next([seats[0]!, idle]), { seat: idle, profile: NARROW });
-  assertEquals(seating.isOwing, false);
-  seating.look([seats[0]!, seat(NARROW, "loading")], now + 1000);
-  assertEquals(seating.isOwing, false);
+  assertEquals(placement.next([seats[0]!, idle]), { seat: idle, profile: NARROW });
+  assertEquals(placement.isOwing, false);
+  placement.look([seats[0]!, seat(NARROW, "loading")], now + 1000);
+  assertEquals(placement.isOwing, false);
 });
