@@ -1,8 +1,8 @@
 /**
  * A backlog beyond every page and horizon, on a store that answers late and fails at times: tasks are submitted,
- * leased, ended and cancelled at random, many of these at a time. Then everything works again and one idle worker
- * takes what it is given. Whatever was acknowledged must be final in the end: nothing may stand still. The
- * oracle knows the seam of engines and nothing of pages.
+ * leased, ended and cancelled at random, many of these at a time. Then the store works again and one idle worker
+ * takes each task that it is given. Every acknowledged task must be final in the end: none can stand still. The
+ * oracle knows the interface of engines and nothing of pages.
  */
 
 import { setImmediate } from "node:timers";
@@ -15,7 +15,7 @@ import type { Random } from "../fuzz/random.ts";
 
 const OPS = ["square", "echo", "hash"];
 const LEASE_UNTIL = NOW + 1_000_000_000;
-/** Leases in a row that give nothing and name no time: then nothing is due. */
+/** Number of empty leases in a row after which no task is due. */
 const QUIET = 5;
 
 /** An engine, and how to end the faults of its store. */
@@ -35,7 +35,7 @@ export class BacklogWalk {
   readonly #acknowledged = new Set<string>();
   /** Tasks that were not kept. */
   readonly #refused = new Set<string>();
-  /** Tasks that may have more than one end. */
+  /** Tasks that can have more than one end. */
   readonly #retried = new Set<string>();
   #leases: Lease[] = [];
   readonly #underWay = new Set<Promise<void>>();
@@ -47,7 +47,7 @@ export class BacklogWalk {
     this.#ends = ends;
   }
 
-  /** `open` opens what the engine before left, on a store with faults. */
+  /** `open` opens the data of the engine before, on a store with faults. */
   static async start(
     random: Random,
     open: (ended: EndedSink) => Promise<Walked>,
@@ -64,7 +64,7 @@ export class BacklogWalk {
   async run(steps: number): Promise<void> {
     const random = this.#random;
     for (let step = 0; step < steps; step++) {
-      // Floods and droughts.
+      // Phases with many submits and with few.
       const isFlood = Math.floor(step / 60) % 2 === 0;
       const todo: (() => Promise<void>)[] = [
         () => this.#submit(),
@@ -86,7 +86,7 @@ export class BacklogWalk {
     await this.#settle();
   }
 
-  /** Everything works again: one worker with all ops takes all that it is given. */
+  /** The store works again: one worker with all ops takes every task that it is given. */
   async drain(): Promise<void> {
     this.#walked.mend();
     await this.#endRuns();
@@ -104,7 +104,7 @@ export class BacklogWalk {
     await this.#checkEnds();
   }
 
-  /** Each acknowledged task has ended once, and none that was not kept has. */
+  /** Checks that each acknowledged task has ended once, and no refused one has. */
   async #checkEnds(): Promise<void> {
     const times = new Map<string, number>();
     for (const { id } of await this.#ends.committed(this.#walked.engine)) {
@@ -129,7 +129,7 @@ export class BacklogWalk {
     await this.#walked.engine.close();
   }
 
-  /** Leases once, and completes it; passes the time where that is all there is to wait for. */
+  /** Leases and completes once; lets time pass if every task waits for it. */
   async #serve(suspects: boolean): Promise<number> {
     const { engine } = this.#walked;
     const request = { ops: new Set(OPS), limit: 7, leaseUntil: LEASE_UNTIL, suspects };
@@ -145,7 +145,7 @@ export class BacklogWalk {
     return 1;
   }
 
-  /** A commit that fails fails what waits for it; that is a step like any other. */
+  /** A failed commit fails the calls that wait for it; that is a normal step. */
   #begin(step: Promise<void>): void {
     const done = step.catch((error) => {
       assert(/room/.test(String(error)), `${error}`);
@@ -166,7 +166,7 @@ export class BacklogWalk {
     this.#walked = await this.#open();
   }
 
-  /** Whatever runs is given back. */
+  /** Returns all running tasks. */
   async #endRuns(): Promise<void> {
     const nacks = this.#leases.map((lease) => ({ lease, reason: "released" as const }));
     this.#leases = [];
@@ -215,7 +215,7 @@ export class BacklogWalk {
       ...(random.chance(0.3) ? { limits: new Map([["echo", random.int(1, 3)]]) } : {}),
     };
     const { tasks } = await this.#walked.engine.lease(request, this.#now);
-    // An engine hands out its own records: read at once.
+    // An engine returns its own records, so they are read at once.
     this.#leases.push(...tasks.map(({ lease }: LeasedTask) => lease));
   }
 

@@ -1,4 +1,4 @@
-/** With an idle worker, whatever is due starts: however late the disk answers, and whatever failed before. */
+/** With an idle worker every due task starts, even if the disk answers late and fails at times. */
 
 import { assert } from "@std/assert";
 import { deadline } from "@std/async/deadline";
@@ -14,10 +14,10 @@ import { FlakyStore } from "../faults/flaky_store.ts";
 
 const WALKS = 8;
 const STEPS = 250;
-/** A walk that takes longer, in ms, has come to a stand. */
+/** Longest time of a walk, in ms; a longer one stands still. */
 const LONGEST_MS = 120_000;
 
-/** What engines have reported: faults are what this is about. */
+/** Reports of engines; they are expected here, since the store fails. */
 const reports: string[] = [];
 
 interface Opening {
@@ -45,7 +45,7 @@ async function openFlaky(path: string, { sizes, random, ended }: Opening): Promi
   return { engine, mend: () => flaky.mend() };
 }
 
-Deno.test("beside an idle worker no acknowledged task stands still, on a store that answers late and fails", async () => {
+Deno.test("on a store that answers late and fails, every acknowledged task ends beside an idle worker", async () => {
   const seed = newSeed();
   const seeds = new Random(seed);
   const folder = await Deno.makeTempDir();

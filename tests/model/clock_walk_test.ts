@@ -1,4 +1,4 @@
-/** The loops of a server bear whatever a clock does. */
+/** The loops of a server work with a clock that jumps. */
 
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { openTestSqlite } from "../contract/sqlite_files.ts";
@@ -20,20 +20,20 @@ async function walkAll(walks: number, walk: (random: Random) => Promise<void>): 
   }
 }
 
-Deno.test("whatever the clock does, tasks start when they are due and run once, in memory", async () => {
+Deno.test("with any jumps of the clock, tasks start when they are due and run once, in memory", async () => {
   await walkAll(LONG ? 200 : 20, async (random) => {
     const open = () => Promise.resolve(openMemoryEngine());
     await new ClockWalk({ random, open, isDurable: false }).run(40);
   });
 });
 
-Deno.test("whatever the clock does, tasks start when they are due and run once, on disk with restarts", async () => {
+Deno.test("with any jumps of the clock, tasks start when they are due and run once, on disk with restarts", async () => {
   const folder = await Deno.makeTempDir();
   try {
     let files = 0;
     await walkAll(LONG ? 100 : 2, async (random) => {
       const path = `${folder}/${++files}.db`;
-      // In every other file next to nothing is in memory.
+      // In every second file almost no task is in memory.
       const sizes = files % 2 === 0 ? {} : TINY;
       const open = (wall: number) => openTestSqlite(path, sizes, wall);
       await new ClockWalk({ random, open, isDurable: true }).run(20);

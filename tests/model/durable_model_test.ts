@@ -1,9 +1,9 @@
-/** Replies stay true, whenever the server dies. */
+/** Replies stay true, at whatever moment the server dies. */
 
 import { assert, assertThrows } from "@std/assert";
 import { exploreDurable } from "./durable_model.ts";
 
-Deno.test("whenever the server dies, every reply about a task stays true", () => {
+Deno.test("every reply about a task stays true, at whatever moment the server dies", () => {
   const states = exploreDurable();
   assert(states > 50, `${states} states`);
 });

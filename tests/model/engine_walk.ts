@@ -1,7 +1,7 @@
 /**
- * An engine beside a model of it, both told the same events in the same order. The model knows a task's
- * state by the server's own `transition`, and everything else by what the seam promises; after each
- * event the two must agree on every task, and on who was told what.
+ * An engine beside a model of it; both get the same events in the same order. The model knows a task's
+ * state by the server's own `transition`, and everything else by the promises of `Engine`. After each
+ * event the two must agree on every task, and on the ends that each client was sent.
  */
 
 import { assert, assertEquals } from "@std/assert";
@@ -26,7 +26,7 @@ import { WalkClient } from "./walk_client.ts";
 const LEASE_MS = 10_000;
 const IDS = ["a", "b", "c", "d", "e"];
 const OPS = new Set(["square"]);
-/** The engine's own generator, held still: a backoff has no jitter then. */
+/** A generator for the engine that always returns the same number, so that backoffs have no jitter. */
 export const NO_JITTER = () => 0.5;
 
 /** A task as the model knows it. */
@@ -36,7 +36,7 @@ interface Known {
   runAt: number;
   leaseUntil: number;
   finishedAt: number;
-  /** The engine looks for tasks that are too late when they are new, and when it leases. */
+  /** The engine looks for expired tasks among new ones, and when it leases. */
   wasLeasedOrRetried: boolean;
 }
 
@@ -46,15 +46,15 @@ export class EngineWalk {
   readonly #events = new TaskEvents(new Metrics());
   readonly #clients = [new WalkClient(), new WalkClient()];
   readonly #known = new Map<string, Known>();
-  /** Every lease that ever was, live or lost. */
+  /** Every lease so far, live or lost. */
   readonly #leases: { id: string; lease: number }[] = [];
   readonly #trail: string[] = [];
   #now = 1_800_000_000_000;
 
-  /** Closes the engine, and opens what it left behind: of an engine that leaves anything. */
+  /** Closes the engine and opens its data again; only for an engine that stores data. */
   readonly #reopen: ((engine: Engine) => Promise<Engine>) | undefined;
 
-  /** What the engine reports. */
+  /** The ends that the engine reports. */
   readonly #ends: Ends;
 
   constructor(
@@ -73,7 +73,7 @@ export class EngineWalk {
     return this.#engine;
   }
 
-  /** Makes `count` random events happen. Throws where the engine and the model part. */
+  /** Applies `count` random events. Throws as soon as the engine and the model differ. */
   async run(count: number): Promise<void> {
     try {
       for (let i = 0; i < count; i++) {
@@ -118,14 +118,14 @@ export class EngineWalk {
     return Promise.resolve();
   }
 
-  /** Whoever waits asks again, so the clients need not know. */
+  /** Clients that wait ask again, so they need no notice. */
   async #restart(): Promise<void> {
     this.#log("restart");
     this.#engine = await this.#reopen!(this.#engine);
     for (const known of this.#known.values()) {
       known.state = transition(known.state, { type: "restart" }) ?? known.state;
     }
-    // A server counts its leases anew.
+    // After a restart the server numbers its leases from the start.
     this.#leases.length = 0;
   }
 
@@ -175,7 +175,7 @@ export class EngineWalk {
 
   async #lease(): Promise<void> {
     const limit = this.#random.int(1, 3);
-    // Of the op; workers of another version may name another one.
+    // A limit of the op; workers of another version can name another one.
     const most = this.#random.pick([1, 2, Infinity, Infinity]);
     const limits = new Map(most === Infinity ? [] : [["square", most]]);
     this.#log(`lease ${limit}, ${most} may run`);
@@ -186,7 +186,7 @@ export class EngineWalk {
     }
     const request = { ops: OPS, limits, limit, leaseUntil: this.#now + LEASE_MS };
     const ran = this.#running;
-    // What an engine has to fetch first is there then.
+    // Tasks that an engine has to read first are in memory then.
     await this.#engine.lease({ ...request, ops: new Set() }, this.#now);
     for (const suspects of [false, true]) {
       const { tasks, nextDueAt } = await this.#engine.lease(
@@ -218,7 +218,7 @@ export class EngineWalk {
     return [...this.#known.values()].filter(({ state }) => state.status === "running").length;
   }
 
-  /** Whatever was queued and may run has been leased, or was too late. */
+  /** Checks that every queued task that can run was leased, or has expired. */
   #assertDrained(suspects: boolean): void {
     const left = [...this.#known].filter(([, { state }]) =>
       state.status === "queued" && state.deaths === MAX_DEATHS - 1 === suspects
@@ -385,7 +385,7 @@ export class EngineWalk {
     for (const client of this.#clients) client.mustBeTold(known.task.id, next.status);
   }
 
-  /** Live ones more often than lost ones. */
+  /** A random lease: a live one more often than a lost one. */
   #someLease(): { id: string; lease: number } | undefined {
     const running = [...this.#known].filter(([, { state }]) => state.lease > 0)
       .map(([id, { state }]) => ({ id, lease: state.lease }));

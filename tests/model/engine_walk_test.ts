@@ -1,4 +1,4 @@
-/** Engines and the model of them go the same way, whatever happens to them. */
+/** Engines and their model agree after every random event. */
 
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
 import { Ends, NOW } from "../contract/contract_steps.ts";
@@ -22,7 +22,7 @@ async function walkAll(walks: number, open: (random: Random) => Promise<EngineWa
   }
 }
 
-Deno.test("on random walks the memory engine does what the model does, and tells each client once", async () => {
+Deno.test("on random walks the memory engine agrees with the model, and each client gets each end once", async () => {
   await walkAll(300, (random) => {
     const ends = new Ends();
     const engine = openMemoryEngine({ ended: ends.sink, random: NO_JITTER });
@@ -30,7 +30,7 @@ Deno.test("on random walks the memory engine does what the model does, and tells
   });
 });
 
-Deno.test("on random walks the sqlite engine does what the model does, restarts and all", async () => {
+Deno.test("on random walks with restarts the sqlite engine agrees with the model", async () => {
   const folder = await Deno.makeTempDir();
   try {
     let files = 0;

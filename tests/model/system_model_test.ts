@@ -1,4 +1,4 @@
-/** No sequence of events, however odd, brings the life of a task to where it must not be. */
+/** No sequence of events brings a task into a forbidden state. */
 
 import { assert, assertEquals } from "@std/assert";
 import { print } from "../../cli/talk.ts";

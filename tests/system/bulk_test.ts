@@ -13,7 +13,7 @@ function envOf({ address }: TestServer): Record<string, string> {
   return { SD_SERVER: `${address.hostname}:${address.port}` };
 }
 
-/** Tasks that wait, since nobody may run them; ids `NAME-0`, `NAME-1`, … */
+/** Tasks that wait, since no worker runs them; ids `NAME-0`, `NAME-1`, … */
 async function queue(client: RawClient, name: string, count: number, options: object = {}) {
   await client.ask({ cmd: "pause", op: "square" });
   for (let n = 0; n < count; n++) {
@@ -237,7 +237,7 @@ Deno.test("sd wait prints each of several tasks once as it ends, and the command
   const lines = [];
   for await (const line of linesOf(waiting.stdout)) {
     lines.push(line);
-    // Only once it has told of the one that had ended may the other one run.
+    // The other task runs only once the first end was printed.
     if (lines.length === 1) await client.ask({ cmd: "resume" });
   }
   assertEquals([(await waiting.status).code, idsOf(lines.join("\n"))], [1, ["bad", "slow-0"]]);

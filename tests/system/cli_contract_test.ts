@@ -1,4 +1,4 @@
-/** What every command promises to programs: one envelope, one exit code for each way in which it can end. */
+/** The contract of every command with programs: one envelope, and one exit code for each kind of end. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { AnyCode } from "../../net/client_error.ts";
@@ -10,9 +10,9 @@ import { TaskFolder } from "../kit/task_folder.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 const COMMANDS = new Map(GROUPS.flatMap(([, entries]) => Object.entries(entries)));
-/** These run until they are stopped, and have nothing to tell at the end. */
+/** These run until they are stopped, and print no result. */
 const RUNNING_ON = ["serve", "work"];
-/** These print records as they come, and an envelope only where something went wrong. */
+/** These print records as they come, and an envelope only for an error. */
 const STREAMS = ["export", "ls", "watch"];
 const NOBODY = "127.0.0.1:1";
 const TOKEN = "a-token-of-more-than-16";
@@ -26,7 +26,7 @@ interface Envelope {
   exit?: number;
 }
 
-/** Runs `argv` with and without --json, and holds what must be so whatever it does. */
+/** Runs `argv` with and without --json, and checks the rules that hold for every command. */
 async function run(argv: readonly string[], outcome: Outcome): Promise<void> {
   const line = `sd ${argv.join(" ")}`;
   const exit = outcome === "ok" ? 0 : exitCodeOf(outcome);
@@ -57,7 +57,7 @@ function checkEnvelope(
   assert(error.hint === undefined || error.hint.length > 0, line);
 }
 
-/** One way to call each command that is right as far as it goes. */
+/** A valid call of each command. */
 const CALLS: Record<string, string[]> = {
   submit: ["hello"],
   wait: ["a"],
@@ -121,7 +121,7 @@ Deno.test("too many arguments end every command with a limit with 2", async () =
   }
 });
 
-/** The commands that speak to a server as a client does. */
+/** The commands that are clients of a server. */
 async function clientCommands(): Promise<string[][]> {
   const all = await Promise.all([...COMMANDS].map(async ([name, { load }]) => {
     const { flags } = await load();
@@ -132,7 +132,7 @@ async function clientCommands(): Promise<string[][]> {
 
 Deno.test("every client command ends with 3 without a server", async () => {
   for (const call of await clientCommands()) {
-    // They look at their files first.
+    // They check their files first.
     if (call[0] === "backup" || call[0] === "import") continue;
     await run([...call, "--server", NOBODY], "unreachable");
   }
@@ -208,7 +208,7 @@ Deno.test("each end of a command has the exit code of the table", async () => {
   assertEquals(untried.filter((name) => !RUNNING_ON.includes(name)), []);
 });
 
-/** Contexts of this test alone, and none of whoever runs it. */
+/** Contexts of this test alone, not those of the user who runs it. */
 async function withConfigFolder(use: () => Promise<void>): Promise<void> {
   const before = Deno.env.get("XDG_CONFIG_HOME");
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });

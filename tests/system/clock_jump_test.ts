@@ -11,7 +11,7 @@ const test = needing("libfaketime", LIBRARY !== "");
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A folder for the data of servers, and the clock that they have. */
+/** A folder for the data of servers, and their clock. */
 class JumpStage implements Disposable {
   readonly #folder = Deno.makeTempDirSync({ prefix: "sd-clock-" });
 
@@ -19,9 +19,9 @@ class JumpStage implements Disposable {
     this.set("+0");
   }
 
-  /** The wall clock is that of the machine and so much; of a running process too. */
+  /** Sets the offset of the wall clock from that of the machine, also for a running process. */
   set(offset: string): void {
-    // Read at every look at the clock, so it must never be there by half.
+    // The file is read at each reading of the clock, so it must always be complete.
     Deno.writeTextFileSync(`${this.#folder}/next`, offset);
     Deno.renameSync(`${this.#folder}/next`, `${this.#folder}/clock`);
   }
@@ -79,7 +79,7 @@ async function setAhead() {
   assertEquals(serve.lines.filter((line) => line.includes("leases")), []);
 }
 
-/** After a clock was set back nothing waits for it, and stamps and times are by the new one. */
+/** After a clock was set back no task waits for it, and stamps and times follow the new clock. */
 async function setBack() {
   using stage = new JumpStage();
   let last: string;
@@ -129,7 +129,7 @@ async function setBack() {
   assertEquals((await client.ask({ cmd: "get", task_id: "at-later" })).status, "delayed");
 }
 
-/** A machine that was paused, its clocks with it, has lost no task. */
+/** A machine that was paused together with its clocks has lost no task. */
 async function pauseMachine() {
   using stage = new JumpStage();
   await using serve = await stage.serve({ monotonic: true });

@@ -1,23 +1,16 @@
 /** Connections that are refused, that stall, or that exceed the limit. */
 
 import { WORK_VERSION } from "../../protocol/work_message.ts";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async/deadline";
 import { connect, SdError } from "../../client/mod.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { runSd, SdServe, shell } from "../kit/sd_process.ts";
 import { TestServer } from "../kit/test_server.ts";
+import { until } from "../kit/until.ts";
 
 const PATIENCE_MS = 60_000;
 const MIB = 1024 * 1024;
-
-/** Waits until `holds`. */
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !await holds();) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 /** Whether closing a connection ends a write under way on this runtime: before Deno 2.9 it does not. */
 async function closingEndsWrites(): Promise<boolean> {
@@ -63,11 +56,11 @@ async function floodUntilCut(
   });
   const before = (await watcher.ask({ cmd: "stats" })).connections;
   await until(
-    async () => (await watcher.ask({ cmd: "stats" })).connections < before,
     "the server gives the connection up",
+    async () => (await watcher.ask({ cmd: "stats" })).connections < before,
   );
   // Where the runtime can, it is gone for the client as well, which has not read a byte.
-  if (CLOSING_ENDS_WRITES) await until(() => isCut, "the client is cut");
+  if (CLOSING_ENDS_WRITES) await until("the client is cut", () => isCut);
   // Both ends are in this process: one has to read before the runtime lets go of either's write.
   await Promise.all([client.rest(), flood]);
 }
@@ -92,8 +85,8 @@ Deno.test("the limit of connections does not keep out the server's own workers",
   const workers = await shell(`pgrep -P ${server.child.pid}`);
   await shell(`kill -9 ${workers}`);
   await until(
-    async () => !["", workers].includes(await shell(`pgrep -P ${server.child.pid}`)),
     "another worker process",
+    async () => !["", workers].includes(await shell(`pgrep -P ${server.child.pid}`)),
   );
   assertEquals((await client.ask({ op: "square", n: 5 })).status, "queued");
   assertEquals((await client.object()).result, 25);
@@ -104,7 +97,7 @@ Deno.test("the listener of the server's own workers accepts no other connection"
   await using server = await SdServe.start(["--workers", "1"], { env: { SD_POOL_SECRET: secret } });
   const ports = (await shell(`ss -ltnpH | grep pid=${server.child.pid}, | awk '{print $4}'`))
     .split("\n").filter((address) => address !== "").map((address) => address.split(":").at(-1));
-  // Where there is no ss, the other tests have to do.
+  // Without ss the other tests must suffice.
   if (ports.length === 0) return;
   assertEquals(ports.length, 2);
   const port = Number(ports.find((each) => Number(each) !== server.address.port));
@@ -137,11 +130,11 @@ Deno.test("a refused client that goes on sending gets the reason, and is cut", a
   assertEquals(JSON.parse(text).error.code, "line_too_long");
   using stubborn = await server.connect();
   await floodUntilCut(stubborn, { server, token: tokens[0]! });
-  await until(async () => {
+  await until("only the workers' connection and the asker's are left", async () => {
     using other = await server.connect();
     await other.ask({ cmd: "hello", token: tokens[0] });
     return (await other.ask({ cmd: "stats" })).connections === 2;
-  }, "only the workers' connection and the asker's are left");
+  });
 });
 
 Deno.test("a write that makes no progress ends its connection, a pause does not", async () => {

@@ -6,23 +6,13 @@ import { ClientError } from "../../net/client_error.ts";
 import { type Client, connect } from "../../client/client.ts";
 import { sharedEngine, TestServer } from "../kit/test_server.ts";
 import { type Finished, runSd } from "../kit/sd_process.ts";
+import { until } from "../kit/until.ts";
 
-const PATIENCE_MS = 60_000;
 const NEVER_SOON = "0 0 1 1 *";
 
-/** Waits until `find` finds something. */
-async function until<T>(find: () => Promise<T | undefined>): Promise<T> {
-  for (const end = Date.now() + PATIENCE_MS; Date.now() < end;) {
-    const found = await find();
-    if (found !== undefined) return found;
-    await delay(20);
-  }
-  throw new Error("waited in vain");
-}
-
-/** The tasks of a recurring one, oldest first, once there are `count` that have completed. */
+/** The tasks of a recurring task, the oldest first, once `count` of them have completed. */
 async function completed(client: Client, id: string, count: number) {
-  return await until(async () => {
+  return await until(`${count} tasks have completed`, async () => {
     const { tasks } = await client.list({ status: "completed", limit: 1000 });
     const own = tasks.filter(({ task_id }) => task_id.startsWith(`${id}:`)).reverse();
     return own.length >= count ? own : undefined;
@@ -70,14 +60,14 @@ Deno.test("the next server on the engine goes on where the last one stopped", as
   assertEquals(seconds, seconds.map((_, i) => seconds[0]! + i), "each second once, in order");
 });
 
-Deno.test("a paused one submits nothing until it is resumed", async () => {
+Deno.test("a paused recurring task submits nothing until it is resumed", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using client = await connect(server.address);
   const options = { id: "tick", cron: "* * * * * *", catch_up: "skip" } as const;
   await client.schedule("echo", { data: 1 }, options);
   await completed(client, "tick", 1);
   assertEquals(await client.pauseCron("tick"), { cron_id: "tick", status: "paused" });
-  // The task of this very second may be on its way.
+  // The task of this second can be on its way.
   await delay(100);
   const { length: before } = (await client.list({ limit: 1000 })).tasks;
   await delay(1500);
@@ -136,7 +126,7 @@ Deno.test("sd submit --cron and sd cron: made, listed, paused, resumed, removed"
     made.stderr.replace(/\d{4}-01-01T01/, "YEAR-01-01T01"),
     "[client] recurring task scheduled id=nightly next=YEAR-01-01T01:00:00Z\n",
   );
-  // The options may stand in the payload; --detach goes without saying.
+  // The options can be in the payload; --detach is implied.
   const second = '{"op":"echo","task":{"id":"b","cron":"@yearly"}}';
   assertEquals((await sd("submit", "--detach", second)).stdout, "b\n");
   assertEquals((await sd("submit", second)).stdout, "b\n");

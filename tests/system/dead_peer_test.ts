@@ -4,17 +4,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ClientError, connect } from "../../client/mod.ts";
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
 import { TestServer } from "../kit/test_server.ts";
+import { until } from "../kit/until.ts";
 
-const PATIENCE_MS = 60_000;
 const LIMITS = { sweepMs: 50 };
-
-/** Waits until `holds`. */
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !await holds();) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 Deno.test("a client behind a proxy that swallows everything connects again, and gets its results", async () => {
   await using server = await TestServer.start({ workers: 1, limits: LIMITS });
@@ -64,7 +56,7 @@ Deno.test("a server frees the connection of a client that missed its own pings, 
   const nap = { op: "sleep", ms: 2500, task: { id: "nap" } };
   assertEquals((await silent.ask(nap)).status, "queued");
   assertEquals(await promised.line(), null);
-  await until(async () => await connections() === before + 2, "the place is free again");
+  await until("the place is free again", async () => await connections() === before + 2);
   // A client that only waits for its result is never cut for that.
   assertEquals((await silent.object()).result, 2500);
   assertEquals(await pinged.ask({ cmd: "ping" }), { pong: true });

@@ -1,18 +1,18 @@
-/** No code of a task file gets hold of what its worker tells the pool by; and the pool believes no worker blindly. */
+/** Task code cannot reach the channel of its worker to the pool, and the pool checks every report of a worker. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { FORGERIES } from "../kit/forging_worker.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 import { TestPool } from "../kit/test_pool.ts";
 
-/** Loads before all tasks, and puts a spy in the place of everything that lets itself be replaced. */
+/** Loads before all tasks, and replaces every replaceable function by a spy. */
 const SPY = `
 const { apply, construct, ownKeys } = Reflect;
 const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Object;
 const isA = Function.prototype.call.bind(Object.prototype.isPrototypeOf);
 const Port = MessagePort.prototype, Shared = SharedArrayBuffer.prototype, Ints = Int32Array.prototype;
 const bufferOf = getOwnPropertyDescriptor(getPrototypeOf(Ints), "buffer").get;
-/** Of the messages that pass on the port. */
+/** Members of the messages on the port. */
 const ORDERS = ["lines", "share", "end", "stop", "noted", "strayed"];
 
 const loot = new Set();
@@ -80,7 +80,7 @@ for (const [name, value] of entries) {
   if (typeof value === "function" && value.prototype) spyOn(value.prototype, name + ".prototype");
   spyOn(value, name);
 }
-// Last, what the spies themselves are called through.
+// Last, the functions through which the spies themselves are called.
 spyOn(Function.prototype, "Function.prototype");
 spyOn(Object.prototype, "Object.prototype");
 for (const name of ["lines", "seq", "done", "bubbles", "data", "ports", "then", "toJSON"]) {
@@ -109,7 +109,7 @@ export const stop_me = (_args, ctx) => new Promise((_, reject) => ctx.signal.add
 export const tell = async (_args, ctx) => { ctx.progress(0.5, "half"); await new Promise((r) => setTimeout(r, 120)); return ctx.after; };
 `;
 
-Deno.test("spies on everything that can be replaced see neither the port, nor the shared bytes, nor orders", async () => {
+Deno.test("spies on all replaceable functions see neither the port, nor the shared bytes, nor orders", async () => {
   using folder = new TaskFolder({ "a_spy.js": SPY, "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("a_spy.js", "tasks.js") });
   for (let n = 0; n < 3; n++) {
@@ -130,7 +130,7 @@ Deno.test("spies on everything that can be replaced see neither the port, nor th
 
 const HONEST = Array.from({ length: 40 }, (_, n) => ({ op: "honest", n }));
 
-Deno.test("a worker that says what cannot be is believed nothing, and replaced; its neighbours are not touched", async () => {
+Deno.test("a worker with an impossible report is replaced and its reports dropped; its neighbours go on", async () => {
   for (const how of FORGERIES) {
     using test = new TestPool(2, { modules: [], entry: "./forging_worker.ts" });
     const [warm] = test.run({ op: "honest", n: 1 });

@@ -1,4 +1,4 @@
-/** A client that asks for more than others: they are served in between, in memory and from disk. */
+/** Clients with costly requests: other clients are served in between, by both engines. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../protocol/errors.ts";
@@ -12,7 +12,7 @@ import type { RawClient } from "../kit/raw_client.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 const RECORDS = 20_000;
-/** What a greedy client asks for again and again, and what each takes: thousands of looks at tasks. */
+/** Requests that a greedy client repeats; each looks at thousands of tasks. */
 const QUESTIONS = (ids: readonly string[]): Record<string, object> => ({
   "lists that find nothing": { cmd: "list", key: "nobody" },
   "exports that find nothing": { cmd: "export", op: "nobody" },
@@ -56,11 +56,11 @@ for (const kind of ["memory", "sqlite"] as const) {
             }
           })();
           reading.catch(() => undefined);
-          // Its end comes while questions are still open: by order, not by time.
+          // Its end comes while requests are still open: compared by order, not by time.
           assertEquals((await good.ask({ op: "square", n: 3 })).status, "queued");
           assertEquals((await good.object()).result, 9);
           assert(answered < asked, "the good client came last");
-          // It leaves: what it asked for is dropped, and the next client finds the server idle.
+          // After it has left, its requests are dropped, and the next client finds the server idle.
           greedy[Symbol.dispose]();
           await reading.catch(() => undefined);
           assertEquals((await good.ask({ cmd: "ping" })).pong, true);
@@ -94,7 +94,7 @@ for (const kind of ["memory", "sqlite"] as const) {
   });
 }
 
-Deno.test("an event is put into JSON once for all who watch", () => {
+Deno.test("an event is encoded as JSON once for all watchers", () => {
   const watchers = new Watchers(systemClock);
   const told: ToldEvent[] = [];
   const watcher = (): Watcher => ({ wants: () => true, take: (event) => void told.push(event) });
@@ -105,7 +105,7 @@ Deno.test("an event is put into JSON once for all who watch", () => {
   assertEquals(JSON.parse(told[0]!.json).task_id, "a");
 });
 
-Deno.test("a watch that is not read ends with an error, and costs nothing after it", async () => {
+Deno.test("a watch that is not read ends with an error, and uses nothing after it", async () => {
   const watchers = new Watchers(systemClock);
   const read = Promise.withResolvers<void>();
   const lines: string[] = [];
@@ -121,7 +121,7 @@ Deno.test("a watch that is not read ends with an error, and costs nothing after 
   const state = new CommandState(watchers, outbox, 1000);
   state.openWatch({}, "w");
   const tell = () => watchers.tell("queued", { id: "a", op: "square", attempt: 0 });
-  // The outbox takes some events, the watch buffers some more.
+  // The outbox takes some events, and the watch buffers some more.
   while (outbox.unread <= 64 * 1024) {
     tell();
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -1,5 +1,5 @@
 /**
- * TLS connections that do not shake hands, and connections that are gone before they are accepted: their
+ * TLS connections that do not shake hands, and connections that end before they are accepted: their
  * resources are freed, and others are served meanwhile.
  */
 
@@ -9,21 +9,13 @@ import { Certificate, HAS_OPENSSL } from "../kit/certificate.ts";
 import { isInstalled, needing } from "../kit/needs.ts";
 import { shell } from "../kit/sd_process.ts";
 import { TestServer } from "../kit/test_server.ts";
+import { until } from "../kit/until.ts";
 
-const PATIENCE_MS = 60_000;
 const encoder = new TextEncoder();
 
 const withOpenssl = needing("openssl and /proc", HAS_OPENSSL && Deno.build.os === "linux");
 
-/** Waits until `holds`. */
-async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !await holds();) {
-    assert(Date.now() < end, `waited in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** Sockets that this process has open. The server of the test is in it. */
+/** The number of open sockets of this process, which also runs the server of the test. */
 async function openSockets(): Promise<number> {
   return Number(await shell(`ls -l /proc/${Deno.pid}/fd | grep -c socket: || true`));
 }
@@ -61,8 +53,8 @@ Deno.test({
         }, 50);
         // The client's own sockets are still open.
         await until(
-          async () => await openSockets() <= before + clients.length,
           "the server lets go of them",
+          async () => await openSockets() <= before + clients.length,
         );
         clearInterval(drops);
         for (const client of clients) client.close();
@@ -107,9 +99,9 @@ Deno.test({
       }
     };
     assertEquals(await code(), "queue_full");
-    await until(async () => await code() === "ok", "there is room again");
+    await until("there is room again", async () => await code() === "ok");
     for (const client of half) client.close();
-    await until(async () => await openSockets() <= before, "every descriptor is free");
+    await until("every descriptor is free", async () => await openSockets() <= before);
   },
 });
 
@@ -147,14 +139,14 @@ Deno.test({
     }
     polite.close();
     assertStringIncludes(text, '"result":81');
-    // It is refused: told so, and closed although it stays.
+    // It is refused: it gets the reason, and is closed although it stays.
     const refused = await secured();
     await refused.write(encoder.encode("GET / HTTP/1.1\r\n"));
     const count = await refused.read(end);
     assertStringIncludes(new TextDecoder().decode(end.subarray(0, count ?? 0)), "bad_json");
     await until(
-      async () => await openSockets() <= before + 1,
       "every descriptor but the client's own is free",
+      async () => await openSockets() <= before + 1,
     );
     refused.close();
   },

@@ -1,6 +1,6 @@
 /**
- * What a stranger may send, each with its exact answer. After each of them the same server still squares
- * numbers on a fresh connection, and keeps no task that nobody decently asked for.
+ * Input that any client can send, with its exact reply. After each the same server still squares
+ * numbers on a fresh connection, and keeps no task that was not properly submitted.
  */
 
 import { isDeepStrictEqual } from "node:util";

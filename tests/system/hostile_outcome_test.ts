@@ -75,7 +75,7 @@ export const return_later = async ({ what }, ctx) => { await null; return RETURN
 export const throw_it = ({ what }, ctx) => { throw THROWS[what](ctx); };
 export const reject_it = async ({ what }, ctx) => { await null; throw THROWS[what](ctx); };
 export const all = () => [Object.keys(RETURNS), Object.keys(THROWS)];
-// Long enough to be given up, and no longer: nothing but the end of the process, here that of the tests, stops it.
+// Long enough for the worker to be replaced, and no longer: only the end of the test process would stop it.
 const spin = () => { for (const end = performance.now() + 1500; performance.now() < end;); };
 export const spin_in_then = () => ({ get then() { return spin(); } });
 export const spin_in_json = () => ({ toJSON() { return spin(); } });
@@ -84,7 +84,7 @@ export const never = () => ({ then() {} });
 export const sane = ({ n }) => ({ n });
 `;
 
-/** The results of what can be returned; all else is `bad_result`, or `task_error` where `then` threw. */
+/** The results of returnable values; all others are `bad_result`, or `task_error` if `then` threw. */
 const RESULTS: Record<string, unknown> = {
   undefined: null,
   null: null,

@@ -95,7 +95,7 @@ Deno.test("sd init overwrites changed files only with --force", async () => {
     data: { files: [`${ops}/tasks.ts`, `${ops}/sd.d.ts`] },
   });
   assertEquals(text("tasks.ts"), STARTER_FILES["tasks.ts"]);
-  // What it has written itself is in nobody's way.
+  // Its own earlier files do not stop it.
   assertEquals((await runSd(["init", "--js", ops])).code, 0);
   assertEquals(text("tasks.js"), STARTER_FILES["tasks.js"]);
 });

@@ -1,4 +1,4 @@
-/** Timers, listeners and errors that a task leaves behind: they end with it, or fail no other task. */
+/** Timers, listeners and errors that a task leaves behind end with it, or fail no other task. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { RawClient } from "../kit/raw_client.ts";
@@ -11,7 +11,7 @@ import { setInterval as nodeInterval, setImmediate as nodeImmediate, setTimeout 
 import { setTimeout as promisedTimeout } from "node:timers/promises";
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** Of the file, not of any task. */
+/** Belongs to the file, not to a task. */
 const counts = {};
 const count = (name) => { counts[name] = (counts[name] ?? 0) + 1; };
 setInterval(() => count("of the file"), 5);
@@ -56,7 +56,7 @@ export const speak = () => {
   return counts.heard ?? 0;
 };
 
-/** Errors of the task that runs. */
+/** Errors of the running task. */
 const FAILS = {
   timer: () => { setTimeout(() => { throw new TypeError("in a timer"); }, 5); },
   rejection: () => { Promise.reject(new TypeError("nobody's")); },
@@ -85,7 +85,7 @@ export const fail_on_abort = (_args, { signal }) => {
 };
 `;
 
-Deno.test("the timers of a task are cleared when it ends; those of the file go on", async () => {
+Deno.test("timers of a task are cleared when it ends, and timers of the file go on", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { result: names } = await test.result({ op: "left" });
@@ -107,7 +107,7 @@ Deno.test("listeners of a task on shared objects are removed after it", async ()
   assertEquals((await test.result({ op: "speak" })).result, 0);
 });
 
-/** Before it, the runtime does not tell whose an unhandled rejection is. */
+/** Older runtimes cannot attribute an unhandled rejection to a task. */
 const TELLS_OWNERS = Number(Deno.version.deno.split(".")[1]) >= 9;
 
 Deno.test("an error that no handler catches fails its own task, and no other", async () => {
@@ -161,7 +161,7 @@ export const quick = ({ n }) => n;
 export const slow = ({ n }) => new Promise((resolve) => setTimeout(() => resolve(n), 20));
 `;
 
-Deno.test("a task that returned and keeps the thread busy fails no other, and its process is replaced", async () => {
+Deno.test("a task that keeps its thread busy after its return fails no other, and its process is replaced", async () => {
   using folder = new TaskFolder({ "tasks.js": SPINNING });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
   using client = await RawClient.connect(serve.address);

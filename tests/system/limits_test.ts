@@ -27,7 +27,7 @@ Deno.test("tasks in flight on a connection up to the limit are taken, one more i
   for (const id of ["a", "b", "c"]) assertEquals((await client.ask(delayed(id))).status, "delayed");
   const { error } = await client.ask(delayed("d"));
   assertEquals([error.code, error.retry_after_ms], ["queue_full", 1000]);
-  // One that nobody waits for is refused as well; another connection has a limit of its own.
+  // A task without a wait is refused as well; another connection has a limit of its own.
   const { task, ...rest } = delayed("e");
   assertEquals(
     (await client.ask({ ...rest, task: { ...task, wait: false } })).error.code,
@@ -57,7 +57,7 @@ Deno.test("queued tasks up to the limit are taken, and only the rest of a batch 
     ...Array(2).fill("queue_full"),
   ]);
   assertEquals(replies.map(({ ref }) => ref), [0, 1, 2, 3, 4, 5, 6]);
-  // The same task again is no new one.
+  // The same task again is not new.
   assertEquals((await client.ask(tasks[0]!)).status, "delayed");
   using other = await server.connect();
   await other.ask({ cmd: "cancel", task_id: "t4" });
@@ -127,7 +127,7 @@ Deno.test("a client that sends nothing, or no whole line, gets the reason and is
   const cut = await partial.object();
   assertStringIncludes(cut.error.message, "did not end");
   assertEquals(await partial.line(), null);
-  // One that has said something and is silent may stay.
+  // A client that has sent a line and is silent can stay.
   assertEquals((await idle.ask({ cmd: "ping" })).pong, true);
 });
 

@@ -1,4 +1,4 @@
-/** `sd logs`, and following what a task says across whatever happens to the connection. */
+/** `sd logs`, and `-f` over cut connections and restarts. */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -137,7 +137,7 @@ Deno.test("sd logs -f prints earlier and later entries once, and ends with the t
   const following = new Reading(stage.start("logs", "--follow", "t"));
   const watching = new Reading(stage.start("watch", "t"));
   let said = 0;
-  // Until both have something of what is said meanwhile.
+  // Waits until both have some of the later entries.
   while (!(following.lines.length > 1 && watching.lines.some((line) => line.includes(" log ")))) {
     await worker.say(lease, [entry(`${++said}`, said)]);
     await delay(20);
@@ -178,7 +178,7 @@ Deno.test("sd logs -f reads dropped events from the stored log", async () => {
   const told: LogLine[] = [];
   const following = client.followLog("t", (line) => {
     told.push(line);
-    // Reads nothing for a while, when a flood is on its way.
+    // Reads nothing for a while during a flood.
     if (told.length === 1) {
       const end = performance.now() + 500;
       while (performance.now() < end);

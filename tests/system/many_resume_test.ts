@@ -17,7 +17,7 @@ function sizeOf(path: string): number {
   return Deno.statSync(path).size;
 }
 
-/** The most memory that a process has until it ends, in MiB. */
+/** The peak memory of a process, in MiB. */
 async function mostMib(process: ManyProcess): Promise<number> {
   let most = 0;
   while (!process.isEnded) {

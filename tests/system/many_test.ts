@@ -1,4 +1,4 @@
-/** `sd submit` with many lines against a real server: what becomes of each, and what a person sees of it. */
+/** `sd submit` with many lines against a real server: the end of each line, and the output. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -155,7 +155,7 @@ Deno.test("a second Ctrl-C leaves running tasks", async () => {
   assert(stage.hasJournal());
   await using client = await connect(server.address);
   await client.cancel("nap");
-  // What ended while nobody waited is told by the run that goes on.
+  // Ends that came while no run waited are reported by the resumed run.
   assertEquals((await stage.submit("--resume")).code, 1);
   const told = stage.told().sort((a, b) => a.line - b.line);
   assertEquals(told.map(({ status }) => status), ["cancelled", ...Array(3).fill("completed")]);

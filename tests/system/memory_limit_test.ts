@@ -1,4 +1,4 @@
-/** `--max-memory` from end to end: task files that take too much, in real worker processes of a real server. */
+/** `--max-memory` from end to end: tasks that use too much memory, in worker processes of a real server. */
 
 import { assert, assertEquals } from "@std/assert";
 import type { RawClient } from "../kit/raw_client.ts";
@@ -11,7 +11,7 @@ const TASKS = `
 const piece = () => new Uint8Array(1024 * 1024).fill(1);
 const spin = (ms) => { for (const end = performance.now() + ms; performance.now() < end;); };
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-/** For ever, unless somebody ends it. */
+/** Runs until its process is ended. */
 export const hoard = () => { const pieces = []; for (;;) { pieces.push(piece()); spin(1); } };
 export const hoard_heap = () => { const pieces = []; for (;;) pieces.push({ more: pieces.length }); };
 export const hoard_slowly = async () => {
@@ -74,7 +74,7 @@ for (const op of ["hoard", "hoard_heap", "hoard_slowly"]) {
   });
 }
 
-Deno.test("of tasks that do not give way, the guilty one is found, and it alone", async () => {
+Deno.test("among tasks that never yield, the one that takes too much memory fails, and no other", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await startServer(folder, 3);
   using client = await server.connect();
@@ -87,7 +87,7 @@ Deno.test("of tasks that do not give way, the guilty one is found, and it alone"
   assertEquals([ends[0]?.result, ends[2]?.result], [1, 2]);
 });
 
-Deno.test("two guilty ones at a time are both found, and no other", async () => {
+Deno.test("two tasks that take too much memory at once both fail, and no other", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await startServer(folder, 3);
   using client = await server.connect();
@@ -100,7 +100,7 @@ Deno.test("two guilty ones at a time are both found, and no other", async () => 
   assertEquals(ends.map(codeOf), ["out_of_memory", "out_of_memory", "completed", "completed"]);
 });
 
-Deno.test("tasks that take half of their share each are never blamed for one another", async () => {
+Deno.test("tasks that use half of their share each never fail for memory", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await startServer(folder, 2);
   using client = await server.connect();
@@ -109,7 +109,7 @@ Deno.test("tasks that take half of their share each are never blamed for one ano
   assertEquals(ends.map(({ result }) => result), tasks.map(({ n }) => n));
 });
 
-Deno.test("the server itself does not grow by what its tasks take", async () => {
+Deno.test("the memory of tasks does not grow the server's own process", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await startServer(folder, 2, 512);
   using client = await server.connect();

@@ -1,4 +1,4 @@
-/** A worker's share of memory, with real Web Workers that take more, in every way and at every speed. */
+/** A worker's share of memory, with real Web Workers that exceed it in every way and at every speed. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { TestPool } from "../kit/test_pool.ts";
@@ -37,7 +37,7 @@ for (const kind of ["heap", "buffer"]) {
   });
 }
 
-Deno.test("memory that no worker tells of is laid to the task that runs alone", async () => {
+Deno.test("memory that no worker reports is attributed to the task that runs alone", async () => {
   using test = poolOf(1);
   const { error } = await test.result({ op: "hoard_slowly", kind: "wasm", mib: 1000, ms: 60_000 });
   assertEquals(error.code, "out_of_memory");
@@ -46,7 +46,7 @@ Deno.test("memory that no worker tells of is laid to the task that runs alone", 
 });
 
 for (const kind of ["heap", "buffer"]) {
-  Deno.test(`a task that never yields and takes too much (${kind}) is told as stuck, and it alone`, async () => {
+  Deno.test(`a task that never yields and takes too much memory (${kind}) is reported as stuck, and no other`, async () => {
     using test = poolOf(3);
     const [guilty, ...others] = test.run(
       { op: "hoard", kind, mib: 600, ms: 1500 },
@@ -56,13 +56,13 @@ for (const kind of ["heap", "buffer"]) {
     await test.until(() => test.stuckTasks.length > 0);
     assertEquals((await test.endOf(others[0]!)).result, "walked");
     assertEquals((await test.endOf(others[1]!)).result, 400);
-    // This one does end at last; a pool that may not die with it reports what the server waits for.
+    // This task ends in the end. A pool that must outlive it reports the run for which the server waits.
     assertEquals((await test.endOf(guilty!)).error.code, "out_of_memory");
     assertEquals(test.stuckTasks, [[guilty, "memory"]]);
   });
 }
 
-Deno.test("where nobody knows which of two has taken it, both are suspects, and no third", async () => {
+Deno.test("if two tasks can have taken the memory, both are suspects, and no third", async () => {
   using test = await warmPoolOf(3);
   const [one, other, third] = test.run(
     { op: "hoard", kind: "buffer", mib: 700, ms: 1000 },
@@ -74,7 +74,7 @@ Deno.test("where nobody knows which of two has taken it, both are suspects, and 
   for (const lease of [one, other, third]) assert((await test.endOf(lease!)).result);
 });
 
-Deno.test("a task may take its share, one after another and beside each other", async () => {
+Deno.test("tasks can use their whole share, in sequence and side by side", async () => {
   using test = poolOf(2);
   const tasks = ["heap", "buffer", "buffer", "heap"].flatMap((kind) => [
     { op: "hoard", kind, mib: 60, ms: 150 },
@@ -88,7 +88,7 @@ Deno.test("a task may take its share, one after another and beside each other", 
   assertEquals(test.stuckTasks, []);
 });
 
-Deno.test("a worker in which tasks leave much behind is replaced, and no later task is blamed", async () => {
+Deno.test("a worker in which tasks leave much memory is replaced, and no later task fails for it", async () => {
   using test = poolOf(1);
   for (let n = 0; n < 6; n++) {
     assertEquals((await test.result({ op: "leak", kind: "buffer", mib: 60 })).result, 60);
@@ -98,7 +98,7 @@ Deno.test("a worker in which tasks leave much behind is replaced, and no later t
   assertEquals(test.stuckTasks, []);
 });
 
-Deno.test("a worker that is never idle is replaced as well when tasks leave much behind in it", async () => {
+Deno.test("a worker that is never idle is also replaced if tasks leave much memory in it", async () => {
   using test = poolOf(1);
   const leases = test.run(
     ...Array.from({ length: 200 }, () => ({ op: "leak", kind: "buffer", mib: 3 })),
@@ -108,7 +108,7 @@ Deno.test("a worker that is never idle is replaced as well when tasks leave much
   assert(test.workersStarted > 3, `${test.workersStarted} workers were started`);
 });
 
-Deno.test("a string of half a gigabyte is no result, and harms nothing", async () => {
+Deno.test("a string of half a gigabyte is refused as a result, and the pool goes on", async () => {
   using test = new TestPool(1);
   const { error } = await test.result({ op: "large", chars: 2 ** 29 - 24 });
   assertEquals(error.code, "bad_result");

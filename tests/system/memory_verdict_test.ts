@@ -1,4 +1,4 @@
-/** What the server makes of tasks whose worker process ends for its memory: a test plays the process. */
+/** The ends of tasks whose worker process ends for its memory; the test plays the process. */
 
 import { assertEquals } from "@std/assert";
 import { WORK_VERSION } from "../../protocol/work_message.ts";
@@ -20,14 +20,14 @@ interface Leased {
   submit: { op: string; ref: string };
 }
 
-/** A worker process that has let itself in. */
+/** A worker process that has joined. */
 async function enter(server: TestServer): Promise<RawClient> {
   const link = await server.connect();
   assertEquals((await link.ask({ ...HELLO, secret: server.secret })).work, "ok");
   return link;
 }
 
-Deno.test("a task that took too much fails at once, and its neighbours run again", async () => {
+Deno.test("a task that took too much memory fails at once, and its neighbours run again", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   await client.sendObjects(
@@ -55,7 +55,7 @@ Deno.test("a task that took too much fails at once, and its neighbours run again
   assertEquals((await client.object()).result, 9);
 });
 
-Deno.test("suspects run alone in the end, and only the guilty one fails, for its memory", async () => {
+Deno.test("suspects run alone in the end, and only the one that takes too much memory fails", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   const names = ["first", "guilty", "third"];
@@ -72,7 +72,7 @@ Deno.test("suspects run alone in the end, and only the guilty one fails, for its
     const link = await enter(server);
     for (let lives = true; lives && ends.size < names.length;) {
       const { lease, submit: { ref } }: Leased = await link.object();
-      // Alone: there is nothing beside it that could be to blame.
+      // It runs alone, so no other task can be the cause.
       assertEquals((await client.ask({ cmd: "stats" })).tasks.running, 1);
       lives = ref !== "guilty";
       await link.sendObjects(lives ? { lease, result: 1 } : { retire: [[lease, "suspect"]] });

@@ -1,4 +1,4 @@
-/** What worker processes say of their ops: it holds for tasks, is shown by `ops`, and is checked when it comes. */
+/** Options of ops, as worker processes report them: they apply to tasks, `ops` shows them, and the server checks them. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { MAX_OPS, MAX_SCHEMA_CHARS, MAX_WORK_HELLO_BYTES } from "../../protocol/limits.ts";
@@ -24,7 +24,7 @@ const RESIZE: OpSpec = {
 
 const noWorkers = () => TestServer.start({ workers: 0 });
 
-Deno.test("ops tells all that is known of an op", async () => {
+Deno.test("ops returns everything known about an op", async () => {
   await using server = await noWorkers();
   using _worker = await FakeWorker.join(server, [{ op: "other" }, RESIZE]);
   using client = await server.connect();
@@ -35,7 +35,7 @@ Deno.test("ops tells all that is known of an op", async () => {
   ]);
 });
 
-Deno.test("a task has the options of its op where it names none, recurring ones too", async () => {
+Deno.test("a task without an option has that of its op, and so does a recurring task", async () => {
   const engine = openMemoryEngine();
   await using server = await TestServer.start({ workers: 0, engine: () => engine });
   const { schema: _schema, ...spec } = RESIZE;
@@ -90,12 +90,12 @@ Deno.test("no more tasks of an op run than its limit, on all worker processes to
   await one.link.sendObjects({ lease: first[0].lease, result: 1 });
   assertEquals(await one.nextTasks(1), ["c"]);
   one[Symbol.dispose]();
-  // What ran there runs again, before what never did; the other one has room for nothing.
+  // The tasks that ran there run again, before tasks that never ran; the other process has no free place.
   using three = await FakeWorker.join(server, ops);
   assertEquals((await three.nextTasks(2)).sort(), ["b", "c"]);
 });
 
-Deno.test("of an op that several tell of, what the last to come says counts while it is there", async () => {
+Deno.test("if several processes have an op, the options of the newest one count while it is connected", async () => {
   await using server = await noWorkers();
   using client = await server.connect();
   const limit = async () => (await client.ask({ cmd: "ops" })).ops[0].limit;
@@ -106,7 +106,7 @@ Deno.test("of an op that several tell of, what the last to come says counts whil
   while (await limit() !== 1);
 });
 
-Deno.test("an op that its pool no longer has is unknown once nobody has it, and no sooner", async () => {
+Deno.test("an op is unknown once no pool has it any more, and no sooner", async () => {
   await using server = await noWorkers();
   using client = await server.connect();
   const known = async () =>
@@ -118,14 +118,14 @@ Deno.test("an op that its pool no longer has is unknown once nobody has it, and 
   old[Symbol.dispose]();
   while ((await known()).length !== 2);
   assertEquals((await client.ask({ op: "b" })).error.code, "unknown_op");
-  // One without a name may come again: its ops stay known.
+  // A process without a name can come again: its ops stay known.
   away[Symbol.dispose]();
   while ((await client.ask({ cmd: "stats" })).workers.pools !== 1);
   assertEquals(await known(), ["a", "c"]);
   assertEquals((await client.ask({ op: "c", task: { wait: false } })).status, "queued");
 });
 
-Deno.test("an id that is there already is answered although nobody has the op any more", async () => {
+Deno.test("a submit of an existing id gets its reply even if no worker has the op any more", async () => {
   const engine = sharedEngine();
   const submit = { op: "gone", n: 1, task: { id: "x", wait: false } };
   {
@@ -142,7 +142,7 @@ Deno.test("an id that is there already is answered although nobody has the op an
   assertEquals((await client.ask(fresh)).error.code, "unknown_op");
 });
 
-Deno.test("a worker process that says what is none of an op is told which op and member", async () => {
+Deno.test("a refusal of invalid op options names the op and the member", async () => {
   await using server = await noWorkers();
   const wrong: [unknown, string][] = [
     [{ op: "a", timeout: 0 }, 'op "a": timeout is an integer from 1 to 2147483647; this is 0'],
@@ -186,14 +186,14 @@ Deno.test("a worker process that says what is none of an op is told which op and
   );
 });
 
-Deno.test("members of an op that this release does not know are left out", async () => {
+Deno.test("unknown members of an op are ignored", async () => {
   await using server = await noWorkers();
   using _worker = await FakeWorker.join(server, [{ op: "a", color: "red" } as OpSpec]);
   using client = await server.connect();
   assertEquals((await client.ask({ cmd: "ops" })).ops, [{ op: "a", workers: 1 }]);
 });
 
-Deno.test("a worker process with much to say may, with and without tokens; nobody else may", async () => {
+Deno.test("worker processes can send long first lines, with and without tokens; clients cannot", async () => {
   const json = { properties: { text: { description: "x".repeat(MAX_SCHEMA_CHARS - 100) } } };
   const ops = reportable(
     Array.from({ length: 100 }, (_, i) => ({ op: `op-${i}`, schema: { vendor: "zod", json } })),

@@ -81,7 +81,7 @@ Deno.test({
         assertEquals(code, 2, name);
         assertStringIncludes(stderr, "is a file of the server itself");
       }
-      // What a backup that was killed has left is in nobody's way, and what a link leads to stays as it is.
+      // The remains of a killed backup stop no later one, and the target of a link is unchanged.
       const mine = `${folder}/mine.txt`;
       await Deno.writeTextFile(mine, "mine");
       await Deno.symlink(mine, `${folder}/copy.db.part`);
@@ -96,8 +96,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "a file that is removed under a server without work is noticed, and what it held is in a backup",
+  name: "a server without work notices that its file was removed, and a backup still has the tasks",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir();

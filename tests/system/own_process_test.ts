@@ -1,10 +1,11 @@
-/** `isolate: "process"`: each run has a process of its own, which is gone with it, and is like any other run otherwise. */
+/** `isolate: "process"`: each run has a process of its own that ends with it; all else is as for other runs. */
 
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { RawClient } from "../kit/raw_client.ts";
 import { SdServe } from "../kit/sd_process.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
+import { until } from "../kit/until.ts";
 
 const TASKS = `
 const own = (handler, more) => Object.assign(handler, { options: { isolate: "process", ...more } });
@@ -23,7 +24,7 @@ export const more = own(async () => (await Deno.permissions.query({ name: "env" 
 export const checked = own(({ n }) => n, { schema: { "~standard": { version: 1, vendor: "test", validate: (v) => typeof v.n === "number" ? { value: v } : { issues: [{ message: "a number", path: ["n"] }] } } } });
 `;
 
-/** Every process of the machine that has not ended, and the one that started it. */
+/** Every running process of the machine, with its parent. */
 function processes(): Map<number, number> {
   const { stdout } = new Deno.Command("ps", { args: ["-eo", "pid=,ppid=,stat="] }).outputSync();
   const lines = new TextDecoder().decode(stdout).trim().split("\n").map((line) =>
@@ -38,15 +39,7 @@ function processes(): Map<number, number> {
 
 const isAlive = (pid: number) => processes().has(pid);
 
-/** Waits for what must become true, however slow the machine. */
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  for (const end = performance.now() + 60_000; performance.now() < end; await delay(20)) {
-    if (isTrue()) return;
-  }
-  throw new Error(`waited in vain for: ${what}`);
-}
-
-/** Processes that the server has started, and theirs. */
+/** Processes that the server has started, and their children. */
 function descendants(pid: number): number[] {
   const parents = processes();
   const isBelow = (one: number): boolean => {
@@ -62,7 +55,7 @@ async function serve(folder: TaskFolder, ...flags: string[]): Promise<SdServe> {
   return await SdServe.start([folder.file("tasks.js"), "--workers", "2", ...flags]);
 }
 
-/** What the task said first in its run with this number. */
+/** The first log line of the task in the run with this number. */
 async function pidLogged(
   client: RawClient,
   { task_id, attempt = 0 }: { task_id: string; attempt?: number },
@@ -74,7 +67,7 @@ async function pidLogged(
   }
 }
 
-Deno.test("each run has a process of its own, and sees nothing of the one before", async () => {
+Deno.test("each run has a process of its own, without traces of the run before", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder);
   using client = await RawClient.connect(server.address);
@@ -94,15 +87,15 @@ Deno.test("each run has a process of its own, and sees nothing of the one before
   assertEquals([who.isolate, who.workers], ["process", 2]);
 });
 
-Deno.test("a process for a single run is no worker of the server, neither while it waits nor while it runs", async () => {
+Deno.test("a process for a single run never counts as a worker of the server", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder);
   using client = await RawClient.connect(server.address);
   await client.ask({ op: "who" });
   await client.object();
-  // Another one waits by now, or soon.
+  // Another process waits by now, or will soon.
   let idle = await client.ask({ cmd: "stats" });
-  // This client, the pool, and the one that waits.
+  // This client, the pool, and the process that waits.
   for (; idle.connections < 3; idle = await client.ask({ cmd: "stats" })) await delay(20);
   assertEquals(idle.workers, { pools: 1, workers: 2, running: 0 });
   assertEquals(idle.pools.length, 1);
@@ -117,7 +110,7 @@ Deno.test("a process for a single run is no worker of the server, neither while 
   await client.ask({ cmd: "cancel", task_id });
 });
 
-Deno.test("such a run has its log, progress, attempts, permissions, checks and results of others", async () => {
+Deno.test("a run in its own process has logs, progress, attempts, permissions, checks and results as others have", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder, "--allow-env=LANG");
   using client = await RawClient.connect(server.address);
@@ -142,7 +135,7 @@ Deno.test("such a run has its log, progress, attempts, permissions, checks and r
   assertEquals((await client.object()).result, 3);
 });
 
-Deno.test("a run is killed at its time limit and when it is cancelled, and what it left spinning ends with it", async () => {
+Deno.test("a run is killed at its time limit or when cancelled, with all threads that it started", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder);
   using client = await RawClient.connect(server.address);
@@ -158,11 +151,11 @@ Deno.test("a run is killed at its time limit and when it is cancelled, and what 
     if (hasProcesses) await until(`${op} is gone`, () => !isAlive(pid));
   }
   if (!hasProcesses) return;
-  // The pool's process and the one that waits for the next task.
+  // The process of the pool, and the one that waits for the next task.
   await until("two processes are left", () => descendants(server.child.pid).length === 2);
 });
 
-Deno.test("at most as many processes run as there are workers; many runs leave none behind", async () => {
+Deno.test("no more processes run than there are workers, and many runs leave none behind", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder);
   using client = await RawClient.connect(server.address);
@@ -180,13 +173,13 @@ Deno.test("at most as many processes run as there are workers; many runs leave n
   clearInterval(watch);
   assertEquals(pids.size, count);
   if (!hasProcesses) return;
-  // The pool, two that run, one that waits, and one that is just about to end.
+  // The pool, two that run, one that waits, and one that is about to end.
   assert(most <= 5, `${most} processes at a time`);
   await until("two processes are left", () => descendants(server.child.pid).length === 2);
   assert(![...pids].some(isAlive));
 });
 
-Deno.test("a process that dies is the death of its own task, and of no other", async () => {
+Deno.test("a process that dies counts as a death of its own task only", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await serve(folder);
   using client = await RawClient.connect(server.address);

@@ -1,4 +1,4 @@
-/** Worker processes: real ones, kept by a real keeper, linked to a server that the test plays. */
+/** Real worker processes under a real `PoolKeeper`, linked to a server that the test plays. */
 
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -35,13 +35,13 @@ class Kept implements AsyncDisposable {
     this.keeper.start();
   }
 
-  /** The next process' link, let in. */
+  /** The link of the next process, accepted. */
   async link(leaseMs?: number) {
     const link = await this.server.accept();
     return { link, hello: await link.welcome(leaseMs) };
   }
 
-  /** The next process' link, once it runs tasks. */
+  /** The link of the next process, once it runs tasks. */
   async warmLink() {
     const { link, hello } = await this.link();
     await link.lease(1000, { op: "square", n: 1 });
@@ -49,7 +49,7 @@ class Kept implements AsyncDisposable {
     return { link, hello };
   }
 
-  /** What happened to processes, but for their connections. */
+  /** The events of processes, without their connections. */
   types(): string[] {
     return this.events.map(({ type }) => type).filter((type) => type !== "ready");
   }
@@ -72,7 +72,7 @@ async function isGone(pid: number): Promise<boolean> {
   return false;
 }
 
-Deno.test("a worker process says who it is, and answers what it is leased", async () => {
+Deno.test("a worker process names itself, and reports a result for each lease", async () => {
   await using kept = new Kept({ workers: 2 });
   const { link, hello } = await kept.link();
   assertEquals(
@@ -96,7 +96,7 @@ Deno.test("a worker process says who it is, and answers what it is leased", asyn
   assertEquals(await link.endOf(2 ** 40), { lease: 2 ** 40, result: "ü" });
 });
 
-Deno.test("what is held is renewed", async () => {
+Deno.test("a worker process renews the leases that it holds", async () => {
   await using kept = new Kept();
   const { link } = await kept.link(150);
   await link.lease(7, { op: "sleep", ms: 60_000 });
@@ -105,7 +105,7 @@ Deno.test("what is held is renewed", async () => {
   assertEquals(await link.endOf(7), { lease: 7, cancelled: true });
 });
 
-Deno.test("a process that is stopped is killed, and another takes its place", async () => {
+Deno.test("a worker process stopped by a signal is killed, and another takes its place", async () => {
   await using kept = new Kept({ frozenMs: 2000 });
   const { hello } = await kept.link();
   while (!kept.events.some(({ type }) => type === "ready")) await delay(5);
@@ -120,7 +120,7 @@ function isLife({ alive, cmd }: Report): boolean {
   return alive === true && cmd === undefined;
 }
 
-Deno.test("a process shows life to a server that asks for it, and to no older one", async () => {
+Deno.test("a worker process sends signs of life to a server that asks for them, and to no older one", async () => {
   await using kept = new Kept();
   const { link, hello } = await kept.link();
   await delay(100);
@@ -131,7 +131,7 @@ Deno.test("a process shows life to a server that asks for it, and to no older on
   await next.until(isLife);
 });
 
-/** A link to `server`, which it gives up after a second of silence. */
+/** A link to `server`; it is closed after a second of silence. */
 async function linkWithPatience(server: FakeServer): Promise<{ link: Link; end: FakeLink }> {
   const opening = Link.open({
     server: server.address,
@@ -154,7 +154,7 @@ async function linkWithPatience(server: FakeServer): Promise<{ link: Link; end: 
   return { link: await opening, end };
 }
 
-Deno.test("a server that shows life and falls silent is given up if it answers others, and told that no process has died", async () => {
+Deno.test("the link to a server that falls silent is closed if the server answers others, and counts as no death", async () => {
   using server = new FakeServer("s3cret");
   const { link, end } = await linkWithPatience(server);
   const running = link.run();
@@ -167,7 +167,7 @@ Deno.test("a server that shows life and falls silent is given up if it answers o
     await delay(50);
   }
   assertEquals(isOver, false, "as long as it shows life it stays");
-  // The first only looks whether anything takes connections.
+  // The first connection only tests whether the server accepts any.
   (await server.accept()).cut();
   (await server.accept()).cut();
   await failed;
@@ -175,14 +175,14 @@ Deno.test("a server that shows life and falls silent is given up if it answers o
   assertEquals(end.reports.at(-1), { retire: [] });
 });
 
-Deno.test("a silent server that answers nobody stands still: its link and its tasks are kept until it goes on", async () => {
+Deno.test("the link and tasks of a server that answers no connection are kept until it goes on", async () => {
   using server = new FakeServer("s3cret");
   const { link, end } = await linkWithPatience(server);
   let isOver = false;
   const running = link.run().finally(() => isOver = true);
-  // Its system takes the connections that ask for an answer.
+  // Its system accepts the connections that test it.
   await delay(2500);
-  assertEquals(isOver, false, "a server that stands still is not given up");
+  assertEquals(isOver, false, "the link to a server that stands still is kept");
   await end.say({ alive: true });
   await server.accept();
   await server.accept();
@@ -192,13 +192,13 @@ Deno.test("a silent server that answers nobody stands still: its link and its ta
   await running;
 });
 
-Deno.test("for a task that never yields the process ends, and only that task fails", async () => {
+Deno.test("a task that never yields ends its process, and only that task fails", async () => {
   await using kept = new Kept({ workers: 2 });
   const { link, hello } = await kept.link();
   await link.lease(1, ENDLESS_HASH, 300);
   await link.lease(2, { op: "sleep", ms: 700 });
   await link.until(({ retire }) => retire !== undefined);
-  // The successor is there while the old process still finishes what it runs.
+  // The successor is there while the old process still finishes its tasks.
   const { link: next, hello: nextHello } = await kept.link();
   assertNotEquals(nextHello.pid, hello.pid);
   assertEquals((await link.endOf(2)).result, 700);
@@ -213,7 +213,7 @@ Deno.test("for a task that never yields the process ends, and only that task fai
   assertEquals(kept.types().slice(0, 3), ["started", "retiring", "started"]);
 });
 
-Deno.test("a cancelled task that never yields ends with its process as well", async () => {
+Deno.test("a cancelled task that never yields ends with its process", async () => {
   await using kept = new Kept({ workers: 2 });
   const { link, hello } = await kept.warmLink();
   await link.lease(1, ENDLESS_HASH);
@@ -225,7 +225,7 @@ Deno.test("a cancelled task that never yields ends with its process as well", as
   assert(await isGone(hello.pid));
 });
 
-Deno.test("a process that is killed is replaced, and the keeper says how it ended", async () => {
+Deno.test("a killed process is replaced, and the keeper reports how it ended", async () => {
   await using kept = new Kept();
   const { hello } = await kept.link();
   Deno.kill(hello.pid, "SIGKILL");
@@ -243,7 +243,7 @@ Deno.test("a process that is killed is replaced, and the keeper says how it ende
   });
 });
 
-Deno.test("a stopped process finishes what runs, gives back the rest, and is not replaced", async () => {
+Deno.test("a stopping process finishes its running tasks, returns the rest, and is not replaced", async () => {
   await using kept = new Kept({ workers: 1 });
   const { link, hello } = await kept.warmLink();
   await link.lease(1, { op: "sleep", ms: 500 });
@@ -258,7 +258,7 @@ Deno.test("a stopped process finishes what runs, gives back the rest, and is not
   assertEquals(kept.types(), ["started", "exited"]);
 });
 
-Deno.test("a process that does not finish in its grace is killed", async () => {
+Deno.test("a process that does not finish within its grace is killed", async () => {
   await using kept = new Kept({ workers: 1 });
   const { link, hello } = await kept.warmLink();
   await link.lease(1, { op: "sleep", ms: 60_000 });
@@ -268,7 +268,7 @@ Deno.test("a process that does not finish in its grace is killed", async () => {
   assertEquals(link.reports.filter(({ lease }) => lease === 1), []);
 });
 
-Deno.test("the server's own process ends with the link, also with a task that never yields", async () => {
+Deno.test("the server's own process ends with its link, even with a task that never yields", async () => {
   await using kept = new Kept({ workers: 1 });
   const { link, hello } = await kept.warmLink();
   await link.lease(1, ENDLESS_HASH);
@@ -277,7 +277,7 @@ Deno.test("the server's own process ends with the link, also with a task that ne
   assert(await isGone(hello.pid), "the process outlived its link");
 });
 
-Deno.test("a process on its own looks for its server again, and drops what it held", async () => {
+Deno.test("a process of sd work reconnects to its server, and drops the tasks that it held", async () => {
   await using kept = new Kept({ workers: 1, reconnect: true });
   const { link, hello } = await kept.warmLink();
   await link.lease(1, { op: "sleep", ms: 60_000 });
@@ -289,7 +289,7 @@ Deno.test("a process on its own looks for its server again, and drops what it he
   assertEquals((await again.endOf(1)).result, 9);
 });
 
-Deno.test("a process that the server does not let in ends, and is not started again", async () => {
+Deno.test("a process that the server refuses ends, and is not started again", async () => {
   await using kept = new Kept({ reconnect: true });
   const link = await kept.server.accept();
   await link.until(({ ops }) => ops !== undefined);
@@ -300,7 +300,7 @@ Deno.test("a process that the server does not let in ends, and is not started ag
   assertEquals(kept.types(), ["started", "exited"]);
 });
 
-Deno.test("a process whose parent is gone ends at once", async () => {
+Deno.test("a process whose parent has ended ends at once", async () => {
   using server = new FakeServer("s3cret");
   const { path, args } = selfCommand(["work", "--pool"]);
   const child = new Deno.Command(path, { args, stdin: "piped", stdout: "null" }).spawn();
@@ -320,13 +320,13 @@ Deno.test("a process whose parent is gone ends at once", async () => {
   await link.endOf(1000);
   await link.lease(1, ENDLESS_HASH);
   await delay(200);
-  // What a parent leaves behind that was killed with -9.
+  // As after a parent that was killed with -9.
   await stdin.close();
   const { success } = await child.status;
   assert(!success);
 });
 
-Deno.test("a keeper may be stopped before it was started, and twice", async () => {
+Deno.test("a keeper can be stopped before its start, and twice", async () => {
   using server = new FakeServer("s3cret");
   const events: PoolEvent[] = [];
   const start = {
@@ -343,7 +343,7 @@ Deno.test("a keeper may be stopped before it was started, and twice", async () =
   assertEquals(events, []);
 });
 
-Deno.test("a reload loads the files as they are, also when a replacement has just failed to", async () => {
+Deno.test("a reload loads the files as they are now, even just after a replacement failed to load", async () => {
   using server = new FakeServer("s3cret");
   using folder = new TaskFolder({ "tasks.js": "export const version = () => 1;" });
   const work = {

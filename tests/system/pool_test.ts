@@ -5,7 +5,7 @@ import { delay } from "@std/async/delay";
 import { MAX_RESULT_BYTES } from "../../protocol/limits.ts";
 import { TestPool } from "../kit/test_pool.ts";
 
-Deno.test("results come back under their leases, whatever the size of the batch", async () => {
+Deno.test("results come back under their leases, for any size of batch", async () => {
   using test = new TestPool(2);
   for (const size of [1, 2, 127, 128, 129, 3000]) {
     const leases = test.run(...Array.from({ length: size }, (_, n) => ({ op: "square", n })));
@@ -17,7 +17,7 @@ Deno.test("results come back under their leases, whatever the size of the batch"
   assertEquals(test.pool.leases(), []);
 });
 
-Deno.test("every kind of result comes through: text, large ones, errors, promises", async () => {
+Deno.test("results of every kind arrive: text, large ones, errors, promises", async () => {
   using test = new TestPool(2);
   const data = { text: "ä€😀\u2028\n\u0000", list: [1, null, { deep: true }] };
   assertEquals((await test.result({ op: "echo", data })).result, data);
@@ -34,7 +34,7 @@ Deno.test("every kind of result comes through: text, large ones, errors, promise
   assertEquals((await test.result({ op: "then_bomb" })).error.message, "then bomb");
 });
 
-Deno.test("large and small results mixed keep to their leases", async () => {
+Deno.test("mixed large and small results keep their leases", async () => {
   using test = new TestPool(2);
   const tasks = Array.from(
     { length: 400 },
@@ -48,9 +48,9 @@ Deno.test("large and small results mixed keep to their leases", async () => {
   assertEquals(test.reports.filter(({ lease }) => lease !== undefined).length, 400);
 });
 
-Deno.test("a slow task holds up neither those behind it nor the results before it", async () => {
+Deno.test("a slow task delays neither the tasks behind it nor the results before it", async () => {
   using test = new TestPool(2);
-  // Quick ones first, so that the pool posts in large batches.
+  // Quick tasks first, so that the pool posts in large batches.
   for (const lease of test.run(...Array(2000).fill({ op: "square", n: 3 }))) {
     await test.endOf(lease);
   }
@@ -64,7 +64,7 @@ Deno.test("a slow task holds up neither those behind it nor the results before i
   assertEquals(test.reports.filter(({ lease }) => lease === slow).length, 1);
 });
 
-Deno.test("tasks that cannot start soon go back to the server, and the credit shrinks", async () => {
+Deno.test("tasks that cannot start soon are returned to the server, and the credit shrinks", async () => {
   using test = new TestPool(2);
   for (const lease of test.run(...Array(2000).fill({ op: "square", n: 3 }))) {
     await test.endOf(lease);
@@ -76,13 +76,13 @@ Deno.test("tasks that cannot start soon go back to the server, and the credit sh
   const credit = test.reports.findLast((report) => report.credit !== undefined).credit;
   assert(released.length > 40, `${released.length} were released`);
   assert(credit < 20, `the credit is ${credit}`);
-  // What it still held, it ran.
+  // It ran the tasks that it still held.
   await test.until(() => test.pool.held === 0);
   const done = test.reports.filter(({ lease }) => leases.includes(lease)).map(({ lease }) => lease);
   assertEquals([...done, ...released].sort((a, b) => a - b), leases);
 });
 
-Deno.test("a task that waits beyond its limit is stopped, and obeys", async () => {
+Deno.test("a task that waits beyond its time limit gets the signal to stop, and stops", async () => {
   using test = new TestPool(1);
   const report = await test.result({ op: "sleep", ms: 60_000, timeout: 100 });
   assertEquals(report.error, { code: "timeout", message: "stopped after 100 ms, its limit" });
@@ -90,7 +90,7 @@ Deno.test("a task that waits beyond its limit is stopped, and obeys", async () =
   assertEquals(test.workersStarted, 1);
 });
 
-Deno.test("a loop that looks at the flag is stopped without a message", async () => {
+Deno.test("a loop that checks the flag stops without a message", async () => {
   using test = new TestPool(1);
   const report = await test.result({ op: "watch_flag", timeout: 100 });
   assertEquals(report.error.code, "timeout");
@@ -98,7 +98,7 @@ Deno.test("a loop that looks at the flag is stopped without a message", async ()
   assertEquals([test.workersStarted, test.stuckTasks], [1, []]);
 });
 
-Deno.test("a task that waits for ever costs its worker, and nothing else", async () => {
+Deno.test("for a task that ignores its stop only its worker is replaced", async () => {
   using test = new TestPool(2);
   const [lease, ...others] = test.run(
     { op: "never", timeout: 100 },
@@ -112,14 +112,14 @@ Deno.test("a task that waits for ever costs its worker, and nothing else", async
   assertEquals([test.workersStarted, test.stuckTasks], [3, []]);
 });
 
-Deno.test("a task that never yields is told as stuck, with the others unharmed", async () => {
+Deno.test("a task that never yields is reported as stuck, and other tasks finish", async () => {
   using test = new TestPool(2);
   const [stuck] = test.run({ op: "busy", ms: 2000, timeout: 100 });
   const other = test.result({ op: "sleep", ms: 500 });
   await test.until(() => test.stuckTasks.length > 0);
   assertEquals(test.stuckTasks, [[stuck, "timeout"]]);
   assertEquals((await other).result, 500);
-  // This one does end at last; a pool that may not die with it reports what the server waits for.
+  // This task ends in the end. A pool that must outlive it reports the run for which the server waits.
   assertEquals((await test.endOf(stuck!)).error.code, "timeout");
 });
 
@@ -150,7 +150,7 @@ Deno.test("a cancelled task that runs is stopped", async () => {
   assertEquals(test.workersStarted, 1);
 });
 
-Deno.test("of a lost task nothing is said any more", async () => {
+Deno.test("a task with a lost lease is reported no more", async () => {
   using test = new TestPool(2);
   const lost = test.run({ op: "sleep", ms: 60_000 }, { op: "busy", ms: 200 });
   await delay(100);
@@ -160,7 +160,7 @@ Deno.test("of a lost task nothing is said any more", async () => {
   assertEquals(test.reports.filter(({ lease }) => lost.includes(lease)), []);
 });
 
-Deno.test("when the link is lost, everything stops and no old result is ever sent", async () => {
+Deno.test("when the link is lost, all tasks stop and no old result is ever sent", async () => {
   using test = new TestPool(2);
   const old = test.run(
     { op: "sleep", ms: 60_000 },
@@ -175,7 +175,7 @@ Deno.test("when the link is lost, everything stops and no old result is ever sen
   assertEquals(test.reports.slice(before).filter(({ lease }) => old.includes(lease)), []);
 });
 
-Deno.test("a closed pool gives back what has not begun and finishes the rest", async () => {
+Deno.test("a closed pool returns the tasks that have not begun and finishes the rest", async () => {
   using test = new TestPool(1);
   await test.result({ op: "square", n: 1 });
   test.obeysCredit = false;
@@ -189,7 +189,7 @@ Deno.test("a closed pool gives back what has not begun and finishes the rest", a
   assertEquals(test.pool.held, 0);
 });
 
-Deno.test("an error that no handler caught fails its task and costs its worker", async () => {
+Deno.test("an uncaught error fails its task, and the worker is replaced", async () => {
   using test = new TestPool(1);
   const [stray, next] = test.run({ op: "stray" }, { op: "square", n: 4 });
   const report = await test.endOf(stray!);
@@ -198,7 +198,7 @@ Deno.test("an error that no handler caught fails its task and costs its worker",
   assertEquals(test.workersStarted, 2);
 });
 
-Deno.test("a worker that ended itself while it had nothing to do is replaced", async () => {
+Deno.test("a worker that ended itself while it was idle is replaced", async () => {
   using test = new TestPool(1);
   assertEquals((await test.result({ op: "close_later" })).result, "closing");
   for (const end = performance.now() + 20_000; test.workersStarted === 1;) {
@@ -209,7 +209,7 @@ Deno.test("a worker that ended itself while it had nothing to do is replaced", a
   assertEquals(test.workersStarted, 2);
 });
 
-Deno.test("progress is told while the task runs, and never of one that has ended", async () => {
+Deno.test("progress is reported while a task runs, and never after its end", async () => {
   using test = new TestPool(1);
   const [lease, late, next] = test.run({ op: "steps" }, { op: "late_progress" }, {
     op: "sleep",
@@ -218,7 +218,7 @@ Deno.test("progress is told while the task runs, and never of one that has ended
   assertEquals((await test.endOf(lease!)).result, "walked");
   const told = test.reports.filter((report) => report.lease === lease && report.progress);
   assert(told.length >= 2, JSON.stringify(told));
-  // The fraction is read from the table; the note comes by message and may be a step behind.
+  // The fraction is read from the table; the note comes by message and can be a step behind.
   for (const { progress: { fraction, note } } of told) {
     const possible = [
       `step ${fraction * 4}`,
@@ -231,7 +231,7 @@ Deno.test("progress is told while the task runs, and never of one that has ended
   assertEquals(test.reports.filter(({ progress }) => progress).length, told.length);
 });
 
-Deno.test("a task that replaces what is built in, or forges messages, harms only itself", async () => {
+Deno.test("a task that replaces built-in functions or forges messages harms only itself", async () => {
   using test = new TestPool(1);
   assertEquals((await test.result({ op: "sabotage" })).result, "done");
   for (let n = 0; n < 5; n++) {
@@ -242,13 +242,13 @@ Deno.test("a task that replaces what is built in, or forges messages, harms only
   assertEquals(test.workersStarted, 1);
 });
 
-Deno.test("a pool may be stopped before it was started, and twice", () => {
+Deno.test("a pool can be stopped before its start, and twice", () => {
   using test = new TestPool(1);
   test.pool.stop();
   test.pool.stop();
 });
 
-Deno.test("whatever is mixed, cancelled and lost, each task ends once and as it should", async () => {
+Deno.test("mixed tasks, some cancelled or lost, each end once and with the right result", async () => {
   const seed = Math.floor(Math.random() * 2 ** 31);
   let state = seed;
   const random = (below: number) => {

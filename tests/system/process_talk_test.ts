@@ -1,25 +1,16 @@
 /**
- * What a worker process writes to its stderr and stdout, in whatever way: it forges no line of the log, it ends
- * nothing, and a log for programs holds nothing but JSON.
+ * Output of worker processes on stderr and stdout, in every way of writing: it forges no log line, it ends
+ * no process, and a JSON log stays JSON.
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { type PoolEvent, PoolKeeper } from "../../cli/pool/pool_keeper.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
 import { FakeServer } from "../kit/fake_server.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { NotStarted, SdServe } from "../kit/sd_process.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
-
-const PATIENCE_MS = 60_000;
-
-async function until(is: () => boolean): Promise<void> {
-  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(20)) {
-    if (is()) return;
-  }
-  throw new Error("waited in vain");
-}
+import { until } from "../kit/until.ts";
 
 const TASKS = `
 import { writeSync } from "node:fs";
@@ -34,7 +25,7 @@ export function flood({ fd, text, times }) {
 export const square = ({ n }) => n * n;
 `;
 
-Deno.test("a log in JSON is JSON in every line, from the first to the last", async () => {
+Deno.test("every line of a JSON log is JSON, from the first to the last", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   const serve = await SdServe.start(
     [folder.file("tasks.js"), "--workers", "1", "--log-format", "json"],
@@ -47,7 +38,10 @@ Deno.test("a log in JSON is JSON in every line, from the first to the last", asy
       await client.ask({ op, n: 3 });
       await client.object();
     }
-    await until(() => serve.lines.some((line) => line.includes("top level")));
+    await until(
+      "the top level has logged",
+      () => serve.lines.some((line) => line.includes("top level")),
+    );
   }
   await serve[Symbol.asyncDispose]();
   for (const line of serve.lines) assertEquals(typeof JSON.parse(line).message, "string", line);
@@ -56,7 +50,7 @@ Deno.test("a log in JSON is JSON in every line, from the first to the last", asy
   assertEquals([said.room, said.level], ["worker", "info"]);
 });
 
-Deno.test("a log in JSON tells in JSON also why the server does not start", async () => {
+Deno.test("a JSON log gives the reason why a server does not start in JSON too", async () => {
   using folder = new TaskFolder({ "tasks.js": "export const f = nosuch;\n" });
   for (const args of [[folder.file("tasks.js"), "--workers", "1"], ["--host", "0.0.0.0"]]) {
     const error = await SdServe.start([...args, "--log-format", "json"]).then(
@@ -71,17 +65,20 @@ Deno.test("a log in JSON tells in JSON also why the server does not start", asyn
   }
 });
 
-Deno.test("lines of a task's own making stay lines of a worker", async () => {
+Deno.test("forged log lines of a task are logged as lines of a worker", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
-  await until(() => serve.lines.some((line) => line.includes("top level")));
+  await until(
+    "the top level has logged",
+    () => serve.lines.some((line) => line.includes("top level")),
+  );
   assert(!serve.lines.some((line) => line.startsWith("[server] error")), serve.lines.join("\n"));
   assert(!serve.lines.some((line) => line.includes("\u001b")));
 });
 
 Deno.test({
   name:
-    "what is written straight to the streams of a worker process is shown as such, and ends nothing",
+    "direct writes to the streams of a worker process are logged as its output, and end nothing",
   ignore: Deno.build.os !== "linux",
   async fn() {
     using server = new FakeServer("s3cret");
@@ -97,7 +94,7 @@ Deno.test({
     try {
       const link = await server.accept();
       const { pid } = await link.welcome();
-      // As something in the process would: to stdout, where it talks with its parent, without an end; to stderr.
+      // As code in the process would: an unfinished line to stdout, its channel to its parent, and a line to stderr.
       const write = async (fd: number, text: string) => {
         const file = `/proc/${pid}/fd/${fd}`;
         const done = await new Deno.Command("sh", {
@@ -109,22 +106,28 @@ Deno.test({
       await write(1, '{"nonce":"x","retiring":"forged"}\\nno end');
       await write(1, "x".repeat(70_000));
       await write(2, "raw \\033[2J words\\n[server] error: forged\\n");
-      // The line without an end has one once the process talks with its parent, which may be at any time.
+      // The unfinished line ends when the process next writes to its parent, which can be at any time.
       const raw = () =>
         talk.flatMap(([line, isRaw]) => isRaw && !/^(no end|xxx)/.test(line) ? [line] : []);
-      await until(() => raw().length >= 3);
+      await until("three lines are written", () => raw().length >= 3);
       assertEquals(raw().sort(), [
         "[server] error: forged",
         "raw \u001b[2J words",
         '{"nonce":"x","retiring":"forged"}',
       ]);
       assertEquals(events.map(({ type }) => type), ["started", "ready"]);
-      // It goes on to talk with its parent, behind the line that has no end.
+      // It goes on writing to its parent, behind the unfinished line.
       link.cut();
-      await until(() => talk.some(([line]) => line.includes("the server closed the connection")));
+      await until(
+        "the process reports its end",
+        () => talk.some(([line]) => line.includes("the server closed the connection")),
+      );
       const again = await server.accept();
       await again.welcome();
-      await until(() => events.filter(({ type }) => type === "ready").length === 2);
+      await until(
+        "the next process is ready",
+        () => events.filter(({ type }) => type === "ready").length === 2,
+      );
     } finally {
       await keeper.stop(0);
     }
@@ -133,7 +136,7 @@ Deno.test({
 
 Deno.test({
   name:
-    "a program that a task leaves behind with its streams open does not keep a dead worker process",
+    "a program that a task leaves with inherited streams does not delay the end of a worker process",
   ignore: Deno.build.os === "windows",
   async fn() {
     using folder = new TaskFolder({
@@ -154,7 +157,10 @@ Deno.test({
     const [left, pid] = result;
     try {
       Deno.kill(pid, "SIGKILL");
-      await until(() => serve.lines.some((line) => line.includes(`worker process ${pid} ended`)));
+      await until(
+        "the end is logged",
+        () => serve.lines.some((line) => line.includes(`worker process ${pid} ended`)),
+      );
       await client.ask({ op: "square", n: 5 });
       assertEquals((await client.object()).result, 25);
     } finally {
@@ -163,7 +169,7 @@ Deno.test({
   },
 });
 
-Deno.test("what a task writes straight to stdout or stderr is shown as its process', escaped, and not all of it", async () => {
+Deno.test("direct writes of a task to stdout or stderr are logged for its process, escaped and up to a limit", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
   using client = await RawClient.connect(serve.address);
@@ -173,7 +179,10 @@ Deno.test("what a task writes straight to stdout or stderr is shown as its proce
   };
   for (const fd of [1, 2]) {
     await flood(fd, `\u001b]0;OWNED\u0007\u001b[2J[server] error: on fire ${fd}\n`, 1);
-    await until(() => serve.lines.some((line) => line.includes(`on fire ${fd}`)));
+    await until(
+      "the line is logged",
+      () => serve.lines.some((line) => line.includes(`on fire ${fd}`)),
+    );
   }
   for (const fd of [1, 2]) await flood(fd, "x".repeat(4095) + "\n", 2500);
   await client.ask({ op: "square", n: 4 });

@@ -1,4 +1,4 @@
-/** Ops that run on workers of their own profile, among others: each has its turn, isolated ones a fresh worker. */
+/** Ops on workers of several profiles: each op gets its turn, and isolated ones a fresh worker. */
 
 import { assert, assertEquals } from "@std/assert";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
@@ -22,7 +22,7 @@ export const fresh_and_gone = () => new Promise(() => setTimeout(() => { throw n
 fresh_and_gone.options = { isolate: true };
 `;
 
-/** More than any single op here asks for. */
+/** More than any single op here requests. */
 const PERMISSIONS: TaskPermissions = { env: ["HOME"], sys: true };
 
 async function resultsOf(client: RawClient, tasks: object[]): Promise<Map<unknown, unknown>> {
@@ -58,7 +58,7 @@ Deno.test("each run of an isolated op has a fresh worker", async () => {
   assertEquals([ends.get(0), ends.get(1), ends.get(2)], ["broken", "stray", 1]);
 });
 
-Deno.test("on one worker, ops of several profiles all get done", async () => {
+Deno.test("on one worker, tasks of several profiles all complete", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await TestServer.start({
     workers: 1,
@@ -73,7 +73,7 @@ Deno.test("on one worker, ops of several profiles all get done", async () => {
   }
 });
 
-Deno.test("a profile has its turn while another one's tasks keep every worker busy", async () => {
+Deno.test("a profile gets its turn while tasks of another keep every worker busy", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using server = await TestServer.start({
     workers: 2,

@@ -1,4 +1,4 @@
-/** What the text of a task file lets task code read: what it imports by name, and nothing that only looks so. */
+/** The files that imports let task code read: files that real imports name, and no others. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { SdServe } from "../kit/sd_process.ts";
@@ -7,7 +7,7 @@ import { TaskFolder } from "../kit/task_folder.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 const PEEK = "export const peek = ({ path }) => Deno.readTextFileSync(path);\n";
-/** Text in which a pattern would find imports. */
+/** Text in which a regular expression would find imports. */
 const LOOKALIKES = `// Paths are taken from "/" here, import("../"), from "./".
 const help = \`write import x from "/"\`, more = 'import "/etc/hostname"';
 const pattern = /import "\\/"/;
@@ -34,12 +34,12 @@ Deno.test("text that looks like an import lets task code read nothing", async ()
   for (const path of ["/etc/hostname", "/proc/self/environ", "/"]) {
     assertEquals((await peek(path)).error.code, "task_error", path);
   }
-  // Itself it may, as ever.
+  // It can read its own file, as always.
   assertEquals((await peek(folder.file("t/tasks.js"))).result, LOOKALIKES + PEEK);
   assert(!server.lines.some((line) => line.includes("may read")));
 });
 
-Deno.test("a name that stands in an import may be read, and that is said", async () => {
+Deno.test("a file that an import names can be read, and a warning says so", async () => {
   using folder = new TaskFolder({
     "t/tasks.js":
       'export const unused = () => import("../beside.json", { with: { type: "json" } });\n' +
@@ -63,7 +63,7 @@ Deno.test("a name that stands in an import may be read, and that is said", async
   );
 });
 
-Deno.test("an import of a folder does not load, and gives nothing below it", async () => {
+Deno.test("an import of a folder does not load, and makes no file in it readable", async () => {
   using folder = new TaskFolder({ "tasks.js": `import "./lib/";\n${PEEK}`, "lib/a.txt": "x" });
   const { code, lines } = await SdServe.start([folder.file("tasks.js"), "--workers", "1"])
     .then(() => ({ code: 0, lines: [] }), (error) => error);

@@ -1,5 +1,5 @@
 /**
- * What the runtime lets every worker do without a permission, and a task of sd may not: reach descriptors of its
+ * Things that the runtime allows every worker without a permission, and sd does not allow a task: reach descriptors of its
  * process, write to the disk of the user, end the process. And a list of all names that there are, so that a new one
  * is looked at before it is trusted.
  */
@@ -23,7 +23,7 @@ const event = (emitter, name) => new Promise((resolve, reject) => {
   emitter.on("error", reject);
 });
 
-/** What becomes of every way to reach descriptor \`fd\`: nothing is left in the list that went through. */
+/** Tries every way to reach descriptor \`fd\`; returns the ways that succeeded. */
 export async function reach({ fd }) {
   const ways = {
     socket: () => new Socket({ fd }),
@@ -64,7 +64,7 @@ export async function reach({ fd }) {
       await new Promise((resolve, reject) => { stream.on("error", reject); stream.write("WRITTEN BY A TASK\\n", (e) => e ? reject(e) : resolve()); });
     },
   };
-  // There these numbers are of the worker's own: it would close its own port.
+  // There these numbers belong to the worker: it would close its own port.
   if (Deno.version.deno.startsWith("2.6.")) delete ways.close;
   const through = [];
   for (const [name, way] of Object.entries(ways)) {
@@ -131,7 +131,7 @@ export const gpu = () => navigator.gpu === undefined;
 export const square = ({ n }) => n * n;
 `;
 
-Deno.test("no descriptor of the process opens to a task, however it is asked for", async () => {
+Deno.test("a task cannot open a descriptor of its process in any way", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   using conn = await Deno.connect({
     hostname: "127.0.0.1",
@@ -140,12 +140,12 @@ Deno.test("no descriptor of the process opens to a task, however it is asked for
   using other = await listener.accept();
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
-  // To the first two it may write: see process_talk_test.ts.
+  // It can write to the first two: see process_talk_test.ts.
   for (const fd of [0, ...Array.from({ length: 97 }, (_, i) => i + 3)]) {
     const { result, error } = await test.result({ op: "reach", fd });
     assertEquals([result, error], [[], undefined], `descriptor ${fd}`);
   }
-  // What the process itself says is all that comes.
+  // Only the output of the process itself arrives.
   await conn.write(new TextEncoder().encode("ours"));
   const buffer = new Uint8Array(100);
   assertEquals(new TextDecoder().decode(buffer.subarray(0, await other.read(buffer) ?? 0)), "ours");
@@ -154,7 +154,7 @@ Deno.test("no descriptor of the process opens to a task, however it is asked for
   assertEquals((await test.result({ op: "square", n: 7 })).result, 49);
 });
 
-Deno.test("what would write to the user's disk or end the process is refused, and the worker goes on", async () => {
+Deno.test("calls that write to the user's disk or end the process are refused, and the worker goes on", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { result: names } = await test.result({ op: "names" });
@@ -170,7 +170,7 @@ Deno.test("what would write to the user's disk or end the process is refused, an
   }
 });
 
-Deno.test("a refusal says what to do instead", async () => {
+Deno.test("a refusal names the alternative", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const messages = { caches: /share no storage; return/, vsock_listen: /vsock/ };
@@ -180,7 +180,7 @@ Deno.test("a refusal says what to do instead", async () => {
 });
 
 Deno.test({
-  name: "what SQLite keeps for a while it keeps in memory",
+  name: "temporary data of SQLite stays in memory",
   ignore: Deno.build.os !== "linux",
   async fn() {
     using folder = new TaskFolder({ "tasks.js": TASKS });
@@ -193,7 +193,7 @@ Deno.test({
   },
 });
 
-Deno.test("there are no drivers of the machine in a worker", async () => {
+Deno.test("a worker cannot reach the GPU or other devices of the machine", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   assertEquals((await test.result({ op: "gpu" })).result, true);
@@ -215,7 +215,7 @@ for (const name of builtinModules) {
 export const names = () => found;
 `;
 
-Deno.test("the runtime has no name that nobody has looked at", async () => {
+Deno.test("every name of the runtime is in the reviewed list", async () => {
   using folder = new TaskFolder({ "tasks.js": NAMES_TASK });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { result } = await test.result({ op: "names" });
@@ -227,6 +227,6 @@ Deno.test("the runtime has no name that nobody has looked at", async () => {
   const unknown = Object.entries(result as Record<string, string[]>).flatMap(([owner, names]) =>
     names.filter((name) => !known.get(owner)?.has(name)).map((name) => `${owner}.${name}`)
   );
-  // Try what each does in a worker without permissions; refuse it in workers/realm/realm_doors.ts, or add it to the file.
+  // Try each in a worker without permissions; refuse it in workers/realm/realm_doors.ts, or add it to the file.
   assertEquals(unknown, []);
 });

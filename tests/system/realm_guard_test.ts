@@ -1,4 +1,4 @@
-/** What a task cannot do: end its worker or its process, read the pool's orders, reach another worker. */
+/** A task cannot end its worker or its process, read the pool's orders, or reach another worker. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { SdServe } from "../kit/sd_process.ts";
@@ -88,7 +88,7 @@ export const insides = () => Object.keys(Deno[Deno.internal]).filter((name) => n
 export const square = ({ n }) => n * n;
 `;
 
-Deno.test("what would end or hurt a task's worker is refused, and the worker goes on", async () => {
+Deno.test("calls that would end or harm a task's worker are refused, and the worker goes on", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   const { result: names } = await test.result({ op: "names" });
@@ -102,19 +102,19 @@ Deno.test("what would end or hurt a task's worker is refused, and the worker goe
   assertEquals([test.workersStarted, test.spoiltTimes], [1, 0]);
 });
 
-Deno.test("the insides of the runtime are out of reach", async () => {
+Deno.test("a task cannot reach the internals of the runtime", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   assertEquals((await test.result({ op: "insides" })).result, []);
 });
 
-Deno.test("listening for signals does nothing, and does no harm", async () => {
+Deno.test("listening for signals has no effect", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = new TestPool(1, { modules: folder.modules("tasks.js") });
   assertEquals((await test.result({ op: "listen_for_signals" })).result, "no harm");
 });
 
-Deno.test("a task finds its input at the end; what the pool is told to do reaches the pool", async () => {
+Deno.test("a task finds an empty stdin, and orders still reach the pool", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
   using client = await RawClient.connect(serve.address);
@@ -134,7 +134,7 @@ Deno.test("a task finds its input at the end; what the pool is told to do reache
   ]);
   await client.ask({ op: "square", n: 3 });
   assertEquals((await client.object()).result, 9);
-  // The order to stop comes by the very pipe that they tried to read.
+  // The order to stop comes through the pipe that they tried to read.
   await client.ask({ op: "sleep", ms: 300 });
   assertEquals(await serve.stop(), 0);
 });

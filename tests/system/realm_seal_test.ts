@@ -1,4 +1,4 @@
-/** No task leaves the language or the platform changed to the next; and all that works elsewhere works in a task. */
+/** No task leaves a changed language or platform to the next task, and ordinary code works in a task. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { TaskFolder } from "../kit/task_folder.ts";
@@ -6,7 +6,7 @@ import { TestPool } from "../kit/test_pool.ts";
 
 const TASKS = `
 const evil = () => { throw new Error("spoilt"); };
-/** What a task may try to change, and what the next one sees of it. */
+/** Objects that a task tries to change, and the next task then checks. */
 const THINGS = {
   "Array.prototype.push": () => Array.prototype,
   "Array.prototype.map": () => Array.prototype,
@@ -106,7 +106,7 @@ globalThis.cache = { hits: 0 };
 export const hit_cache = () => ++globalThis.cache.hits;
 export const replace_cache = () => { globalThis.cache = { hits: 100 }; return 100; };
 
-/** Assignments that a property which is merely read-only would refuse. */
+/** Assignments that a plain read-only property would refuse. */
 const USUAL = {
   error_name: () => { "use strict"; const e = new Error("a"); e.name = "N"; e.message = "m"; return String(e); },
   own_to_string: () => { const o = {}; o.toString = () => "mine"; return String(o); },
@@ -225,7 +225,7 @@ const USUAL_RESULTS: Record<string, unknown> = {
   console_patch: true,
 };
 
-/** Each changes what is built in, and uses it; in a worker of its own, where that is no other's. */
+/** Each changes a built-in object and uses it, in a worker of its own. */
 const CHANGES = `
 const CHANGES = {
   tag: () => { Object.prototype.toString = () => "mine"; return {}.toString(); },
@@ -271,7 +271,7 @@ function newPool(folder: TaskFolder): TestPool {
   return new TestPool(1, { modules: folder.modules("tasks.js") });
 }
 
-Deno.test("what a task tries to change is for the next one as it was", async () => {
+Deno.test("changes of a task to built-in objects are undone for the next task", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   const { result: things } = await test.result({ op: "things" });
@@ -285,7 +285,7 @@ Deno.test("what a task tries to change is for the next one as it was", async () 
   assertMatch(test.strayLines.join("\n"), /a task of spoil has changed Array\.prototype\.push/);
 });
 
-Deno.test("a worker in which nothing was changed is kept, however much is looked at", async () => {
+Deno.test("a worker without changes is kept, even if a task read every property", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   for (let i = 0; i < 3; i++) {
@@ -298,7 +298,7 @@ Deno.test("a worker in which nothing was changed is kept, however much is looked
   assertEquals([test.workersStarted, test.strayLines], [1, []]);
 });
 
-Deno.test("tasks of one batch are kept apart like others", async () => {
+Deno.test("changes are undone between tasks of one batch too", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   const thing = "RegExp.prototype.exec";
@@ -308,7 +308,7 @@ Deno.test("tasks of one batch are kept apart like others", async () => {
   assertEquals(new Set(results.map(({ result }) => result)), new Set(["tried", "there"]));
 });
 
-Deno.test("globals that a task adds are gone after it; those of the files are theirs", async () => {
+Deno.test("globals of a task are removed after it, and globals of the files stay", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   await test.result({ op: "add_global" });
@@ -321,7 +321,7 @@ Deno.test("globals that a task adds are gone after it; those of the files are th
   assertEquals(hits, [1, 2, 100, 101]);
 });
 
-Deno.test("what a package adds while a handler runs stays, is told once, and shows in no loop", async () => {
+Deno.test("a lasting global that a package adds during a run is reported once, and is not enumerable", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   for (let i = 0; i < 3; i++) {
@@ -337,7 +337,7 @@ Deno.test("what a package adds while a handler runs stays, is told once, and sho
   assertEquals(test.workersStarted, 2);
 });
 
-Deno.test("settings that a task leaves are put back", async () => {
+Deno.test("settings that a task changes are restored", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   const before = await test.result({ op: "see_handlers" });
@@ -347,7 +347,7 @@ Deno.test("settings that a task leaves are put back", async () => {
   assertEquals(test.workersStarted, 1);
 });
 
-Deno.test("a worker that cannot be mended is replaced", async () => {
+Deno.test("a worker that cannot be restored is replaced", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   const leases = test.run({ op: "stay_global" }, { op: "see_stay" }, { op: "see_stay" });
@@ -356,7 +356,7 @@ Deno.test("a worker that cannot be mended is replaced", async () => {
   assertEquals([test.workersStarted, test.spoiltTimes], [2, 0]);
 });
 
-Deno.test("what works in a program works in a task: polyfills, mocks, subclasses, members of its own", async () => {
+Deno.test("polyfills, mocks, subclasses and added members work in a task", async () => {
   using folder = new TaskFolder({ "tasks.js": TASKS });
   using test = newPool(folder);
   const { result: names } = await test.result({ op: "usual_names" });
@@ -368,7 +368,7 @@ Deno.test("what works in a program works in a task: polyfills, mocks, subclasses
   assertEquals(results, USUAL_RESULTS);
 });
 
-Deno.test("files may add to the language as they load", async () => {
+Deno.test("files can extend the language while they load", async () => {
   using folder = new TaskFolder({
     "tasks.js": `
       Array.prototype.last = function () { return this[this.length - 1]; };
@@ -381,7 +381,7 @@ Deno.test("files may add to the language as they load", async () => {
   assertEquals((await test.result({ op: "last" })).result, [3, "mine", 1]);
 });
 
-Deno.test("a task may change what is built in; the next one finds it as it was", async () => {
+Deno.test("a task can change built-in objects, and the next task finds the originals", async () => {
   using folder = new TaskFolder({ "tasks.js": CHANGES });
   using test = newPool(folder);
   const before = await test.result({ op: "look" });

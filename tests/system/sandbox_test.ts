@@ -1,4 +1,4 @@
-/** What task code may do: nothing, but what `sd serve` allows; an op less than that where it asks for less. */
+/** The permissions of task code: the grants of `sd serve`, or fewer for an op that names fewer. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { TaskPermissions } from "../../protocol/pool_start.ts";
@@ -7,7 +7,7 @@ import { runSd, SdServe } from "../kit/sd_process.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 import { TestServer } from "../kit/test_server.ts";
 
-/** Each does one thing that takes a permission. */
+/** Each does one thing that needs a permission. */
 const PROBES = `
 export const read = ({ path }) => Deno.readTextFileSync(path);
 export const write = ({ path }) => Deno.writeTextFileSync(path, "written");
@@ -54,7 +54,7 @@ async function serving(
   };
 }
 
-Deno.test("task code may do nothing unless it is allowed to", async () => {
+Deno.test("task code has no permissions by default", async () => {
   await using set = await serving({ "tasks.js": PROBES, "secret.json": '{"secret":1}' }, {});
   const { server, client, folder } = set;
   const path = folder.file("secret.json");
@@ -74,7 +74,7 @@ Deno.test("task code may do nothing unless it is allowed to", async () => {
   for (const [task, says] of denied) assertMatch(await endOf(client, task), says);
 });
 
-Deno.test("task code may do what it is allowed to, and nothing beside it", async () => {
+Deno.test("task code can do what its permissions allow, and nothing else", async () => {
   using folder = new TaskFolder({ "in/note.txt": "a note" });
   Deno.env.set("SD_TEST_NOT_OURS", "never");
   Deno.env.set("TASK_TEST_WORD", "word");
@@ -96,7 +96,7 @@ Deno.test("task code may do what it is allowed to, and nothing beside it", async
   assertEquals(await endOf(client, { op: "run" }), "true");
 });
 
-Deno.test("a file that a task file names with a relative path is its own, and no other is", async () => {
+Deno.test("a task file can read the files that it imports by relative paths, and no others", async () => {
   await using set = await serving({
     "tasks.js": PROBES +
       "export const own = () => Deno.readTextFileSync(new URL(import.meta.url)).length;",
@@ -109,7 +109,7 @@ Deno.test("a file that a task file names with a relative path is its own, and no
   assertMatch(await endOf(client, { op: "import_json", path: other }), /Requires read access/);
 });
 
-Deno.test("with the whole environment allowed, the server's own secrets are not in it", async () => {
+Deno.test("with the whole environment allowed, task code does not see the server's secrets", async () => {
   using folder = new TaskFolder({ "tasks.js": PROBES });
   const token = "a-token-of-this-test-0123456789";
   await using serve = await SdServe.start(
@@ -126,7 +126,7 @@ Deno.test("with the whole environment allowed, the server's own secrets are not 
   assertEquals(names.filter((name) => name.startsWith("SD_")), []);
 });
 
-Deno.test("a variable of the server's own cannot be allowed by its name", async () => {
+Deno.test("a variable with a secret of the server cannot be allowed by its name", async () => {
   using folder = new TaskFolder({ "tasks.js": PROBES });
   const { code, stderr } = await runSd([
     "serve",
@@ -159,7 +159,7 @@ Deno.test("an op that names its permissions has these and no others", async () =
   }
 });
 
-Deno.test("sd serve warns where task code may read the server's own files, and only there", async () => {
+Deno.test("sd serve warns if task code can read the server's own files, and only then", async () => {
   using folder = new TaskFolder({ "tasks.js": PROBES, "data/.keep": "", "other/.keep": "" });
   const data = folder.file("data");
   const warns = async (grant: string) => {

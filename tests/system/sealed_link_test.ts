@@ -1,6 +1,6 @@
 /**
- * A work link with something between its ends, as task code is that has got hold of the socket of its process:
- * it reads no argument and no result, puts no word in, and is noticed.
+ * A work link with a man in the middle, such as task code that has got hold of the socket of its process:
+ * it reads no argument and no result, adds no message, and is noticed.
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
@@ -23,7 +23,7 @@ class Middleman implements Disposable {
   readonly #conns: Deno.Conn[] = [];
   seen = "";
   links = 0;
-  /** Bytes to steal from what the server says; to put into what the pool says. */
+  /** Bytes to take from the server's stream, and to add to the pool's stream. */
   steal = 0;
   putIn: Uint8Array | undefined;
 
@@ -67,7 +67,7 @@ class Middleman implements Disposable {
         for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
       }
     } catch {
-      // One of the two has gone; the other one is told below.
+      // One of the two sides is closed; the other one is closed below.
     }
     for (const conn of [from, to]) closeQuietly(conn);
   }
@@ -86,7 +86,7 @@ function closeQuietly(conn: Deno.Conn): void {
   }
 }
 
-/** A server whose only worker process, as `sd work` starts it, comes by way of a middleman. */
+/** A server whose only worker process, as `sd work` starts it, connects through a middleman. */
 class Scene implements AsyncDisposable {
   readonly events: PoolEvent[] = [];
 
@@ -164,7 +164,7 @@ for (const reconnect of [false, true]) {
     await using scene = await Scene.start(reconnect);
     scene.middle.steal = 30;
     await scene.client.ask({ op: "echo", data: 7 });
-    // What comes behind shows that something is missing.
+    // The next bytes show that some are missing.
     await scene.client.ask({ op: "echo", data: 8 });
     const results = [await scene.client.object(), await scene.client.object()];
     assertEquals(results.map(({ result }) => result).sort(), [7, 8]);

@@ -1,5 +1,5 @@
 /**
- * Stopping for real, and pools that die: every task ends once and rightly, whatever happens to the
+ * Real stops, and pools that die: every task ends once and with the right result, whatever happens to the
  * processes that run them. `SD_LONG=1` runs the rounds of docs/operations.md, otherwise there are fewer.
  */
 
@@ -28,7 +28,7 @@ async function cpuOf(pid: number): Promise<number> {
   return each.split("\n").map(Number).reduce((sum, ticks) => sum + ticks, 0);
 }
 
-Deno.test("a task that spins is stopped at its limit, again and again, and its neighbours finish", async () => {
+Deno.test("a task that never yields is stopped at its limit, each time, and its neighbours finish", async () => {
   const rounds = IS_LONG ? 50 : 8;
   await using server = await SdServe.start(["--workers", "2"]);
   using client = await RawClient.connect(server.address);
@@ -43,7 +43,7 @@ Deno.test("a task that spins is stopped at its limit, again and again, and its n
     const end = await client.object();
     assertEquals([end.status, end.error?.code, end.attempt], ["failed", "timeout", 1]);
   }
-  // Nothing spins any more: three seconds of it would be 300 ticks.
+  // No thread is busy any more: three seconds of one would be 300 ticks.
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const pid = server.child.pid;
   const before = await cpuOf(pid);
@@ -52,7 +52,7 @@ Deno.test("a task that spins is stopped at its limit, again and again, and its n
   assert(used < 100, `the idle process tree used ${used} ticks of CPU in three seconds`);
 });
 
-Deno.test("pools killed under load: every task is final once, with the right result", async () => {
+Deno.test("with pools killed under load, every task ends once with the right result", async () => {
   const kills = IS_LONG ? 100 : 6;
   await using server = await SdServe.start(["--workers", "2"]);
   const files = await openFiles(server.child.pid);
@@ -93,7 +93,7 @@ Deno.test("pools killed under load: every task is final once, with the right res
   assert(await openFiles(server.child.pid) <= files + 6);
 });
 
-Deno.test("a task that kills its worker process each time fails, and no innocent task with it", async () => {
+Deno.test("a task that kills its worker process each time fails, and no other task with it", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   const innocent = Array.from({ length: 1000 }, (_, n) => ({ op: "square", n, ref: n }));
@@ -112,7 +112,7 @@ Deno.test("a task that kills its worker process each time fails, and no innocent
     pid: 1,
   };
   let deaths = 0;
-  /** How many tasks each process held when it died of the guilty one. */
+  /** How many tasks each process held when that task killed it. */
   const company: number[] = [];
   const working = (async () => {
     for (;;) {
@@ -129,7 +129,7 @@ Deno.test("a task that kills its worker process each time fails, and no innocent
           deaths++;
           break;
         }
-        // The first of them stay unanswered until the process dies or more come: they are its company.
+        // The first of them stay unanswered until the process dies or more tasks come, so it holds several.
         if (held.size < 10 && deaths < 2) continue;
         const results = [...held].map(([one, { n }]) => ({ lease: one, result: n * n }));
         held.clear();

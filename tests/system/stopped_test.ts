@@ -1,4 +1,4 @@
-/** Processes that are stopped and go on (a paused machine, a debugger, swap): nothing has died, and nothing begins again. */
+/** Processes that are stopped and go on (a paused machine, a debugger, swap): no task dies or starts again. */
 
 import { deadline } from "@std/async/deadline";
 import { assertEquals } from "@std/assert";
@@ -51,7 +51,7 @@ class LeaseServer implements AsyncDisposable {
     return RawClient.connect({ hostname: "127.0.0.1", port: this.port });
   }
 
-  /** Ends it; what it has logged. */
+  /** Ends it; returns its log. */
   async end(): Promise<string[]> {
     await this.child.stdin.close();
     const log: string[] = [];
@@ -77,7 +77,7 @@ class LeaseServer implements AsyncDisposable {
   }
 }
 
-/** A task of six seconds, in which the processes are stopped three times; how the task ended, and what the log says. */
+/** Runs a task of six seconds while the processes are stopped three times; returns its end and the log. */
 async function stopThrice(pidsOf: (server: LeaseServer) => readonly number[]) {
   await using server = await LeaseServer.start();
   using client = await server.connect();
@@ -97,7 +97,7 @@ const STEPS = `export async function steps({ count }) {
   return count;
 }`;
 
-/** How a task ends whose process is stopped for longer than its time limit; and one that goes on after that. */
+/** The end of a task whose process is stopped for longer than its time limit, and of one that exceeds it after that. */
 async function stopInTime() {
   using folder = new TaskFolder({ "tasks.js": STEPS });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"]);
@@ -114,7 +114,7 @@ async function stopInTime() {
   return ends;
 }
 
-/** How `sd submit` ends that is stopped for longer than it would wait, while its result comes. */
+/** The end of an `sd submit` that is stopped for longer than its timeout while its result arrives. */
 async function stopClient() {
   await using serve = await SdServe.start(["--workers", "1"]);
   const { path, args } = selfCommand([
@@ -133,7 +133,7 @@ async function stopClient() {
   return [code, new TextDecoder().decode(stdout).trim()];
 }
 
-Deno.test("stopped processes that go on lose no lease, no time of a task and no result", async () => {
+Deno.test("stopped processes that go on lose no lease, no running time and no result", async () => {
   // Side by side: each of them mostly sleeps.
   const [server, all, inTime, client] = await Promise.all([
     stopThrice(({ child }) => [child.pid]),

@@ -1,4 +1,4 @@
-/** Suspects between several worker processes: each runs in the end, and nothing stands still for it. */
+/** Suspects with several worker processes: each runs in the end, and delays no other task. */
 
 import { assert, assertEquals } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
@@ -8,7 +8,7 @@ import { TestServer } from "../kit/test_server.ts";
 
 const A = [{ op: "a" }], B = [{ op: "b" }];
 
-/** A worker process that answers a task with its lease. */
+/** A worker process that returns the lease of a task as its result. */
 class Worker {
   private constructor(readonly fake: FakeWorker) {}
 
@@ -26,7 +26,7 @@ class Worker {
   }
 }
 
-/** Submits a task, and has it die until its next death would be its last. */
+/** Submits a task, and has it die until its next death is its last. */
 async function makeSuspect(
   server: TestServer,
   client: RawClient,
@@ -37,7 +37,7 @@ async function makeSuspect(
     if (death === 1) await client.ask({ op, task: { id, wait: false, ...task } });
     assertEquals(await worker.nextTasks(1), [id]);
   }
-  // The last link may not be seen to be cut yet.
+  // The server may not have seen the end of the last link yet.
   for (;;) {
     const { status } = await client.ask({ cmd: "get", task_id: id });
     if (status === "queued") return;
@@ -45,12 +45,12 @@ async function makeSuspect(
   }
 }
 
-Deno.test("a suspect beside an idle pool without its op, and a busy one with it, stops nothing and runs", async () => {
+Deno.test("a suspect whose op only a busy pool has runs, and an idle pool without the op goes on", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   await makeSuspect(server, client, { id: "suspect", op: "a" });
   const busy = await Worker.join(server, A, { credit: 2 });
-  // Its turn comes before a worker that holds nothing.
+  // Its turn comes before a worker is idle.
   const { id, lease } = await busy.next();
   assertEquals(id, "suspect");
   await client.ask({ op: "a", task: { id: "neighbour", wait: false } });
@@ -72,7 +72,7 @@ async function makeSuspectWhile(
   client: RawClient,
   { busy, lease }: { busy: Worker; lease: number },
 ): Promise<void> {
-  // With no room of its own it gets none of the runs that are to die.
+  // Without free places it gets none of the runs that must die.
   await busy.fake.link.sendObjects({ credit: 1 }, { renew: [lease] });
   await client.ask({ cmd: "ping" });
   await makeSuspect(server, client, { id: "second", op: "a" });
@@ -93,7 +93,7 @@ Deno.test("a suspect of an op that no pool has blocks no other task", async () =
   worker.fake[Symbol.dispose]();
 });
 
-/** Two workers run six tasks and a suspect of one op, one at a time for the sake of a limit: the order. */
+/** The order in which two workers run six tasks and a suspect of one op, with a limit of one at a time. */
 async function orderUnderLimit(
   { spec, task }: { spec: { limit?: number }; task: { key?: string; limit?: number } },
 ): Promise<string[]> {
@@ -137,14 +137,14 @@ for (
   });
 }
 
-Deno.test("a suspect whose pool leaves while it is spared runs on the next one", async () => {
+Deno.test("a suspect whose pool leaves while the suspect is held back runs on the next pool", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   const busy = await Worker.join(server, A, { credit: 1 });
   await client.ask({ op: "a", task: { id: "held", wait: false } });
   const held = await busy.next();
   await makeSuspect(server, client, { id: "suspect", op: "a" });
-  // From here on it would be spared.
+  // From here on it is held back.
   await busy.fake.link.sendObjects({ credit: 5 }, { renew: [held.lease] });
   await client.ask({ cmd: "ping" });
   busy.fake[Symbol.dispose]();

@@ -1,4 +1,4 @@
-/** Task files: what is exported is an op, with the options that it names; over a real server. */
+/** Task files on a real server: each exported function is an op, with the options that it names. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { RawClient } from "../kit/raw_client.ts";
@@ -20,7 +20,7 @@ export class NotAnOpEither {}
 `;
 const TIMES = "export const times = (n: number, by: number): number => n * by;";
 
-Deno.test("every exported function of a file is an op, and goes before a built-in one", async () => {
+Deno.test("every exported function of a file is an op, and replaces a built-in op of its name", async () => {
   using folder = new TaskFolder({ "tasks.ts": TASKS, "lib/times.ts": TIMES });
   await using server = await TestServer.start({ work: { taskFiles: folder.refs("tasks.ts") } });
   using client = await server.connect();
@@ -44,7 +44,7 @@ Deno.test("every exported function of a file is an op, and goes before a built-i
   ]);
 });
 
-Deno.test("sd serve takes files and folders, of TypeScript and JavaScript", async () => {
+Deno.test("sd serve loads files and folders of TypeScript and JavaScript", async () => {
   using folder = new TaskFolder({
     "one.ts": "export const one = (): number => 1;",
     "more/two.js": "export const two = () => 2;",
@@ -65,7 +65,7 @@ Deno.test("sd serve takes files and folders, of TypeScript and JavaScript", asyn
   }
 });
 
-Deno.test("a TaskError that says retry: false ends the attempts, another error does not", async () => {
+Deno.test("a TaskError with retry: false ends the attempts, any other error does not", async () => {
   using folder = new TaskFolder({
     "tasks.js": `
       export function give_up() { throw new TaskError("for good", { retry: false }); }
@@ -88,7 +88,7 @@ Deno.test("a TaskError that says retry: false ends the attempts, another error d
   ]);
 });
 
-Deno.test("a pool says of each op its file, the version of all its text, and its options", async () => {
+Deno.test("a pool reports the file, the version and the options of each op", async () => {
   using folder = new TaskFolder({
     "tasks.ts": `
       import "./lib/dep.ts";
@@ -142,12 +142,12 @@ Deno.test("without --watch, a changed file is loaded as a whole once a worker is
   );
   assertEquals((await ask("value")).result, 1);
   assertEquals((await ask("wait", { timeout: 50 })).error.code, "timeout");
-  // Its worker is replaced for it, and with it the process, in which nothing of the old is left.
+  // Its worker is replaced, and so is the process: no old code is left in the new one.
   await ask("wait", { timeout: 50 });
   for (let i = 0; i < 10; i++) assertEquals((await ask("value")).result, 22);
 });
 
-Deno.test("the context may be taken apart and its members handed on; what is made of it says what to do", async () => {
+Deno.test("members of the context work on their own, and wrong uses of it name the cure", async () => {
   using folder = new TaskFolder({
     "tasks.js": `
       export const taken = (_args, { id, attempt, progress, log, signal, cancelled, after }) => {

@@ -1,4 +1,4 @@
-/** The task files that docs/tasks.md shows: they pass a type check, load, and those with a schema check. */
+/** The task files in docs/tasks.md pass a type check and load, and their schemas check arguments. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { runSd, SdServe } from "../kit/sd_process.ts";
@@ -49,7 +49,7 @@ Deno.test("the task files of the guide load, and their schemas check arguments o
   }
 });
 
-Deno.test("the guide tells every option and every flag that there is", () => {
+Deno.test("the guide names every option and every flag", () => {
   const { "sd.d.ts": types } = STARTER_FILES;
   const [, options = ""] = /interface TaskOptions \{([\s\S]*?)\n\}/.exec(types) ?? [];
   const names = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name);

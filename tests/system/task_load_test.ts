@@ -1,4 +1,4 @@
-/** What a task file can have wrong: told with its file and line, by a server that does not start. */
+/** Faults of task files: reported with file and line, by a server that does not start. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { Inspector } from "../../workers/pool/inspector.ts";
@@ -40,7 +40,7 @@ const FILES = {
   "nested.ts": 'import "./syntax.ts";\nexport const f = () => 1;\n',
 };
 
-/** What `sd serve` says of each, after the name of the program. */
+/** The message of `sd serve` for each, without the name of the program. */
 const FAULTS: [files: string, says: string][] = [
   ["syntax.ts", "syntax.ts:2: SyntaxError: Expression expected"],
   ["top.ts", "top.ts:3: boom 1"],
@@ -88,7 +88,7 @@ const FAULTS: [files: string, says: string][] = [
   ["nested.ts", "syntax.ts:2: SyntaxError: Expression expected"],
 ];
 
-Deno.test("sd serve ends with 2 and says which line of which task file is wrong", async (t) => {
+Deno.test("sd serve ends with 2 and names the wrong line of the task file", async (t) => {
   using folder = new TaskFolder(FILES);
   for (const [files, says] of FAULTS) {
     await t.step(files, async () => {
@@ -101,7 +101,7 @@ Deno.test("sd serve ends with 2 and says which line of which task file is wrong"
   }
 });
 
-Deno.test("a task file that is not there, or is none, is told before anything starts", async () => {
+Deno.test("a missing path, or one without task files, is reported before anything starts", async () => {
   using folder = new TaskFolder({
     "notes.md": "",
     "none/.keep": "",
@@ -126,7 +126,7 @@ Deno.test("a task file that is not there, or is none, is told before anything st
   }
 });
 
-Deno.test("a top level that never ends is given up, and the line in which it waits is told", async () => {
+Deno.test("a top level that never ends is stopped, and the line in which it waits is reported", async () => {
   using folder = new TaskFolder({
     "fine.js": "export const f = () => 1;",
     "waits.js": "export function g() { for (;;); }\n\nawait new Promise(() => {});\n",
@@ -152,7 +152,7 @@ Deno.test("a top level that never ends is given up, and the line in which it wai
   );
 });
 
-Deno.test("task files load as people write them", async () => {
+Deno.test("task files in common styles load", async () => {
   using folder = new TaskFolder({
     "both.ts": "export async function both() { return 1; }\nexport default both;\n",
     "then.ts": "export const then = () => 1;\nexport const beside = () => 2;\n",

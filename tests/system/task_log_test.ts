@@ -1,4 +1,4 @@
-/** What tasks say, on its way through a real server: to watchers as it comes, to `logs`, and kept with the task. */
+/** Logs of tasks through a real server: sent to watchers at once, returned by `logs`, and stored with the task. */
 
 import { assertEquals } from "@std/assert";
 import { connect } from "../../client/client.ts";
@@ -16,7 +16,7 @@ const OP = { op: "x", file: "tasks.ts", version: "0123456789ab" };
 const entry = (text: string, ms = 0): LogEntry => [AT + ms, "info", text];
 const textsOf = ({ log }: Pick<TaskLogView, "log">) => log.map(({ n, text }) => `${n} ${text}`);
 
-Deno.test("what a task says is told at once: to who watches it, and to who asks; it stays with the task", async () => {
+Deno.test("log lines reach watchers and logs at once, and are stored with the task", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using worker = await LogLink.join(server, OP);
   using watcher = await server.connect();
@@ -51,7 +51,7 @@ Deno.test("what a task says is told at once: to who watches it, and to who asks;
   assertEquals(missing.error.code, "not_found");
 });
 
-Deno.test("attempts are numbered through, also past the death of a worker process", async () => {
+Deno.test("attempts in a log are numbered on after the death of a worker process", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using client = await server.connect();
   const logs = () => client.ask({ cmd: "logs", task_id: "t" });
@@ -63,7 +63,7 @@ Deno.test("attempts are numbered through, also past the death of a worker proces
     await worker.end(first, { error: { code: "task_error", message: "no" } });
     const second = await worker.nextLease("t");
     await worker.say(second, [entry("dying")]);
-    // Until it is there; then the process dies.
+    // Waits until the entry has arrived; then the process dies.
     while ((await logs()).log.length < 2);
   }
   using worker = await LogLink.join(server, { ...OP, version: "ba9876543210" });
@@ -81,7 +81,7 @@ Deno.test("attempts are numbered through, also past the death of a worker proces
   ]);
 });
 
-Deno.test("what a task that is cancelled said is kept, and so is that of one that expires its lease", async () => {
+Deno.test("the logs of a cancelled task and of a task with an expired lease are stored", async () => {
   await using server = await TestServer.start({ workers: 0, leaseMs: 600 });
   using client = await server.connect();
   await client.ask({ op: "x", task: { id: "t", wait: false } });
@@ -89,7 +89,7 @@ Deno.test("what a task that is cancelled said is kept, and so is that of one tha
     using silent = await LogLink.join(server, OP);
     const lost = await silent.nextLease("t");
     await silent.say(lost, [entry("then nothing more was heard")]);
-    // It is not renewed, and its link is cut.
+    // The lease is not renewed, and the link is cut.
     assertEquals(await silent.link.line(), null);
   }
   using worker = await LogLink.join(server, OP);
@@ -104,7 +104,7 @@ Deno.test("what a task that is cancelled said is kept, and so is that of one tha
   assertEquals(textsOf(logs), ["1 then nothing more was heard", "2 again", "3 stopping"]);
 });
 
-Deno.test("a longer entry is cut, and what is no entry does no harm", async () => {
+Deno.test("an entry that is too long is cut, and one with odd values is stored", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using worker = await LogLink.join(server, OP);
   using client = await server.connect();
@@ -119,7 +119,7 @@ Deno.test("a longer entry is cut, and what is no entry does no harm", async () =
   assertEquals([log[1]?.level, log[1]?.text], ["info", "\0 \ud800"]);
 });
 
-Deno.test("logs and versions travel with export and import, whatever the engine", async () => {
+Deno.test("export and import carry logs and versions between any engines", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await using old = await TestServer.start({ workers: 0 });
@@ -148,8 +148,8 @@ Deno.test("logs and versions travel with export and import, whatever the engine"
 });
 
 Deno.test({
-  name: "a server that is killed loses what runs have said that had not ended, and nothing else",
-  // Where the secret lies is told there by the environment alone.
+  name: "a killed server loses the logs of runs that had not ended, and no others",
+  // There the environment alone sets the file of the secret.
   ignore: Deno.build.os !== "linux",
   fn: survivesKill,
 });

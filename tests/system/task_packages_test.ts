@@ -1,4 +1,4 @@
-/** Packages in task files: fetched before a worker process starts, and by nobody afterwards. */
+/** Packages in task files: fetched before a worker process starts, and never afterwards. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -7,7 +7,7 @@ import { PackageRegistry } from "../kit/package_registry.ts";
 import { notStarted, SdServe } from "../kit/sd_process.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 
-/** A task file whose op `number` answers what a package exports. */
+/** A task file whose op `number` returns the export of a package. */
 const importing = (name: string) => `import n from "${name}";\nexport const number = () => n;\n`;
 const PATIENCE_MS = 60_000;
 const NUMBER_OF_TWO = importing("npm:@sd-test/two@1.0.0");
@@ -19,7 +19,7 @@ async function said(serve: SdServe, what: string): Promise<void> {
   throw new Error(`the server has not said ${what}, but: ${serve.lines.join("\n")}`);
 }
 
-Deno.test("task files have their packages, and no name that task code makes up reaches a registry", async () => {
+Deno.test("task files get their packages, and names made up by task code reach no registry", async () => {
   await using registry = new PackageRegistry();
   const greeter = await registry.add("greeter", "export const greet = (name) => `hello ${name}`;");
   const later = await registry.add("later", "export default 42;");
@@ -52,7 +52,7 @@ Deno.test("task files have their packages, and no name that task code makes up r
   assertEquals(registry.asked.slice(before), []);
 });
 
-Deno.test("a package that is not there is told with the line that imports it", async () => {
+Deno.test("a missing package is reported with the line that imports it", async () => {
   await using registry = new PackageRegistry();
   using folder = new TaskFolder({
     "tasks.js": '// Greets.\nimport x from "npm:@sd-test/nobody@1";\nexport const f = () => x;\n',
@@ -65,7 +65,7 @@ Deno.test("a package that is not there is told with the line that imports it", a
   assertMatch(lines.join("\n"), /tasks\.js:2: it imports @sd-test\/nobody, which could not be/);
 });
 
-Deno.test("with --watch a package that a changed file imports is fetched before it is loaded", async () => {
+Deno.test("with --watch, a new package of a changed file is fetched before the file is loaded", async () => {
   await using registry = new PackageRegistry();
   const one = await registry.add("one", "export default 1;");
   using folder = new TaskFolder({ "tasks.js": importing(one) });
@@ -84,7 +84,7 @@ Deno.test("with --watch a package that a changed file imports is fetched before 
   assertEquals(await sd.run("number"), 2);
 });
 
-Deno.test("without --watch a file that has changed gets what it imports now when its process is replaced", async () => {
+Deno.test("without --watch, a changed file gets its new packages when its process is replaced", async () => {
   await using registry = new PackageRegistry();
   using folder = new TaskFolder({ "tasks.js": "export const number = () => 1;\n" });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "1"], {
@@ -99,9 +99,9 @@ Deno.test("without --watch a file that has changed gets what it imports now when
   };
   await killWorker();
   await said(serve, "tasks.js:1: it imports @sd-test/two");
-  // The version that has loaded goes on.
+  // The loaded version goes on.
   assertEquals(await sd.run("number"), 1);
-  // A registry that had nothing at first is asked again at each replacement, and a later one has what it gave.
+  // Each replacement asks the registry again, until it has the package.
   await registry.add("two", "export default 2;");
   while (await sd.run("number") === 1) {
     await killWorker();

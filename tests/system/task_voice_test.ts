@@ -1,4 +1,4 @@
-/** What tasks say, as it leaves their workers: in its order, before their end, whatever they are and whoever stops them. */
+/** Log lines of tasks leave their workers in order and before the end of the task, for every kind of task and end. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { MAX_LOG_ENTRY_CHARS } from "../../protocol/limits.ts";
@@ -9,7 +9,7 @@ class TalkingPool extends TestPool {
     super(workers, { entry: "./talking_worker.ts", isTrusted: true });
   }
 
-  /** What `lease` has said so far, as `level text`. */
+  /** The log lines of `lease` so far, as `level text`. */
   said(lease: number): string[] {
     return this.logsOf(lease).flatMap(({ log }) =>
       log.map(([, level, text]: [number, string, string]) => `${level} ${text}`)
@@ -20,13 +20,13 @@ class TalkingPool extends TestPool {
     return this.reports.filter((report) => report.lease === lease && report.log);
   }
 
-  /** Whether all that `lease` said came before its end. */
+  /** Whether all log lines of `lease` came before its end. */
   saidBeforeItsEnd(lease: number): boolean {
     const ends = this.reports.findIndex((report) => report.lease === lease && !report.log);
     return this.reports.findLastIndex((report) => report.lease === lease && report.log) < ends;
   }
 
-  /** Runs a task to its end; what it said and what it reported. */
+  /** Runs a task to its end; returns its log lines and its report. */
   async talk(op: string, args: Record<string, unknown> = {}): Promise<[string[], Report]> {
     const [lease = 0] = this.run({ op, ...args });
     const end = await this.endOf(lease);
@@ -35,7 +35,7 @@ class TalkingPool extends TestPool {
   }
 }
 
-Deno.test("what tasks say comes before their end, each with its own lease, however quick they are", async () => {
+Deno.test("log lines come before the end of even the quickest task, each with its own lease", async () => {
   using pool = new TalkingPool(2);
   const leases = pool.run(
     ...Array.from({ length: 2000 }, (_, i) => ({ op: "say", texts: [`a ${i}`, `b ${i}`] })),
@@ -47,7 +47,7 @@ Deno.test("what tasks say comes before their end, each with its own lease, howev
   }
 });
 
-Deno.test("console speaks for the task that runs, with the level of its method", async () => {
+Deno.test("console logs for the running task, with the level of its method", async () => {
   using pool = new TalkingPool(1);
   assertEquals((await pool.talk("levels"))[0], [
     "debug d 1",
@@ -75,13 +75,13 @@ Deno.test("console speaks for the task that runs, with the level of its method",
     ],
   );
   assertMatch(said.at(-1)!, /^info Trace: traced\n\s+at .*talking_worker\.ts/);
-  // What one task leaves open is not the next one's.
+  // Groups that one task leaves open do not indent the next one's lines.
   for (let i = 0; i < 2; i++) {
     assertEquals((await pool.talk("open_group"))[0], ["info   indented"]);
   }
 });
 
-Deno.test("no value harms the worker, and no sabotage silences the next task", async () => {
+Deno.test("no logged value harms the worker, and no sabotage stops the logs of the next task", async () => {
   using pool = new TalkingPool(1);
   const [said, end] = await pool.talk("bombs");
   assertEquals(end.result, "survived");
@@ -104,7 +104,7 @@ Deno.test("no value harms the worker, and no sabotage silences the next task", a
   assertEquals(pool.workersStarted, 1);
 });
 
-Deno.test("the last words of a task that hangs are heard while it does, and before its end", async () => {
+Deno.test("the last log lines of a task that hangs arrive while it hangs, and before its end", async () => {
   using pool = new TalkingPool(2);
   const [hanging = 0, waiting = 0] = pool.run({ op: "hang", timeout: 600 }, { op: "wait" });
   await pool.until(() => pool.said(hanging).length > 0 && pool.said(waiting).length > 0);
@@ -116,14 +116,14 @@ Deno.test("the last words of a task that hangs are heard while it does, and befo
   assertEquals(pool.stuckTasks, [[hanging, "timeout"]]);
 });
 
-Deno.test("what a task said is heard also when its worker ends by an error that nobody caught", async () => {
+Deno.test("the log lines of a task arrive even if its worker ends with an uncaught error", async () => {
   using pool = new TalkingPool(1);
   const [said, end] = await pool.talk("throw_later");
   assertEquals(said, ["info about to throw"]);
   assertEquals(end.error.message, "TypeError: nobody caught me");
 });
 
-Deno.test("a flood is cut to its newest lines, all of it accounted for, and its neighbours do not wait", async () => {
+Deno.test("a flood of log lines is cut to the newest, with the number dropped, and delays no other task", async () => {
   using pool = new TalkingPool(2);
   const lines = 1_000_000;
   const [flood = 0] = pool.run({ op: "flood", lines });
@@ -147,9 +147,9 @@ Deno.test("a flood is cut to its newest lines, all of it accounted for, and its 
   assert(pool.said(flood).length < lines / 10, "most of it never left the worker");
 });
 
-Deno.test("what a full area cannot take comes by message, in its order and before the result", async () => {
+Deno.test("log lines that do not fit the shared area come by message, in order and before the result", async () => {
   using pool = new TalkingPool(1);
-  // Both entries do not fit the area together, and the result fits no area.
+  // The two entries do not fit the area together, and the result does not fit at all.
   for (const chars of [8000, 80_000]) {
     const [said, { result }] = await pool.talk("large", { chars });
     const length = Math.min(chars, MAX_LOG_ENTRY_CHARS);
@@ -158,11 +158,11 @@ Deno.test("what a full area cannot take comes by message, in its order and befor
   }
 });
 
-Deno.test("while the server does not read, what running tasks say waits; that of ended ones does not", async () => {
+Deno.test("while the server does not read, log lines of running tasks wait, those with an end do not", async () => {
   using pool = new TalkingPool(2);
   pool.isFull = true;
   const [lease = 0] = pool.run({ op: "wait" });
-  // Said after it has logged.
+  // Logged after the line above.
   await pool.until(() => pool.reports.some((report) => report.lease === lease && report.progress));
   assertEquals((await pool.talk("say", { texts: ["ended"] }))[0], ["info ended"]);
   assertEquals(pool.said(lease), []);
@@ -171,12 +171,12 @@ Deno.test("while the server does not read, what running tasks say waits; that of
   assertEquals(pool.said(lease), ["info waiting"]);
 });
 
-Deno.test("what is printed when no task runs belongs to nobody's log, and only so much is told", async () => {
+Deno.test("output while no task runs is in no task's log, and is reported up to a limit", async () => {
   using pool = new TalkingPool(1);
   assertEquals((await pool.talk("haunt"))[0], []);
   await pool.until(() => pool.strayLines.some((text) => text.endsWith("left out)")));
   assertEquals(pool.strayLines.slice(0, 2), ["left over", "by an old context"]);
-  // While another task runs, nobody can tell whose `console` it was; `ctx.log` knows.
+  // While another task runs, `console` cannot be attributed to a task; `ctx.log` can.
   const [flooded] = await pool.talk("slow_flood", { lines: 1000, ms: 100 });
   assert(flooded.includes("info left over"));
   assert(!flooded.includes("info by an old context"));

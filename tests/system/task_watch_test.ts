@@ -1,4 +1,4 @@
-/** `--watch`: a changed task file is loaded into a fresh process; what runs goes on, what is broken changes nothing. */
+/** `--watch`: a changed task file is loaded into a fresh process. Running tasks go on; a broken file changes nothing. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { delay } from "@std/async/delay";
@@ -6,6 +6,7 @@ import { TaskWatch } from "../../cli/pool/task_watch.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { SdServe } from "../kit/sd_process.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
+import { until } from "../kit/until.ts";
 
 const PATIENCE_MS = 60_000;
 
@@ -27,15 +28,12 @@ async function resultOf(client: RawClient, op: string): Promise<unknown> {
   return error?.message ?? result;
 }
 
-async function until(serve: SdServe, text: string, count = 1): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  while (serve.lines.filter((line) => line.includes(text)).length < count) {
-    if (performance.now() > end) throw new Error(`never said ${text}: ${serve.lines.join("\n")}`);
-    await delay(10);
-  }
+async function untilLogged(serve: SdServe, text: string, count = 1): Promise<void> {
+  const isLogged = () => serve.lines.filter((line) => line.includes(text)).length >= count;
+  await until(`${count} × "${text}" is logged`, isLogged);
 }
 
-Deno.test("a changed file is loaded, a broken one is told, and running tasks finish as they began", async () => {
+Deno.test("a changed file is loaded, a broken one is reported, and running tasks finish with their old code", async () => {
   using folder = new TaskFolder({ "tasks.js": tasks(1), "one.js": "export const one = 1;" });
   await using serve = await SdServe.start([folder.file("tasks.js"), "--workers", "2", "--watch"]);
   using client = await RawClient.connect(serve.address);
@@ -44,59 +42,59 @@ Deno.test("a changed file is loaded, a broken one is told, and running tasks fin
   using slow = await RawClient.connect(serve.address);
   await slow.ask({ op: "slow" });
   folder.write("tasks.js", tasks(2));
-  await until(serve, "their new version is loaded");
+  await untilLogged(serve, "their new version is loaded");
   assertEquals(await resultOf(client, "version"), 2);
   assertEquals((await slow.object()).result, 1);
 
   folder.write("tasks.js", "export const version = () => {");
-  await until(serve, "the version before it goes on");
+  await untilLogged(serve, "the version before it goes on");
   assertStringIncludes(serve.lines.at(-1) ?? "", "tasks.js:1: SyntaxError");
   assertEquals(await resultOf(client, "version"), 2);
 
   folder.write("tasks.js", tasks(3));
-  await until(serve, "their new version is loaded", 2);
+  await untilLogged(serve, "their new version is loaded", 2);
   assertEquals(await resultOf(client, "version"), 3);
 
-  // What it imports is a part of it.
+  // A file that it imports counts as well.
   folder.write("one.js", "export const one = 10;");
-  await until(serve, "their new version is loaded", 3);
+  await untilLogged(serve, "their new version is loaded", 3);
   assertEquals(await resultOf(client, "version"), 30);
 });
 
-Deno.test("a file that does not load at first is waited for, and a folder's new file is an op", async () => {
+Deno.test("a file that does not load at first is loaded once it does, and a new file in a folder is an op", async () => {
   using folder = new TaskFolder({ "ops/tasks.js": "export const f = () => {" });
   await using serve = await SdServe.start([`${folder.path}/ops`, "--workers", "1", "--watch"], {
     started: "waiting for a change",
   });
   folder.write("ops/tasks.js", "export const f = () => 'mended';");
-  await until(serve, "[dispatcher] started");
+  await untilLogged(serve, "[dispatcher] started");
   using client = await RawClient.connect(serve.address);
   assertEquals(await resultOf(client, "f"), "mended");
   folder.write("ops/more.js", "export const g = () => 'more';");
-  // The mended one may be loaded twice: because it changed, and because it was tried again.
+  // The repaired file can be loaded twice: because it changed, and because of the next attempt.
   const end = performance.now() + PATIENCE_MS;
   while (await resultOf(client, "g") !== "more" && performance.now() < end) await delay(50);
   assertEquals(await resultOf(client, "g"), "more");
 });
 
-/** Each puts version `n` in place of the one before, in a folder that `--watch` was given by `watched`. */
+/** Each replaces the version before by version `n`, in the folder that `watched` gives to `--watch`. */
 const SWAPS: Record<
   string,
   { files: string[]; watched: string; swap: (folder: string, n: number) => void }
 > = {
-  "a folder that is deleted, and made again": {
+  "a folder that is deleted and created again": {
     files: ["ops/tasks.js"],
     watched: "ops",
     swap(folder, n) {
       Deno.removeSync(`${folder}/ops`, { recursive: true });
       if (n % 2 === 0) Deno.mkdirSync(`${folder}/ops`);
-      // Long enough to be seen without it.
+      // Long enough for the change to be seen.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
       Deno.mkdirSync(`${folder}/ops`, { recursive: true });
       Deno.writeTextFileSync(`${folder}/ops/tasks.js`, plain(n));
     },
   },
-  "a link that is swapped, as those of a ConfigMap are": {
+  "a link that is swapped, as in a ConfigMap": {
     files: [],
     watched: "ops/tasks.js",
     swap(folder, n) {
@@ -118,7 +116,7 @@ const SWAPS: Record<
       Deno.renameSync(`${folder}/next`, `${folder}/current`);
     },
   },
-  "a file that is replaced by rename, and gone for a moment": {
+  "a file that is replaced by rename, and missing for a moment": {
     files: ["ops/tasks.js"],
     watched: "ops/tasks.js",
     swap(folder, n) {
@@ -164,7 +162,7 @@ for (const [what, { files, watched, swap }] of Object.entries(SWAPS)) {
   });
 }
 
-Deno.test("a folder in which something happens all the time is watched as well", async () => {
+Deno.test("a folder that changes all the time is watched as well", async () => {
   using folder = new TaskFolder({ "tasks.js": plain(1) });
   const seen: string[] = [];
   const watch = new TaskWatch({
@@ -186,7 +184,7 @@ Deno.test("a folder in which something happens all the time is watched as well",
   assertEquals(seen, [plain(22)]);
 });
 
-Deno.test("where the system tells of no change, it is found all the same", async () => {
+Deno.test("changes are found on systems that report none", async () => {
   using folder = new TaskFolder({ "tasks.js": plain(1) });
   const { watchFs } = Deno;
   const seen: string[] = [];

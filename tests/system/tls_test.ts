@@ -29,7 +29,7 @@ Deno.test({
     const target = { hostname: "localhost", port };
     const stranger = () => connect({ ...target, tls: { caCerts: [] } });
     assertEquals((await assertRejects(stranger, ClientError)).code, "unreachable");
-    // Who speaks plainly to a TLS port is not answered.
+    // A client without TLS gets no answer from a TLS port.
     await using plain = await connect(target);
     await assertRejects(() => plain.ping(), ClientError);
   },
@@ -53,7 +53,7 @@ Deno.test({
 
 Deno.test({
   ...withOpenssl(
-    "commands speak TLS with --tls-ca, and sd serve says what is wrong with a certificate",
+    "commands use TLS with --tls-ca, and sd serve reports the fault of a certificate",
   ),
   async fn() {
     using certificate = await Certificate.make("localhost");

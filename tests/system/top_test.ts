@@ -15,7 +15,7 @@ function topCommand(...args: string[]): string {
   return [path, ...all].map((word) => `'${word}'`).join(" ");
 }
 
-/** Says how the terminal is set before and after, and how the command ended. */
+/** Prints the settings of the terminal before and after, and the exit code of the command. */
 function framed(command: string): string {
   return `before=$(stty -a); ${command}; code=$?; after=$(stty -a);
     test "$before" = "$after" && echo "terminal as before"; echo "exit=$code"`;

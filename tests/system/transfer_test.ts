@@ -1,4 +1,4 @@
-/** Everything out of one server and into another, between engines; pauses; backups. */
+/** Export and import of a whole server between engines; pauses; backups. */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Client, connect } from "../../client/client.ts";
@@ -59,7 +59,7 @@ async function carry(from: string, to: string): Promise<void> {
   const nothing = { imported: 0, existed: 0, conflicts: [], orphans: [], bad: [] };
   assertEquals(await target.importText(text), { ...nothing, imported: records.length });
   assertEquals(asText(await exported(target)), text);
-  // Again, and back to where it came from: nothing changes.
+  // Imported again, and back into the first server: no task changes.
   assertEquals(await target.importText(text), { ...nothing, existed: records.length });
   assertEquals(await source.importText(text), { ...nothing, existed: records.length });
   assertEquals(asText(await exported(target)), text);
@@ -78,7 +78,7 @@ async function carry(from: string, to: string): Promise<void> {
   assertEquals(await target.get("large"), await source.get("large"));
   assertEquals(await target.crons(), await source.crons());
   assertEquals((await target.why("waits")).code, "paused");
-  // It lives on there.
+  // The task goes on there.
   await target.resume("echo");
   assertEquals(await target.end("child"), {
     task_id: "child",
@@ -87,17 +87,17 @@ async function carry(from: string, to: string): Promise<void> {
   });
 }
 
-Deno.test("everything goes from the memory engine to sqlite, once", () =>
+Deno.test("an export of the memory engine is imported into sqlite whole, each task once", () =>
   withFolder(async (folder) => {
     await carry("memory:", `sqlite:${folder}/new.db`);
   }));
 
-Deno.test("everything goes from sqlite to the memory engine, once", () =>
+Deno.test("an export of sqlite is imported into the memory engine whole, each task once", () =>
   withFolder(async (folder) => {
     await carry(`sqlite:${folder}/old.db`, "memory:");
   }));
 
-Deno.test("ten thousand tasks go over in pages, each once and in their order", async () => {
+Deno.test("ten thousand tasks are exported in pages, each once and in order", async () => {
   await using old = await TestServer.start({ workers: 0 });
   await using source = await connect(old.address);
   await source.pause();
@@ -107,7 +107,7 @@ Deno.test("ten thousand tasks go over in pages, each once and in their order", a
   assertEquals(records.slice(1).map(({ id }) => id), ids);
 });
 
-Deno.test("what cannot be taken in is told, and the rest is taken in", async () => {
+Deno.test("an import reports the records that it refuses, and takes the rest", async () => {
   await using server = await TestServer.start({ workers: 0 });
   await using client = await connect(server.address);
   const task = (id: string, more = {}) =>
@@ -137,7 +137,7 @@ Deno.test("what cannot be taken in is told, and the rest is taken in", async () 
   assertEquals(bad.map(({ record }) => record), [3, 7, 8, 9]);
 });
 
-Deno.test("parts of an import that do not fit together are refused", () => {
+Deno.test("parts of an import that do not belong together are refused", () => {
   const parts = new ImportParts();
   const refused = (message: Record<string, unknown>, code: string) => {
     const error = assertThrows(() => parts.take(message), SdError);
@@ -156,7 +156,7 @@ Deno.test("parts of an import that do not fit together are refused", () => {
   refused({ part: half + "x", at: half.length, last: true }, "bad_request");
 });
 
-Deno.test("a pause outlives the server, and resume hands out what waited", () =>
+Deno.test("a pause survives a restart, and after resume the waiting tasks run", () =>
   withFolder(async (folder) => {
     const url = `sqlite:${folder}/sd.db`;
     {
@@ -176,7 +176,7 @@ Deno.test("a pause outlives the server, and resume hands out what waited", () =>
     assertEquals((await client.wait("t")).result, 81);
   }));
 
-Deno.test("a backup is a file that a server serves", () =>
+Deno.test("a server can serve a backup", () =>
   withFolder(async (folder) => {
     const copy = `${folder}/copy.db`;
     {
@@ -191,7 +191,7 @@ Deno.test("a backup is a file that a server serves", () =>
       using file = await Deno.open(copy, { write: true, createNew: true });
       const bytes = await client.backup((piece) => void file.writeSync(piece));
       assertEquals((await Deno.stat(copy)).size, bytes);
-      // One after another there may be as many as one likes.
+      // In sequence there can be any number.
       assertEquals(await client.backup(() => undefined) > 1_000_000, true);
     }
     const engine = opener(`sqlite:${copy}`);
@@ -200,7 +200,7 @@ Deno.test("a backup is a file that a server serves", () =>
     assertEquals((await client.get("b")).result, "b".repeat(400_000));
   }));
 
-Deno.test("who leaves in the middle of a backup does not keep others from theirs", () =>
+Deno.test("a client that leaves during a backup does not block the next backup", () =>
   withFolder(async (folder) => {
     const engine = opener(`sqlite:${folder}/sd.db`);
     await using server = await TestServer.start({ workers: 1, engine });
@@ -218,7 +218,7 @@ Deno.test("who leaves in the middle of a backup does not keep others from theirs
         assert(await client.backup(() => undefined) > 5_000_000);
         return;
       } catch (error) {
-        // The first one is not known to be over before a write to it has failed.
+        // The server notices the end of the first only when a write to it fails.
         if (!(error instanceof SdError) || error.code !== "conflict" || tries > 500) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }

@@ -44,7 +44,7 @@ function serverFlag({ address }: TestServer | SdServe): string {
   return `--server=${address.hostname}:${address.port}`;
 }
 
-Deno.test(onFull("talk that has no room changes no exit code"), async () => {
+Deno.test(onFull("messages that cannot be written change no exit code"), async () => {
   await using server = await TestServer.start({ workers: 1 });
   const at = serverFlag(server);
   const commands: [number, ...string[]][] = [
@@ -62,40 +62,43 @@ Deno.test(onFull("talk that has no room changes no exit code"), async () => {
   }
 });
 
-Deno.test(onFull("results that have no room fail each command, in words and in JSON"), async () => {
-  await using server = await TestServer.start({ workers: 1 });
-  const at = serverFlag(server);
-  await sh(["submit", at, "--id", "done", "hello"], "");
-  const commands: string[][] = [
-    ["submit", at, "hello"],
-    ["submit", at, "--detach", "hello"],
-    ["result", at, "done"],
-    ["wait", at, "done"],
-    ["ls", at],
-    ["status", at],
-    ["ops", at],
-    ["watch", at, "done"],
-    ["export", at],
-    ["top", at, "--once"],
-    ["completions", "bash"],
-    ["--help"],
-  ];
-  await Promise.all(commands.map(async (args) => {
-    const { code, stderr } = await sh(args, `>${FULL}`);
-    const line = args.join(" ");
-    assertEquals(code, 74, `${line}: ${stderr}`);
-    assertMatch(stderr, /^sd: cannot write to stdout: No space left on device/m, line);
-    assert(!stderr.includes("    at "), `${line}: no stack`);
-  }));
-  for (const args of [["ls", at], ["status", at], ["watch", at, "done"], ["submit", at, "hi"]]) {
-    const { code, stderr } = await sh([...args, "--json"], `>${FULL}`);
-    assertEquals(code, 74, stderr);
-    const { error, exit } = JSON.parse(stderr.trim().split("\n").at(-1) ?? "");
-    assertEquals([error.code, exit], ["output_failed", 74]);
-  }
-  const { stderr } = await sh(["submit", at, "--id", "kept", "hello"], `>${FULL}`);
-  assertStringIncludes(stderr, "print it again with: sd result kept");
-});
+Deno.test(
+  onFull("results that cannot be written fail each command, in text and in JSON"),
+  async () => {
+    await using server = await TestServer.start({ workers: 1 });
+    const at = serverFlag(server);
+    await sh(["submit", at, "--id", "done", "hello"], "");
+    const commands: string[][] = [
+      ["submit", at, "hello"],
+      ["submit", at, "--detach", "hello"],
+      ["result", at, "done"],
+      ["wait", at, "done"],
+      ["ls", at],
+      ["status", at],
+      ["ops", at],
+      ["watch", at, "done"],
+      ["export", at],
+      ["top", at, "--once"],
+      ["completions", "bash"],
+      ["--help"],
+    ];
+    await Promise.all(commands.map(async (args) => {
+      const { code, stderr } = await sh(args, `>${FULL}`);
+      const line = args.join(" ");
+      assertEquals(code, 74, `${line}: ${stderr}`);
+      assertMatch(stderr, /^sd: cannot write to stdout: No space left on device/m, line);
+      assert(!stderr.includes("    at "), `${line}: no stack`);
+    }));
+    for (const args of [["ls", at], ["status", at], ["watch", at, "done"], ["submit", at, "hi"]]) {
+      const { code, stderr } = await sh([...args, "--json"], `>${FULL}`);
+      assertEquals(code, 74, stderr);
+      const { error, exit } = JSON.parse(stderr.trim().split("\n").at(-1) ?? "");
+      assertEquals([error.code, exit], ["output_failed", 74]);
+    }
+    const { stderr } = await sh(["submit", at, "--id", "kept", "hello"], `>${FULL}`);
+    assertStringIncludes(stderr, "print it again with: sd result kept");
+  },
+);
 
 Deno.test("a closed stdout ends a command quietly", async () => {
   await using server = await TestServer.start({ workers: 1 });
@@ -106,7 +109,7 @@ Deno.test("a closed stdout ends a command quietly", async () => {
   }
 });
 
-Deno.test("results that found no room are printed by --resume, each once, all lines whole", async () => {
+Deno.test("results that could not be written are printed by --resume, each once and in whole lines", async () => {
   await using server = await TestServer.start({ workers: 1 });
   const long = "x".repeat(200);
   const lines = Array.from({ length: 2000 }, (_, i) => `{"op":"echo","data":"${i}${long}"}`);
@@ -139,7 +142,7 @@ Deno.test("results that found no room are printed by --resume, each once, all li
 });
 
 Deno.test(
-  onFull("results that find no room in a device are printed by --resume elsewhere"),
+  onFull("results that a full device refused are printed by --resume in another output"),
   async () => {
     await using server = await TestServer.start({ workers: 1 });
     const lines = Array.from({ length: 50 }, (_, i) => `{"op":"square","n":${i + 1}}`);
@@ -154,7 +157,7 @@ Deno.test(
   },
 );
 
-Deno.test(onFull("a backup that finds no room leaves no file"), async () => {
+Deno.test(onFull("a backup on a full disk leaves no file"), async () => {
   await using server = await SdServe.start(["--workers", "0"]);
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
   try {
@@ -180,7 +183,7 @@ async function serveSilently(
   body: (client: Client, pid: number) => Promise<void>,
 ): Promise<number> {
   const folder = await Deno.makeTempDir({ prefix: "sd-test-" });
-  // The number of the port is no news of a server that cannot talk.
+  // A server that cannot write its log cannot report its port.
   const { port } = freePort();
   const self = selfCommand(["serve", "--port", String(port), "--workers", "1"]);
   const server = new Deno.Command("sh", {
@@ -206,7 +209,9 @@ async function serveSilently(
 }
 
 Deno.test(
-  onFull("a server whose log has no room serves, loses a worker process, and stops with 0"),
+  onFull(
+    "a server whose log cannot be written serves, replaces a worker process, and stops with 0",
+  ),
   async () => {
     const code = await serveSilently({ redirect: `2>${FULL}`, stderr: "null" }, async (sd, pid) => {
       assertEquals(await sd.run("square", { n: 7 }), 49);
@@ -217,8 +222,8 @@ Deno.test(
   },
 );
 
-Deno.test(onFull("a server whose log nobody reads serves, and stops with 0"), async () => {
-  // Fills the pipe first: the first line of the log finds no room.
+Deno.test(onFull("a server whose log is not read serves, and stops with 0"), async () => {
+  // Fills the pipe first, so that the first line of the log does not fit.
   const before = "timeout 1 head -c 4000000 /dev/zero >&2;";
   const code = await serveSilently({ before, stderr: "piped" }, async (sd) => {
     assertEquals(await sd.run("square", { n: 7 }), 49);

@@ -1,4 +1,4 @@
-/** Watching a real server: everything is told in its order, and a watcher that does not read costs nobody. */
+/** Watches of a real server: events come in order, and a watcher that does not read slows no client. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SdError } from "../../protocol/errors.ts";
@@ -10,7 +10,7 @@ import { watch } from "../../client/watching.ts";
 import { TestServer } from "../kit/test_server.ts";
 import { rawOf } from "../../client/server_client.ts";
 
-Deno.test("a failed attempt is told as a delay with its error, the last one as the end", async () => {
+Deno.test("a failed attempt is a delayed event with its error, the last one a failed event", async () => {
   await using server = await TestServer.start({ workers: 1 });
   using watcher = await server.connect();
   assertEquals(await watcher.ask({ cmd: "watch", op: "square" }), { watch: "on" });
@@ -36,7 +36,7 @@ Deno.test("a failed attempt is told as a delay with its error, the last one as t
   for (const { at } of events) assert(!Number.isNaN(Date.parse(at)));
 });
 
-Deno.test("a cancel and the tasks cancelled with it are told", async () => {
+Deno.test("a cancel sends an event for the task and for each task cancelled with it", async () => {
   await using server = await TestServer.start({ workers: 1 });
   await using client = await connect(server.address);
   const events: string[] = [];
@@ -50,7 +50,7 @@ Deno.test("a cancel and the tasks cancelled with it are told", async () => {
   await client.cancel("parent");
   await all.promise;
   assertEquals(events.slice(0, 3), ["parent queued", "parent started", "child delayed"]);
-  // Both at one moment.
+  // Both at the same time.
   assertEquals(events.slice(3).sort(), ["child cancelled", "parent cancelled"]);
   await watching.stop();
   await watching.ended;
@@ -58,7 +58,7 @@ Deno.test("a cancel and the tasks cancelled with it are told", async () => {
   assertEquals(events.length, 5);
 });
 
-Deno.test("progress is told, and that a task is queued again whose worker process died", async () => {
+Deno.test("progress, and the requeue after the death of a worker process, are events", async () => {
   await using server = await TestServer.start({ workers: 0 });
   using watcher = await server.connect();
   await watcher.ask({ cmd: "watch", task_id: "t" });
@@ -97,7 +97,7 @@ Deno.test("progress is told, and that a task is queued again whose worker proces
   assertEquals((await event()).event, "queued");
 });
 
-Deno.test("a watcher that does not read loses events, knows how many, and slows nobody", async () => {
+Deno.test("a watcher that does not read loses events, gets their number, and slows no client", async () => {
   await using server = await TestServer.start({ workers: 2 });
   using watcher = await server.connect();
   await watcher.ask({ cmd: "watch" });
@@ -111,7 +111,7 @@ Deno.test("a watcher that does not read loses events, knows how many, and slows 
       if (line?.includes('"completed"')) open--;
     }
   }
-  // Now it reads: what was written before, how many are lost, and from there on everything again.
+  // Now it reads: the events written before, the number of lost ones, and all later events.
   let told = 0, lost = 0;
   while (told + lost < 3 * tasks) {
     const { event, count } = await watcher.object() as WatchEvent;
@@ -129,7 +129,7 @@ Deno.test("a watcher that does not read loses events, knows how many, and slows 
   ]);
 });
 
-Deno.test("a connection has so many watches and not one more; leaving ends them", async () => {
+Deno.test("a connection can have watches up to the limit and not one more; its end ends them", async () => {
   await using server = await TestServer.start({ workers: 1 });
   {
     await using client = await connect(server.address);

@@ -1,4 +1,4 @@
-/** Work links that fall silent, or break the protocol: their tasks run elsewhere, and nothing is lost. */
+/** Work links that fall silent or break the protocol: their tasks run elsewhere, and no task is lost. */
 
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
@@ -7,7 +7,7 @@ import type { RawClient } from "../kit/raw_client.ts";
 import { TestServer, type TestServerOptions } from "../kit/test_server.ts";
 
 const OPS = [{ op: "a" }];
-/** Quick, and yet slower than a slow machine. */
+/** Short, and longer than any pause of a slow machine. */
 const LIMITS = { sweepMs: 100, quietLinkMs: 600, silentLinkMs: 1500 };
 
 function start(options: TestServerOptions = {}): Promise<TestServer> {
@@ -39,7 +39,7 @@ class LiveWorker implements Disposable {
     this.#isFrozen = false;
   }
 
-  /** The next task; `null` once the server has cut it off. */
+  /** The next task; `null` once the server has cut the link. */
   async next(): Promise<{ id: string; lease: number; attempt: number } | null> {
     for (;;) {
       const line = await this.#fake.link.line();
@@ -50,7 +50,7 @@ class LiveWorker implements Disposable {
   }
 
   send(...objects: object[]): void {
-    // Cut off, it is none of its business.
+    // After the cut the failure does not matter.
     this.#fake.link.sendObjects(...objects).catch(() => undefined);
   }
 
@@ -73,7 +73,7 @@ async function completed(client: RawClient, id: string): Promise<void> {
   assertEquals([status, error], ["completed", undefined]);
 }
 
-Deno.test("a silent link is cut, and its task runs elsewhere; repeated any number of times, this is no death", async () => {
+Deno.test("a silent link is cut and its task runs elsewhere, any number of times, without a death", async () => {
   await using server = await start();
   using client = await server.connect();
   using first = await LiveWorker.join(server);
@@ -107,7 +107,7 @@ Deno.test("the server's own process is killed if it is frozen, and its tasks run
   assertNotEquals(after.pools[0].pid, pid);
 });
 
-Deno.test("a server that was itself stopped cuts off no link", async () => {
+Deno.test("a server that was itself stopped cuts no link", async () => {
   await using server = await start();
   using client = await server.connect();
   using worker = await LiveWorker.join(server);
@@ -121,7 +121,7 @@ Deno.test("a server that was itself stopped cuts off no link", async () => {
   assertEquals(server.lines.filter((line) => line.includes("cut off")), []);
 });
 
-Deno.test("a quiet link gets no tasks, and gets some again when it is heard", async () => {
+Deno.test("a quiet link gets no tasks until it shows life again", async () => {
   await using server = await start({ limits: { ...LIMITS, silentLinkMs: 600_000 } });
   using client = await server.connect();
   using quiet = await LiveWorker.join(server);
@@ -204,7 +204,7 @@ for (const [what, line, says] of BAD_LINES) {
   });
 }
 
-Deno.test("a report of a later release is passed over", async () => {
+Deno.test("a report that belongs to a later release is ignored", async () => {
   await using server = await start();
   using client = await server.connect();
   using worker = await LiveWorker.join(server);
@@ -214,7 +214,7 @@ Deno.test("a report of a later release is passed over", async () => {
   await completed(client, "task");
 });
 
-Deno.test("half a line at the end of a link is no result, and no error of the process", async () => {
+Deno.test("half a line at the end of a link is neither a result nor an error of the process", async () => {
   await using server = await start();
   using client = await server.connect();
   {
