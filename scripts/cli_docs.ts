@@ -57,7 +57,7 @@ function split(document: string, part: Part) {
 export async function reference(): Promise<string> {
   const common = defineCommand({
     name: "COMMAND",
-    summary: "what every command that speaks to a server takes",
+    summary: "flags of every command that connects to a server",
     flags: CLIENT_FLAGS,
     examples: [],
     run: () => Promise.resolve(0),

@@ -40,7 +40,10 @@ export const serve = defineCommand({
   examples: [
     ["sd serve --workers 4", "four workers, port 5000"],
     ["sd serve tasks.ts --watch", "the functions of a file as ops, loaded again when it changes"],
-    ["sd serve tasks.ts --allow-net=api.example.com", "they may reach that host, and nothing else"],
+    [
+      "sd serve tasks.ts --allow-net=api.example.com",
+      "its tasks may reach that host, and no other",
+    ],
     ["sd serve --port 0 --workers 1", "any free port; the first line on stderr names it"],
     ["sd serve --workers 0", "no workers here: they come by sd work"],
   ],

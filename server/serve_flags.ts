@@ -107,7 +107,7 @@ export const SERVE_FLAGS = {
   tlsKey: { type: "string", help: "key of the certificate in PEM", value: "FILE" },
   insecure: {
     type: "boolean",
-    help: "allow an address that other machines can reach without token and TLS",
+    help: "let other machines connect to --host without token and TLS",
   },
   maxConnections: {
     type: "integer",

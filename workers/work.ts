@@ -105,7 +105,9 @@ async function supervise(supervision: Supervision): Promise<number> {
   pool.loaded.catch(ended.reject);
   let count = 0;
   const forget = signals.listen(() => {
-    if (++count === 1) log("finishing what runs; once more to end at once");
+    if (++count === 1) {
+      log("waiting for running tasks to finish; a second signal ends them at once");
+    }
     void pool.stop(count === 1 ? graceMs : 0).then(() => ended.resolve(EXIT.ok));
   });
   try {

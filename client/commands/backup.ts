@@ -141,7 +141,8 @@ function attempt<T>(path: string, work: () => T, code: ClientCode = "usage"): T 
   try {
     return work();
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const message = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Deno.errors.NotFound ? "there is no such folder" : message;
     throw new ClientError(code, `cannot write ${quote(path)}: ${reason}`, { cause: error });
   }
 }

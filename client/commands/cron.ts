@@ -36,7 +36,7 @@ export const cron = defineCommand({
     ["sd cron rm nightly weekly", "remove them; tasks that were submitted go on"],
   ],
   notes: [
-    "sd submit --cron makes a recurring task. Each of its tasks has the id ID:TIME, as in: " +
+    "sd submit --cron makes a recurring task. Each of its tasks has the id ID:TIME. For example: " +
     "sd result nightly:2030-01-31T02:00:00Z",
     "Exit: 0 done, 5 no such recurring task.",
   ],

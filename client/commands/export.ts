@@ -33,7 +33,7 @@ export const exportCommand = defineCommand({
     "Each line is a task, with its payload, result and history, or a setting: a pause, a recurring task. " +
     "Running tasks are written as queued. A task that changes during the export is written in its state at " +
     "that time; pause all ops first for a consistent copy.",
-    "With --json the lines are the same, and an error is the envelope.",
+    'With --json the lines are the same, and an error is a line {"ok":false,"error":…}.',
   ],
   async run({ flags }) {
     const filter: ExportFilter = {};

@@ -26,7 +26,7 @@ export const logs = defineCommand({
   ],
   notes: [
     "The server keeps the output of ctx.log and console of all attempts: the newest 1,000 entries, up to 65,536 " +
-    "characters; `dropped` is the number of older ones.",
+    "characters. With --json, `dropped` is the number of older entries that it has dropped.",
     "Exit: 0 for any end of the task, 5 no such task.",
   ],
   async run({ flags, args }) {

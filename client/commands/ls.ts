@@ -57,7 +57,7 @@ export const ls = defineCommand({
   ],
   notes: [
     "On a terminal lines are cut at its edge; in a pipe they are whole. With --json each task is a line of JSON, " +
-    "and an error is the envelope.",
+    'and an error is a line {"ok":false,"error":…}.',
   ],
   async run({ flags }) {
     const { json, limit, cursor, sort: order } = flags;

@@ -89,7 +89,7 @@ function optionsText(view: OpView): string {
   return [
     ...(paused ? ["paused"] : []),
     ...optionsOf(view).map((option) => option.join(" ")),
-    ...(schema ? [`${schema.vendor} schema`] : []),
+    ...(schema ? [`schema from ${schema.vendor}`] : []),
     ...(isolate ? [isolate === true ? "isolated" : "own process"] : []),
     ...(permissions ? permissions.length > 0 ? permissions : ["no permissions"] : []),
   ].join(", ");

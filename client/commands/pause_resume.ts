@@ -53,7 +53,7 @@ export const pause = pauseCommand({
     ["sd pause --all", "no task starts; running tasks go on"],
   ],
   notes: [
-    "Prints the ops that are paused then. A pause survives a restart of the server if its engine does. Recurring " +
+    "Prints the ops that are paused then. A pause survives a restart of the server, except with --engine memory:. Recurring " +
     "tasks are paused with: sd cron pause ID",
   ],
 });

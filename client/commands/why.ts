@@ -15,7 +15,10 @@ export const why = defineCommand({
   positional: "ID",
   minArgs: 1,
   flags: CLIENT_FLAGS,
-  examples: [["sd why 0193a1c2-…", "as in: it waits for its turn: 1,204 tasks are before it"]],
+  examples: [[
+    "sd why 0193a1c2-…",
+    "prints for example: it waits for its turn: 1,204 tasks are before it",
+  ]],
   notes: ["Exit: 0 for any reason, 5 no such task."],
   async run({ flags, args }) {
     const [id = ""] = args;

@@ -23,8 +23,8 @@ export function refusalOf(reply: JsonObject): SdError {
   );
 }
 
-/** Cures for failed TLS handshakes, by the texts of Deno and of Node. */
-const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
+/** Cures for connections that cannot be made, by the texts of Deno and of Node. */
+const HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /UnknownIssuer|self-signed|unable to (?:get|verify)/,
     "name the certificate to trust with: --tls-ca FILE",
@@ -37,13 +37,14 @@ const TLS_HINTS: readonly (readonly [RegExp, string])[] = [
     /CaUsedAsEndEntity/,
     "its certificate is one of an authority; make one with basicConstraints=CA:FALSE",
   ],
+  [/lookup address|ENOTFOUND|EAI_AGAIN/, "correct the name of the server, or use its address"],
   [/InvalidContentType/, "it does not speak TLS; leave out --tls"],
 ];
 
 /** There is no connection to `target`. */
 export function cannotReach(target: string, cause: unknown): ClientError {
   const reason = reasonOf(cause);
-  const [, hint] = TLS_HINTS.find(([pattern]) => pattern.test(reason)) ?? [];
+  const [, hint] = HINTS.find(([pattern]) => pattern.test(reason)) ?? [];
   return new ClientError("unreachable", `cannot reach ${target}: ${reason}`, { cause, hint });
 }
 

@@ -114,8 +114,10 @@ function delayOf({ attempt, error }: TaskRecord, until: number): Reason {
 function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | undefined {
   const { paused, isStopping, workers } = surroundings;
   if (isStopping) return ["stopping", "the server is stopping and hands out nothing more"];
-  if (paused === "all") return ["paused", "all ops are paused; sd resume --all"];
-  if (paused === "op") return ["paused", `op ${quote(op)} is paused; sd resume ${op}`];
+  if (paused === "all") return ["paused", "all ops are paused; resume them with: sd resume --all"];
+  if (paused === "op") {
+    return ["paused", `op ${quote(op)} is paused; resume it with: sd resume ${op}`];
+  }
   if (workers === 0) return ["no_worker", `no worker has the op ${quote(op)}`];
   return undefined;
 }

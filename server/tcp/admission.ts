@@ -177,7 +177,7 @@ export class Admission {
 function wrongSecret(): SdError {
   return new SdError(
     "unauthorized",
-    "this work link does not know the secret of the pool; see sd work --help",
+    "the pool secret is not that of this server; see --secret-file in: sd work --help",
   );
 }
 

@@ -16,7 +16,10 @@ Deno.test("a server is operated from the command line", async () => {
     await sd("submit", "--detach", "--id", "a", '{"op":"square","n":4}');
     const child = ["submit", "-d", "--id", "b", "--after", "a", "--key", "k", "--limit", "2"];
     await sd(...child, "--rate", "5/1m", '{"op":"echo"}');
-    assertEquals((await sd("why", "a")).stdout, 'op "square" is paused; sd resume square\n');
+    assertEquals(
+      (await sd("why", "a")).stdout,
+      'op "square" is paused; resume it with: sd resume square\n',
+    );
     assertEquals((await sd("why", "b")).stdout, "it waits for 1 task to complete: a\n");
     assertEquals(JSON.parse((await sd("why", "a", "--json")).stdout).data.code, "paused");
     assertEquals((await sd("why", "nobody")).code, 5);

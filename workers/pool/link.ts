@@ -178,7 +178,7 @@ export class Link {
   async #someLines(): Promise<[string, ...Line[]]> {
     for (;;) {
       const lines = await this.#readLines();
-      if (!lines) throw new LinkError("the server closed the connection without an answer");
+      if (!lines) throw new LinkError("the server closed the connection without a reply");
       const [first, ...rest] = lines;
       if (first) return [first, ...rest];
       if (first === null) throw new LinkError(NO_SERVER);

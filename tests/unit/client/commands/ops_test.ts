@@ -39,7 +39,7 @@ Deno.test("files and options have a column if there are any, cut to the width of
   assertEquals(table.split("\n"), [
     "OP      WORKERS  FILE      OPTIONS",
     "echo          4            paused",
-    "resize        4  tasks.ts  timeout 2m, attempts 3, zod schema",
+    "resize        4  tasks.ts  timeout 2m, attempts 3, schema from zod",
     "fetch         4  tasks.ts  timeout 2m, attempts 3, backoff 500ms, expires 1h, l…",
     "safe          1  tasks.ts  no permissions",
   ]);

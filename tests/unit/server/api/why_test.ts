@@ -149,11 +149,11 @@ Deno.test("what holds all tasks of an op goes before what holds this one", () =>
   assertEquals(say(held, all, { keyLimit })[0], "stopping");
   assertEquals(say(held, { ...all, isStopping: false }, { keyLimit }), [
     "paused",
-    'op "resize" is paused; sd resume resize',
+    'op "resize" is paused; resume it with: sd resume resize',
   ]);
   assertEquals(say(held, { paused: "all" }, { keyLimit }), [
     "paused",
-    "all ops are paused; sd resume --all",
+    "all ops are paused; resume them with: sd resume --all",
   ]);
   assertEquals(say(held, { workers: 0 }, { keyLimit }), [
     "no_worker",
