@@ -38,7 +38,7 @@ async function fill(engine: Engine, count: number, options: object = {}): Promis
     const now = Date.now();
     const tasks = Array.from({ length: Math.min(BATCH, count - from) }, (_, i) => {
       const line = { op: "square", n: from + i, task: { wait: false, ...options } };
-      return newTask(line, JSON.stringify(line), now);
+      return newTask(line, JSON.stringify(line), { now, serials: engine.serials });
     });
     await engine.enqueue(tasks, now);
   }

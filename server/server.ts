@@ -175,12 +175,14 @@ type Api = ReturnType<typeof createApi>;
 /** The use cases that the door serves, and the services behind them. */
 function createApi(base: Base, { ops, pauses, dispatcher, schemas }: Dispatch) {
   const { engine, events, clock, log, metrics, limits, version } = base;
+  const { settings, serials } = engine;
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock, metrics, limits });
-  const book = new CronBook(engine.settings, (message) => log.warn("scheduler", message));
+  const book = new CronBook(settings, (message) => log.warn("scheduler", message));
   const scheduler: Scheduler = new Scheduler({
     book,
     clock,
     log,
+    serials,
     submit: (tasks) => entry.submit(tasks),
     defaultsOf: (op) => ops.get(op)?.defaults,
   });
@@ -196,11 +198,11 @@ function createApi(base: Base, { ops, pauses, dispatcher, schemas }: Dispatch) {
     clock,
     version,
   });
-  const takers = [pauses, ...cronTakers({ settings: engine.settings, book, scheduler })];
+  const takers = [pauses, ...cronTakers({ settings, serials, book, scheduler })];
   const cases: UseCases = {
     reads,
     tasks: new TaskApi({ engine, reads, events, clock, dispatch: dispatcher }),
-    crons: new CronApi({ book, entry, clock, check, scheduler }),
+    crons: new CronApi({ book, entry, clock, serials, check, scheduler }),
     transfer: new Transfer({ engine, entry, takers, clock }),
     pauses,
   };
@@ -223,12 +225,12 @@ function createDoor(
   { cases, check, entry }: Api,
   { listeners, onOwnPool, endOwn }: DoorParts,
 ): TcpDoor {
-  const { config, events, clock, secret, leaseMs, limits, version, log, metrics } = base;
+  const { config, engine, events, clock, secret, leaseMs, limits, version, log, metrics } = base;
   return new TcpDoor({
     listeners,
     tls: config.tls,
     cases,
-    route: { check, entry, events, clock },
+    route: { engine, check, entry, events, clock },
     auth: new Auth(config.tokens),
     secret,
     leaseMs,

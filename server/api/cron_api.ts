@@ -11,6 +11,7 @@ import type { CronAnswer, CronView } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
 import type { CronBook, CronEntry } from "../engine/cron_book.ts";
 import { cronRunId, type CronTask, isSameCron, newCronTask } from "../task/cron_task.ts";
+import type { Serials } from "../task/task_id.ts";
 import type { SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
 
@@ -18,6 +19,7 @@ export interface CronApiOptions {
   readonly book: CronBook;
   readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly clock: Pick<Clock, "wall">;
+  readonly serials: Serials;
   readonly check: Pick<SubmitCheck, "checkOp" | "checkArguments">;
   /** Woken by every change. */
   readonly scheduler: { wake(): void };
@@ -33,8 +35,8 @@ export class CronApi {
 
   /** Makes the recurring task that a submitted line asks for; resolves once it is committed. */
   async create(message: JsonObject, line: string): Promise<CronAnswer> {
-    const { book, entry, clock, check } = this.#options;
-    const task = newCronTask(message, line, clock.wall());
+    const { book, entry, clock, serials, check } = this.#options;
+    const task = newCronTask(message, line, { now: clock.wall(), serials });
     entry.checkOpen();
     if (!book.get(task.id)) {
       check.checkOp(task.op);

@@ -15,17 +15,20 @@ import {
   isSameCron,
   newCronTask,
 } from "../task/cron_task.ts";
+import type { Serials } from "../task/task_id.ts";
 import type { SettingTaker } from "./export_import.ts";
 
 export interface CronTransferOptions {
   readonly settings: Settings;
+  readonly serials: Serials;
   readonly book: CronBook;
   /** Woken by every change. */
   readonly scheduler: { wake(): void };
 }
 
 /** Takers of the settings of recurring tasks, in the order in which the settings must come. */
-export function cronTakers({ settings, book, scheduler }: CronTransferOptions): SettingTaker[] {
+export function cronTakers(options: CronTransferOptions): SettingTaker[] {
+  const { settings, serials, book, scheduler } = options;
   /** Recurring tasks that are being saved; the settings do not count them yet. */
   let saving = 0;
   return [{
@@ -40,7 +43,7 @@ export function cronTakers({ settings, book, scheduler }: CronTransferOptions): 
     prefix: RECORD_PREFIX,
     async take(name, value) {
       const id = name.slice(RECORD_PREFIX.length);
-      const record = readRecord(id, value);
+      const record = readRecord(id, { value, serials });
       const known = book.get(id);
       if (known) {
         // Whether it is paused is decided here, not by the record.
@@ -62,14 +65,17 @@ export function cronTakers({ settings, book, scheduler }: CronTransferOptions): 
   }];
 }
 
-function readRecord(id: string, value: string): CronRecord {
+function readRecord(
+  id: string,
+  { value, serials }: { value: string; serials: Serials },
+): CronRecord {
   const { line, createdAt, paused, resumedAt } = parse(value);
   const isRecord = isCronId(id) && typeof line === "string" && isTime(createdAt) &&
     typeof paused === "boolean" && isTime(resumedAt);
   if (!isRecord) throw unreadable(`cron ${id}`, value);
   const message = parse(line);
   if (!isCronMessage(message)) throw unreadable(`cron ${id}`, value);
-  const named = newCronTask(message, line, createdAt);
+  const named = newCronTask(message, line, { now: createdAt, serials });
   if ((message.task as JsonObject).id !== undefined && named.id !== id) {
     throw unreadable(`cron ${id}`, value);
   }

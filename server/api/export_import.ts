@@ -159,6 +159,7 @@ export class Transfer {
       if (!(error instanceof SdError) || error.code === "storage_full") faults.push(error);
       else answer.bad.push({ record: i + 1, message: error.message });
     };
+    const { serials } = this.#engine;
     for (const [i, item] of items.entries()) {
       await breath.takeIfLong();
       if (faults.length > 0) break;
@@ -166,7 +167,7 @@ export class Transfer {
         const record = read(item);
         if (!record) continue;
         if (record.setting === undefined) {
-          tasks.push(recordFromJson(record, this.#clock.aheadMs));
+          tasks.push(recordFromJson(record, { serials, aheadMs: this.#clock.aheadMs }));
         } else {
           // All at once, so that they are one commit; one that is there twice sees the first.
           await taking.get(record.setting);

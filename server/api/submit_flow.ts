@@ -12,11 +12,12 @@ import type { JsonObject, Ref } from "../../protocol/message.ts";
 import { type Role, SUBMITS } from "../../protocol/operations.ts";
 import type { Status } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Enqueued } from "../engine/engine.ts";
+import type { Engine, Enqueued } from "../engine/engine.ts";
 import { RETRY_AFTER_MS } from "../limits.ts";
 import { isCronMessage } from "../task/cron_task.ts";
 import type { FinishedTask, TaskEvents, Wait, Waiter } from "../task/task_events.ts";
 import { type NewTask, newTask } from "../task/new_task.ts";
+import type { Serials } from "../task/task_id.ts";
 import { checkRole } from "./auth.ts";
 import type { SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
@@ -48,6 +49,7 @@ export interface SubmitClient {
 
 /** The parts of the server that submits go through. */
 export interface SubmitRoute {
+  readonly engine: Pick<Engine, "serials">;
   readonly check: SubmitCheck;
   readonly entry: TaskEntry;
   readonly events: TaskEvents;
@@ -77,12 +79,13 @@ export class SubmitFlow {
   /** Characters of submits that are not committed yet. */
   #uncommittedChars = 0;
   #onCommit: (() => void) | undefined;
-  #now = 0;
-  #aheadMs = 0;
+  /** The time of the read whose messages are taken. */
+  readonly #creation: { now: number; aheadMs: number; readonly serials: Serials };
 
   constructor(options: SubmitFlowOptions) {
     this.#options = options;
     this.#route = options.route;
+    this.#creation = { now: 0, aheadMs: 0, serials: options.route.engine.serials };
     this.#batch = new Batch(options, this);
     this.#doubtful = new Batch(options, this);
   }
@@ -105,8 +108,8 @@ export class SubmitFlow {
   /** A read begins: its tasks are created now. */
   begin(): void {
     const { clock } = this.#route;
-    this.#now = clock.now();
-    this.#aheadMs = clock.aheadMs;
+    this.#creation.now = clock.now();
+    this.#creation.aheadMs = clock.aheadMs;
   }
 
   /** Takes the task that a message without `cmd` asks for; false for a recurring task. Throws the refusal. */
@@ -116,7 +119,7 @@ export class SubmitFlow {
     const { client, maxInFlight } = this.#options;
     checkRole(client.role, SUBMITS.submit);
     const known = check.knownOp(message.op);
-    const task = newTask(message, line, this.#now, known?.defaults, this.#aheadMs);
+    const task = newTask(message, line, this.#creation, known?.defaults);
     entry.checkOpen();
     const isDoubtful = check.isDoubtful(task, known);
     if (this.#owed + this.#batch.size + this.#doubtful.size >= maxInFlight) {

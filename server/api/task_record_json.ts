@@ -31,9 +31,15 @@ import {
 import type { JsonObject } from "../../protocol/message.ts";
 import { isFinal, LOG_LEVELS, type Status, STATUSES } from "../../protocol/task.ts";
 import type { TaskRecord } from "../engine/engine.ts";
-import { DEFAULT_RULES, type KeyLimit, type NewTask, type Past } from "../task/new_task.ts";
+import {
+  type Creation,
+  DEFAULT_RULES,
+  type KeyLimit,
+  type NewTask,
+  type Past,
+} from "../task/new_task.ts";
 import { formatRate, formatTime, readRate } from "../../protocol/text_forms.ts";
-import { isTaskId, newSerial } from "../task/task_id.ts";
+import { isTaskId } from "../task/task_id.ts";
 import { readOpVersion } from "../../protocol/op_spec.ts";
 import { Fields, wrong } from "../../protocol/fields.ts";
 import { countOf, type LoggedEntry, logLine, type TaskLog } from "../task/task_log.ts";
@@ -85,10 +91,11 @@ export function recordToJson(record: TaskRecord): JsonObject {
   };
 }
 
-/**
- * The task of a record. Its times are wall times; server time is `aheadMs` ahead of them. Throws `bad_request`.
- */
-export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
+/** The task of a record. Its times are wall times; server time is `aheadMs` ahead of them. Throws `bad_request`. */
+export function recordFromJson(
+  record: JsonObject,
+  { serials, aheadMs = 0 }: Pick<Creation, "serials" | "aheadMs">,
+): NewTask {
   const fields = new Fields(record);
   checkVersion(fields.raw("sd"));
   const id = readId(fields.raw("id"), "id");
@@ -99,7 +106,7 @@ export function recordFromJson(record: JsonObject, aheadMs = 0): NewTask {
   const isCalendar = readCalendar(fields.raw("calendar"));
   const task: NewTask = {
     id,
-    serial: newSerial(),
+    serial: serials.next(),
     // Even if the client did not choose the id: the same record again is no new task.
     idGiven: true,
     op,

@@ -11,12 +11,15 @@ import type { CronBook, CronEntry } from "../engine/cron_book.ts";
 import type { Enqueued } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import { cronRun, cronRunId } from "../task/cron_task.ts";
+import type { Serials } from "../task/task_id.ts";
 import type { NewTask, TaskDefaults } from "../task/new_task.ts";
 
 export interface SchedulerOptions {
   readonly book: CronBook;
   readonly clock: Clock;
   readonly log: Log;
+  /** The numbers of the engine that `submit` leads to. */
+  readonly serials: Serials;
   /** Submits tasks; resolves with the outcome of each. */
   readonly submit: (tasks: readonly NewTask[]) => Promise<Enqueued[]>;
   /** Default options of an op, if it is known. */
@@ -227,13 +230,14 @@ export class Scheduler {
       });
       batch = [];
     };
-    const { book, clock, defaultsOf } = this.#options;
+    const { book, clock, serials, defaultsOf } = this.#options;
     for (const { task } of book.list()) {
       const plan = this.#plans.get(task.id);
       if (!plan || task.record.paused) continue;
       const defaults = defaultsOf?.(task.op);
+      const creation = { now: clock.now(), serials };
       for (const at of plan.owed) {
-        batch.push({ id: task.id, plan, at, run: cronRun(task, at, clock.now(), defaults) });
+        batch.push({ id: task.id, plan, at, run: cronRun(task, at, creation, defaults) });
       }
       if (batch.length >= MAX_CATCH_UP) await flush();
     }

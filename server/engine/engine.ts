@@ -14,6 +14,7 @@ import type { Status, StatusCounts } from "../../protocol/task.ts";
 import type { FinishedTask } from "../task/task_events.ts";
 import type { KeyLimit, NewTask, TaskRules } from "../task/new_task.ts";
 import type { Rate } from "../../protocol/text_forms.ts";
+import type { Serials } from "../task/task_id.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { RunHistory } from "../task/run_log.ts";
 
@@ -327,6 +328,8 @@ export interface Engine {
   /** For messages and `stats`. */
   readonly name: string;
   readonly settings: Settings;
+  /** Numbers and ids for new tasks: above all that the engine has, and of no other engine's making. */
+  readonly serials: Serials;
   /** The latest `now` of earlier servers, if known: the server's own time never goes below it. */
   readonly lastAt?: number;
   /** Starts a backup; only engines that can be copied have it. Rejects with `conflict` while another one runs. */
@@ -335,7 +338,7 @@ export interface Engine {
   readonly recheck?: (ops: ReadonlySet<string>, now: number) => Promise<Rechecked>;
 
   /**
-   * Keeps `tasks`; resolves with the outcome of each, in their order, once they are committed. Tasks can be leased before
+   * Keeps `tasks`, which have their numbers from `serials`; resolves with the outcome of each, in their order, once they are committed. Tasks can be leased before
    * that: call it, kick the dispatcher, then await it.
    */
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;

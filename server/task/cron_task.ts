@@ -11,8 +11,7 @@ import { MAX_CRON_ID_CHARS, MAX_CRON_LINE_CHARS } from "../../protocol/limits.ts
 import type { JsonObject } from "../../protocol/message.ts";
 import { formatSecond } from "../../protocol/text_forms.ts";
 import { type CronRule, readCronRule } from "./cron_rule.ts";
-import { type NewTask, newTask, type TaskDefaults } from "./new_task.ts";
-import { newSerial, newTaskId } from "./task_id.ts";
+import { type Creation, type NewTask, newTask, type TaskDefaults } from "./new_task.ts";
 
 /** As it is kept, in JSON. Times are ms since 1970. */
 export interface CronRecord {
@@ -51,7 +50,8 @@ export function isCronId(id: string): boolean {
 }
 
 /** The recurring task that `message` asks for; `line` is its text. Throws `bad_request`. */
-export function newCronTask(message: JsonObject, line: string, now: number): CronTask {
+export function newCronTask(message: JsonObject, line: string, creation: Creation): CronTask {
+  const { now, serials } = creation;
   if (line.length > MAX_CRON_LINE_CHARS) {
     throw new SdError(
       "bad_request",
@@ -65,12 +65,12 @@ export function newCronTask(message: JsonObject, line: string, now: number): Cro
       throw new SdError("bad_request", `task.${name} does not go with task.cron: ${why}`);
     }
   }
-  const id = readCronId(options.id) ?? newTaskId(now, newSerial());
+  const id = readCronId(options.id) ?? serials.idOf(serials.next(), now);
   const record = { line, createdAt: now, paused: false, resumedAt: 0 };
   const task = cronTaskOf(id, message, record);
   // Every other option is that of each task: the first wrong one is reported now.
   const first = task.rule.nextAfter(now);
-  cronRun(task, first ?? now, now);
+  cronRun(task, first ?? now, creation);
   if (first === undefined) {
     throw new SdError(
       "bad_request",
@@ -95,17 +95,17 @@ export function cronRunId(cronId: string, at: number): string {
   return `${cronId}:${formatSecond(at)}`;
 }
 
-/** The task for the time `at`, as it is submitted at `now`. */
+/** The task for the time `at`, as it is submitted. */
 export function cronRun(
   { id, record }: CronTask,
   at: number,
-  now: number,
+  creation: Creation,
   defaults?: TaskDefaults,
 ): NewTask {
   const { ref: _ref, task, ...rest } = JSON.parse(record.line) as JsonObject;
   const { cron: _cron, tz: _tz, catch_up: _catchUp, ...options } = task as JsonObject;
   const message = { ...rest, task: { ...options, id: cronRunId(id, at) } };
-  return { ...newTask(message, JSON.stringify(message), now, defaults), wait: false };
+  return { ...newTask(message, JSON.stringify(message), creation, defaults), wait: false };
 }
 
 /** True when op, arguments and options are equal; `ref` and the order of members do not count. */

@@ -21,7 +21,7 @@ import type { JsonObject } from "../../protocol/message.ts";
 import type { OpSpec } from "../../protocol/op_spec.ts";
 import { parseRfc3339, type Rate, readRate } from "../../protocol/text_forms.ts";
 import { DEFAULT_KEEP_MS, type Status } from "../../protocol/task.ts";
-import { isTaskId, newSerial, newTaskId } from "./task_id.ts";
+import { isTaskId, type Serials } from "./task_id.ts";
 import type { TaskLog } from "./task_log.ts";
 import type { RunHistory } from "./run_log.ts";
 import { isDeepStrictEqual } from "node:util";
@@ -62,7 +62,7 @@ export interface Past {
 /** A task as it enters an engine. Times are server time, in ms since 1970. */
 export interface NewTask {
   readonly id: string;
-  /** No other task of this process has it. */
+  /** From the `Serials` of its engine: no other task there has it. */
   readonly serial: number;
   /** The client chose the id: the same submit again is no new task. */
   readonly idGiven: boolean;
@@ -154,16 +154,21 @@ export function defaultsOf({ timeout, attempts, backoff, expires }: OpSpec): Tas
   };
 }
 
-/**
- * The task that `message` asks for; `line` is its text, `aheadMs` how far `now` is ahead of the wall clock. Throws
- * `bad_request`.
- */
+/** When a new task is made, and with which numbers. Tasks of one read share one object. */
+export interface Creation {
+  readonly now: number;
+  /** How far `now` is ahead of the wall clock, in ms; default: 0. */
+  readonly aheadMs?: number;
+  /** The numbers of the engine that the task will enter. */
+  readonly serials: Serials;
+}
+
+/** The task that `message` asks for; `line` is its text. Throws `bad_request`. */
 export function newTask(
   message: JsonObject,
   line: string,
-  now: number,
+  creation: Creation,
   { rules, expiresMs }: TaskDefaults = DEFAULTS,
-  aheadMs = 0,
 ): NewTask {
   const op = message.op;
   if (typeof op !== "string" || op === "" || op.length > MAX_OP_CHARS) {
@@ -176,9 +181,10 @@ export function newTask(
   }
   const options = message.task;
   if (options === undefined) {
-    const serial = newSerial();
+    const { now, serials } = creation;
+    const serial = serials.next();
     return {
-      id: newTaskId(now, serial),
+      id: serials.idOf(serial, now),
       serial,
       idGiven: false,
       op,
@@ -199,28 +205,28 @@ export function newTask(
       `task holds the options of the task, like {"timeout":5000}; this is ${quote(options)}`,
     );
   }
-  const submit = { op, line, options: options as JsonObject, now, aheadMs };
+  const submit = { op, line, options: options as JsonObject, creation };
   return withOptions(submit, { rules, expiresMs });
 }
 
 function withOptions(
-  { op, line, options, now, aheadMs }: {
+  { op, line, options, creation }: {
     op: string;
     line: string;
     options: JsonObject;
-    now: number;
-    aheadMs: number;
+    creation: Creation;
   },
   { rules, expiresMs }: TaskDefaults,
 ): NewTask {
+  const { now, aheadMs = 0, serials } = creation;
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.includes(name)) throw unknownOption(name);
   }
   const id = readId(options.id);
   const expires = readOption(options, "expires", { min: 1, max: MAX_DELAY_MS }, expiresMs);
-  const serial = newSerial();
+  const serial = serials.next();
   return {
-    id: id ?? newTaskId(now, serial),
+    id: id ?? serials.idOf(serial, now),
     serial,
     idGiven: id !== undefined,
     op,

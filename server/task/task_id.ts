@@ -1,7 +1,7 @@
 /**
- * Ids of tasks: UUIDv7 (RFC 9562), with the counter that its section 6.2 allows in the last 48 bits. So
- * they sort by the time at which they were made, and a task that this process made is found by a number:
- * a map of strings costs ten times as much, since it interns every key.
+ * Ids of tasks: UUIDv7 (RFC 9562), with the counter that its section 6.2 allows in the last 48 bits. So they sort by the
+ * time at which they were made, and a task that this server made is found by a number: a map of strings costs ten times as
+ * much, since it interns every key. Each engine has one `Serials`, and all of its new tasks are numbered by it.
  */
 
 import { MAX_TASK_ID_CHARS } from "../../protocol/limits.ts";
@@ -15,39 +15,41 @@ const UUID_CHARS = 36;
 const VALUES = new Uint8Array(128).fill(HEX_DIGITS);
 for (let digit = 0; digit < HEX_DIGITS; digit++) VALUES[digit.toString(16).charCodeAt(0)] = digit;
 
-/** 26 bits, drawn once: servers that share an engine make different ids in the same millisecond. */
-const OWN = crypto.randomUUID().slice(14, 24).replace(/^./, "7");
-
-let serials = 0;
-let prefixMs = -1;
-let prefix = "";
-
 /** Whether a task can have the id `id`. */
 export function isTaskId(id: unknown): id is string {
   return typeof id === "string" && TASK_ID.test(id);
 }
 
-/** A number that no other task of this process, or of its engine's file, has; never 0. */
-export function newSerial(): number {
-  return ++serials;
-}
+/** The serial numbers of the tasks of one engine, and the ids that are made of them. */
+export class Serials {
+  /** 26 random bits: servers that share a store make different ids in the same millisecond. */
+  readonly #own = crypto.randomUUID().slice(14, 24).replace(/^./, "7");
+  #last: number;
+  #prefixMs = -1;
+  #prefix = "";
 
-/** From now on serial numbers are `serial` or higher: the lower ones were given out by another process. */
-export function startSerialsAt(serial: number): void {
-  serials = Math.max(serials, serial - 1);
-}
-
-/** The id of task `serial`, made at `now` (ms since 1970). */
-export function newTaskId(now: number, serial: number): string {
-  if (now !== prefixMs) {
-    const hex = now.toString(16).padStart(12, "0");
-    prefix = `${hex.slice(0, 8)}-${hex.slice(8)}-${OWN}`;
-    prefixMs = now;
+  /** `first`: above every number in the engine's store; 1 if that is empty. */
+  constructor(first = 1) {
+    this.#last = first - 1;
   }
-  return prefix + serial.toString(16).padStart(SERIAL_CHARS, "0");
+
+  /** The next number. No other task of the engine has it, nor had it a place in a queue; never 0. */
+  next(): number {
+    return ++this.#last;
+  }
+
+  /** The id of the task with this number, made at `now` (ms since 1970). */
+  idOf(serial: number, now: number): string {
+    if (now !== this.#prefixMs) {
+      const hex = now.toString(16).padStart(12, "0");
+      this.#prefix = `${hex.slice(0, 8)}-${hex.slice(8)}-${this.#own}`;
+      this.#prefixMs = now;
+    }
+    return this.#prefix + serial.toString(16).padStart(SERIAL_CHARS, "0");
+  }
 }
 
-/** The number that `id` ends with; 0 where it has none. That a task has this id is not said by it. */
+/** The number that `id` ends with; 0 if it ends with none. A task can have another id that ends with the same number. */
 export function serialOf(id: string): number {
   if (id.length !== UUID_CHARS) return 0;
   let serial = 0;

@@ -39,10 +39,14 @@ export async function reclaim(engine: Engine, leaseTime: number, now: number): P
   return overdue;
 }
 
-/** A task as a client would submit it, at `NOW`. */
-export function task(message: Record<string, unknown> = {}, now = NOW): NewTask {
+/** A task as a client of this engine would submit it, at `NOW`. */
+export function task(
+  { serials }: Pick<Engine, "serials">,
+  message: Record<string, unknown> = {},
+  now = NOW,
+): NewTask {
   const whole = { op: "square", n: 4, ...message };
-  return newTask(whole, JSON.stringify(whole), now);
+  return newTask(whole, JSON.stringify(whole), { now, serials });
 }
 
 export async function submit(engine: Engine, ...tasks: NewTask[]): Promise<string[]> {

@@ -45,7 +45,7 @@ type Tests = Record<string, ContractTest>;
 
 const LIFE: Tests = {
   async "a task goes from queued to running to completed, with its result"(engine, ends) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     assertEquals(await statusOf(engine, id!), "queued");
     const leased = await leaseOne(engine, NOW + 5);
     assertEquals([leased.id, leased.op, leased.attempt], [id, "square", 1]);
@@ -69,7 +69,7 @@ const LIFE: Tests = {
 
   async "a read during a submit sees its task"(engine) {
     for (const id of ["mine", undefined]) {
-      const one = task(id === undefined ? {} : { task: { id } });
+      const one = task(engine, id === undefined ? {} : { task: { id } });
       const submitting = engine.enqueue([one], NOW);
       const [[record], { tasks }] = await Promise.all([
         engine.get([one.id]),
@@ -87,10 +87,10 @@ const LIFE: Tests = {
   async "tasks of one priority are leased first in first out, whatever their ops"(engine) {
     const ids = await submit(
       engine,
-      task({ n: 1 }),
-      task({ op: "echo" }),
-      task({ n: 3 }),
-      task({ op: "echo" }),
+      task(engine, { n: 1 }),
+      task(engine, { op: "echo" }),
+      task(engine, { n: 3 }),
+      task(engine, { op: "echo" }),
     );
     assertEquals(await leaseIds(engine), ids);
   },
@@ -98,15 +98,20 @@ const LIFE: Tests = {
   async "a higher priority is leased first"(engine) {
     const [low, high, middle] = await submit(
       engine,
-      task({ task: { priority: -5 } }),
-      task({ task: { priority: 100 } }),
-      task(),
+      task(engine, { task: { priority: -5 } }),
+      task(engine, { task: { priority: 100 } }),
+      task(engine),
     );
     assertEquals(await leaseIds(engine), [high!, middle!, low!]);
   },
 
   async "a lease takes up to its limit, and only ops of the worker"(engine) {
-    const [a, b, other] = await submit(engine, task(), task(), task({ op: "resize" }));
+    const [a, b, other] = await submit(
+      engine,
+      task(engine),
+      task(engine),
+      task(engine, { op: "resize" }),
+    );
     assertEquals(await leaseIds(engine, 1), [a!]);
     assertEquals(await leaseIds(engine), [b!]);
     assertEquals(await leaseIds(engine), []);
@@ -114,7 +119,7 @@ const LIFE: Tests = {
   },
 
   async "a result under a lost lease changes nothing"(engine, ends) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     const first = await leaseOne(engine);
     await engine.nack([{ lease: first.lease, reason: "died" }], NOW);
     const second = await leaseOne(engine);
@@ -133,7 +138,7 @@ const LIFE: Tests = {
     engine,
     ends,
   ) {
-    const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 1000 } }));
+    const [id] = await submit(engine, task(engine, { task: { attempts: 3, backoff: 1000 } }));
     let now = NOW;
     for (const [attempt, wait] of [[1, 1000], [2, 2000]] as const) {
       const leased = await leaseOne(engine, now);
@@ -163,14 +168,19 @@ const LIFE: Tests = {
   },
 
   async "a failure marked as the last is not attempted again"(engine) {
-    const [id] = await submit(engine, task({ task: { attempts: 5 } }));
+    const [id] = await submit(engine, task(engine, { task: { attempts: 5 } }));
     const { lease } = await leaseOne(engine);
     await engine.nack([{ lease, reason: "failed", error: FAILED, last: true }], NOW);
     assertEquals(await statusOf(engine, id!), "failed");
   },
 
   async "a released task is next again and has used no attempt"(engine) {
-    const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }), task({ n: 3 }));
+    const ids = await submit(
+      engine,
+      task(engine, { n: 1 }),
+      task(engine, { n: 2 }),
+      task(engine, { n: 3 }),
+    );
     const tasks = await leaseMany(engine, 2);
     await engine.nack(tasks.map(({ lease }) => ({ lease, reason: "released" as const })), NOW);
     assertEquals(await leaseIds(engine), ids);
@@ -178,7 +188,7 @@ const LIFE: Tests = {
   },
 
   async "a task whose worker process dies runs again, and fails at the last death"(engine, ends) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     for (let death = 1; death < MAX_DEATHS; death++) {
       const leased = await leaseOne(engine);
       assertEquals(leased.attempt, 1);
@@ -193,7 +203,7 @@ const LIFE: Tests = {
 
   async "the last death of a task fails it with the cause of the death"(engine, ends) {
     const error = { code: "out_of_memory", message: "too much" } as const;
-    await submit(engine, task());
+    await submit(engine, task(engine));
     for (let death = 1; death < MAX_DEATHS; death++) {
       const { lease } = await leaseOne(engine);
       assertEquals(await engine.nack([{ lease, reason: "died", error }], NOW), ["queued"]);
@@ -207,7 +217,7 @@ const LIFE: Tests = {
     engine,
     ends,
   ) {
-    const [suspect, other] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
+    const [suspect, other] = await submit(engine, task(engine, { n: 1 }), task(engine, { n: 2 }));
     for (let death = 1; death < MAX_DEATHS; death++) {
       const { lease } = await leaseOne(engine);
       await engine.nack([{ lease, reason: "died" }], NOW);
@@ -222,7 +232,7 @@ const LIFE: Tests = {
   },
 
   async "a lease that ran out is reclaimed, a renewed one is not"(engine) {
-    const [kept, gone] = await submit(engine, task({ n: 1 }), task({ n: 2 }));
+    const [kept, gone] = await submit(engine, task(engine, { n: 1 }), task(engine, { n: 2 }));
     const a = await leaseOne(engine);
     const b = await leaseOne(engine);
     assertEquals(await engine.renew([a.lease], NOW + 10_000 + LEASE_MS), []);
@@ -236,7 +246,7 @@ const LIFE: Tests = {
   },
 
   async "a delayed task is not leased before its time"(engine) {
-    const [id] = await submit(engine, task({ task: { delay: 500 } }));
+    const [id] = await submit(engine, task(engine, { task: { delay: 500 } }));
     assertEquals(await statusOf(engine, id!), "delayed");
     const early = await engine.lease({ ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS }, NOW + 499);
     assertEquals([early.tasks.length, early.nextDueAt], [0, NOW + 500]);
@@ -246,8 +256,8 @@ const LIFE: Tests = {
   async "a task that did not start in time expires, by lease and by prune"(engine, ends) {
     const [a, b] = await submit(
       engine,
-      task({ task: { expires: 100 } }),
-      task({ task: { expires: 200, delay: 150 } }),
+      task(engine, { task: { expires: 100 } }),
+      task(engine, { task: { expires: 200, delay: 150 } }),
     );
     const leased = await engine.lease(
       { ops: OPS, limit: 9, leaseUntil: NOW + LEASE_MS },
@@ -264,7 +274,7 @@ const LIFE: Tests = {
   },
 
   async "a running task does not expire"(engine, ends) {
-    const [id] = await submit(engine, task({ task: { expires: 100 } }));
+    const [id] = await submit(engine, task(engine, { task: { expires: 100 } }));
     const { lease } = await leaseOne(engine);
     await engine.prune(NOW + 1000);
     assertEquals(await ends.committed(engine), []);
@@ -276,23 +286,23 @@ const LIFE: Tests = {
     engine,
   ) {
     const options = { task: { id: "mine" } };
-    await submit(engine, task({ ...options, ref: 1 }));
+    await submit(engine, task(engine, { ...options, ref: 1 }));
     const again = { op: "square", task: { id: "mine" }, n: 4, ref: 2 };
     const [same, other] = await engine.enqueue([
-      newTask(again, JSON.stringify(again), NOW),
-      task({ ...options, n: 5 }),
+      newTask(again, JSON.stringify(again), { now: NOW, serials: engine.serials }),
+      task(engine, { ...options, n: 5 }),
     ], NOW);
     assertEquals([same?.outcome, same?.status, same?.finished], ["exists", "queued", undefined]);
     assertEquals(other?.outcome, "conflict");
     const { lease } = await leaseOne(engine);
     await engine.ack([{ lease, result: "16" }], NOW);
     assertEquals(await leaseIds(engine), []);
-    const [done] = await engine.enqueue([task(options)], NOW);
+    const [done] = await engine.enqueue([task(engine, options)], NOW);
     assertEquals([done?.outcome, done?.finished?.result], ["exists", "16"]);
   },
 
   async "a queued task that is cancelled never starts"(engine, ends) {
-    const [a, b] = await submit(engine, task(), task({ task: { delay: 10 } }));
+    const [a, b] = await submit(engine, task(engine), task(engine, { task: { delay: 10 } }));
     const cancelled = await engine.cancel([a!, b!, "nobody"], NOW);
     assertEquals(cancelled.map(({ outcome }) => outcome), ["cancelled", "cancelled", "not_found"]);
     assertEquals(ends.take().map(({ id, status }) => [id, status]), [
@@ -309,7 +319,7 @@ const LIFE: Tests = {
     ends,
   ) {
     for (const reason of ["stopped", "failed", "died"] as const) {
-      const [id] = await submit(engine, task({ task: { attempts: 3 } }));
+      const [id] = await submit(engine, task(engine, { task: { attempts: 3 } }));
       const { lease } = await leaseOne(engine);
       const [cancelled] = await engine.cancel([id!], NOW);
       assertEquals([cancelled?.outcome, cancelled?.lease], ["running", lease]);
@@ -322,7 +332,7 @@ const LIFE: Tests = {
   },
 
   async "a task that completes before its cancel took effect is completed"(engine) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     const { lease } = await leaseOne(engine);
     await engine.cancel([id!], NOW);
     await engine.ack([{ lease, result: "16" }], NOW);
@@ -330,7 +340,7 @@ const LIFE: Tests = {
   },
 
   async "a failed, cancelled or expired task can be run again as if it were new"(engine) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     assertEquals((await engine.requeue([id!], NOW))[0]?.outcome, "refused");
     await engine.cancel([id!], NOW);
     assertEquals((await engine.requeue([id!, "nobody"], NOW)).map(({ outcome }) => outcome), [
@@ -347,22 +357,25 @@ const LIFE: Tests = {
   async "a record is removed after its time, and its id is free again"(engine) {
     const [short, long] = await submit(
       engine,
-      task({ task: { id: "short", keep: 1000 } }),
-      task({ task: { id: "long" } }),
+      task(engine, { task: { id: "short", keep: 1000 } }),
+      task(engine, { task: { id: "long" } }),
     );
     await engine.cancel([short!, long!], NOW);
     assertEquals((await engine.prune(NOW + 999)).removed, 0);
     assertEquals((await engine.prune(NOW + 1000)).removed, 1);
     assertEquals(await engine.get([short!]), [undefined]);
     assertEquals(await statusOf(engine, long!), "cancelled");
-    const [fresh] = await engine.enqueue([task({ n: 9, task: { id: "short" } })], NOW + 1000);
+    const [fresh] = await engine.enqueue(
+      [task(engine, { n: 9, task: { id: "short" } })],
+      NOW + 1000,
+    );
     assertEquals(fresh?.outcome, "created");
     assertEquals((await engine.prune(NOW + 86_400_000)).removed, 1);
     assertEquals(await engine.get([long!]), [undefined]);
   },
 
   async "a retried task is not removed when its first record would be"(engine) {
-    const [id] = await submit(engine, task({ task: { keep: 1000 } }));
+    const [id] = await submit(engine, task(engine, { task: { keep: 1000 } }));
     await engine.cancel([id!], NOW);
     await engine.requeue([id!], NOW);
     assertEquals((await engine.prune(NOW + 5000)).removed, 0);
@@ -372,7 +385,7 @@ const LIFE: Tests = {
   async "list pages through all tasks, newest first, by status and op"(engine) {
     const ids = await submit(
       engine,
-      ...Array.from({ length: 7 }, (_, i) => task({ op: i % 2 ? "echo" : "square", n: i })),
+      ...Array.from({ length: 7 }, (_, i) => task(engine, { op: i % 2 ? "echo" : "square", n: i })),
     );
     await engine.cancel([ids[0]!], NOW);
     const seen: string[] = [];
@@ -393,9 +406,9 @@ const LIFE: Tests = {
   ) {
     const [a, b, c] = await submit(
       engine,
-      task({ task: { key: "k" } }),
-      task({ task: { key: "k" } }, NOW + 10),
-      task({ op: "echo" }, NOW + 20),
+      task(engine, { task: { key: "k" } }),
+      task(engine, { task: { key: "k" } }, NOW + 10),
+      task(engine, { op: "echo" }, NOW + 20),
     );
     const list = async (request: Partial<ListRequest>) =>
       (await engine.list({ limit: 10, ...request })).tasks.map(({ id }) => id);
@@ -410,16 +423,27 @@ const LIFE: Tests = {
   },
 
   async "a page of list is stable while tasks are added"(engine) {
-    const ids = await submit(engine, task({ n: 1 }), task({ n: 2 }), task({ n: 3 }));
+    const ids = await submit(
+      engine,
+      task(engine, { n: 1 }),
+      task(engine, { n: 2 }),
+      task(engine, { n: 3 }),
+    );
     const first = await engine.list({ limit: 2 });
-    await submit(engine, task({ n: 4 }));
+    await submit(engine, task(engine, { n: 4 }));
     const second = await engine.list({ limit: 2, cursor: first.cursor! });
     assertEquals(second.tasks.map(({ id }) => id), [ids[0]!]);
     assertEquals(second.cursor, undefined);
   },
 
   async "stats count the tasks in each status"(engine) {
-    const [a] = await submit(engine, task(), task(), task(), task({ task: { delay: 10 } }));
+    const [a] = await submit(
+      engine,
+      task(engine),
+      task(engine),
+      task(engine),
+      task(engine, { task: { delay: 10 } }),
+    );
     await engine.cancel([a!], NOW);
     const { lease } = await leaseOne(engine);
     await engine.ack([{ lease, result: "16" }], NOW);
@@ -440,11 +464,11 @@ const LIFE: Tests = {
   async "stats count the queued and running tasks of each op, and report the longest wait"(engine) {
     await submit(
       engine,
-      task(),
-      task({ task: { priority: 1 } }),
-      task({ op: "resize" }, NOW - 50),
-      task({ op: "resize", task: { key: "k" } }, NOW - 90),
-      task({ op: "resize", task: { delay: 10 } }),
+      task(engine),
+      task(engine, { task: { priority: 1 } }),
+      task(engine, { op: "resize" }, NOW - 50),
+      task(engine, { op: "resize", task: { key: "k" } }, NOW - 90),
+      task(engine, { op: "resize", task: { delay: 10 } }),
     );
     const loads = async () =>
       (await engine.stats()).ops
@@ -498,4 +522,34 @@ export function testEngine({ name, open, lacks = [] }: EngineContract): void {
       },
     });
   }
+  Deno.test(`${name}: two engines in one process number their tasks apart, under ids that differ`, async () => {
+    const random = new Random(newSeed());
+    const [one, two] = [await open(random, () => {}), await open(random, () => {})];
+    try {
+      const tasks = [];
+      for (const engine of [one, two, two, two, one, two, one]) tasks.push(task(engine));
+      const serials = tasks.map(({ serial }) => serial);
+      assertEquals(serials, [1, 1, 2, 3, 2, 4, 3], "no number of one depends on the other");
+      const ids = tasks.map(({ id }) => id);
+      assertEquals(
+        new Set(ids).size,
+        ids.length,
+        "made in one millisecond, some with equal numbers",
+      );
+      const [a, , , , b, , c] = tasks;
+      await submit(one, a!, b!);
+      await submit(two, ...tasks.slice(1, 4), tasks[5]!);
+      await one.cancel([a!.id], NOW);
+      await one.requeue([a!.id], NOW);
+      const late = task(one);
+      await submit(one, late, c!);
+      // `c` was made before `a` went to the end of the queue.
+      assertEquals((await leaseIds(one)).toSorted(), [a!.id, b!.id, c!.id, late.id].toSorted());
+      assert(late.serial > c!.serial + 1, "the new place in the queue has a number of its own");
+      assertEquals(await leaseIds(two), [1, 2, 3, 5].map((i) => ids[i]!));
+    } finally {
+      await one.close();
+      await two.close();
+    }
+  });
 }

@@ -1,6 +1,7 @@
 /** What every engine must do with the keys of tasks: turns, limits, rates. */
 
 import { assertEquals } from "@std/assert";
+import type { Engine } from "../../server/engine/engine.ts";
 import {
   type ContractTest,
   LEASE_MS,
@@ -14,41 +15,41 @@ import {
   task,
 } from "./contract_steps.ts";
 
-const keyed = (key: string, n: number, more: Record<string, unknown> = {}) =>
-  task({ n, task: { key, ...more } });
+const keyed = (engine: Engine, key: string, n: number, more: Record<string, unknown> = {}) =>
+  task(engine, { n, task: { key, ...more } });
 
 export const KEY_TESTS: Record<string, ContractTest> = {
   async "keys take turns in any order of submits; tasks without a key are one more key"(engine) {
-    const a = await submit(engine, ...[1, 2, 3, 4].map((n) => keyed("a", n)));
-    const b = await submit(engine, keyed("b", 5), keyed("b", 6));
-    const [none] = await submit(engine, task({ n: 7 }));
+    const a = await submit(engine, ...[1, 2, 3, 4].map((n) => keyed(engine, "a", n)));
+    const b = await submit(engine, keyed(engine, "b", 5), keyed(engine, "b", 6));
+    const [none] = await submit(engine, task(engine, { n: 7 }));
     assertEquals(await leaseIds(engine), [a[0]!, b[0]!, none!, a[1]!, b[1]!, a[2]!, a[3]!]);
   },
 
   async "a key takes its turn with any of its ops"(engine) {
     const a = await submit(
       engine,
-      task({ op: "echo", task: { key: "a" } }),
-      keyed("a", 1),
-      task({ op: "echo", task: { key: "a" } }),
+      task(engine, { op: "echo", task: { key: "a" } }),
+      keyed(engine, "a", 1),
+      task(engine, { op: "echo", task: { key: "a" } }),
     );
-    const b = await submit(engine, keyed("b", 2));
+    const b = await submit(engine, keyed(engine, "b", 2));
     assertEquals(await leaseIds(engine), [a[0]!, b[0]!, a[1]!, a[2]!]);
   },
 
   async "a higher priority goes before the turns of keys"(engine) {
-    const [low] = await submit(engine, keyed("a", 1));
-    const [high] = await submit(engine, keyed("b", 2, { priority: 5 }));
-    const [higher] = await submit(engine, keyed("b", 3, { priority: 6 }));
+    const [low] = await submit(engine, keyed(engine, "a", 1));
+    const [high] = await submit(engine, keyed(engine, "b", 2, { priority: 5 }));
+    const [higher] = await submit(engine, keyed(engine, "b", 3, { priority: 6 }));
     assertEquals(await leaseIds(engine), [higher!, high!, low!]);
   },
 
   async "no more tasks of a key run than its limit, whatever their ends"(engine) {
     const ids = await submit(
       engine,
-      ...[1, 2, 3, 4, 5].map((n) => keyed("a", n, { limit: 2 })),
+      ...[1, 2, 3, 4, 5].map((n) => keyed(engine, "a", n, { limit: 2 })),
     );
-    const [other] = await submit(engine, keyed("b", 9));
+    const [other] = await submit(engine, keyed(engine, "b", 9));
     const [first, second, third] = await leaseMany(engine, 100);
     assertEquals([first?.id, second?.id, third?.id], [ids[0], other, ids[1]]);
     assertEquals(await leaseIds(engine), []);
@@ -65,7 +66,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
   },
 
   async "a cancelled task of a key at its limit does not block later tasks"(engine) {
-    const ids = await submit(engine, ...[1, 2, 3].map((n) => keyed("a", n, { limit: 1 })));
+    const ids = await submit(engine, ...[1, 2, 3].map((n) => keyed(engine, "a", n, { limit: 1 })));
     const { lease } = await leaseOne(engine);
     await engine.cancel([ids[1]!], NOW);
     assertEquals(await leaseIds(engine), []);
@@ -78,7 +79,7 @@ export const KEY_TESTS: Record<string, ContractTest> = {
   ) {
     const ids = await submit(
       engine,
-      ...[1, 2, 3, 4, 5].map((n) => keyed("a", n, { rate: "2/1s" })),
+      ...[1, 2, 3, 4, 5].map((n) => keyed(engine, "a", n, { rate: "2/1s" })),
     );
     assertEquals(await leaseIds(engine, 1, NOW), [ids[0]!]);
     assertEquals(await leaseIds(engine, 100, NOW + 600), [ids[1]!]);
@@ -93,12 +94,12 @@ export const KEY_TESTS: Record<string, ContractTest> = {
   async "no more tasks of an op start in a time than the rate of its workers"(engine) {
     const ids = await submit(
       engine,
-      task({ n: 1 }),
-      task({ n: 2 }),
-      task({ n: 3 }),
-      task({ n: 4 }),
+      task(engine, { n: 1 }),
+      task(engine, { n: 2 }),
+      task(engine, { n: 3 }),
+      task(engine, { n: 4 }),
     );
-    const [other] = await submit(engine, task({ op: "echo" }));
+    const [other] = await submit(engine, task(engine, { op: "echo" }));
     const rates = new Map([["square", { starts: 2, windowMs: 1000 }]]);
     const leaseRated = async (now: number) => {
       const ids: string[] = [];
@@ -120,12 +121,12 @@ export const KEY_TESTS: Record<string, ContractTest> = {
   async "the wait reason names what holds a task back"(engine) {
     const ids = await submit(
       engine,
-      keyed("a", 1, { limit: 1 }),
-      keyed("a", 2, { limit: 1 }),
-      keyed("r", 3, { rate: "1/1h" }),
-      keyed("r", 4, { rate: "1/1h" }),
-      task({ task: { delay: 3_600_000 } }),
-      task({ op: "resize" }),
+      keyed(engine, "a", 1, { limit: 1 }),
+      keyed(engine, "a", 2, { limit: 1 }),
+      keyed(engine, "r", 3, { rate: "1/1h" }),
+      keyed(engine, "r", 4, { rate: "1/1h" }),
+      task(engine, { task: { delay: 3_600_000 } }),
+      task(engine, { op: "resize" }),
     );
     await leaseIds(engine);
     const records = await engine.get(ids, { waitReasonAt: NOW });

@@ -38,7 +38,7 @@ export async function recordOf(engine: Engine, id: string): Promise<TaskRecord |
 
 export const LOG_TESTS: Record<string, ContractTest> = {
   async "the log of a task has the lines of all its attempts, numbered in one sequence"(engine) {
-    const [id] = await submit(engine, task({ task: { attempts: 2, backoff: 0 } }));
+    const [id] = await submit(engine, task(engine, { task: { attempts: 2, backoff: 0 } }));
     const first = await leaseOne(engine);
     const error = FAILED;
     await engine.nack(
@@ -63,7 +63,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   },
 
   async "a log is returned only on request"(engine) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     const run = await leaseOne(engine);
     await engine.ack([{ lease: run.lease, result: "1", log: logOf(run, "a") }], NOW);
     const [plain] = await engine.get([id!]);
@@ -73,7 +73,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   },
 
   async "a task without log lines and without a task file has neither log nor history"(engine) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     const run = await leaseOne(engine);
     await engine.ack([{ lease: run.lease, result: "1" }], NOW);
     const record = await recordOf(engine, id!);
@@ -83,7 +83,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   async "the log of a run is kept after a death, a release, a stop and a lost lease"(
     engine,
   ) {
-    const [died] = await submit(engine, task({ n: 1 }));
+    const [died] = await submit(engine, task(engine, { n: 1 }));
     for (const reason of ["died", "released"] as const) {
       const run = await leaseOne(engine);
       await engine.nack([{ lease: run.lease, reason, log: logOf(run, reason) }], NOW);
@@ -102,7 +102,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   },
 
   async "a log under a lost lease is not kept"(engine) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     const first = await leaseOne(engine);
     await engine.nack([{ lease: first.lease, reason: "died" }], NOW);
     const second = await leaseOne(engine);
@@ -114,7 +114,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   },
 
   async "a retry keeps the log, and separates its attempts from the earlier ones"(engine) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     for (const text of ["once", "twice", "thrice"]) {
       const run = await leaseOne(engine);
       const log = logOf(run, text);
@@ -129,7 +129,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   },
 
   async "the newest lines of a log are kept, up to a number of lines and of characters"(engine) {
-    const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 0 } }));
+    const [id] = await submit(engine, task(engine, { task: { attempts: 3, backoff: 0 } }));
     const many = Array.from({ length: MAX_LOG_ENTRIES }, (_, i) => `${i + 1}`);
     const first = await leaseOne(engine);
     await engine.nack(
@@ -158,7 +158,7 @@ export const LOG_TESTS: Record<string, ContractTest> = {
   },
 
   async "a task has the version of the worker that ran it last"(engine) {
-    const [id] = await submit(engine, task({ task: { attempts: 3, backoff: 0 } }));
+    const [id] = await submit(engine, task(engine, { task: { attempts: 3, backoff: 0 } }));
     const request = { ops: OPS, limit: 1, leaseUntil: NOW + LEASE_MS };
     const versionAfter = async (version: string | undefined) => {
       const versions = new Map(version === undefined ? [] : [["square", version]]);
@@ -186,8 +186,8 @@ export const LOG_TESTS: Record<string, ContractTest> = {
     const open = { ...past, status: "queued", finishedAt: 0, result: undefined } as const;
     const ids = await submit(
       engine,
-      { ...task({ task: { id: "done", wait: false } }), past: done },
-      { ...task({ task: { id: "open", wait: false } }), past: open },
+      { ...task(engine, { task: { id: "done", wait: false } }), past: done },
+      { ...task(engine, { task: { id: "open", wait: false } }), past: open },
     );
     for (const id of ids) {
       const record = await recordOf(engine, id);

@@ -29,7 +29,7 @@ Deno.test("memory: finished tasks are kept up to a limit, a lower one if their e
   const engine = openMemoryEngine({ kept: { delivered: 10, others: 15 } });
   const task = (options?: Record<string, unknown>) => {
     const message = { op: "square", n: 1, ...(options ? { task: options } : {}) };
-    return newTask(message, JSON.stringify(message), 1000);
+    return newTask(message, JSON.stringify(message), { now: 1000, serials: engine.serials });
   };
   const many = (options?: Record<string, unknown>) =>
     Array.from({ length: 25 }, () => task(options));

@@ -17,7 +17,7 @@ import {
 
 const TWO = new Map([["square", 2]]);
 
-const numbered = (...numbers: number[]) => numbers.map((n) => task({ n }));
+const numbered = (engine: Engine, ...numbers: number[]) => numbers.map((n) => task(engine, { n }));
 
 /** Everything that may be leased under `limits`, as copies. */
 async function leaseLimited(
@@ -39,8 +39,8 @@ const idsOf = (leased: readonly { id: string }[]) => leased.map(({ id }) => id).
 
 export const OP_TESTS: Record<string, ContractTest> = {
   async "no more tasks of an op run than its limit, and other ops go on"(engine) {
-    const ids = await submit(engine, ...numbered(1, 2, 3, 4, 5, 6, 7));
-    const others = await submit(engine, ...[1, 2, 3].map((n) => task({ op: "echo", n })));
+    const ids = await submit(engine, ...numbered(engine, 1, 2, 3, 4, 5, 6, 7));
+    const others = await submit(engine, ...[1, 2, 3].map((n) => task(engine, { op: "echo", n })));
     const first = await leaseLimited(engine, TWO);
     assertEquals(idsOf(first), [ids[0]!, ids[1]!, ...others].sort());
     const leaseOf = (id: string) => first.find((one) => one.id === id)!.lease;
@@ -60,10 +60,10 @@ export const OP_TESTS: Record<string, ContractTest> = {
   },
 
   async "a limit counts tasks that started before it was set, and follows its changes"(engine) {
-    await submit(engine, ...numbered(1, 2, 3, 4, 5, 6, 7, 8));
+    await submit(engine, ...numbered(engine, 1, 2, 3, 4, 5, 6, 7, 8));
     const leases = (await leaseLimited(engine, new Map())).length;
     assertEquals(leases, 8, "without a limit all of them run");
-    await submit(engine, ...numbered(9, 10, 11, 12));
+    await submit(engine, ...numbered(engine, 9, 10, 11, 12));
     assertEquals(await leaseLimited(engine, new Map([["square", 8]])), []);
     assertEquals((await leaseLimited(engine, new Map([["square", 9]]))).length, 1);
     assertEquals(await leaseLimited(engine, TWO), []);
@@ -73,7 +73,7 @@ export const OP_TESTS: Record<string, ContractTest> = {
 
   async "a cancelled task of an op at its limit does not block later tasks"(engine) {
     const one = new Map([["square", 1]]);
-    const ids = await submit(engine, ...numbered(1, 2, 3));
+    const ids = await submit(engine, ...numbered(engine, 1, 2, 3));
     const [first] = await leaseLimited(engine, one);
     await engine.cancel([ids[1]!], NOW);
     assertEquals(await leaseLimited(engine, one), []);
@@ -85,12 +85,12 @@ export const OP_TESTS: Record<string, ContractTest> = {
     engine,
   ) {
     const one = new Map([["square", 1]]);
-    const [suspect] = await submit(engine, ...numbered(1));
+    const [suspect] = await submit(engine, ...numbered(engine, 1));
     for (let i = 0; i < 2; i++) {
       const { lease } = await leaseOne(engine);
       await engine.nack([{ lease, reason: "died" }], NOW);
     }
-    const ids = await submit(engine, ...numbered(2, 3));
+    const ids = await submit(engine, ...numbered(engine, 2, 3));
     const request = { ops: OPS, limits: one, limit: 9, leaseUntil: NOW + LEASE_MS };
     const free = await engine.lease({ ...request, limit: 0 }, NOW);
     assertEquals([...free.suspectOps], ["square"]);

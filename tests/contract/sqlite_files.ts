@@ -5,7 +5,6 @@ import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
 import { StoreError } from "../../server/engine/journaled/task_store.ts";
-import { startSerialsAt } from "../../server/task/task_id.ts";
 import { FlakyStore, type StoreFaults } from "../faults/flaky_store.ts";
 import type { Random } from "../fuzz/random.ts";
 import { NOW } from "./contract_steps.ts";
@@ -91,7 +90,6 @@ async function openEngine(
   { ended, sizes = {}, through = (store) => store, report = throwing, now = NOW }: OpenOptions,
 ): Promise<Engine> {
   const { store, opened } = await Store.open({ path, durability: "full", now });
-  startSerialsAt(opened.next);
   return patient(
     await openSqliteEngine({
       store: through(store),

@@ -6,6 +6,7 @@ import { delay } from "@std/async/delay";
 import { SdError } from "../../protocol/errors.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
+import { openEngine } from "../../server/engine/open.ts";
 import {
   Ends,
   FAILED,
@@ -83,9 +84,9 @@ async function reopened<T>(
 Deno.test("a file keeps the latest time of its server, and knows which of its times are wall clock times", async () => {
   const wall = NOW - 3_600_000;
   await reopened(async (engine) => {
-    const at = calendarTask(wall + 60_000, NOW - wall);
-    const child = calendarTask(wall + 60_000, NOW - wall, { after: [at.id] });
-    await engine.enqueue([at, child, task({ task: { delay: 60_000 } })], NOW);
+    const at = calendarTask(engine, wall + 60_000, NOW - wall);
+    const child = calendarTask(engine, wall + 60_000, NOW - wall, { after: [at.id] });
+    await engine.enqueue([at, child, task(engine, { task: { delay: 60_000 } })], NOW);
     await engine.prune(NOW + 777);
     return at.id;
   }, async (engine, at) => {
@@ -104,7 +105,7 @@ Deno.test("after a restart, from pages, no priority is overtaken by a lower one,
   try {
     const first = await openTestSqlite(path, TINY);
     const tasks = Array.from({ length: 60 }, (_, n) =>
-      task({
+      task(first, {
         op: n % 2 === 0 ? "square" : "echo",
         n,
         task: { priority: n * 7 % 5, wait: false },
@@ -126,18 +127,18 @@ Deno.test("a sqlite engine that is opened again has every task as it was, and no
   await reopened(async (engine) => {
     const ids = await submit(
       engine,
-      task({ n: 1, task: { attempts: 2 } }),
-      task({ n: 2, task: { key: "k", limit: 1, priority: 3 } }),
-      task({ n: 3, task: { delay: 60_000 } }),
-      task({ n: 4 }),
-      task({ n: 5 }),
+      task(engine, { n: 1, task: { attempts: 2 } }),
+      task(engine, { n: 2, task: { key: "k", limit: 1, priority: 3 } }),
+      task(engine, { n: 3, task: { delay: 60_000 } }),
+      task(engine, { n: 4 }),
+      task(engine, { n: 5 }),
     );
     const [second, first, fourth] = await leaseMany(engine, 3);
     await engine.ack([{ lease: fourth!.lease, result: '"four"' }], NOW);
     await engine.nack([{ lease: first!.lease, reason: "died" }], NOW);
     assertEquals((await leaseOne(engine)).id, ids[0]);
     assertEquals(second!.id, ids[1]);
-    const child = await submit(engine, task({ n: 6, task: { after: [ids[4]!, ids[3]!] } }));
+    const child = await submit(engine, task(engine, { n: 6, task: { after: [ids[4]!, ids[3]!] } }));
     return [...ids, ...child];
   }, async (engine, ids) => {
     const records = await engine.get(ids);
@@ -166,9 +167,31 @@ Deno.test("a sqlite engine that is opened again has every task as it was, and no
   });
 });
 
+Deno.test("after a restart numbers go on above all places in the queue, whatever another engine has given", async () => {
+  await reopened(async (engine) => {
+    const ids = await submit(engine, ...[1, 2, 3].map((n) => task(engine, { n })));
+    await engine.cancel([ids[0]!], NOW);
+    await engine.requeue([ids[0]!], NOW);
+    return ids;
+  }, async (engine, ids) => {
+    const other = await openEngine("memory:");
+    assertEquals(task(other).serial, 1, "it knows nothing of the file");
+    const next = task(engine);
+    assertEquals(next.serial, 5, "three tasks, and one that went to the end of the queue");
+    await submit(engine, next);
+    assertEquals(await leaseIds(engine), [ids[1]!, ids[2]!, ids[0]!, next.id]);
+    assertEquals(task(other).serial, 2);
+    await other.close();
+  });
+});
+
 Deno.test("a sqlite engine that is opened again has what tasks said in runs that had ended", async () => {
   await reopened(async (engine) => {
-    const ids = await submit(engine, task({ n: 1, task: { attempts: 2, backoff: 0 } }), task());
+    const ids = await submit(
+      engine,
+      task(engine, { n: 1, task: { attempts: 2, backoff: 0 } }),
+      task(engine),
+    );
     const [first, second] = await leaseMany(engine, 2);
     await engine.nack(
       [{ lease: first!.lease, reason: "failed", error: FAILED, log: logOf(first!, "a", "b") }],
@@ -189,9 +212,10 @@ Deno.test("a sqlite engine that is opened again has what tasks said in runs that
 });
 
 Deno.test("a rate holds across a restart, and settings outlive it", async () => {
-  const rated = (n: number) => task({ n, task: { key: "k", rate: "2/1h" } });
+  const rated = (engine: Engine, n: number) =>
+    task(engine, { n, task: { key: "k", rate: "2/1h" } });
   await reopened(async (engine) => {
-    await submit(engine, rated(1), rated(2), rated(3));
+    await submit(engine, rated(engine, 1), rated(engine, 2), rated(engine, 3));
     assertEquals((await leaseIds(engine)).length, 2);
     await engine.settings.save("paused/resize", "{}");
     await engine.settings.save("paused/other", "{}");
@@ -209,14 +233,17 @@ Deno.test("a task that leaves memory while other tasks are read from disk is sti
   const ends = new Ends();
   const engine = await openTestSqlite(`${folder}/sd.db`, {}, NOW, ends.sink);
   try {
-    const first = task({ task: { id: "first" } });
+    const first = task(engine, { task: { id: "first" } });
     await submit(engine, first);
     const { lease } = await leaseOne(engine);
     const acking = engine.ack([{ lease, result: "16" }], NOW);
     // Its end is on its way to the disk; when the answer to what is asked now comes, it is gone from here.
     await nextTurn();
     const again = engine.enqueue(
-      [task({ task: { id: "first" } }), task({ task: { id: "second", after: ["first"] } })],
+      [
+        task(engine, { task: { id: "first" } }),
+        task(engine, { task: { id: "second", after: ["first"] } }),
+      ],
       NOW,
     );
     assertEquals(ends.take(), [], "nothing is reported before its commit");
@@ -239,12 +266,15 @@ Deno.test("a task is rolled back if the end of its parent could not be committed
   const ends = new Ends();
   const engine = await disk.open(`${folder}/sd.db`, ends.sink);
   try {
-    const after = (id: string, ...parents: string[]) => task({ task: { id, after: parents } });
+    const after = (id: string, ...parents: string[]) =>
+      task(engine, { task: { id, after: parents } });
     const full = disk.fill();
-    const submits = [engine.enqueue([task({ task: { id: "parent" } })], NOW)];
+    const submits = [engine.enqueue([task(engine, { task: { id: "parent" } })], NOW)];
     const { lease } = await leaseWhenQueued(engine);
     const acking = engine.ack([{ lease, result: "16" }], NOW);
-    submits.push(engine.enqueue([after("child", "parent"), task({ task: { id: "other" } })], NOW));
+    submits.push(
+      engine.enqueue([after("child", "parent"), task(engine, { task: { id: "other" } })], NOW),
+    );
     submits.push(engine.enqueue([after("grandchild", "child")], NOW));
     const child = await leaseWhenQueued(engine);
     assertEquals(child.id, "child");
@@ -258,7 +288,7 @@ Deno.test("a task is rolled back if the end of its parent could not be committed
     const { tasks } = await engine.list({ limit: 10 });
     assertEquals(tasks.map(({ id, status }) => [id, status]), [["other", "queued"]]);
     const again = await engine.enqueue(
-      [task({ task: { id: "parent" } }), after("child", "parent")],
+      [task(engine, { task: { id: "parent" } }), after("child", "parent")],
       NOW,
     );
     assertEquals(again.map(({ status }) => status), ["queued", "delayed"]);
@@ -275,7 +305,7 @@ Deno.test("a task is reported as committed while its end cannot be committed", a
   const ends = new Ends();
   const engine = await disk.open(`${folder}/sd.db`, ends.sink);
   try {
-    const mine = () => task({ task: { id: "mine" } });
+    const mine = () => task(engine, { task: { id: "mine" } });
     await submit(engine, mine());
     const { lease } = await leaseOne(engine);
     const full = disk.fill();
@@ -301,8 +331,12 @@ Deno.test("a task is reported as committed while its end cannot be committed", a
 
 Deno.test("a page that comes while the end of an expired task is committed is not missed", () =>
   reopened(async (engine) => {
-    const expiring = task({ n: 1, task: { expires: 1000, wait: false } });
-    const [, second] = await submit(engine, expiring, task({ n: 2, task: { wait: false } }));
+    const expiring = task(engine, { n: 1, task: { expires: 1000, wait: false } });
+    const [, second] = await submit(
+      engine,
+      expiring,
+      task(engine, { n: 2, task: { wait: false } }),
+    );
     return second;
   }, async (engine, second) => {
     assertEquals(await leaseIds(engine, 1, NOW + 2000), [second]);
@@ -314,7 +348,7 @@ Deno.test("a failed write of the time on a full disk ends nothing, and a later o
   const path = `${folder}/sd.db`;
   const engine = await disk.open(path);
   try {
-    await submit(engine, task({ task: { delay: 3_600_000 } }));
+    await submit(engine, task(engine, { task: { delay: 3_600_000 } }));
     disk.fill().refuse();
     await engine.prune(NOW + 40_000);
     // A rejection that nothing handles would end the process, and this test.
@@ -335,7 +369,7 @@ Deno.test("while too much waits for the disk nothing is leased, and the next try
   const disk = new FullDisk();
   const engine = await disk.open(`${folder}/sd.db`);
   try {
-    await submit(engine, ...Array.from({ length: 1200 }, (_, n) => task({ n })));
+    await submit(engine, ...Array.from({ length: 1200 }, (_, n) => task(engine, { n })));
     const running = await leaseMany(engine, 1100);
     const full = disk.fill();
     const acking = engine.ack(running.map(({ lease }) => ({ lease, result: "1" })), NOW);
@@ -357,9 +391,9 @@ Deno.test("a disk with room again is noticed, even if nothing is left to write",
   const disk = new FullDisk();
   const engine = await disk.open(`${folder}/sd.db`);
   try {
-    await submit(engine, task({ task: { id: "kept" } }));
+    await submit(engine, task(engine, { task: { id: "kept" } }));
     disk.isFull = true;
-    const [refused] = await engine.enqueue([task()], NOW);
+    const [refused] = await engine.enqueue([task(engine)], NOW);
     assertEquals(refused?.outcome, "unsafe");
     await assertRejects(() => engine.cancel(["kept"], NOW), SdError, "no room");
     disk.isFull = false;

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import type { Engine } from "../../server/engine/engine.ts";
-import { DEFAULTS, newTask } from "../../server/task/new_task.ts";
+import { newTask } from "../../server/task/new_task.ts";
 import {
   type ContractTest,
   FAILED,
@@ -19,9 +19,14 @@ import {
 const HOUR = 3_600_000;
 
 /** A task that is to run at `wall`, submitted at `NOW` while the wall clock is `aheadMs` behind that. */
-export function calendarTask(wall: number, aheadMs: number, options: Record<string, unknown> = {}) {
+export function calendarTask(
+  { serials }: Engine,
+  wall: number,
+  aheadMs: number,
+  options: Record<string, unknown> = {},
+) {
   const message = { op: "square", task: { at: new Date(wall).toISOString(), ...options } };
-  return newTask(message, JSON.stringify(message), NOW, DEFAULTS, aheadMs);
+  return newTask(message, JSON.stringify(message), { now: NOW, aheadMs, serials });
 }
 
 /** The ids that are leased at `now`, and when there will be more. */
@@ -33,7 +38,7 @@ export async function leaseAt(engine: Engine, now: number, aheadMs: number) {
 
 export const TIME_TESTS: Record<string, ContractTest> = {
   async "a lease that runs out is no death and no attempt, however often"(engine, ends) {
-    const [id] = await submit(engine, task());
+    const [id] = await submit(engine, task(engine));
     for (let i = 0; i < 5; i++) {
       const { lease, attempt } = await leaseOne(engine);
       assertEquals(attempt, 1);
@@ -45,7 +50,7 @@ export const TIME_TESTS: Record<string, ContractTest> = {
   },
 
   async "leases run out by their own clock, not by the time"(engine) {
-    await submit(engine, task());
+    await submit(engine, task(engine));
     const request = { ops: OPS, limit: 1, leaseUntil: 500 };
     const lease = (await engine.lease(request, NOW)).tasks[0]!.lease;
     assertEquals(await engine.overdue(499), []);
@@ -55,7 +60,7 @@ export const TIME_TESTS: Record<string, ContractTest> = {
   },
 
   async "the times of a task are in order, even if the first is ahead of the clock"(engine) {
-    const [id] = await submit(engine, { ...task(), createdAt: NOW + 500 });
+    const [id] = await submit(engine, { ...task(engine), createdAt: NOW + 500 });
     const { lease } = await leaseOne(engine, NOW + 100);
     await engine.ack([{ lease, result: "1" }], NOW + 200);
     const [record] = await engine.get([id!]);
@@ -66,9 +71,9 @@ export const TIME_TESTS: Record<string, ContractTest> = {
     const wall = NOW - HOUR;
     const [at, late, span] = await submit(
       engine,
-      calendarTask(wall + 60_000, HOUR),
-      calendarTask(wall + 2 * HOUR, HOUR),
-      task({ task: { delay: 90_000 } }),
+      calendarTask(engine, wall + 60_000, HOUR),
+      calendarTask(engine, wall + 2 * HOUR, HOUR),
+      task(engine, { task: { delay: 90_000 } }),
     );
     await engine.prune(NOW, HOUR);
     assertEquals(await statusOf(engine, at!), "delayed");
@@ -84,12 +89,15 @@ export const TIME_TESTS: Record<string, ContractTest> = {
   },
 
   async "a time that has passed by the wall clock means now"(engine) {
-    const [id] = await submit(engine, calendarTask(NOW - HOUR - 1, HOUR));
+    const [id] = await submit(engine, calendarTask(engine, NOW - HOUR - 1, HOUR));
     assertEquals((await leaseAt(engine, NOW, HOUR))[0], [id!]);
   },
 
   async "the backoff of a task with a time is a duration"(engine) {
-    const [id] = await submit(engine, calendarTask(NOW + 50, 0, { attempts: 2, backoff: 1000 }));
+    const [id] = await submit(
+      engine,
+      calendarTask(engine, NOW + 50, 0, { attempts: 2, backoff: 1000 }),
+    );
     const { lease } = await leaseOne(engine, NOW + 50);
     await engine.nack([{ lease, reason: "failed", error: FAILED }], NOW + 60);
     // The wall clock is set back by an hour.

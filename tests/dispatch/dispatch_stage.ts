@@ -131,9 +131,10 @@ export class DispatchStage implements AsyncDisposable {
 
   /** Submits tasks, with a waiter each; resolves when the engine has answered. Ids of the new tasks. */
   async submit(...options: Record<string, unknown>[]): Promise<string[]> {
+    const creation = { now: this.clock.now(), serials: this.engine.serials };
     const tasks = options.map(({ op = "square", ...task }) => {
       const message = { op, n: 1, ...(Object.keys(task).length > 0 && { task }) };
-      return newTask(message, JSON.stringify(message), this.clock.now());
+      return newTask(message, JSON.stringify(message), creation);
     });
     await this.enter(tasks);
     return tasks.map(({ id }) => id);

@@ -13,7 +13,7 @@ import { LateCalls, type LateOptions } from "./late_calls.ts";
 /** A method that can fail. */
 export type FailingMethod = Exclude<
   keyof Engine,
-  "name" | "settings" | "lastAt" | "backup" | "close"
+  "name" | "settings" | "serials" | "lastAt" | "backup" | "close"
 >;
 
 export interface EngineFaults {
@@ -78,6 +78,10 @@ export class FlakyEngine implements Engine {
 
   get name() {
     return this.#engine.name;
+  }
+
+  get serials() {
+    return this.#engine.serials;
   }
 
   get lastAt() {

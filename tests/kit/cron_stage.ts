@@ -47,6 +47,7 @@ export class CronStage {
       book,
       clock,
       log,
+      serials: engine.serials,
       submit: async (tasks) => {
         if (this.refusal !== undefined) throw this.refusal;
         const enqueued = await engine.enqueue(tasks, clock.now());
@@ -63,7 +64,9 @@ export class CronStage {
       },
       checkArguments: () => Promise.resolve(),
     };
-    this.api = new CronApi({ book, entry, clock, check, scheduler: this.scheduler });
+    const { scheduler } = this;
+    const { serials } = engine;
+    this.api = new CronApi({ book, entry, clock, serials, check, scheduler });
     if (start ?? true) this.scheduler.start();
   }
 

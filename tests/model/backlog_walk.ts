@@ -190,8 +190,9 @@ export class BacklogWalk {
       attempts: random.int(1, 3),
       backoff: random.pick([0, 1, 50]),
     };
+    const { serials } = this.#walked.engine;
     const message = { op: random.pick(OPS), data: "x".repeat(random.int(0, 50)), task: options };
-    return newTask(message, JSON.stringify(message), this.#now);
+    return newTask(message, JSON.stringify(message), { now: this.#now, serials });
   }
 
   async #submit(): Promise<void> {

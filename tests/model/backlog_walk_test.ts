@@ -6,7 +6,6 @@ import type { EndedSink } from "../../server/engine/engine.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
-import { startSerialsAt } from "../../server/task/task_id.ts";
 import { NOW } from "../contract/contract_steps.ts";
 import { newSeed, Random } from "../fuzz/random.ts";
 import { BacklogWalk, type Walked } from "./backlog_walk.ts";
@@ -28,7 +27,6 @@ interface Opening {
 
 async function openFlaky(path: string, { sizes, random, ended }: Opening): Promise<Walked> {
   const { store, opened } = await Store.open({ path, durability: "normal", now: NOW });
-  startSerialsAt(opened.next);
   const faults = { full: random.pick([0, 0.1]), unreadable: random.pick([0, 0.05]) };
   const flaky = new FlakyStore(store, random, faults);
   const engine = await openSqliteEngine({

@@ -15,7 +15,7 @@ import { CronBook } from "../../server/engine/cron_book.ts";
 import type { Engine, Lease, LeasedTask } from "../../server/engine/engine.ts";
 import { Metrics } from "../../server/metrics.ts";
 import { newCronTask } from "../../server/task/cron_task.ts";
-import { DEFAULTS, newTask } from "../../server/task/new_task.ts";
+import { newTask } from "../../server/task/new_task.ts";
 import { TaskEvents } from "../../server/task/task_events.ts";
 import type { Random } from "../fuzz/random.ts";
 import { HandClock } from "../kit/hand_clock.ts";
@@ -179,7 +179,10 @@ export class ClockWalk {
 
   async #makeCron(): Promise<void> {
     const line = JSON.stringify({ op: OP, task: { id: CRON, cron: "* * * * *" } });
-    const cron = newCronTask(JSON.parse(line), line, this.clock.wall());
+    const cron = newCronTask(JSON.parse(line), line, {
+      now: this.clock.wall(),
+      serials: this.#engine.serials,
+    });
     await new CronBook(this.#engine.settings, () => {}).save(cron);
     this.#loops.scheduler.wake();
   }
@@ -225,7 +228,9 @@ export class ClockWalk {
     };
     const message = { op: OP, task: options };
     const { clock } = this;
-    const task = newTask(message, JSON.stringify(message), clock.now(), DEFAULTS, clock.aheadMs);
+    const { serials } = this.#engine;
+    const creation = { now: clock.now(), aheadMs: clock.aheadMs, serials };
+    const task = newTask(message, JSON.stringify(message), creation);
     this.#known.set(id, {
       id,
       submitted: this.#real,
@@ -459,6 +464,7 @@ export class ClockWalk {
       book: new CronBook(engine.settings, (message) => assert(false, message)),
       clock,
       log,
+      serials: engine.serials,
       submit: async (tasks) => {
         for (const { id } of tasks) this.#cronIds.add(id);
         const enqueued = await engine.enqueue(tasks, clock.now());

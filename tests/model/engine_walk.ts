@@ -141,7 +141,8 @@ export class EngineWalk {
       ...(random.chance(0.3) ? { expires: random.pick([100, 1000, 20_000]) } : {}),
     };
     const message = { op: "square", n: random.int(1, 2), task: options };
-    const task = newTask(message, JSON.stringify(message), this.#now);
+    const { serials } = this.#engine;
+    const task = newTask(message, JSON.stringify(message), { now: this.#now, serials });
     this.#log(`submit ${task.payload}`);
     const client = random.pick(this.#clients);
     const known = this.#known.get(id);

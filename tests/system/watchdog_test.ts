@@ -5,7 +5,6 @@ import { delay } from "@std/async/delay";
 import type { EndedSink } from "../../server/engine/engine.ts";
 import { openSqliteEngine } from "../../server/engine/sqlite/open_sqlite.ts";
 import { Store } from "../../server/engine/sqlite/store.ts";
-import { startSerialsAt } from "../../server/task/task_id.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 /** Nearly everything lies on disk. */
@@ -15,7 +14,6 @@ const TINY = { lane: 6, page: 4, all: 50, few: 2, chars: 100_000, delayed: 4 };
 async function openBroken(path: string, broken: string, ended: EndedSink) {
   const now = Date.now();
   const { store, opened } = await Store.open({ path, durability: "normal", now });
-  startSerialsAt(opened.next);
   let left = 5;
   const through: Pick<Store, "call" | "close"> = {
     async call(call, ask) {

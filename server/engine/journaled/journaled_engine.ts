@@ -6,6 +6,7 @@
 
 import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
+import { Serials } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import {
   type Ack,
@@ -83,6 +84,7 @@ export async function openJournaledEngine(options: JournaledOptions): Promise<En
 class JournaledEngine implements Engine, StorageHooks {
   readonly name: string;
   readonly settings: KeptSettings;
+  readonly serials: Serials;
   readonly recheck: NonNullable<Engine["recheck"]>;
   readonly lastAt: number;
 
@@ -108,8 +110,10 @@ class JournaledEngine implements Engine, StorageHooks {
     this.#store = store;
     this.lastAt = markIn(opened.settings);
     this.#now = Math.max(options.now, this.lastAt);
+    this.serials = new Serials(opened.next);
     this.#live = new LiveTasks({
       hooks: this,
+      serials: this.serials,
       newStoredLane: () => new LaneState(),
       random: options.random ?? Math.random,
     });

@@ -24,7 +24,6 @@
  */
 
 import { delay } from "@std/async/delay";
-import { newSerial } from "../../task/task_id.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Lane } from "../live/ready_queue.ts";
@@ -219,7 +218,7 @@ export class Pager {
     const lane = this.#options.live.ready.laneOf(task);
     const state = laneStateOf(lane);
     if (!state.isSpilled && !this.#isFull(lane)) return false;
-    if (task.seq <= state.lastSeq) task.seq = newSerial();
+    if (task.seq <= state.lastSeq) task.seq = this.#options.live.serials.next();
     if (!state.isSpilled) this.#setSpilled(lane, true);
     (state.leaving ??= new Set()).add(task);
     this.#spilled++;

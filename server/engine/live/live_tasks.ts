@@ -9,7 +9,7 @@ import { isFinal, type Status } from "../../../protocol/task.ts";
 import { backoffMs, type TaskEvent, transition } from "../../task/transition.ts";
 import type { FinishedTask } from "../../task/task_events.ts";
 import { SerialMap } from "../../task/serial_map.ts";
-import { newSerial } from "../../task/task_id.ts";
+import type { Serials } from "../../task/task_id.ts";
 import type { TaskLog } from "../../task/task_log.ts";
 import { ranBy, retried, said } from "../../task/run_log.ts";
 import { LiveCounts, TaskIndex } from "./task_index.ts";
@@ -28,6 +28,8 @@ export type Ended = Pick<
 
 export interface LiveTasksOptions {
   readonly hooks: StorageHooks;
+  /** The numbers of the engine: a task that goes to the end of the queue gets the next one as its place. */
+  readonly serials: Serials;
   /** For an engine with a store: the state there of a lane that begins. */
   readonly newStoredLane?: () => StoredLane;
   /** 0…1, for the jitter of a backoff. */
@@ -45,6 +47,7 @@ export class LiveTasks {
   );
   readonly counts = new LiveCounts();
   readonly dependencies: Dependencies;
+  readonly serials: Serials;
   /** Characters of the payloads and logs of all tasks that are not final. */
   openChars = 0;
   readonly #suspects = new ReadyQueue<LiveTask>();
@@ -54,9 +57,10 @@ export class LiveTasks {
   /** Tasks that became final since the last `takeEnded`. */
   #ended: FinishedTask[] = [];
 
-  constructor({ hooks, newStoredLane, random }: LiveTasksOptions) {
+  constructor({ hooks, serials, newStoredLane, random }: LiveTasksOptions) {
     this.ready = new ReadyQueue(newStoredLane);
     this.#hooks = hooks;
+    this.serials = serials;
     this.#random = random;
     this.dependencies = new Dependencies({
       hold: (task) => void this.#move(task, { type: "hold" }),
@@ -231,7 +235,7 @@ export class LiveTasks {
     task.history = retried(history);
     task.startedAt = 0;
     task.finishedAt = 0;
-    task.seq = newSerial();
+    task.seq = this.serials.next();
     if (task.stored) task.stored.isParked = true;
     this.#hooks.changed(task);
     this.dependencies.add(task, parents, now);
@@ -324,7 +328,7 @@ export class LiveTasks {
   /** Moves a task from delayed to the end of the queue. */
   #queue(task: LiveTask): void {
     if (!this.#move(task, { type: "due" })) return;
-    task.seq = newSerial();
+    task.seq = this.serials.next();
     this.#hooks.changed(task);
     this.#place(task);
   }

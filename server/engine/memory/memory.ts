@@ -2,6 +2,7 @@
 
 import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { NewTask } from "../../task/new_task.ts";
+import { Serials } from "../../task/task_id.ts";
 import { joined, type TaskLog } from "../../task/task_log.ts";
 import {
   type Ack,
@@ -58,6 +59,7 @@ export function openMemoryEngine(options: MemoryOptions = {}): Engine {
 class MemoryEngine implements Engine, StorageHooks {
   readonly name = "memory";
   readonly settings = new KeptSettings();
+  readonly serials = new Serials();
 
   readonly #ended: EndedSink;
   readonly #live: LiveTasks;
@@ -69,7 +71,11 @@ class MemoryEngine implements Engine, StorageHooks {
 
   constructor(options: MemoryOptions) {
     this.#ended = options.ended ?? (() => {});
-    this.#live = new LiveTasks({ hooks: this, random: options.random ?? Math.random });
+    this.#live = new LiveTasks({
+      hooks: this,
+      serials: this.serials,
+      random: options.random ?? Math.random,
+    });
     this.#maxQueued = options.maxQueued ?? Infinity;
     this.#maxOpenChars = options.maxOpenChars ?? Infinity;
     this.#retention = new Retention(options.kept ?? KEPT, (task) => this.#remove(task));

@@ -4,7 +4,6 @@
  */
 
 import { stateDir } from "../../../cli/state_dir.ts";
-import { startSerialsAt } from "../../task/task_id.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import type { Backup, Engine } from "../engine.ts";
 import { type JournaledOptions, openJournaledEngine } from "../journaled/journaled_engine.ts";
@@ -42,7 +41,6 @@ export async function openSqlite(url: string, options: EngineOptions): Promise<E
     onNote: report,
   });
   try {
-    startSerialsAt(opened.next);
     return await openSqliteEngine({
       store,
       opened,

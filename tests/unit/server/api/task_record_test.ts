@@ -8,18 +8,23 @@ import { recordFromJson, recordToJson } from "../../../../server/api/task_record
 import type { TaskRecord } from "../../../../server/engine/engine.ts";
 import { LiveTask } from "../../../../server/engine/live/live_task.ts";
 import { newTask } from "../../../../server/task/new_task.ts";
+import { Serials } from "../../../../server/task/task_id.ts";
 
 const NOW = Date.UTC(2030, 0, 1);
+const serials = new Serials();
 
 function recordOf(line: string, more: Partial<TaskRecord> = {}): TaskRecord {
-  return { ...new LiveTask(newTask(JSON.parse(line), line, NOW)).record(), ...more };
+  return {
+    ...new LiveTask(newTask(JSON.parse(line), line, { now: NOW, serials })).record(),
+    ...more,
+  };
 }
 
 /** What is left of `record` once it was a line and has come in again. */
 function carried(record: TaskRecord): TaskRecord {
   const line = JSON.stringify(recordToJson(record));
   assert(!line.includes("\n"));
-  return new LiveTask(recordFromJson(JSON.parse(line) as JsonObject)).record();
+  return new LiveTask(recordFromJson(JSON.parse(line) as JsonObject, { serials })).record();
 }
 
 Deno.test("a record comes in as it went out", () => {
@@ -62,8 +67,8 @@ Deno.test("a time that a client named is the wall clock's also after an import",
     recordToJson(recordOf(`{"op":"x","task":{"id":"a",${when}}}`))
   );
   const HOUR = 3_600_000;
-  assertEquals(recordFromJson(at!, HOUR).runAt, Date.UTC(2031, 0, 1));
-  assertEquals(recordFromJson(span!, HOUR).runAt, NOW + 5000 + HOUR);
+  assertEquals(recordFromJson(at!, { serials, aheadMs: HOUR }).runAt, Date.UTC(2031, 0, 1));
+  assertEquals(recordFromJson(span!, { serials, aheadMs: HOUR }).runAt, NOW + 5000 + HOUR);
 });
 
 Deno.test("payload and result keep their exact text, however odd", () => {
@@ -95,7 +100,7 @@ Deno.test("a task that runs is written as queued, its attempt not made", () => {
 
 Deno.test("a record that is not one is refused, and says why", () => {
   const good = recordToJson(recordOf('{"op":"x","task":{"id":"a"}}'));
-  recordFromJson(good);
+  recordFromJson(good, { serials });
   const cases: [JsonObject, string][] = [
     [{ sd: 2 }, '"sd":1'],
     [{ sd: undefined }, '"sd":1'],
@@ -134,7 +139,7 @@ Deno.test("a record that is not one is refused, and says why", () => {
     const record = Object.fromEntries(
       Object.entries({ ...good, ...change }).filter(([, value]) => value !== undefined),
     );
-    const error = assertThrows(() => recordFromJson(record), SdError, message);
+    const error = assertThrows(() => recordFromJson(record, { serials }), SdError, message);
     assertEquals((error as SdError).code, "bad_request", message);
   }
 });

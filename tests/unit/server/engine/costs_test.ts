@@ -17,6 +17,7 @@ import { type Store } from "../../../../server/engine/sqlite/store.ts";
 import { StoreError } from "../../../../server/engine/journaled/task_store.ts";
 import { StartLimits } from "../../../../server/engine/live/start_limits.ts";
 import { SerialMap } from "../../../../server/task/serial_map.ts";
+import { Serials } from "../../../../server/task/task_id.ts";
 import type { TaskLog } from "../../../../server/task/task_log.ts";
 import { Wait, WaitsById, WaitTable } from "../../../../server/task/task_events.ts";
 import { leaseMany, NOW, submit, task } from "../../../contract/contract_steps.ts";
@@ -41,7 +42,7 @@ function counting(engine: Engine): { engine: Engine; gets: string[][] } {
 Deno.test("an export asks for the logs of many tasks at a time, and has all of them", async () => {
   const { engine, gets } = counting(openMemoryEngine());
   const count = 400;
-  await submit(engine, ...Array.from({ length: count }, (_, n) => task({ n })));
+  await submit(engine, ...Array.from({ length: count }, (_, n) => task(engine, { n })));
   const leased = await leaseMany(engine, count);
   const saying = (text: string): TaskLog => [
     { n: 1, at: NOW, attempt: 1, retries: 0, level: "info", text },
@@ -110,8 +111,8 @@ Deno.test("numbers come in their order, up and down, from any place, whatever wa
 
 Deno.test("a page of a list takes as many steps as it holds tasks, however many there are", () => {
   const hooks = { changed() {}, ended() {}, said() {}, takesOver: () => false };
-  const live = new LiveTasks({ hooks, random: () => 0 });
-  const tasks = Array.from({ length: 20_000 }, (_, n) => new LiveTask(task({ n })));
+  const live = new LiveTasks({ hooks, serials: new Serials(), random: () => 0 });
+  const tasks = Array.from({ length: 20_000 }, (_, n) => new LiveTask(task(live, { n })));
   for (const one of tasks) live.index.add(one);
   let looks = 0;
   const page = (request: ListRequest): Listed => {
@@ -183,7 +184,7 @@ Deno.test("imported settings are saved at one time, each once, and no more than 
     await save(name, value);
   };
   const book = new CronBook(settings, (message) => assert(false, message));
-  const takers = cronTakers({ settings, book, scheduler: { wake() {} } });
+  const takers = cronTakers({ settings, serials: engine.serials, book, scheduler: { wake() {} } });
   const clock = { aheadMs: 0 };
   const transfer = new Transfer({ engine, entry: undefined as never, takers, clock });
   const answer = await transfer.importRecords(records);
@@ -217,7 +218,7 @@ Deno.test("an import is refused as a whole if the disk has no room for its setti
 
 Deno.test("a sweep names the held records when they have changed, and again after a failure", async () => {
   const hooks = { changed() {}, ended() {}, said() {}, takesOver: () => false };
-  const live = new LiveTasks({ hooks, random: () => 0 });
+  const live = new LiveTasks({ hooks, serials: new Serials(), random: () => 0 });
   const asked: (readonly number[] | null)[] = [];
   let isFull = false;
   const store = {
@@ -232,7 +233,7 @@ Deno.test("a sweep names the held records when they have changed, and again afte
   const sweeper = new FileSweeper({ store, maxKept: 10, maxBytes: 10, report });
   const child = (parent: number) =>
     live.add(
-      new LiveTask(task({ task: { after: [`p${parent}`] } })),
+      new LiveTask(task(live, { task: { after: [`p${parent}`] } })),
       [{ serial: parent, status: "queued", result: undefined }],
       NOW,
     );
@@ -262,9 +263,10 @@ Deno.test("a start of a full rate writes a piece of its window, and a restart kn
     else stored.set(name, value);
     return Promise.resolve();
   };
+  const serials = new Serials();
   const rate = { starts: 10_000, windowMs: 60_000 };
   const starting = (at: number) => {
-    const one = new LiveTask(task({ task: { key: "k/1", rate: "10000/1m" } }));
+    const one = new LiveTask(task({ serials }, { task: { key: "k/1", rate: "10000/1m" } }));
     one.startedAt = at;
     return one;
   };
@@ -294,9 +296,10 @@ Deno.test("pieces of a rate that could not be written or dropped are tried again
     else stored.set(name, value);
     return Promise.resolve();
   });
+  const serials = new Serials();
   const rate = { starts: 10, windowMs: 1000 };
   const start = async (at: number) => {
-    const one = new LiveTask(task({}));
+    const one = new LiveTask(task({ serials }, {}));
     one.startedAt = at;
     keeper.started([one], new Map([["square", rate]]));
     await new Promise((resolve) => setTimeout(resolve, 0));

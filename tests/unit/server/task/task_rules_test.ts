@@ -20,13 +20,15 @@ import {
 import { type FinishedTask, TaskEvents, type Waiter } from "../../../../server/task/task_events.ts";
 import { asksTheSame, newTask } from "../../../../server/task/new_task.ts";
 import { SerialMap } from "../../../../server/task/serial_map.ts";
-import { newSerial, newTaskId, serialOf } from "../../../../server/task/task_id.ts";
+import { serialOf, Serials } from "../../../../server/task/task_id.ts";
 
 const NOW = 1_800_000_000_000;
+const SERIALS = new Serials();
+const CREATION = { now: NOW, serials: SERIALS };
 
 function withOptions(task: Record<string, unknown>) {
   const message = { op: "square", n: 4, task };
-  return newTask(message, JSON.stringify(message), NOW);
+  return newTask(message, JSON.stringify(message), CREATION);
 }
 
 Deno.test("from every state that can be reached, every event keeps the rules of a task's life", () => {
@@ -85,7 +87,7 @@ Deno.test("from every state that can be reached, every event keeps the rules of 
 });
 
 Deno.test("a task at its default options is due at once and waits for its end", () => {
-  const task = newTask({ op: "square" }, '{"op":"square"}', NOW);
+  const task = newTask({ op: "square" }, '{"op":"square"}', CREATION);
   assertEquals([task.runAt, task.expiresAt, task.wait, task.idGiven], [NOW, Infinity, true, false]);
   assertEquals(task.rules, {
     priority: 0,
@@ -132,10 +134,10 @@ Deno.test("a wrong option or a wrong value of one is named in the message", () =
   ];
   for (const [options, text] of wrong) assertThrows(() => withOptions(options), SdError, text);
   for (const task of [1, null, [], "x"]) {
-    assertThrows(() => newTask({ op: "a", task }, "", NOW), SdError, "task holds the options");
+    assertThrows(() => newTask({ op: "a", task }, "", CREATION), SdError, "task holds the options");
   }
   for (const op of ["", 5, null, "x".repeat(129), {}]) {
-    assertThrows(() => newTask({ op }, "", NOW), SdError, "op is the name");
+    assertThrows(() => newTask({ op }, "", CREATION), SdError, "op is the name");
   }
 });
 
@@ -160,8 +162,8 @@ Deno.test("backoff doubles, varies by a fifth at most, and ends at an hour", () 
 });
 
 Deno.test("a task id is a UUIDv7 of its time that ends with the task's serial number", () => {
-  const serials = Array.from({ length: 10_000 }, newSerial);
-  const ids = serials.map((serial, i) => newTaskId(NOW + (i >> 10), serial));
+  const serials = Array.from({ length: 10_000 }, () => SERIALS.next());
+  const ids = serials.map((serial, i) => SERIALS.idOf(serial, NOW + (i >> 10)));
   for (const id of ids.slice(0, 100)) {
     assertMatch(id, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   }
@@ -197,7 +199,7 @@ Deno.test("everyone who waits for a task is told once, and nobody else", () => {
   const events = new TaskEvents(metrics);
   const [submitter, again, other] = [waiter(), waiter(), waiter()];
   const named = withOptions({ id: "x" });
-  const unnamed = newTask({ op: "square" }, '{"op":"square"}', NOW);
+  const unnamed = newTask({ op: "square" }, '{"op":"square"}', CREATION);
   events.waitForNew(named, submitter, 1);
   events.waitForNew(named, again, 2);
   events.waitForNew(unnamed, submitter, 3);
@@ -219,9 +221,9 @@ Deno.test("everyone who waits for a task is told once, and nobody else", () => {
 Deno.test("the end of another server's task is no news for a task with the same number", () => {
   const events = new TaskEvents(new Metrics());
   const submitter = waiter();
-  const own = newTask({ op: "square" }, '{"op":"square"}', NOW);
+  const own = newTask({ op: "square" }, '{"op":"square"}', CREATION);
   events.waitForNew(own, submitter, 1);
-  events.emit([finished(newTaskId(NOW - 1, own.serial))]);
+  events.emit([finished(SERIALS.idOf(own.serial, NOW - 1))]);
   assertEquals(submitter.got, []);
   events.emit([finished(own.id)]);
   assertEquals(submitter.got, [`${own.id} 1`]);
@@ -233,7 +235,7 @@ Deno.test("waiters of closed connections are told nothing, and do not pile up", 
   events.wait("kept", open);
   for (let i = 0; i < 1000; i++) {
     const gone = waiter();
-    events.waitForNew(newTask({ op: "square" }, '{"op":"square"}', NOW), gone, i);
+    events.waitForNew(newTask({ op: "square" }, '{"op":"square"}', CREATION), gone, i);
     events.wait("kept", gone);
     gone.closed = true;
     events.forget(2);

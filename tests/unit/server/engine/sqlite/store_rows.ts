@@ -1,6 +1,6 @@
 /** Tasks as rows, and stores in temporary folders, for the tests of the store thread. */
 
-import { newTaskId } from "../../../../../server/task/task_id.ts";
+import { Serials } from "../../../../../server/task/task_id.ts";
 import { Store, type StoreOptions } from "../../../../../server/engine/sqlite/store.ts";
 import {
   type Cell,
@@ -17,6 +17,7 @@ export const NOW = 1_750_000_000_000;
 export const PLENTY = { limit: 1000, maxChars: 1e9 };
 /** A `list` of whatever op, key and time. */
 export const ANY_TASK = { op: null, key: null, createdSince: 0 };
+const SERIALS = new Serials();
 export const NO_CHANGE: Write = { inserts: [], updates: [], logs: [], settings: [] };
 
 export function statusIndex(status: StoredStatus): number {
@@ -27,7 +28,7 @@ export function statusIndex(status: StoredStatus): number {
 export function task(ord: number, more: Partial<StoredTask> = {}): StoredTask {
   return {
     ord,
-    id: newTaskId(NOW, ord),
+    id: SERIALS.idOf(ord, NOW),
     given: 0,
     op: "square",
     payload: `"n":${ord}}`,
