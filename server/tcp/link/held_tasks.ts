@@ -16,6 +16,14 @@ export class HeldTasks {
   readonly #tasks = new SerialMap<LeasedTask>();
   /** The lease of each task as it was handed out: the task may be the engine's own record, which changes. */
   readonly #leases = new SerialMap<Lease>();
+  /** The newest number. */
+  #last = 0;
+  /**
+   * The numbers by lease, also of some tasks that have left. It is complete up to `#knownTo`. Only a look for a lease
+   * completes it: handing a task out costs nothing here, and a bulk cancel does not look at all tasks for each of its own.
+   */
+  readonly #numbers = new Map<Lease, number>();
+  #knownTo = 0;
   /** What running tasks have reported last. */
   readonly #progress = new Map<number, Progress>();
   /** What running tasks have logged. */
@@ -31,7 +39,7 @@ export class HeldTasks {
 
   /** Adds a task that is handed out; returns the number of its lease. */
   add(task: LeasedTask): number {
-    const number = this.#newNumber();
+    const number = this.#last = this.#newNumber();
     this.#tasks.set(number, task);
     this.#leases.set(number, task.lease);
     return number;
@@ -53,13 +61,19 @@ export class HeldTasks {
     return this.#tasks.take(number);
   }
 
-  /** The numbers of the `leases` that are held. Not for the hot path: it looks at every task. */
+  /** The number of `lease`, if it is held. */
+  numberOf(lease: Lease): number | undefined {
+    if (this.#knownTo !== this.#last) this.#learnNumbers();
+    const number = this.#numbers.get(lease);
+    return number !== undefined && this.#leases.get(number) === lease ? number : undefined;
+  }
+
+  /** The numbers of the `leases` that are held. */
   numbersOf(leases: readonly Lease[]): number[] {
-    const wanted = new Set(leases);
     const numbers: number[] = [];
-    if (wanted.size === 0) return numbers;
-    for (const [number, lease] of this.#leases.entries()) {
-      if (wanted.has(lease)) numbers.push(number);
+    for (const lease of new Set(leases)) {
+      const number = this.numberOf(lease);
+      if (number !== undefined) numbers.push(number);
     }
     return numbers;
   }
@@ -78,10 +92,9 @@ export class HeldTasks {
   }
 
   progressOf(lease: Lease): Progress | undefined {
-    for (const [number, progress] of this.#progress) {
-      if (this.#leases.get(number) === lease) return progress;
-    }
-    return undefined;
+    if (this.#progress.size === 0) return undefined;
+    const number = this.numberOf(lease);
+    return number === undefined ? undefined : this.#progress.get(number);
   }
 
   /** Adds what a task has logged; returns its entries as they are numbered. */
@@ -101,16 +114,31 @@ export class HeldTasks {
   }
 
   logOf(lease: Lease): TaskLog | undefined {
-    for (const [number, run] of this.#logs) {
-      if (this.#leases.get(number) === lease) return run.log;
-    }
-    return undefined;
+    if (this.#logs.size === 0) return undefined;
+    const number = this.numberOf(lease);
+    return number === undefined ? undefined : this.#logs.get(number)?.log;
   }
 
   clear(): void {
     this.#tasks.clear();
     this.#leases.clear();
+    this.#numbers.clear();
     this.#progress.clear();
     this.#logs.clear();
+  }
+
+  /** Completes `#numbers`, in as many steps as tasks were handed out since the last time or are held, whichever is less. */
+  #learnNumbers(): void {
+    const { size } = this.#leases;
+    if (this.#last - this.#knownTo > size || this.#numbers.size > 2 * size) {
+      this.#numbers.clear();
+      for (const [number, lease] of this.#leases.entries()) this.#numbers.set(lease, number);
+    } else {
+      for (let number = this.#knownTo + 1; number <= this.#last; number++) {
+        const lease = this.#leases.get(number);
+        if (lease !== undefined) this.#numbers.set(lease, number);
+      }
+    }
+    this.#knownTo = this.#last;
   }
 }

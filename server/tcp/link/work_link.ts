@@ -157,7 +157,7 @@ export class WorkLink implements LineHandler, Runner {
   }
 
   holds(lease: Lease): boolean {
-    return this.#held.numbersOf([lease]).length > 0;
+    return this.#held.numberOf(lease) !== undefined;
   }
 
   progressOf(lease: Lease): Progress | undefined {
