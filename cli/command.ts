@@ -28,13 +28,13 @@ const COMMON_FLAGS = {
   help: { type: "boolean", short: "h", help: "print this help" },
 } as const satisfies FlagSpecs;
 
-export interface CommandInput<F extends FlagSpecs> {
+interface CommandInput<F extends FlagSpecs> {
   flags: FlagValues<F> & { json: boolean };
   /** The arguments that are not flags, exactly as typed. */
   args: string[];
 }
 
-export interface CommandSpec<F extends FlagSpecs> extends CommandFace {
+interface CommandSpec<F extends FlagSpecs> extends CommandFace {
   flags: F;
   /** Least and greatest number of arguments; default 0, and `minArgs`. */
   minArgs?: number;

@@ -14,7 +14,7 @@ import { nearest } from "./nearest.ts";
 const ALL = "\0";
 
 /** The sources of the flags of one run. */
-export interface FlagSource {
+interface FlagSource {
   argv: readonly string[];
   env(name: string): string | undefined;
 }

@@ -28,7 +28,7 @@ export function printData(data: unknown): void {
   print(JSON.stringify({ ok: true, data }));
 }
 
-export interface ReportOptions {
+interface ReportOptions {
   json: boolean;
   /** The beginning of the line; default `sd:`. */
   who?: string;

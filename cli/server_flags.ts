@@ -85,7 +85,7 @@ export interface ServerChoice {
   readonly tokenFile: string | undefined;
 }
 
-export interface ServerSources {
+interface ServerSources {
   readonly flags: ServerFlagValues;
   /** Default: the environment of the process. */
   readonly env?: (name: string) => string | undefined;

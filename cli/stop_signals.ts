@@ -7,7 +7,7 @@
 /** Signals that a shell or `nohup` can make a program ignore, and their numbers on Linux. */
 const CATCHABLE: ReadonlyMap<Deno.Signal, number> = new Map([["SIGHUP", 1], ["SIGINT", 2]]);
 
-export const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
+const STOP_SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 

@@ -11,7 +11,7 @@ import { ClientError } from "../net/client_error.ts";
 import { EXIT } from "./exit.ts";
 import { TalkQueue } from "./talk_queue.ts";
 
-export type Stream = "stdout" | "stderr";
+type Stream = "stdout" | "stderr";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -19,7 +19,7 @@ interface Entry {
   readonly lines: number;
 }
 
-export interface TalkQueueOptions {
+interface TalkQueueOptions {
   /** Writes at least one of `bytes` and resolves with the number written. */
   readonly write: (bytes: Uint8Array) => Promise<number>;
   /** The line, without its newline, that reports the number of dropped lines. */

@@ -12,7 +12,7 @@ import type { RawClient } from "./raw_client.ts";
 import { watch } from "./watching.ts";
 
 /** Options of `followLog`. */
-export interface FollowOptions extends Abortable {
+interface FollowOptions extends Abortable {
   readonly id: string;
   readonly take: (line: LogLine) => void;
 }

@@ -18,7 +18,7 @@ import { endOf, type TaskEnd } from "./task/task_end.ts";
 import type { SubmittedLine, TaskExchange } from "./task/task_exchange.ts";
 
 /** Options of a command with many replies. */
-export interface RepliesOptions extends Abortable {
+interface RepliesOptions extends Abortable {
   /** Asked when the connection is lost: whether to ask again on the next one. Default: the loss ends the command. */
   resumes?: () => boolean;
 }

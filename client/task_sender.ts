@@ -28,7 +28,7 @@ export type SendOutcome =
   /** Stopped while it waited for a full server. */
   | { status: "unsent" };
 
-export interface SenderOptions<Item> {
+interface SenderOptions<Item> {
   readonly raw: RawClient;
   /** Most slots taken at a time. */
   readonly maxInFlight: number;

@@ -57,7 +57,7 @@ export async function importText(
 export type BeginBackup = (begin: Pick<BackupBegin, "bytes" | "files">) => void;
 
 /** Options of `backup`. */
-export interface BackupOptions extends Abortable {
+interface BackupOptions extends Abortable {
   readonly write: (bytes: Uint8Array) => void;
   readonly begin?: BeginBackup | undefined;
 }

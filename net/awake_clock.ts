@@ -12,7 +12,7 @@ export const LATE_MS = 500;
 /** Time to read those bytes, in ms. */
 export const GRACE_MS = 250;
 
-export interface AwakeOptions {
+interface AwakeOptions {
   /** Replaces `AWAKE_STEP_MS` for a clock that is read less often: twice the time between readings. */
   readonly stepMs?: number;
   /** A clock in ms that never goes back. */

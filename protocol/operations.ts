@@ -198,7 +198,7 @@ export const SUBMITS = {
 } as const satisfies Record<string, Operation>;
 
 export type CommandName = keyof typeof COMMANDS;
-export type SubmitName = keyof typeof SUBMITS;
+type SubmitName = keyof typeof SUBMITS;
 
 /** Whether `cmd` names a command. */
 export function isCommandName(cmd: unknown): cmd is CommandName {

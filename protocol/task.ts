@@ -126,7 +126,7 @@ export interface CronAnswer {
  * `key_rate`, `op_limit`, `op_rate`: for its key or its op; `suspect`: it is tried alone, since worker processes died
  * with it; `next`: it starts as soon as a worker takes it.
  */
-export const WHY_CODES = [
+const WHY_CODES = [
   "running",
   "final",
   "stopping",

@@ -104,7 +104,7 @@ export type StopReason = "timeout" | "cancel" | "lost" | "memory";
 export type RetireReason = StopReason | "suspect";
 
 /** A leased task before it is written; `payload` is the line that the client sent. */
-export interface LeaseToWrite {
+interface LeaseToWrite {
   readonly attempt: number;
   readonly timeoutMs: number;
   readonly id: string;

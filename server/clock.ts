@@ -29,7 +29,7 @@ export interface Clock {
 }
 
 /** Where a clock reads the time; in ms. */
-export interface TimeSource {
+interface TimeSource {
   wall(): number;
   /** Never goes back, and may stand still while the machine sleeps. */
   monotonic(): number;

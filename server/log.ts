@@ -25,7 +25,7 @@ export interface Log {
   bug(room: string, error: unknown): void;
 }
 
-export interface LogOptions {
+interface LogOptions {
   readonly format: LogFormat;
   readonly level: Verbosity;
   /** Takes a line without its newline. Default: stderr. */

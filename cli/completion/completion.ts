@@ -78,7 +78,7 @@ function ofCommand(command: Command, given: readonly string[], start: string): C
 }
 
 /** The words before the one that is being typed, parsed. */
-export interface Typed {
+interface Typed {
   readonly args: string[];
   /** Values of flags by name; the last of a repeated flag. */
   readonly values: Map<string, string>;

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-export type OwnFolderKind = "sd-tasks" | "sd-executable";
+type OwnFolderKind = "sd-tasks" | "sd-executable";
 
 const NAME = /^sd-(?:tasks|executable)-([0-9a-f]{8})-(\d+)-/;
 /** Prints the user, the machine, and the namespace of process numbers. */

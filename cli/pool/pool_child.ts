@@ -38,7 +38,7 @@ const KILLS: ReadonlySet<string> = new Set(["SIGKILL", "SIGTERM", "SIGINT", "SIG
 
 const encoder = new TextEncoder();
 
-export interface PoolChildListener {
+interface PoolChildListener {
   hear(news: Exclude<PoolNews, { alive: true } | { said: string }>): void;
   /** The process has not answered for `ms`, and is killed. */
   frozen(ms: number): void;
@@ -46,7 +46,7 @@ export interface PoolChildListener {
   said(line: string, isRaw: boolean): void;
 }
 
-export interface PoolChildOptions {
+interface PoolChildOptions {
   /** The executable; released once the process has started. */
   readonly program: Startable;
   /** Silence after which the process counts as frozen once it has been connected. */
@@ -236,7 +236,7 @@ const BURST = 50;
 const PER_MS = 10 / 1000;
 
 /** The chunks of a stream, up to its end or until its reader is cancelled. */
-export async function* chunksOf(
+async function* chunksOf(
   reader: ReadableStreamDefaultReader<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   for (let { value } = await reader.read(); value; { value } = await reader.read()) yield value;

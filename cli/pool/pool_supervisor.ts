@@ -23,7 +23,7 @@ import { TaskWatch } from "./task_watch.ts";
 const WATCH_HINT = "with --watch, sd waits until the file is mended";
 const MAX_REASON_CHARS = 400;
 
-export interface PoolSupervisorOptions extends PoolKeeperOptions {
+interface PoolSupervisorOptions extends PoolKeeperOptions {
   /** The arguments that named the task files, if these are watched. */
   readonly watch?: readonly string[] | undefined;
   readonly warn: (message: string) => void;

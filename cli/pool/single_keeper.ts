@@ -18,7 +18,7 @@ const MAX_DELAY_MS = 5000;
 /** Crashes in a row before the first connection, after which the task files are at fault. */
 const MANY_FAILURES = 3;
 
-export interface SingleKeeperListener {
+interface SingleKeeperListener {
   started(pid: number): void;
   /** The task files do not load. Returns the files of the version before, if there is one. */
   fault(message: string): TaskFileRef[] | undefined;

@@ -14,7 +14,7 @@ import { readTaskSource } from "./task_files.ts";
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /** The start of one process. */
-export interface ProcessLoad {
+interface ProcessLoad {
   readonly start: ChildStart;
   /** The text that it loads, if it is not an earlier version. */
   readonly snapshot?: TaskSnapshot;

@@ -20,7 +20,7 @@ const POLL_MS = 1000;
 /** Largest part of the time that looks take. */
 const POLL_SHARE = 1 / 100;
 
-export interface TaskWatchOptions {
+interface TaskWatchOptions {
   /** Files and folders, as they were named on the command line. */
   readonly args: readonly string[];
   /** The text has changed; `files` are the present task files. */

@@ -149,7 +149,7 @@ interface Wanted {
 }
 
 /** All values of the source. Throws if they cannot be read. */
-export async function valuesOf({ source, command, target }: Wanted): Promise<Candidate[]> {
+async function valuesOf({ source, command, target }: Wanted): Promise<Candidate[]> {
   if (source === "contexts") {
     const { named } = readContexts();
     const all = [...named].map(([value, { server }]) => ({ value, about: server }));

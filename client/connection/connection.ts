@@ -33,7 +33,7 @@ const REFUSES_CONNECTION: ReadonlySet<string> = new Set(["unauthorized", "queue_
 const REFUSES_LINE: ReadonlySet<string> = new Set(["bad_json", "internal"]);
 
 /** The user of a connection, which gets its replies and its end. */
-export interface ConnectionUser {
+interface ConnectionUser {
   take(reply: JsonObject): void;
   /** A message was refused, and the server does not say which; the connection goes on. */
   refusedOne(error: SdError): void;
@@ -41,7 +41,7 @@ export interface ConnectionUser {
   lost(error: Error, isFinal: boolean): void;
 }
 
-export interface OpenOptions {
+interface OpenOptions {
   /** Ends the try. */
   signal?: AbortSignal;
   /** Longest time that it takes, in ms; default 10,000. */
@@ -49,7 +49,7 @@ export interface OpenOptions {
 }
 
 /** How a quiet connection is checked. */
-export interface KeepAlive {
+interface KeepAlive {
   /** Time without a ping, in ms. */
   readonly pingMs: number;
   /** The line of a ping, with its newline. */

@@ -20,7 +20,7 @@ export interface Exchange {
 }
 
 /** A command with many replies. */
-export interface ManyReplies {
+interface ManyReplies {
   readonly json: string;
   /** Called with every reply; returns true for the last one. An error that it throws ends the stream. */
   readonly take: (reply: JsonObject) => boolean;

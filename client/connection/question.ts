@@ -61,7 +61,7 @@ function silent(target: string, ms: number): ClientError {
 }
 
 /** How long a question waits for its reply. */
-export interface Patience {
+interface Patience {
   /** Longest wait in ms; `Infinity`: no limit. */
   readonly ms: number;
   readonly late: () => Error;

@@ -36,7 +36,7 @@ const PING_REF = -1;
 /** Most text that waits for a connection; then callers wait for `room`. */
 const MAX_WAITING_CHARS = 4 * 1024 * 1024;
 
-export interface SteadyOptions {
+interface SteadyOptions {
   readonly target: Target;
   /** Ends the first try. */
   readonly signal?: AbortSignal | undefined;

@@ -15,7 +15,7 @@ import type { Serials } from "../task/task_id.ts";
 import type { SubmitCheck } from "./submit_check.ts";
 import type { TaskEntry } from "./task_entry.ts";
 
-export interface CronApiOptions {
+interface CronApiOptions {
   readonly book: CronBook;
   readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly clock: Pick<Clock, "wall">;

@@ -18,7 +18,7 @@ import {
 import type { Serials } from "../task/task_id.ts";
 import type { SettingTaker } from "./export_import.ts";
 
-export interface CronTransferOptions {
+interface CronTransferOptions {
   readonly settings: Settings;
   readonly serials: Serials;
   readonly book: CronBook;

@@ -32,7 +32,7 @@ export interface ExportRequest {
   readonly cursor?: string;
 }
 
-export interface ExportPage {
+interface ExportPage {
   readonly records: readonly JsonObject[];
   readonly cursor: string | null;
 }

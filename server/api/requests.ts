@@ -44,7 +44,7 @@ function readNeededId(message: JsonObject, name: string, example: string): strin
 }
 
 /** The task or the tasks that an operation acts on. */
-export type NamedTasks = { readonly id: string } | { readonly ids: readonly string[] };
+type NamedTasks = { readonly id: string } | { readonly ids: readonly string[] };
 
 /** `task_id`, or `task_ids` without its repetitions. */
 export function readTaskIds(message: JsonObject): NamedTasks {
@@ -100,7 +100,7 @@ export function readExportRequest({ status, op, cursor }: JsonObject): ExportReq
 }
 
 /** The op or the recurring task to pause or resume; neither means all ops. */
-export interface PauseRequest {
+interface PauseRequest {
   readonly op?: string;
   readonly cronId?: string;
 }

@@ -24,7 +24,7 @@ const MAX_SLIPS = 3;
 /** Most names that an unknown op is compared with. */
 const MAX_LOOKS = 100;
 
-export interface SubmitCheckOptions {
+interface SubmitCheckOptions {
   readonly engine: Pick<Engine, "get">;
   readonly ops: KnownOps;
   readonly schemas: {

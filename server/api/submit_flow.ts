@@ -56,7 +56,7 @@ export interface SubmitRoute {
   readonly clock: Clock;
 }
 
-export interface SubmitFlowOptions {
+interface SubmitFlowOptions {
   readonly route: SubmitRoute;
   readonly client: SubmitClient;
   readonly replies: SubmitReplies;

@@ -14,7 +14,7 @@ import { notFound, type TaskReads } from "./task_reads.ts";
 /** Tasks of one request that are looked up at a time; other requests are served in between. */
 const MAX_AT_A_TIME = 50;
 
-export interface TaskApiOptions {
+interface TaskApiOptions {
   readonly engine: Pick<Engine, "cancel" | "requeue" | "get">;
   readonly reads: Pick<TaskReads, "get">;
   readonly events: TaskEvents;
@@ -25,13 +25,13 @@ export interface TaskApiOptions {
   };
 }
 
-export interface TaskStatus {
+interface TaskStatus {
   readonly task_id: string;
   readonly status: Status;
 }
 
 /** The status of each of several tasks, or why it was refused. One refusal stops no other task. */
-export interface BulkAnswer {
+interface BulkAnswer {
   readonly tasks: readonly (TaskStatus | { readonly task_id: string; readonly error: ErrorBody })[];
 }
 

@@ -12,7 +12,7 @@ import type { NewTask } from "../task/new_task.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import { UnderWay } from "../task/under_way.ts";
 
-export interface TaskEntryOptions {
+interface TaskEntryOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
   readonly dispatch: { kick(): void };

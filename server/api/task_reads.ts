@@ -22,7 +22,7 @@ import { atWall, logView, opLoads, poolViews, taskSummary, taskView } from "./vi
 import { whyOf } from "./why.ts";
 
 /** The dispatcher, as far as reads show it. */
-export interface Running {
+interface Running {
   progressOf(lease: Lease): Progress | undefined;
   logOf(lease: Lease): TaskLog | undefined;
   readonly runners: readonly {
@@ -37,13 +37,13 @@ export interface Running {
 }
 
 /** What is paused now. */
-export interface PausedOps {
+interface PausedOps {
   /** `["*"]` when all ops are. */
   readonly list: string[];
   has(op: string): boolean;
 }
 
-export interface TaskReadsOptions {
+interface TaskReadsOptions {
   readonly engine: Pick<Engine, "name" | "get" | "list" | "stats">;
   readonly running: Running;
   readonly ops: KnownOps;

@@ -16,7 +16,7 @@ import type { Pauses } from "./pauses.ts";
 import { Quarantine } from "./quarantine.ts";
 import type { Runner } from "./runner.ts";
 
-export interface DispatcherOptions {
+interface DispatcherOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
   readonly clock: Clock;

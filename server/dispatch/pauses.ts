@@ -18,7 +18,7 @@ const EVERY_OP = "*";
 
 const NO_OPS: ReadonlySet<string> = new Set();
 
-export interface PausesOptions {
+interface PausesOptions {
   readonly settings: Settings;
   /** Called when there can be tasks to hand out. */
   readonly onResumed: () => void;

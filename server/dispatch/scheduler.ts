@@ -14,7 +14,7 @@ import { cronRun, cronRunId } from "../task/cron_task.ts";
 import type { Serials } from "../task/task_id.ts";
 import type { NewTask, TaskDefaults } from "../task/new_task.ts";
 
-export interface SchedulerOptions {
+interface SchedulerOptions {
   readonly book: CronBook;
   readonly clock: Clock;
   readonly log: Log;

@@ -11,7 +11,7 @@ import { UnderWay } from "../task/under_way.ts";
 import type { OpDirectory } from "./op_directory.ts";
 import type { Runner, UncheckedSubmit } from "./runner.ts";
 
-export interface SchemaChecksOptions {
+interface SchemaChecksOptions {
   readonly ops: Pick<OpDirectory, "runnersOf">;
   readonly clock: Clock;
 }

@@ -11,7 +11,7 @@ import type { Log } from "../log.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { OpDirectory } from "./op_directory.ts";
 
-export interface TickerOptions {
+interface TickerOptions {
   /** Stands in the log before a failure of the work. */
   readonly room: string;
   readonly clock: Clock;
@@ -67,7 +67,7 @@ export class Ticker {
   }
 }
 
-export interface ReclaimerOptions {
+interface ReclaimerOptions {
   readonly engine: Pick<Engine, "overdue" | "nack">;
   readonly dispatcher: Pick<Dispatcher, "kick" | "cutHolders">;
   readonly clock: Clock;
@@ -112,7 +112,7 @@ export function createReclaimer(options: ReclaimerOptions): Ticker {
   });
 }
 
-export interface JanitorOptions {
+interface JanitorOptions {
   readonly engine: Pick<Engine, "prune" | "stats">;
   readonly clock: Clock;
   readonly log: Log;

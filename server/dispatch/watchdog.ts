@@ -12,7 +12,7 @@ import type { Metrics } from "../metrics.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { Ticker } from "./upkeep.ts";
 
-export interface WatchdogOptions {
+interface WatchdogOptions {
   readonly engine: Pick<Engine, "stats" | "recheck">;
   readonly dispatcher: Pick<Dispatcher, "idleOps" | "handedOut" | "kick" | "runners">;
   readonly clock: Clock;
@@ -41,7 +41,7 @@ export function createWatchdog(options: WatchdogOptions): Ticker {
   });
 }
 
-export class Watchdog {
+class Watchdog {
   readonly #options: WatchdogOptions;
   /** Looks in a row at which a worker was idle and tasks waited. */
   #looks = 0;

@@ -10,14 +10,14 @@ import type { JsonObject } from "../../protocol/message.ts";
 import { CATCH_UPS, type CatchUp } from "../../protocol/task.ts";
 
 /** The times that need a task, oldest first. */
-export interface Due {
+interface Due {
   readonly times: number[];
   /** Some time was missed: whatever became of it by the policy. */
   readonly missed: boolean;
 }
 
 /** Which times are looked at: those after `after`, up to `until`. */
-export interface Span {
+interface Span {
   readonly after: number;
   readonly until: number;
   /** Those before it are missed. */

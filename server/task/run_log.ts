@@ -12,7 +12,7 @@ import { countOf, type LoggedEntry, type TaskLog } from "./task_log.ts";
 /** The last that a `Date` can be. */
 const MAX_TIME = 8.64e15;
 
-export interface LoggingTask {
+interface LoggingTask {
   readonly attempt: number;
   readonly history: RunHistory | undefined;
 }

@@ -40,7 +40,7 @@ export class ToldEvent {
 }
 
 /** The members that only some events have. */
-export type EventDetails = Pick<WatchEvent, "error" | "progress" | "log">;
+type EventDetails = Pick<WatchEvent, "error" | "progress" | "log">;
 
 export class Watchers {
   readonly #watchers = new Set<Watcher>();
@@ -112,7 +112,7 @@ export class WatchBuffer {
   }
 }
 
-export interface WatchOptions {
+interface WatchOptions {
   readonly watchers: Watchers;
   readonly scope: WatchScope;
   readonly buffer: WatchBuffer;

@@ -18,7 +18,7 @@ import { errorLine } from "./socket/replies.ts";
 import { checkWorkVersion, readWorkHello } from "./link/work_hello.ts";
 import { type LinkListener, WorkLink } from "./link/work_link.ts";
 
-export interface AdmissionOptions {
+interface AdmissionOptions {
   readonly auth: Auth;
   readonly secret: string;
   readonly leaseMs: number;
@@ -230,7 +230,7 @@ interface Waiting {
   readonly end: () => void;
 }
 
-export class WrongGuesses {
+class WrongGuesses {
   readonly #delayMs: number;
   readonly #waiting = new Set<Waiting>();
   /** How many wait for each address that any waits for. */

@@ -56,7 +56,7 @@ const LOG_TAKEN = 18;
 const MILLION = 1_000_000;
 
 /** The task that a worker runs, read as one consistent state. */
-export interface RunningTask {
+interface RunningTask {
   seq: number;
   /** ms on the worker's clock. */
   started: number;

@@ -21,7 +21,7 @@ import type { TaskContext } from "./context.ts";
 export type Handler = (args: Record<string, unknown>, ctx: TaskContext) => unknown;
 
 /** Why a task has no result. */
-export interface Failure {
+interface Failure {
   readonly error: ErrorBody<FailureCode>;
   /** No further attempt, whatever the task's options say. */
   readonly retry?: false;
@@ -30,7 +30,7 @@ export interface Failure {
 /** The end of a run: the result in JSON, or why there is none. */
 export type RunOutcome = string | Failure;
 
-export interface TaskErrorOptions extends ErrorOptions {
+interface TaskErrorOptions extends ErrorOptions {
   /** `false`: the task fails now, whatever attempts it has left. Default: true. */
   retry?: boolean;
 }

@@ -17,7 +17,7 @@ import type { TaskPermissions } from "../../protocol/pool_start.ts";
 import { readSchema, type Schema } from "./schema.ts";
 
 /** The options of one op that are plain data. */
-export type OptionSpec = Omit<OpSpec, "op" | "file" | "version" | "schema" | "permissions">;
+type OptionSpec = Omit<OpSpec, "op" | "file" | "version" | "schema" | "permissions">;
 
 export interface OpOptions {
   readonly spec: OptionSpec;

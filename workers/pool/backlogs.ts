@@ -7,7 +7,7 @@ import { awake } from "../../net/awake_clock.ts";
 import type { Profile } from "./profile.ts";
 
 /** The profiles of the ops, as far as the backlogs need them. */
-export interface ProfiledOps {
+interface ProfiledOps {
   readonly base: Profile;
   /** Whether there is more than one profile. */
   readonly hasSpecial: boolean;

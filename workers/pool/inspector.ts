@@ -16,7 +16,7 @@ const LOAD_MS = 10_000;
 /** Longest time for the worker to start, in ms: enough for a slow machine. */
 const START_MS = 60_000;
 
-export interface InspectorOptions {
+interface InspectorOptions {
   readonly modules: readonly TaskModule[];
   readonly newWorker: () => Worker;
   /** A schema check does not end; only the end of the process stops it. */

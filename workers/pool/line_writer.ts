@@ -11,7 +11,7 @@ const FIRST_BYTES = 64 * 1024;
 const encoder = new TextEncoder();
 
 /** The socket, a `Deno.Conn`. */
-export interface ByteSink {
+interface ByteSink {
   write(bytes: Uint8Array): Promise<number>;
 }
 

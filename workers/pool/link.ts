@@ -39,7 +39,7 @@ const NO_SERVER = "this is no server of sd, or one of another release";
 const TAMPER_REPORT_MS = 500;
 const EMPTY_LINE = new Uint8Array([10]);
 
-export interface LinkOptions {
+interface LinkOptions {
   readonly server: PoolStart["server"];
   /** The seal proves it; it is never sent. */
   readonly secret: string;
@@ -54,7 +54,7 @@ export interface LinkOptions {
 }
 
 /** The server breaks the protocol of the link, or is silent. */
-export class LinkError extends Error {
+class LinkError extends Error {
   override readonly name = "LinkError";
 }
 

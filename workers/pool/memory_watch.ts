@@ -25,25 +25,25 @@ const LOADING_BYTES = 16 * MIB;
 const NOISE_BYTES = 16 * MIB;
 
 /** A worker, as far as the watch reads it. */
-export interface WeighedThread {
+interface WeighedThread {
   readonly row: { readonly memoryBytes: number; readonly memoryReports: number };
   current(): { readonly seq: number; readonly line: string } | undefined;
 }
 
 /** A running task, by its line. */
-export interface WeighedTask<T> {
+interface WeighedTask<T> {
   readonly thread: T;
   readonly line: string;
 }
 
-export interface MemoryVerdict<T> {
+interface MemoryVerdict<T> {
   /** Each of these takes more than the share. */
   readonly guilty: readonly WeighedTask<T>[];
   /** At least one of these does. */
   readonly suspects: readonly WeighedTask<T>[];
 }
 
-export interface MemoryWatchOptions {
+interface MemoryWatchOptions {
   readonly shareBytes: number;
   /** Memory of the process, and the part of this thread. */
   readonly read?: () => { rss: number; heapTotal: number; external: number };

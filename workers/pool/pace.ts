@@ -93,7 +93,7 @@ export function isWorthReporting(reported: number, next: number): boolean {
   return Math.abs(next - reported) >= Math.max(1, reported * WORTH_REPORTING);
 }
 
-export interface Choice {
+interface Choice {
   readonly thread: Thread;
   /** Number of tasks to give it. */
   readonly share: number;

@@ -53,12 +53,12 @@ export interface PoolListener {
 }
 
 /** The ops, as far as the pool needs them. */
-export type PoolOps = Pick<
+type PoolOps = Pick<
   TaskLibrary,
   "modules" | "base" | "hasSpecial" | "isOutdated" | "profileOf" | "newWorker"
 >;
 
-export interface PoolOptions {
+interface PoolOptions {
   readonly workers: number;
   /** The pool gets one task in all. */
   readonly isSingle?: boolean;

@@ -16,7 +16,7 @@ export interface Profile {
 }
 
 /** Permissions that every worker needs to load its task files. */
-export interface LoadNeeds {
+interface LoadNeeds {
   /** Absolute paths. */
   readonly files: readonly string[];
   readonly hosts: readonly string[];

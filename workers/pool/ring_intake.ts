@@ -25,7 +25,7 @@ interface IntakeOptions {
 }
 
 /** The tasks that a worker reports as done. */
-export interface DoneTasks {
+interface DoneTasks {
   /** The leased tasks, as they were posted. */
   readonly lines: readonly string[];
   /** The result of the last one, if it came by message. */
@@ -74,7 +74,7 @@ export class ResultIntake {
 }
 
 /** The log lines that a worker reports. */
-export interface LoggedLines {
+interface LoggedLines {
   /** The leased tasks that the worker has, as they were posted. */
   readonly tasks: readonly string[];
   /** A line that did not fit into the ring. */

@@ -31,7 +31,7 @@ interface Stop {
   heartbeat: number;
 }
 
-export interface StopperListener {
+interface StopperListener {
   /** The worker has ended itself, and the task `line` with it; another worker must take its place. */
   closed(thread: Thread, line: string): void;
   /** Only the end of the process stops this task. */

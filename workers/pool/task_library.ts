@@ -22,7 +22,7 @@ import {
 } from "./profile.ts";
 import type { TaskModule } from "../ops/task_modules.ts";
 
-export interface LibraryOptions {
+interface LibraryOptions {
   /** See `Inspector`. */
   readonly stuck: () => void;
   /** The process runs one task of these ops; another process has inspected the files. */

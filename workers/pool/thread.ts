@@ -47,7 +47,7 @@ export interface ThreadListener {
   changed(text: string): void;
 }
 
-export interface ThreadOptions {
+interface ThreadOptions {
   readonly profile: Profile;
   readonly ops: {
     readonly modules: readonly TaskModule[];

@@ -42,7 +42,7 @@ export interface WatchedPool {
   looked(micros: readonly number[], now: number): void;
 }
 
-export interface ThreadWatchMeans {
+interface ThreadWatchMeans {
   readonly sink: ReportSink;
   readonly stopper: Stopper;
   readonly memory: MemoryWatch<Thread>;

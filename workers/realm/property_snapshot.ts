@@ -73,7 +73,7 @@ export class PropertySnapshot {
 /** The verdict on an added property: it stays, it was removed, or it makes the worker unusable. */
 export type Addition = "stays" | "removed" | "spoils";
 
-export interface LikenessOptions {
+interface LikenessOptions {
   /** Properties that may change. */
   readonly free?: ReadonlySet<PropertyKey>;
   /** Decides on a property that was added. */

@@ -48,7 +48,7 @@ interface Watched {
   readonly likeness: Likeness;
 }
 
-export interface RealmListener {
+interface RealmListener {
   /** Something was added, and stays. */
   added(path: string): void;
 }

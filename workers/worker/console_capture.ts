@@ -17,7 +17,7 @@ import {
   toText,
 } from "../primordials.ts";
 
-export interface PrintTarget {
+interface PrintTarget {
   print(level: LogLevel, text: string): void;
   /** A number that differs from task to task: groups, counts and timers end with their task. */
   readonly run: number;

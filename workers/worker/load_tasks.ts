@@ -13,7 +13,7 @@ import { listenForOrders, posterTo } from "./order_port.ts";
 import { TaskScope } from "./task_scope.ts";
 
 /** The handlers of task files, and the scope that keeps their runs apart. */
-export interface LoadedTasks {
+interface LoadedTasks {
   readonly scope: TaskScope;
   readonly handlers: ReadonlyMap<string, Handler>;
 }

@@ -26,7 +26,7 @@ interface Slot {
   chars: number;
 }
 
-export interface LogOutletOptions {
+interface LogOutletOptions {
   readonly area: Pick<LogRing, "write">;
   /** Sends a line that does not fit into the ring. */
   readonly send: (line: string) => void;

@@ -39,7 +39,7 @@ interface Batch {
   next: Batch | undefined;
 }
 
-export interface TaskLoopOptions {
+interface TaskLoopOptions {
   readonly row: TaskRow;
   readonly results: ResultRing;
   readonly outlet: LogOutlet;

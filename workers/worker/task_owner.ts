@@ -118,7 +118,7 @@ function storageContext(): OwnerContext {
 }
 
 /** `owner` is undefined if the code belongs to no task, or the runtime does not say to which. */
-export type ErrorListener = (owner: TaskOwner | undefined, thrown: unknown) => void;
+type ErrorListener = (owner: TaskOwner | undefined, thrown: unknown) => void;
 
 const errorOf = uncurryGetter(ErrorEvent.prototype, "error");
 const reasonOf = uncurryGetter(PromiseRejectionEvent.prototype, "reason");

@@ -25,7 +25,7 @@ const WEIGH_MS = 2;
 /** Shortest time between two progress notes, in ms. */
 const NOTE_MS = 100;
 
-export interface TaskReportsOptions {
+interface TaskReportsOptions {
   readonly row: TaskRow;
   readonly results: ResultRing;
   readonly outlet: LogOutlet;

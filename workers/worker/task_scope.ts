@@ -30,7 +30,7 @@ const STRAY_LINES = 10;
 const STRAY_MS = 1000;
 const STRAY_CHARS = 1000;
 
-export interface ScopeListener {
+interface ScopeListener {
   /** Code of the running task has thrown outside its handler. */
   failed(thrown: unknown): void;
   /** Code that belongs to no running task has thrown: for the operator. */
@@ -40,7 +40,7 @@ export interface ScopeListener {
 }
 
 /** The worker, as far as the scope needs it. */
-export interface ScopeOptions {
+interface ScopeOptions {
   /** The worker runs many tasks, and not just one. */
   readonly isShared: boolean;
 }

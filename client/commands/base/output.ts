@@ -23,7 +23,7 @@ const MAX_GATHERED_CHARS = 64 * 1024;
 const WRITE_BYTES = 4 * MAX_GATHERED_CHARS;
 
 /** A result for a person: a string as it is, anything else as compact JSON. */
-export function resultText(result: unknown): string {
+function resultText(result: unknown): string {
   const text = typeof result === "string" ? result : JSON.stringify(result);
   // A pipe or a file gets the result unchanged; a terminal would obey control characters in it.
   return stdoutIsTerminal() ? escapeControls(text, true) : text;
@@ -73,7 +73,7 @@ export function withHint(error: unknown, hint: string | undefined): unknown {
   return new ClientError(error.code, error.message, { cause: error, hint });
 }
 
-export interface OutputLinesOptions {
+interface OutputLinesOptions {
   /** Called if a write fails in `add`, which never throws. */
   readonly onError: (error: unknown) => void;
   /** Called before each write with its length. If it throws, nothing is written. */

@@ -74,7 +74,7 @@ const RIGHT: ReadonlySet<Heading> = new Set(["ATTEMPT", "TOOK"]);
 /** Most characters of an error in a pipe; --json has all of it. */
 const MAX_ERROR_CHARS = 60;
 
-export interface TaskTableOptions {
+interface TaskTableOptions {
   /** Width of the terminal; `undefined` in a pipe. */
   columns: number | undefined;
   /** The time that ages count from, in ms since 1970. */

@@ -16,7 +16,7 @@ import { type Client, connect, type ConnectOptions } from "../../client.ts";
 import { TASK_MESSAGES } from "./messages.ts";
 import { talk } from "./output.ts";
 
-export interface Frame {
+interface Frame {
   flags: ServerFlagValues & { json: boolean };
   /** Names the tasks that go on at the server if the client leaves now; `undefined` if there are none. */
   unfinished?: () => string | undefined;

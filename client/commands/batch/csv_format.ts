@@ -19,7 +19,7 @@ const QUOTED = /"(?:[^"]|"")*"/g;
 const RESERVED = ["cmd", "ref", "task"];
 
 /** How rows are read; a part of `Reading`. */
-export interface CsvReading {
+interface CsvReading {
   /** The op of every row; without it a column names the op. */
   op: string | undefined;
   separator: string;

@@ -7,7 +7,7 @@ import { MAX_LINE_BYTES } from "../../../protocol/limits.ts";
 import type { NumberedLine } from "../input/task_lines.ts";
 
 /** The parts of a row; `open` if it ends within a quoted cell. */
-export type Scan = { cells: string[] } | { open: true } | { fault: string };
+type Scan = { cells: string[] } | { open: true } | { fault: string };
 
 /** Splits a row; with `isQuoted` it begins within a quoted cell. */
 export function scanRow(text: string, separator: string, isQuoted = false): Scan {

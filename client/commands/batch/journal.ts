@@ -17,7 +17,7 @@ const AHEAD = 256;
 
 const encoder = new TextEncoder();
 
-export interface SubmitJournalParts {
+interface SubmitJournalParts {
   path: string;
   /** The open, locked file, positioned at its end. */
   file: Deno.FsFile;

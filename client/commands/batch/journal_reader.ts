@@ -42,7 +42,7 @@ export interface Out extends FilePlace {
   length: number;
 }
 
-export interface Told {
+interface Told {
   told: string;
   /** Number of these lines without a result. */
   failed?: number;

@@ -20,7 +20,7 @@ import type { LineFormat } from "./line_format.ts";
 import { InOrder, type LineResult, ResultPrinter } from "./result_writer.ts";
 import { newTally, type Tally } from "./tally.ts";
 
-export interface ManyRunOptions {
+interface ManyRunOptions {
   format: LineFormat;
   /** Options of every task; options in a line go before them. */
   options: TaskOptions;

@@ -23,7 +23,7 @@ import { cutStdout, stdoutEnd } from "./stdout_file.ts";
 /** Longest wait for the lock, in ms. */
 const LOCK_MS = 2000;
 
-export interface SubmitJournalOptions {
+interface SubmitJournalOptions {
   /** The file of tasks. */
   tasks: string;
   of: RunOf;

@@ -16,7 +16,7 @@ export interface LineResult {
   failed: boolean;
 }
 
-export interface ResultPrinterOptions {
+interface ResultPrinterOptions {
   journal: SubmitJournal | undefined;
   /** Called if writing fails in `add`, which never throws. After a failure nothing more is written. */
   onError: (error: unknown) => void;

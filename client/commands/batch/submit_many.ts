@@ -20,7 +20,7 @@ import { type Earlier, endedOf, failedOf, reportTally, summary } from "./tally.t
 /** The reason for a stop after the first Ctrl-C. */
 const DRAINED = new ClientError("interrupted", "interrupted");
 
-export interface LinesToSubmit {
+interface LinesToSubmit {
   flags: ServerFlagValues & { json: boolean };
   /** The file of the tasks; `-` is stdin. */
   file: string;

@@ -24,7 +24,7 @@ import { cannotReach, connectionLost } from "../../connection/connection_errors.
 
 const FIRST_READ_BYTES = 64 * 1024;
 
-export interface BenchConnectionOptions extends BenchSlotsOptions {
+interface BenchConnectionOptions extends BenchSlotsOptions {
   target: Target;
   op: BenchOp;
 }

@@ -1,7 +1,7 @@
 /** The ops of the bench: the request of each as bytes, and its correct result. */
 
 export const BENCH_OPS = ["square", "echo", "sleep", "hash"] as const;
-export type BenchOpName = typeof BENCH_OPS[number];
+type BenchOpName = typeof BENCH_OPS[number];
 
 /** A task of the bench. Its request is `head`, the number, `tail`, its ref, and `}`. */
 export interface BenchOp {

@@ -30,7 +30,7 @@ export const BULK_FLAGS = {
   yes: { type: "boolean", short: "y", help: "do not ask" },
 } as const satisfies FlagSpecs;
 
-export type BulkFlags = ServerFlagValues & FilterValues & {
+type BulkFlags = ServerFlagValues & FilterValues & {
   json: boolean;
   dryRun: boolean;
   yes: boolean;

@@ -27,7 +27,7 @@ export interface TaskOutcome {
   error?: ErrorReport;
 }
 
-export interface EachTask {
+interface EachTask {
   ids: readonly string[];
   json: boolean;
   ask(id: string): Promise<TaskOutcome>;

@@ -20,7 +20,7 @@ const MAX_SKEW_MS = 2_000;
 /** Permission bits by which other users can read a file. */
 const OTHERS_MAY_READ = 0o044;
 
-export interface ServerFindings {
+interface ServerFindings {
   readonly checks: Check[];
   /** Whether the server is, or would be, on this machine. */
   readonly isHere: boolean;

@@ -4,7 +4,7 @@
  */
 
 /** The first fault of a text. */
-export interface JsonFault {
+interface JsonFault {
   /** Number of characters before the fault. */
   offset: number;
   /** The expected text: `"a name in double quotes"`. */

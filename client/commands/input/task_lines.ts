@@ -26,7 +26,7 @@ export interface LineBatch {
   bytes: number;
 }
 
-export interface LineOptions {
+interface LineOptions {
   /** Greatest length of a line in bytes; default: the limit of the protocol. */
   maxBytes?: number;
   /** Ends the lines at once, even during a read. */

@@ -10,7 +10,7 @@ const MAX_LISTED = 200;
 const MAX_FAILURES = 20;
 
 /** Tasks a second, since the last snapshot. */
-export interface Rates {
+interface Rates {
   readonly submitted: number;
   readonly finished: number;
 }

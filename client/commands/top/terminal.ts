@@ -19,7 +19,7 @@ export interface TerminalUser {
   ended(by: "signal" | "hangup"): void;
 }
 
-export type Look = "plain" | "bold" | "dim" | "red" | "yellow" | "selected";
+type Look = "plain" | "bold" | "dim" | "red" | "yellow" | "selected";
 
 /** A line of the screen. */
 export interface ScreenLine {

@@ -19,7 +19,7 @@ import { taskText } from "./text.ts";
 const PAUSE_FACTOR = 5;
 const LIST: Mode = { name: "list" };
 
-export interface Screen {
+interface Screen {
   readonly size: Size;
   draw(lines: readonly ScreenLine[]): void;
 }

@@ -16,7 +16,7 @@ import { pushFixed, pushState, storedStatusOf } from "./rows.ts";
 import { NOT_STORED, rowOf } from "./stored_state.ts";
 import type { Cell, StoreFault, Write } from "./task_store.ts";
 
-export interface JournalOptions {
+interface JournalOptions {
   /** Commits; rejects with `fault` and `message`. */
   readonly write: (write: Write) => Promise<unknown>;
   /** Whether a new task will probably be final soon. */

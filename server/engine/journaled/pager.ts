@@ -31,7 +31,7 @@ import { codeOf, readRow } from "./rows.ts";
 import { laneStateOf, rowOf } from "./stored_state.ts";
 import type { LaneQuery, StoredTask, TaskStore } from "./task_store.ts";
 
-export interface PagerOptions {
+interface PagerOptions {
   readonly live: LiveTasks;
   readonly store: Pick<TaskStore, "call">;
   /** Called if a page could not be read; it is asked for again. */

@@ -117,7 +117,7 @@ const LOOK_TASKS = 100;
 /** Most characters of payloads and results in one look. */
 const PAGE_CHARS = 16 * 1024 * 1024;
 
-export interface ListingOptions {
+interface ListingOptions {
   readonly store: TaskStore;
   readonly live: LiveTasks;
   readonly turns: ReadTurns;

@@ -67,7 +67,7 @@ export class Recheck {
   }
 }
 
-export interface WaitingOptions {
+interface WaitingOptions {
   readonly store: TaskStore;
   readonly live: LiveTasks;
   readonly now: number;

@@ -17,7 +17,7 @@ export interface Parent {
 }
 
 /** The effects of dependencies on a task. */
-export interface KinActions {
+interface KinActions {
   /** Keeps it out of the queue for now. */
   hold(task: LiveTask): void;
   end(task: LiveTask, event: TaskEvent, now: number): void;

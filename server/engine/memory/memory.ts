@@ -35,7 +35,7 @@ import { ReadTurns, SERVER } from "../read_turns.ts";
 import { KeptSettings } from "../settings.ts";
 import { isAhead, repairQueue, waitReasonOf, waitsInLine } from "../live/wait_reason.ts";
 
-export interface MemoryOptions {
+interface MemoryOptions {
   /** Receives the ends of tasks. */
   ended?: EndedSink;
   /** Most final tasks that are kept; the oldest are dropped first. */

@@ -57,7 +57,7 @@ export async function openSqlite(url: string, options: EngineOptions): Promise<E
   }
 }
 
-export interface SqliteOptions
+interface SqliteOptions
   extends Omit<JournaledOptions, "name" | "sweeper" | "backup">, FileSweeperOptions {
   readonly store: TaskStore & Pick<Store, "call">;
 }

@@ -27,7 +27,7 @@ import { errorLine, jsonLine, objectLine } from "../socket/replies.ts";
 /** Characters that a client may leave unread before its watches buffer their events. */
 const MAX_UNREAD_CHARS = 64 * 1024;
 
-export interface CommandContext {
+interface CommandContext {
   readonly cases: UseCases;
   readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly caller: Caller;

@@ -29,7 +29,7 @@ import type { LineHandler } from "../socket/line_handler.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { errorLine, objectLine, SUBMIT_REPLIES } from "../socket/replies.ts";
 
-export interface SessionOptions {
+interface SessionOptions {
   readonly cases: UseCases;
   readonly route: SubmitRoute;
   readonly outbox: Outbox;

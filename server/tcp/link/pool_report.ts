@@ -30,7 +30,7 @@ const OUT_OF_MEMORY = {
 } as const;
 
 /** A run that ended without a result. */
-export type RunFailure = Extract<PoolReport, { error: unknown } | { cancelled: true }>;
+type RunFailure = Extract<PoolReport, { error: unknown } | { cancelled: true }>;
 
 /** What it means for its task, which runs under `lease`. */
 export function nackOf(lease: Lease, report: RunFailure): Nack {

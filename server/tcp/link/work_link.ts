@@ -54,7 +54,7 @@ export interface LinkListener {
   forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]): void;
 }
 
-export interface WorkLinkOptions {
+interface WorkLinkOptions {
   /** The next number for a lease on the wire; no link of the server gives one twice. */
   readonly newNumber: () => number;
   readonly hello: WorkHello;

@@ -34,7 +34,7 @@ export function openListeners(config: ServeConfig): Listeners {
   }
 }
 
-export interface AcceptorOptions {
+interface AcceptorOptions {
   readonly listener: Deno.TcpListener;
   readonly log: Log;
   readonly take: (conn: Deno.TcpConn) => void;

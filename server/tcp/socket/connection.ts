@@ -26,7 +26,7 @@ const HEAD_BYTES = 1024;
 /** A client that has missed this many of its own pings is gone. */
 const MISSED_PINGS = 3;
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly conn: Wire;
   readonly outbox: Outbox;
   /** The reader at first. */

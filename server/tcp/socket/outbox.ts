@@ -14,7 +14,7 @@ const HIGH_WATER_CHARS = 4 * 1024 * 1024;
 
 const encoder = new TextEncoder();
 
-export interface OutboxOptions {
+interface OutboxOptions {
   readonly turns: FlushTurns;
   readonly onLost: () => void;
   /** More than this left unread is the end of the connection. */

@@ -22,7 +22,7 @@ const LOOPBACK = "127.0.0.1";
 const FIRST_COPY_BYTES = 2 * 1024;
 const COPY_BYTES = 64 * 1024;
 
-export interface TlsFrontOptions {
+interface TlsFrontOptions {
   readonly conn: Deno.TcpConn;
   readonly tls: TlsFiles;
   readonly limits: Pick<ServerLimits, "handshakeMs" | "writeStallMs" | "lingerMs">;

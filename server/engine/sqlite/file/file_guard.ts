@@ -54,12 +54,12 @@ export function overwriteMark(bytes: Uint8Array, at: number, mark: number): void
 }
 
 /** A file, and the name under which it was opened. */
-export interface NamedFile {
+interface NamedFile {
   readonly path: string;
   stat(): Deno.FileInfo;
 }
 
-export interface FileGuardOptions {
+interface FileGuardOptions {
   readonly path: string;
   /** The main file, open for as long as the store. */
   readonly raw: Deno.FsFile;

@@ -159,7 +159,7 @@ const SALT_BYTES = 8;
 const SALTS_IN_HEADER_AT = 16;
 const SALTS_IN_FRAME_AT = 8;
 
-export interface LogFileOptions {
+interface LogFileOptions {
   readonly path: string;
   readonly pageBytes: number;
 }

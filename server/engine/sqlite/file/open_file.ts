@@ -26,7 +26,7 @@ const MAX_IDLE_LOG_BYTES = 64 * 1024 * 1024;
 /** Age at which an unfinished store of another process is removed, in ms. */
 const UNFINISHED_MS = 60_000;
 
-export interface OpenFile {
+interface OpenFile {
   /** The path of the file itself, if a link leads to it: the log is beside it. */
   readonly path: string;
   readonly db: DatabaseSync;

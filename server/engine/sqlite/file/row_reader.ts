@@ -27,12 +27,12 @@ interface Prepared {
 }
 
 /** A query, and its parameters for the rows behind a place. */
-export interface PageStep {
+interface PageStep {
   readonly query: PageQuery;
   readonly behind: (place: readonly Cell[]) => readonly SQLInputValue[];
 }
 
-export interface PageAsk {
+interface PageAsk {
   readonly size: PageSize;
   /** Together they find all rows behind a place: in order, and all rows of one before the next. */
   readonly steps: readonly PageStep[];

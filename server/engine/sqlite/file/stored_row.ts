@@ -17,7 +17,7 @@ import {
 
 const ESCAPE = "\x1a";
 /** Stands for `null` in a sum over a row; it is never the text of an escape. */
-export const NULL_MARK = ESCAPE;
+const NULL_MARK = ESCAPE;
 /** The empty key; the empty text stands for no key. */
 const EMPTY_KEY = `${ESCAPE}-`;
 
