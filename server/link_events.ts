@@ -1,11 +1,10 @@
 /**
- * Reports of work links, and the parts of the server that take them: results, signs of life, progress, log lines, and
- * worker processes that join and leave. `server.ts` gives these functions to its door.
+ * Events of work links, and the parts of the server that take them: progress, log lines, room for tasks, and worker
+ * processes that join and leave. `server.ts` gives these functions to its door; the ends of runs go to `ResultReports`.
  */
 
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { OpDirectory } from "./dispatch/op_directory.ts";
-import type { ResultReports } from "./dispatch/results.ts";
 import type { SchemaChecks } from "./dispatch/schema_checks.ts";
 import type { LeasedTask } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
@@ -19,9 +18,8 @@ export const LOCAL_POOL = "local";
 /** Most suspects that a line of the log names. */
 const MAX_SUSPECTS = 10;
 
-/** The functions that a work link calls with its reports. */
-export function linkEvents({ reports, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
-  readonly reports: ResultReports;
+/** The functions that a work link calls with its events. */
+export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
   readonly events: TaskEvents;
   readonly dispatcher: Dispatcher;
   readonly ops: OpDirectory;
@@ -32,12 +30,6 @@ export function linkEvents({ reports, events, dispatcher, ops, schemas, log, onO
   readonly endOwn: (pid: number) => void;
 }): TcpDoorOptions["links"] {
   return {
-    ack: (acks) => reports.ack(acks),
-    nack: (nacks) => reports.nack(nacks),
-    renew: (leases) => reports.renew(leases),
-    get room() {
-      return reports.room;
-    },
     progressed(task, progress) {
       if (events.watchers.any) events.watchers.tell("progress", task, { progress });
     },

@@ -238,7 +238,8 @@ function createDoor(
     version,
     log,
     metrics,
-    links: linkEvents({ reports, events, dispatcher, ops, schemas, log, onOwnPool, endOwn }),
+    reports,
+    links: linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }),
   });
 }
 

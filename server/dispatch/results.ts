@@ -15,7 +15,7 @@ import { UnderWay } from "../task/under_way.ts";
 import type { WatchedTask } from "../task/watchers.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 
-export interface ResultReportsOptions {
+interface ResultReportsOptions {
   readonly engine: Engine;
   readonly events: TaskEvents;
   readonly dispatcher: Pick<Dispatcher, "kick" | "stopTasks">;

@@ -12,11 +12,12 @@ import type { WorkWelcome } from "../../protocol/work_message.ts";
 import { type Auth, isSameSecret } from "../api/auth.ts";
 import type { ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
-import type { LineHandler } from "./socket/line_handler.ts";
+import type { LineHandler } from "./socket/connection.ts";
 import type { Outbox } from "./socket/outbox.ts";
 import { errorLine } from "./socket/replies.ts";
 import { checkWorkVersion, readWorkHello } from "./link/work_hello.ts";
-import { type LinkListener, WorkLink } from "./link/work_link.ts";
+import type { LeaseNumbers } from "./link/held_tasks.ts";
+import { type LinkListener, type RunReports, WorkLink } from "./link/work_link.ts";
 
 interface AdmissionOptions {
   readonly auth: Auth;
@@ -24,6 +25,7 @@ interface AdmissionOptions {
   readonly leaseMs: number;
   readonly limits: ServerLimits;
   readonly log: Log;
+  readonly reports: RunReports;
   readonly links: LinkListener & { attached(link: WorkLink): void };
 }
 
@@ -54,8 +56,7 @@ export class Admission {
   readonly #options: AdmissionOptions;
   readonly #guesses: WrongGuesses;
   readonly #answering = new Set<Promise<void>>();
-  /** The last number of a lease on any link. */
-  #numbers = 0;
+  readonly #numbers: LeaseNumbers = { last: 0 };
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -150,13 +151,14 @@ export class Admission {
   }
 
   #link(message: JsonObject, newcomer: Newcomer): WorkLink {
-    const { secret, links, leaseMs, limits, log } = this.#options;
+    const { secret, reports, links, leaseMs, limits, log } = this.#options;
     const { outbox, isSealed, ownWorkersOnly, hangUp, cut, clock } = newcomer;
     if (!isSealed && (ownWorkersOnly || !isSameSecret(message.secret, secret))) throw wrongSecret();
     const link = new WorkLink({
-      newNumber: () => ++this.#numbers,
+      numbers: this.#numbers,
       hello: readWorkHello(message),
       outbox,
+      reports,
       listener: links,
       hangUp,
       cut,

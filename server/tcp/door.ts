@@ -21,12 +21,11 @@ import type { Metrics } from "../metrics.ts";
 import { Acceptor, type Listeners, Refusals } from "./socket/acceptor.ts";
 import { Admission, type Newcomer } from "./admission.ts";
 import { Connection } from "./socket/connection.ts";
-import { FlushTurns } from "./socket/flush_turns.ts";
-import { Outbox } from "./socket/outbox.ts";
+import { FlushTurns, Outbox } from "./socket/outbox.ts";
 import { Session } from "./client/session.ts";
 import { type Sweepable, Sweeper } from "./socket/sweeper.ts";
 import { TlsFront } from "./socket/tls_front.ts";
-import type { LinkListener, WorkLink } from "./link/work_link.ts";
+import type { LinkListener, RunReports, WorkLink } from "./link/work_link.ts";
 
 /** TLS connections that could not be taken, of which the first alone is logged. */
 const FAILURES_A_WARNING = 600;
@@ -38,6 +37,7 @@ export interface TcpDoorOptions {
   readonly cases: UseCases;
   readonly route: SubmitRoute;
   readonly auth: Auth;
+  readonly reports: RunReports;
   readonly links: LinkListener & { attached(link: WorkLink): void };
   readonly secret: string;
   readonly leaseMs: number;

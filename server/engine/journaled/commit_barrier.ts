@@ -10,8 +10,7 @@ import type { Enqueued } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Journal } from "./journal.ts";
-import { safeRecord } from "./rows.ts";
-import { type FirstWriteListener, rowOf } from "./stored_state.ts";
+import { type FirstWriteListener, rowOf, safeRecord } from "./rows.ts";
 
 /** The new tasks of one submit, until each is committed for the first time or is rolled back. */
 export class FirstWrite implements FirstWriteListener {

@@ -12,8 +12,7 @@ import type { FinishedTask } from "../../task/task_events.ts";
 import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import type { EndedSink } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
-import { pushFixed, pushState, storedStatusOf } from "./rows.ts";
-import { NOT_STORED, rowOf } from "./stored_state.ts";
+import { NOT_STORED, pushFixed, pushState, rowOf, storedStatusOf } from "./rows.ts";
 import type { Cell, StoreFault, Write } from "./task_store.ts";
 
 interface JournalOptions {

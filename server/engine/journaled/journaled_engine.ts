@@ -39,9 +39,8 @@ import { ClockMark, markIn, RateKeeper } from "./kept_times.ts";
 import { Journal } from "./journal.ts";
 import { type FoundTasks, listTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { Pager, type PagerSizes } from "./pager.ts";
-import { LaneState, NOT_STORED, rowOf, RowState } from "./stored_state.ts";
+import { codeOf, LaneState, NOT_STORED, readRow, rowOf, RowState, subtract } from "./rows.ts";
 import { openChildren, Recheck } from "./unpaged.ts";
-import { codeOf, readRow, subtract } from "./rows.ts";
 import { type Opened, type RecordSweeper, STORED_STATUSES, type TaskStore } from "./task_store.ts";
 
 export interface JournaledOptions {

@@ -27,8 +27,7 @@ import { delay } from "@std/async/delay";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Lane } from "../live/ready_queue.ts";
-import { codeOf, readRow } from "./rows.ts";
-import { laneStateOf, rowOf } from "./stored_state.ts";
+import { codeOf, laneStateOf, readRow, rowOf } from "./rows.ts";
 import type { LaneQuery, StoredTask, TaskStore } from "./task_store.ts";
 
 interface PagerOptions {

@@ -1,17 +1,73 @@
 /**
- * Converts a task in memory to the cells of its row, and back. To change a row, change `StoredTask`, both directions here,
- * and each store by a migration.
+ * The row of a task in the store of the journaled engine. `RowState` and `LaneState` are the knowledge of the store that
+ * hangs on the `stored` slot of each task and lane; the live tasks themselves know nothing of a store, and the memory engine
+ * leaves the slot empty. The functions convert a task in memory to the cells of its row, and back.
+ *
+ * To change a row, change `StoredTask`, both directions here, and each store by a migration.
  */
 
+import type { SdError } from "../../../protocol/errors.ts";
 import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../../protocol/text_forms.ts";
 import type { RunHistory } from "../../task/run_log.ts";
 import { transition } from "../../task/transition.ts";
 import type { TaskRecord } from "../engine.ts";
-import { LiveTask } from "../live/live_task.ts";
-import { NOT_STORED, rowOf, RowState } from "./stored_state.ts";
+import { LiveTask, type StoredState } from "../live/live_task.ts";
+import type { Lane, StoredLane } from "../live/ready_queue.ts";
 import { type Cell, STORED_STATUSES, type StoredStatus, type StoredTask } from "./task_store.ts";
+
+/** Stands for the status of a task without a row. */
+export const NOT_STORED = -1;
+
+/** A listener that hears when a new task is committed for the first time, or is rolled back. */
+export interface FirstWriteListener {
+  stored(task: LiveTask): void;
+  rolledBack(task: LiveTask, reason: SdError): void;
+}
+
+/** The state of a task in the store. Statuses are indexes into `STORED_STATUSES`, or `NOT_STORED`. */
+export class RowState implements StoredState {
+  isSpilled = false;
+  isGone = false;
+  isParked = false;
+  /** It has changed since it was last passed to the store. */
+  isDirty = false;
+  /** The status of the committed row. */
+  safeStatus: number;
+  firstWrite: FirstWriteListener | undefined = undefined;
+
+  /** `storedStatus`: the status of the row after the write under way. */
+  constructor(public storedStatus: number) {
+    this.safeStatus = storedStatus;
+  }
+
+  /** It was new and could not be written: as if it had never been submitted. */
+  get isRolledBack(): boolean {
+    return this.isGone && this.storedStatus === NOT_STORED;
+  }
+}
+
+/** The state in the store of a task of this engine. */
+export function rowOf(task: LiveTask): RowState {
+  return task.stored as RowState;
+}
+
+/** The state of a lane, as the pager needs it. */
+export class LaneState implements StoredLane {
+  isSpilled = false;
+  lastSeq = 0;
+  isLate = false;
+  /** Tasks of the lane that are on their way to the disk. */
+  leaving: Set<LiveTask> | undefined = undefined;
+  /** A page of the lane is on its way here. */
+  isFetching = false;
+}
+
+/** The state in the store of a lane of this engine. */
+export function laneStateOf(lane: Lane<LiveTask>): LaneState {
+  return lane.stored as LaneState;
+}
 
 /** The options of a task that has any. */
 interface StoredOptions {

@@ -25,7 +25,7 @@ import {
 import { Breath } from "../../breath.ts";
 import type { Log } from "../../log.ts";
 import { answerCommand, CommandState } from "./commands.ts";
-import type { LineHandler } from "../socket/line_handler.ts";
+import type { LineHandler } from "../socket/connection.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { errorLine, objectLine, SUBMIT_REPLIES } from "../socket/replies.ts";
 

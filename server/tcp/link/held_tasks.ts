@@ -11,8 +11,13 @@ import { RunLog } from "../../task/run_log.ts";
 import { SerialMap } from "../../task/serial_map.ts";
 import type { LoggedEntry, TaskLog } from "../../task/task_log.ts";
 
+/** The last number that any link of the server gave to a lease; all links share it. */
+export interface LeaseNumbers {
+  last: number;
+}
+
 export class HeldTasks {
-  readonly #newNumber: () => number;
+  readonly #numbers: LeaseNumbers;
   readonly #tasks = new SerialMap<LeasedTask>();
   /** The lease of each task as it was handed out: the task may be the engine's own record, which changes. */
   readonly #leases = new SerialMap<Lease>();
@@ -29,8 +34,8 @@ export class HeldTasks {
   /** What running tasks have logged. */
   readonly #logs = new Map<number, RunLog>();
 
-  constructor(newNumber: () => number) {
-    this.#newNumber = newNumber;
+  constructor(numbers: LeaseNumbers) {
+    this.#numbers = numbers;
   }
 
   get size(): number {
@@ -39,7 +44,7 @@ export class HeldTasks {
 
   /** Adds a task that is handed out; returns the number of its lease. */
   add(task: LeasedTask): number {
-    const number = this.#last = this.#newNumber();
+    const number = this.#last = ++this.#numbers.last;
     this.#tasks.set(number, task);
     this.#leases.set(number, task.lease);
     return number;

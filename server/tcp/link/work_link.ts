@@ -25,8 +25,8 @@ import type { Ack, Lease, LeasedTask, Nack } from "../../engine/engine.ts";
 import type { LoggedEntry, TaskLog } from "../../task/task_log.ts";
 import type { ServerLimits } from "../../limits.ts";
 import type { Log } from "../../log.ts";
-import type { LineHandler } from "../socket/line_handler.ts";
-import { HeldTasks } from "./held_tasks.ts";
+import type { LineHandler } from "../socket/connection.ts";
+import { HeldTasks, type LeaseNumbers } from "./held_tasks.ts";
 import { LinkChecks, nackOf, nackOfHeld, readReport } from "./pool_report.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { versionsOf } from "./work_hello.ts";
@@ -38,15 +38,19 @@ const FEED_CHARS = 4 * 1024 * 1024;
 
 const ALIVE = JSON.stringify({ alive: true } satisfies ServerOrder) + "\n";
 
-/** The parts of the server that a link reports to. */
-export interface LinkListener {
+/** The part of the server that takes the ends of runs to the engine. */
+export interface RunReports {
   ack(acks: readonly Ack[]): void;
   nack(runs: readonly BrokenRun[]): void;
+  renew(leases: readonly Lease[]): Promise<void>;
   /** Pending while no more results should be read. */
   readonly room: Promise<void> | undefined;
+}
+
+/** The parts of the server that hear of a link, and of its tasks while they run. */
+export interface LinkListener {
   progressed(task: LeasedTask, progress: Progress): void;
   said(task: LeasedTask, entries: readonly LoggedEntry[]): void;
-  renew(leases: readonly Lease[]): Promise<void>;
   /** The link takes more tasks than before. */
   hasRoom(): void;
   detached(link: WorkLink): void;
@@ -55,10 +59,10 @@ export interface LinkListener {
 }
 
 interface WorkLinkOptions {
-  /** The next number for a lease on the wire; no link of the server gives one twice. */
-  readonly newNumber: () => number;
+  readonly numbers: LeaseNumbers;
   readonly hello: WorkHello;
   readonly outbox: Outbox;
+  readonly reports: RunReports;
   readonly listener: LinkListener;
   readonly hangUp: () => void;
   /** Ends the connection now. */
@@ -105,7 +109,7 @@ export class WorkLink implements LineHandler, Runner {
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
     this.#options = options;
-    this.#held = new HeldTasks(options.newNumber);
+    this.#held = new HeldTasks(options.numbers);
     this.isSingle = hello.single === true;
     // The process that has loaded a file describes its ops; a process for a single run does not.
     this.specs = new Map(this.isSingle ? [] : hello.ops.map((spec) => [spec.op, spec]));
@@ -177,7 +181,7 @@ export class WorkLink implements LineHandler, Runner {
       numbers.forEach((number) => this.#held.take(number));
     } else if (unwritten.length > 0) {
       // The process has never heard of them.
-      this.#options.listener.nack(unwritten.flatMap((number) => {
+      this.#options.reports.nack(unwritten.flatMap((number) => {
         const lease = this.#held.leaseOf(number);
         const task = this.#held.take(number);
         return task && lease !== undefined ? [brokenRun(task, { lease, reason: "stopped" })] : [];
@@ -191,7 +195,7 @@ export class WorkLink implements LineHandler, Runner {
 
   /** Every good line counts, also of a process that is cut off for a bad one. */
   async handle(lines: readonly Line[]): Promise<void> {
-    const { listener, log } = this.#options;
+    const { reports, log } = this.#options;
     const acks: Ack[] = [];
     const broken: BrokenRun[] = [];
     let fault: string | undefined;
@@ -205,12 +209,12 @@ export class WorkLink implements LineHandler, Runner {
         else log.bug("server", error);
       }
     }
-    if (acks.length > 0) listener.ack(acks);
-    if (broken.length > 0) listener.nack(broken);
+    if (acks.length > 0) reports.ack(acks);
+    if (broken.length > 0) reports.nack(broken);
     if (fault !== undefined) return this.cutOff(`it broke the protocol: ${fault}`);
-    if (!listener.room) return;
+    if (!reports.room) return;
     this.#handling++;
-    await listener.room;
+    await reports.room;
     this.#handling--;
     this.#heard();
   }
@@ -267,7 +271,7 @@ export class WorkLink implements LineHandler, Runner {
   cut(): void {
     if (this.#isCut) return;
     this.#isCut = true;
-    const { listener } = this.#options;
+    const { listener, reports } = this.#options;
     // A process that ends for another task's sake has not died of the others.
     const otherwise = this.#isCutOff ? "lost" : this.#retiring ? "released" : "died";
     const broken = [...this.#held.entries()].map(({ number, lease, task }) => {
@@ -278,7 +282,7 @@ export class WorkLink implements LineHandler, Runner {
     this.#unwritten.clear();
     listener.detached(this);
     this.#checks.cut();
-    if (broken.length > 0) listener.nack(broken);
+    if (broken.length > 0) reports.nack(broken);
   }
 
   #heard(): void {
@@ -349,7 +353,7 @@ export class WorkLink implements LineHandler, Runner {
       }
     } else if ("renew" in report) {
       const leases = report.renew.map((number) => this.#held.leaseOf(number));
-      void this.#options.listener.renew(leases.filter((lease) => lease !== undefined));
+      void this.#options.reports.renew(leases.filter((lease) => lease !== undefined));
     } else if ("credit" in report) {
       const grown = report.credit > this.#credit;
       this.#credit = Math.min(report.credit, MAX_CREDIT);

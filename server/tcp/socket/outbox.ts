@@ -1,12 +1,18 @@
 /**
- * Lines on their way out of a connection. What is pushed until its turn comes, and whatever gathers while
- * a write is under way, goes out as one write.
+ * Lines on their way out of a connection, and the turns in which they are written. Text that is pushed before the turn of
+ * its outbox, or during a write, goes out as one write. Sessions and work links push; the door makes an outbox for each
+ * connection, and one `FlushTurns` for all.
+ *
+ * Each outbox writes once in a turn of the event loop, after all messages that came together were handled. A write costs
+ * as much as some ten tasks, most of it for waking the reader, so under load there must be few. An acknowledgement alone
+ * helps no client that waits for the result. So if many connections are due one, each waits a moment, and then mostly
+ * leaves together with the result.
  */
 
+import { setImmediate } from "node:timers";
 import type { Wire } from "../../../net/wire.ts";
 import type { RecordSealer } from "../../../protocol/link_seal.ts";
 import type { Log } from "../../log.ts";
-import type { Flushable, FlushTurns } from "./flush_turns.ts";
 import { logUnlessLost } from "../../../net/lost_connection.ts";
 
 /** Above this a reader is slow: stop taking work from it until it has read on. */
@@ -165,5 +171,63 @@ export class Outbox implements Flushable {
   #lose(): void {
     this.close();
     this.#onLost();
+  }
+}
+
+/** An outbox that has text to write, as the turns see it. */
+interface Flushable {
+  flush(): void;
+}
+
+/** Most acknowledgements that are written without a wait. */
+const CALM_AT_ONCE = 4;
+/** Longest wait of an acknowledgement when there are more, in ms. */
+const CALM_MS = 4;
+
+export class FlushTurns {
+  #urgent: Flushable[] = [];
+  #calm: Flushable[] = [];
+  /** Outboxes whose acknowledgements leave when the timer fires. */
+  #waiting: Flushable[] = [];
+  #isScheduled = false;
+
+  addUrgent(outbox: Flushable): void {
+    this.#urgent.push(outbox);
+    this.#schedule();
+  }
+
+  addCalm(outbox: Flushable): void {
+    this.#calm.push(outbox);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#take());
+  }
+
+  #take(): void {
+    this.#isScheduled = false;
+    const urgent = this.#urgent;
+    this.#urgent = [];
+    for (const outbox of urgent) outbox.flush();
+    const calm = this.#calm;
+    if (calm.length <= CALM_AT_ONCE && this.#waiting.length === 0) {
+      this.#calm = [];
+      for (const outbox of calm) outbox.flush();
+    } else if (this.#waiting.length === 0) {
+      this.#calm = [];
+      this.#waiting = calm;
+      setTimeout(() => this.#endWait(), CALM_MS);
+    }
+  }
+
+  /** Outboxes that got urgent text meanwhile have written all, so their flush does nothing. */
+  #endWait(): void {
+    const waited = this.#waiting;
+    this.#waiting = [];
+    for (const outbox of waited) outbox.flush();
+    if (this.#calm.length > 0) this.#schedule();
   }
 }

@@ -6,8 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { DEFAULT_LIMITS } from "../../../../server/limits.ts";
 import { Connection } from "../../../../server/tcp/socket/connection.ts";
-import { FlushTurns } from "../../../../server/tcp/socket/flush_turns.ts";
-import { Outbox } from "../../../../server/tcp/socket/outbox.ts";
+import { FlushTurns, Outbox } from "../../../../server/tcp/socket/outbox.ts";
 
 /** A connection whose client sends `reads` chunks and then waits, or closes. */
 function fakeConn(reads: number, end: "waits" | "closes") {

@@ -20,8 +20,7 @@ class Record {
 const newLease = () => ({}) as Lease;
 
 Deno.test("a held task keeps the lease under which it was handed out, whatever its record says later", () => {
-  let numbers = 0;
-  const held = new HeldTasks(() => ++numbers);
+  const held = new HeldTasks({ last: 0 });
   const [first, second] = [newLease(), newLease()];
   const record = new Record("a", first);
   const number = held.add(record as LeasedTask);
@@ -34,8 +33,7 @@ Deno.test("a held task keeps the lease under which it was handed out, whatever i
 });
 
 Deno.test("progress and logs of a held task are found by its lease, and go with it", () => {
-  let numbers = 6;
-  const held = new HeldTasks(() => ++numbers);
+  const held = new HeldTasks({ last: 6 });
   const [lease, other] = [newLease(), newLease()];
   const task = new Record("a", lease) as LeasedTask;
   const number = held.add(task);
