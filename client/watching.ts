@@ -15,7 +15,7 @@ export interface WatchFilter {
 }
 
 /** A watch that is open. */
-export interface Watching {
+interface Watching {
   /** Resolves after `stop`; rejects when the connection is lost. It can be left alone. */
   readonly ended: Promise<void>;
   /** Ends the watch: no event is reported after it. */

@@ -8,7 +8,7 @@ import type { Parent } from "./dependencies.ts";
 import { LiveTask, type StoredState } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
 
-export interface EnqueueOptions {
+interface EnqueueOptions {
   readonly live: LiveTasks;
   /** For an engine with a store: the state there of a new task. */
   readonly newStored?: () => StoredState;

@@ -26,7 +26,7 @@ export type Ended = Pick<
   "state" | "runAt" | "startedAt" | "finishedAt" | "result" | "error" | "cancelledFor" | "history"
 >;
 
-export interface LiveTasksOptions {
+interface LiveTasksOptions {
   readonly hooks: StorageHooks;
   /** The numbers of the engine: a task that goes to the end of the queue gets the next one as its place. */
   readonly serials: Serials;

@@ -109,7 +109,10 @@ class KeyLimits {
   }
 
   /** The reason why a task with this limit cannot start. Holds no key. */
-  look(keyLimit: KeyLimit, now: number): { by: "key_limit" | "key_rate"; until?: number } | undefined {
+  look(
+    keyLimit: KeyLimit,
+    now: number,
+  ): { by: "key_limit" | "key_rate"; until?: number } | undefined {
     const state = this.#keys.get(keyLimit.key);
     if (!state) return undefined;
     if (state.running >= keyLimit.limit) return { by: "key_limit" };
