@@ -74,8 +74,8 @@ function looksIn(work: () => void): number {
 }
 
 Deno.test("a lease is found in a few steps among thousands, also while tasks come and go", () => {
-  let numbers = 0;
-  const links = Array.from({ length: 4 }, () => new HeldTasks(() => ++numbers));
+  const numbers = { last: 0 };
+  const links = Array.from({ length: 4 }, () => new HeldTasks(numbers));
   const handOut = (held: HeldTasks): Lease => {
     const lease = newLease();
     held.add(new Record("a", lease) as LeasedTask);
@@ -101,8 +101,8 @@ Deno.test("a lease is found in a few steps among thousands, also while tasks com
 });
 
 Deno.test("a task that nothing looks for costs no look at any other", () => {
-  let numbers = 0;
-  const held = new HeldTasks(() => ++numbers);
+  const numbers = { last: 0 };
+  const held = new HeldTasks(numbers);
   const looks = looksIn(() => {
     for (let i = 0; i < 1000; i++) held.add(new Record("a", newLease()) as LeasedTask);
     for (let number = 1; number <= 1000; number++) held.take(number);
@@ -113,8 +113,8 @@ Deno.test("a task that nothing looks for costs no look at any other", () => {
 Deno.test("a lease is found exactly while it is held, whatever came and went between the looks", () => {
   const seed = newSeed();
   const random = new Random(seed);
-  let numbers = 0;
-  const held = new HeldTasks(() => ++numbers);
+  const numbers = { last: 0 };
+  const held = new HeldTasks(numbers);
   const known = new Map<Lease, number>();
   const past: Lease[] = [];
   for (let step = 0; step < 3000; step++) {
@@ -127,7 +127,7 @@ Deno.test("a lease is found exactly while it is held, whatever came and went bet
       }
       case "others":
         // Tasks of other links.
-        numbers += random.pick([0, 1, 50]);
+        numbers.last += random.pick([0, 1, 50]);
         break;
       case "take":
         for (const [lease, number] of known) {
