@@ -1,8 +1,12 @@
 /**
- * Events of work links, and the parts of the server that take them: progress, log lines, room for tasks, and worker
- * processes that join and leave. `server.ts` gives these functions to its door; the ends of runs go to `ResultReports`.
+ * The worker processes of the server: the pool that it starts itself, and the events of all work links. The events go to
+ * the parts of the server that need them: progress, log lines, room for tasks, and processes that join and leave. The ends
+ * of runs go to `ResultReports` directly. `server.ts` uses both.
  */
 
+import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
+import type { ServeConfig } from "./config.ts";
+import type { Metrics } from "./metrics.ts";
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { OpDirectory } from "./dispatch/op_directory.ts";
 import type { SchemaChecks } from "./dispatch/schema_checks.ts";
@@ -14,9 +18,33 @@ import type { TcpDoorOptions } from "./tcp/door.ts";
 import type { WorkLink } from "./tcp/link/work_link.ts";
 
 /** Name of the server's own pool on its work link. */
-export const LOCAL_POOL = "local";
+const LOCAL_POOL = "local";
 /** Most suspects that a line of the log names. */
 const MAX_SUSPECTS = 10;
+
+/** The server's own workers: a process of the same executable that connects back like any other. */
+export function createLocalPool({ config, server, secret, log, notices }: {
+  readonly config: ServeConfig;
+  readonly server: { readonly hostname: string; readonly port: number };
+  readonly secret: string;
+  readonly log: Log;
+  readonly notices: Metrics["notices"];
+}): PoolSupervisor {
+  const { workers, work, watch } = config;
+  return new PoolSupervisor({
+    start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
+    watch,
+    warn: (message) => log.warn("server", message),
+    info: (message) => log.info("server", message),
+    said: (message) => log.info("worker", message),
+    error: (message) => log.error("server", message),
+    command: "sd serve",
+    notice(notice) {
+      if (notice) notices.set("pool", notice);
+      else notices.delete("pool");
+    },
+  });
+}
 
 /** The functions that a work link calls with its events. */
 export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {

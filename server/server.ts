@@ -4,7 +4,7 @@
  */
 
 import { inLanguage } from "../cli/messages.ts";
-import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
+import type { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
 import { ClientError } from "../net/client_error.ts";
 import { formatTarget } from "../net/target.ts";
 import { Auth } from "./api/auth.ts";
@@ -29,7 +29,7 @@ import { ResultReports } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
 import type { EndedSink, Engine } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
-import { linkEvents, LOCAL_POOL } from "./link_events.ts";
+import { createLocalPool, linkEvents } from "./link_events.ts";
 import type { Log } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
@@ -291,30 +291,6 @@ async function stopServer(
   await door.close();
   if (isCommitted) await commit();
   await engine.close();
-}
-
-/** The server's own workers: a process of the same executable that connects back like any other. */
-function createLocalPool({ config, server, secret, log, notices }: {
-  readonly config: ServeConfig;
-  readonly server: { readonly hostname: string; readonly port: number };
-  readonly secret: string;
-  readonly log: Log;
-  readonly notices: Metrics["notices"];
-}): PoolSupervisor {
-  const { workers, work, watch } = config;
-  return new PoolSupervisor({
-    start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
-    watch,
-    warn: (message) => log.warn("server", message),
-    info: (message) => log.info("server", message),
-    said: (message) => log.info("worker", message),
-    error: (message) => log.error("server", message),
-    command: "sd serve",
-    notice(notice) {
-      if (notice) notices.set("pool", notice);
-      else notices.delete("pool");
-    },
-  });
 }
 
 /** Opens the sockets; an address that cannot be had is for the operator to change. */
