@@ -1,7 +1,6 @@
 /**
- * What a client is made of, without the types of a task file: lines out, replies in, for the methods of `Client`
- * and for the commands, which need more than those. `rawOf` in `base_client.ts` gets it from a client; the package
- * does not export it.
+ * The untyped part of a client: lines out, replies in. The methods of `Client` use it, and so do the commands, which need
+ * more than these methods. `rawOf` in `base_client.ts` gets it from a client; the package does not export it.
  */
 
 import { ClientError } from "../net/client_error.ts";

@@ -17,7 +17,7 @@ import {
 } from "./limits.ts";
 import { STATUSES } from "./task.ts";
 
-/** What a client may do: each role includes those before it. */
+/** The permissions of a client. Each role includes the roles before it. */
 export const ROLES = ["read", "submit", "admin"] as const;
 export type Role = typeof ROLES[number];
 
@@ -41,7 +41,7 @@ export type Argument =
 
 export interface Operation {
   readonly role: Role;
-  /** What it does, for help and documentation. */
+  /** The effect of the operation, for help and documentation. */
   readonly about: string;
   readonly takes: Readonly<Record<string, Argument>>;
   /** It may read or write many tasks: a connection runs one such operation at a time. */

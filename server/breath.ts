@@ -1,11 +1,10 @@
 /**
- * Pauses of a loop that handles many things which came together: each may take long, there may be
- * thousands, and other connections must have their turn in between.
+ * Pauses in a loop over many messages or records, so that other connections get their turn. Sessions and imports use it.
  */
 
 import { setImmediate } from "node:timers";
 
-/** Longest time without a look at sockets and timers, in ms. */
+/** Longest time without a turn for sockets and timers, in ms. */
 const LONGEST_MS = 4;
 
 export class Breath {
@@ -17,8 +16,8 @@ export class Breath {
   }
 
   /**
-   * Resolves after what is due now. `setImmediate` costs least, but Deno runs immediates one after the other, for
-   * a second and more, before it looks at sockets and timers again: so a timer has its turn every few ms.
+   * Resolves after the work that is due now. `setImmediate` costs least, but Deno runs immediates for a second and more
+   * before it turns to sockets and timers. So a timer gets its turn every `LONGEST_MS`.
    */
   async take(): Promise<void> {
     if (this.#isLong) await this.#takeLong();

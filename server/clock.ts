@@ -18,13 +18,13 @@ export interface Clock {
   now(): number;
   /** Wall time in ms since 1970, a whole number. */
   wall(): number;
-  /** How far `now` is ahead of `wall`, in ms: what to take from a stored time before it is shown. */
+  /** How far `now` is ahead of `wall`, in ms: subtract it from a stored time before showing it. */
   readonly aheadMs: number;
   /** Time in which this process ran, in ms from an arbitrary start. Read it every `AWAKE_STEP_MS` at least. */
   awake(): number;
   /** Moves `now` up to `ms`, the last time that an earlier process of this data knew. */
   reach(ms: number): void;
-  /** Calls `run` once, `ms` from now at the earliest; returns what takes that back. */
+  /** Calls `run` once, `ms` from now at the earliest; the returned function cancels it. */
   after(ms: number, run: () => void): () => void;
 }
 

@@ -16,7 +16,7 @@ export interface ServeConfig {
   /** 0: any free one. */
   readonly port: number;
   readonly workers: number;
-  /** What the server's own workers run. */
+  /** The task files and permissions of the server's own workers. */
   readonly work: PoolWork;
   /** The arguments that named the task files; set if changed files are loaded again. */
   readonly watch?: readonly string[] | undefined;
@@ -25,9 +25,9 @@ export interface ServeConfig {
   readonly tls: TlsFiles | undefined;
 }
 
-/** A shorter one could be guessed by trying. */
+/** Least length of a token: a shorter one could be found by guessing. */
 const MIN_TOKEN_CHARS = 16;
-/** The first line of a client holds it. */
+/** Longest token: it must fit into the first line of a client. */
 const MAX_TOKEN_CHARS = 1024;
 
 /** Throws `bad_request` for an address that others can reach, unless it is protected. */
@@ -38,7 +38,9 @@ export function checkAddress(
   if (isLoopback(hostname) || insecure || (tokens.length > 0 && tls)) return;
   throw new SdError(
     "bad_request",
-    `${quote(hostname)} is an address that other machines can reach, and anyone there could run ` +
+    `${
+      quote(hostname)
+    } is an address that other machines can reach, and a client on one of them could run ` +
       "tasks; give the server a token (--token-file) and a certificate (--tls-cert, --tls-key), " +
       "listen on 127.0.0.1, or say --insecure if the network itself is closed to others",
   );

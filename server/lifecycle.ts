@@ -1,9 +1,12 @@
-/** What ends the server and what does not: the first signal asks it to, the second does not ask, a stray fault does neither. */
+/**
+ * Signals and stray rejections of the server process. The first signal stops the server in order, the second ends the
+ * process at once, and a stray rejection is logged and ends nothing. `serve.ts` uses both.
+ */
 
 import type { StopSignals } from "../cli/stop_signals.ts";
 import { flushTalk } from "../cli/talk.ts";
 
-/** What a shell says of a program that a signal ended: 128 and the signal's number. */
+/** Exit codes of a process that a signal ended, as in shells: 128 and the number of the signal. */
 const EXIT_CODES: Partial<Record<Deno.Signal, number>> = {
   SIGHUP: 129,
   SIGINT: 130,
@@ -30,8 +33,8 @@ export function untilStopSignal(
 }
 
 /**
- * A rejection that nothing awaits is a bug of sd, in the service of one client or one task. By default the runtime would
- * end the process for it, and all others with it: it is reported instead, to be logged. Until what is returned is disposed of.
+ * Reports promise rejections that no code awaits, until the returned object is disposed of. Such a rejection is a bug of
+ * sd that concerns one client or one task. By default the runtime would end the process, and so all others.
  */
 export function surviveStrayRejections(report: (reason: unknown) => void): Disposable {
   const survive = (event: PromiseRejectionEvent) => {

@@ -1,43 +1,43 @@
 /**
- * Limits on connections and clients: how many, how much, how long. Each has its unit in its name; the limits that an
- * operator can change are flags of `sd serve`. Tested at the limit and one
- * past it, in `tests/system/limits_test.ts`. Limits on single messages are in `protocol/limits.ts`.
+ * Limits on connections and clients: numbers, sizes and times, each with its unit in its name. Some can be changed by flags
+ * of `sd serve`. `tests/system/limits_test.ts` tests each limit at its value and one past it. Limits on single messages
+ * are in `protocol/limits.ts`.
  */
 
 const MIB = 1024 * 1024;
 
 export interface ServerLimits {
-  /** Connections open at a time; the server's own workers come in by another way. */
+  /** Most open connections of clients. The server's own workers use another socket, and do not count. */
   readonly maxConnections: number;
-  /** Tasks of one connection that were submitted with `wait` and are not final. As many commands. */
+  /** Most tasks of one connection that were submitted with `wait` and are not final; the same limit holds for its commands. */
   readonly maxInFlight: number;
-  /** Tasks queued or delayed. What comes back (a retry, a further attempt) is never refused. */
+  /** Most queued and delayed tasks. A task that runs again is never refused. */
   readonly maxQueued: number;
-  /** What clients sent of all tasks that are not final; of an engine that keeps them in memory. */
+  /** Most memory for the payloads of all tasks that are not final, in an engine that keeps them in memory. */
   readonly maxQueuedBytes: number;
-  /** Replies that a client leaves unread; beyond it the connection is cut. */
+  /** Most unread replies of one connection; above the limit it is cut. */
   readonly maxUnreadBytes: number;
-  /** The same of all connections together: the one with the most is cut first. */
+  /** Most unread replies of all connections; above the limit the connection with the most is cut first. */
   readonly maxUnreadInAllBytes: number;
-  /** From connecting to the end of the handshake, over TLS. */
+  /** Longest time from connecting to the end of the TLS handshake. */
   readonly handshakeMs: number;
-  /** From connecting, or from the end of the handshake, to the end of the first line. */
+  /** Longest time from connecting, or from the end of the handshake, to the end of the first line. */
   readonly firstLineMs: number;
-  /** The same where the server has tokens: until a `hello` was accepted. */
+  /** The same if the server has tokens: until a `hello` is accepted. */
   readonly helloMs: number;
-  /** Before a wrong token or secret is answered. */
+  /** Delay of the reply to a wrong token or secret. */
   readonly wrongGuessMs: number;
-  /** From the first byte of a line to its last. */
+  /** Longest time from the first byte of a line to its last. */
   readonly partialLineMs: number;
-  /** Between two steps forward of a write. */
+  /** Longest time in which a write makes no progress. */
   readonly writeStallMs: number;
-  /** For a client to take the reason, before a connection that it was refused is closed. */
+  /** Time for a refused client to read the reason before its connection is closed. */
   readonly lingerMs: number;
-  /** Silence of a worker process after which it is given no more tasks. */
+  /** Silence of a worker process after which it gets no more tasks. */
   readonly quietLinkMs: number;
   /** Silence after which its connection is cut, and its tasks run elsewhere. */
   readonly silentLinkMs: number;
-  /** Time between two looks at the deadlines, and how late each may be. Worker processes show life as often. */
+  /** Time between two checks of the deadlines, so each can be late by as much. Worker processes show life as often. */
   readonly sweepMs: number;
 }
 
@@ -60,11 +60,11 @@ export const DEFAULT_LIMITS: ServerLimits = {
   sweepMs: 1000,
 };
 
-/** A line before `hello` was accepted, where the server has tokens. */
+/** Longest line before `hello` is accepted, if the server has tokens. */
 export const MAX_LINE_BYTES_BEFORE_HELLO = 4096;
-/** Connections to the way in of the server's own workers; there is one process, or two for a moment. */
+/** Most connections of the server's own workers. Usually there is one process, or two for a moment. */
 export const MAX_OWN_LINKS = 64;
-/** Connections beyond the limit that get a refusal; further ones are closed without a reply. */
+/** Most connections above the limit that get a refusal at a time; further ones are closed without a reply. */
 export const MAX_REFUSALS_AT_A_TIME = 64;
-/** When a refused client can try again, in ms. */
+/** Time after which a refused client can try again, in ms. */
 export const RETRY_AFTER_MS = 1000;

@@ -1,7 +1,7 @@
 /**
- * The server's talk: one line each on stderr, for people (`[room] what happened`) or for programs (JSON).
- * Control characters are escaped, so that nothing a client sent can forge a line or move the cursor.
- * Secrets and what clients send never reach it: a caller quotes at most an op or an id.
+ * The log of the server: lines on stderr, for people (`[room] message`) or for programs (JSON). Control characters are
+ * escaped, so that text from a client cannot forge a line or move the cursor. A caller must log no secret, and of the data
+ * of clients nothing but ops and ids.
  */
 
 import { dim, red, yellow } from "@std/fmt/colors";
@@ -15,11 +15,11 @@ export type LogFormat = typeof LOG_FORMATS[number];
 export type Verbosity = typeof VERBOSITIES[number];
 
 export interface Log {
-  /** What an operator may want to know. */
+  /** News that may interest an operator. */
   info(room: string, message: string): void;
-  /** What an operator may have to mend. */
+  /** A problem that may need an operator. */
   warn(room: string, message: string): void;
-  /** What stands still until it is mended. */
+  /** A failure: some part stands still until an operator acts. */
   error(room: string, message: string): void;
   /** An unexpected error, with its stack: a fault of sd itself. */
   bug(room: string, error: unknown): void;

@@ -1,4 +1,4 @@
-/** What `sd serve` says of its own life, in each language. Warnings, errors and logs in JSON are English. */
+/** The messages of `sd serve` about its start and stop, in each language. Warnings, errors and JSON logs are English. */
 
 import type { Language } from "../cli/messages.ts";
 

@@ -1,13 +1,13 @@
-/** Counts since the server started, and the notices of now. One object, shared by every part that counts. */
+/** Counts since the start of the server, and its present notices. One object, shared by every part that counts. */
 
 import type { Notice } from "../protocol/task.ts";
 
 export class Metrics {
-  /** By what they are about. */
+  /** The notices, each by the name of its subject. */
   readonly notices = new Map<string, Notice>();
   submitted = 0;
   finished = 0;
   connections = 0;
-  /** How often due tasks stood still beside an idle worker. */
+  /** Number of times that due tasks did not start though a worker was idle. */
   standstills = 0;
 }

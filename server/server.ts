@@ -273,7 +273,7 @@ async function stopServer(
   // Tasks that were handed out and have not begun would be given back by a pool that stops: they can begin first.
   await untilIdle(dispatcher, clock, Math.min(deadline, clock.awake() + STOP_BEGIN_MS));
   await Promise.all([
-    // If the signal was for its process too, that one would give tasks a grace of its own, of 10 s.
+    // If its process got the signal too, it would use a grace period of its own, 10 s.
     pool?.stop(Math.max(0, deadline - clock.awake())),
     untilIdle(dispatcher, clock, deadline),
   ]);

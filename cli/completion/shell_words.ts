@@ -1,6 +1,6 @@
 /** The words of a command line as a POSIX shell reads them: quotes and backslashes, no expansion. */
 
-/** What has been typed so far; the last word is the one under the cursor, empty after a space. */
+/** The words typed so far. The last one is under the cursor, and empty after a space. */
 export function shellWords(line: string): string[] {
   const words: string[] = [];
   let word: string | undefined;

@@ -40,7 +40,7 @@ export const POOL_FLAGS_OF_DENO: readonly string[] = [
   "--cached-only",
 ];
 
-/** What `deno compile` cannot find by imports: the code of web workers, and the files that `sd init` writes. */
+/** Files that `deno compile` does not find by imports: the code of Web Workers, and the files that `sd init` writes. */
 export const COMPILE_INCLUDES: readonly string[] = [
   "workers/worker.ts",
   "server/engine/sqlite/file/store_thread.ts",

@@ -153,7 +153,7 @@ export class Transfer {
     const tasks: NewTask[] = [];
     const taking = new Map<unknown, Promise<void>>();
     const breath = new Breath();
-    /** What ends the import: a full disk, or a bug. */
+    /** Errors that end the import: a full disk, or a bug. */
     const faults: unknown[] = [];
     const refuse = (i: number, error: unknown) => {
       if (!(error instanceof SdError) || error.code === "storage_full") faults.push(error);

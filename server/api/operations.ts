@@ -1,6 +1,6 @@
 /**
- * What each operation of `protocol/operations.ts` runs, for every door. A door reads lines or
- * requests of its own form, and answers in its own form; between the two it comes here.
+ * Runs the operations of the table in `protocol/operations.ts`, the same for every door. A door reads lines or requests
+ * of its own form, calls `runCommand` or `runSchedule`, and writes the reply in its own form.
  */
 
 import { nearest } from "../../cli/nearest.ts";
@@ -28,14 +28,14 @@ import {
 import type { TaskApi } from "./task_api.ts";
 import type { TaskReads } from "./task_reads.ts";
 
-/** What operations run: the use cases of the server, the same for every door. */
+/** The use cases of the server, which operations call; the same for every door. */
 export interface UseCases {
   readonly reads: TaskReads;
   readonly tasks: TaskApi;
   readonly crons: CronApi;
   readonly transfer: Transfer;
   readonly pauses: {
-    /** What is paused now; `["*"]` when all ops are. */
+    /** The paused ops; `["*"]` if all ops are paused. */
     readonly list: string[];
     pause(op?: string): Promise<void>;
     resume(op?: string): Promise<void>;

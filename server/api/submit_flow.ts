@@ -3,8 +3,8 @@
  * one read, and a `SubmitClient` takes the replies as texts.
  *
  * The submits of one read form a batch: they enter the engine together, and their acknowledgements leave together.
- * Submits that may be refused for their op form a second batch, which enters once that is known. The client waits for
- * a task from before it is enqueued, so that no end is missed, and never gets the end before the acknowledgement.
+ * Submits that may be refused for their op form a second batch, which enters when they are checked. The wait for a task is
+ * registered before the task is enqueued, so no end is missed. The client never gets the end before the acknowledgement.
  */
 
 import { SdError } from "../../protocol/errors.ts";
@@ -28,22 +28,22 @@ export interface SubmitReplies {
   ack(id: string, status: Status, ref: Ref | undefined): string;
   /** The acknowledgement of a task that was final before. */
   endedAck(task: FinishedTask, ref: Ref | undefined): string;
-  /** The news that a task is final. */
+  /** The end of a task. */
   end(task: FinishedTask, ref: Ref | undefined): string;
   refusal(error: SdError, ref: Ref | undefined): string;
 }
 
 /** The client that submits, as its door knows it. */
 export interface SubmitClient {
-  /** It has left: no reply is wanted any more. */
+  /** It has left, and gets no more replies. */
   readonly closed: boolean;
   readonly role: Role;
   send(text: string): void;
-  /** Sends a reply that is of little use before more replies come. */
+  /** Sends a reply that can wait a moment for more replies: a single acknowledgement. */
   sendCalm(text: string): void;
   /** Replies with an error, and logs one that is a bug. */
   refuse(error: unknown, ref: Ref | undefined): void;
-  /** All replies to submits have been given. */
+  /** All replies to submits are sent. */
   settled(): void;
 }
 
@@ -64,13 +64,15 @@ interface SubmitFlowOptions {
   readonly maxInFlight: number;
 }
 
-/** Characters of submits that are not committed yet, above which no more are read from this client. */
+/** Most characters of uncommitted submits; above it no more are read from this client. */
 const MAX_UNCOMMITTED_CHARS = 1024 * 1024;
 
 export class SubmitFlow {
   readonly #options: SubmitFlowOptions;
   readonly #route: SubmitRoute;
+  /** Submits of the present read that can enter the engine at once. */
   #batch: Batch;
+  /** Submits of the present read that must be checked first. */
   #doubtful: Batch;
   /** Pending while submits of this client are checked before they enter the engine. */
   #checked: Promise<void> | undefined;
@@ -146,7 +148,7 @@ export class SubmitFlow {
     }
   }
 
-  /** Resolves when more may be read: a client that sends faster than the engine commits waits here. */
+  /** Resolves when more can be read. A client that sends faster than the engine commits waits here. */
   async room(): Promise<void> {
     while (this.#uncommittedChars > MAX_UNCOMMITTED_CHARS && !this.#options.client.closed) {
       await new Promise<void>((resolve) => this.#onCommit = resolve);
@@ -197,7 +199,7 @@ export class SubmitFlow {
   }
 }
 
-/** The refusal of one request more than a client may have unanswered. */
+/** The refusal of a request above the limit of unanswered requests. */
 export function tooManyInFlight(max: number, what: string): SdError {
   return new SdError(
     "queue_full",

@@ -1,6 +1,6 @@
 /**
- * The one way of new tasks into the engine, for submits, imports and recurring tasks. The dispatcher hears of them at
- * once, watchers once they are committed. A server that stops closes it.
+ * The only path of new tasks into the engine: for submits, imports and recurring tasks. It kicks the dispatcher at once, and
+ * reports new tasks to watches when they are committed. A server that stops closes it.
  */
 
 import { SdError } from "../../protocol/errors.ts";
@@ -81,7 +81,7 @@ export class TaskEntry {
     const { maxQueued, maxQueuedBytes } = this.#options.limits;
     return new SdError(
       "queue_full",
-      `cannot submit: ${maxQueued} tasks are queued (--max-queued), or they take more room than they may ` +
+      `cannot submit: ${maxQueued} tasks are queued (--max-queued), or they take too much room ` +
         `(in memory ${maxQueuedBytes / 2 ** 20} MiB, --max-queued-mib; on disk --max-file-mib)`,
       { retryAfterMs: RETRY_AFTER_MS },
     );

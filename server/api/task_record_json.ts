@@ -1,10 +1,10 @@
 /**
- * Tasks as `export` writes and `import` reads them: one JSON object a line, with everything that is known
- * of a task. Pure. What comes in is from outside and is checked to the last member.
+ * Tasks as `export` writes and `import` reads them: one JSON object a line, with all data of a task. Pure. Every member
+ * of an imported line is checked, since it comes from outside.
  *
- * Payload and result stand in it as JSON of their own where that gives back exactly their text, and else as
- * text (`submit_text`, `result_text`). A task that runs is written as queued. To change the format: a member
- * that may be absent can be added; anything else needs a new `RECORD_VERSION`, and a reader of the old one.
+ * The payload and the result are members in JSON if JSON gives back exactly their text. Otherwise they are strings
+ * (`submit_text`, `result_text`). A running task is written as queued. To change the format, add an optional member; any
+ * other change needs a new `RECORD_VERSION`, and a reader of the old one.
  */
 
 import { FAILURE_CODES, quote, SdError } from "../../protocol/errors.ts";
@@ -163,7 +163,7 @@ function readKeyLimit(fields: Fields): KeyLimit | undefined {
   const rate = readRate(fields.raw("rate"));
   if (key !== undefined && key !== "") return { key, limit, rate };
   if (key === undefined && limit === Infinity && rate === undefined) return undefined;
-  throw wrong("key", "a name, where there is a limit or a rate", key);
+  throw wrong("key", "a name, if there is a limit or a rate", key);
 }
 
 function readAfter(after: unknown): readonly string[] {

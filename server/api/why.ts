@@ -15,12 +15,12 @@ import {
 } from "../../protocol/task.ts";
 import type { TaskRecord, WaitReason } from "../engine/engine.ts";
 
-/** What decides over a task, beside its record. */
+/** The conditions outside of its record that decide whether a task starts. */
 export interface Surroundings {
   readonly progress: Progress | undefined;
-  /** The server hands out nothing more. */
+  /** The server is stopping, and starts no more tasks. */
   readonly isStopping: boolean;
-  /** What is paused: the op of the task, or all. */
+  /** Set if the op of the task, or all ops, are paused. */
   readonly paused: "op" | "all" | undefined;
   /** Workers that have the op, in all worker processes. */
   readonly workers: number;

@@ -1,7 +1,7 @@
 /**
- * The dispatcher hands queued tasks to worker processes that have room for them. It is one loop: `kick` says that
- * something has changed (a task, a worker, room), and any number of kicks during a run cause one more run. A delayed
- * task kicks it when it becomes due. Tasks of paused ops stay in the queue.
+ * The dispatcher hands queued tasks to worker processes that have room for them. It is one loop. Every
+ * change that can start a task (a new task, a worker, room) calls `kick`, and any number of kicks during a round cause one
+ * more round. A delayed task kicks it when it becomes due. Tasks of paused ops stay in the queue.
  */
 
 import { setImmediate } from "node:timers";
@@ -102,7 +102,7 @@ export class Dispatcher {
     return this.#runners;
   }
 
-  /** Something has changed: look for tasks to hand out. */
+  /** Starts a round, or one more round after the present one. Called after each change that can start a task. */
   kick(): void {
     this.#again = true;
     if (!this.#started || this.#loop) return;
@@ -141,7 +141,7 @@ export class Dispatcher {
     return this.#ofHolder((runner) => runner.progressOf(lease));
   }
 
-  /** What the run under `lease` has said so far. */
+  /** The log so far of the run under `lease`. */
   logOf(lease: Lease): TaskLog | undefined {
     return this.#ofHolder((runner) => runner.logOf(lease));
   }

@@ -59,7 +59,7 @@ export class Quarantine {
     return changed;
   }
 
-  /** What `runner` may be given now. */
+  /** The tasks that `runner` can get now. */
   allows(runner: Runner): "all" | "suspect" | "nothing" {
     const spare = this.#spares.get(runner);
     if (!spare) return "all";

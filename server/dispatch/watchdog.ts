@@ -46,7 +46,7 @@ class Watchdog {
   /** Looks in a row at which a worker was idle and tasks waited. */
   #looks = 0;
   #askAt = IDLE_LOOKS;
-  /** What the dispatcher had handed out when a task at the head of a queue could have started. */
+  /** The count of handed-out tasks at the last look that found a task which could start; `undefined` if it found none. */
   #handedOut: number | undefined;
 
   constructor(options: WatchdogOptions) {

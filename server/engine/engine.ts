@@ -82,7 +82,7 @@ export interface LeasedTask {
   readonly payload: string;
   readonly attempt: number;
   readonly timeoutMs: number;
-  /** What every report of this run names. */
+  /** Every report of this run must name it. */
   readonly lease: Lease;
   /** The results of the tasks in its `after`, as a JSON object by their ids; `undefined` if it has none. */
   readonly after: string | undefined;

@@ -16,11 +16,11 @@ interface Due {
   readonly missed: boolean;
 }
 
-/** Which times are looked at: those after `after`, up to `until`. */
+/** A span of times: after `after`, up to `until`. */
 interface Span {
   readonly after: number;
   readonly until: number;
-  /** Those before it are missed. */
+  /** Earlier times of the span count as missed. */
   readonly missedBefore: number;
 }
 
@@ -50,7 +50,7 @@ export class CronRule {
     });
   }
 
-  /** The first time after `ms`; `undefined` where there is none. */
+  /** The first time after `ms`; `undefined` if there is none. */
   nextAfter(ms: number): number | undefined {
     const known = this.#known;
     // Some expressions cost the library 20 ms, and every listing asks again.
@@ -140,7 +140,7 @@ function badExpression(cron: unknown, reason: string, cause?: unknown): SdError 
   );
 }
 
-/** What the library says, without the name of its class and without the text that is quoted already. */
+/** The message of the library, without the name of its class and the text that is quoted already. */
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/^\w+: /, "").replace(/ \('.*?'\)/, "").replace(/\.$/, "");

@@ -43,7 +43,7 @@ export interface KeyLimit {
   readonly rate: Rate | undefined;
 }
 
-/** What became of a task before it came here: of one that is imported. Times are ms since 1970. */
+/** The history of an imported task on its former server. Times are ms since 1970. */
 export interface Past {
   /** Never `running`: it is queued here. */
   readonly status: Status;
@@ -94,14 +94,14 @@ export const DEFAULT_RULES: TaskRules = {
   keepMs: DEFAULT_KEEP_MS,
 };
 
-/** What a task has that says nothing else. */
+/** The options of a task that names none. */
 export interface TaskDefaults {
-  /** Shared by all that name no option. */
+  /** One object, shared by all tasks that name no option. */
   readonly rules: TaskRules;
   readonly expiresMs: number;
 }
 
-/** What a submit must know of its op. */
+/** An op, as a submit must know it. */
 export interface KnownOp {
   readonly defaults: TaskDefaults;
   readonly hasSchema: boolean;
@@ -136,7 +136,7 @@ const OPTION_NAMES = [
 /** Of recurring tasks, which are no tasks: see `cron_task.ts`. */
 const CRON_OPTION_NAMES = ["cron", "tz", "catch_up"];
 
-/** What tasks of an op have that say nothing else. */
+/** The options of tasks of this op that name none. */
 export function defaultsOf({ timeout, attempts, backoff, expires }: OpSpec): TaskDefaults {
   if (timeout === undefined && attempts === undefined && backoff === undefined) {
     return expires === undefined ? DEFAULTS : { ...DEFAULTS, expiresMs: expires };

@@ -1,7 +1,7 @@
 /**
- * The waits for the ends of tasks, and the news to them. Sessions add waits; the engine's sink calls `emit`. A wait is
- * for an id, whichever server made the task final. An id that this server made is looked up by the number at its end,
- * which is cheaper than a map of strings. Waits of closed connections are removed together, so that closing one
+ * The waits for the ends of tasks, and the delivery of the ends to them. Sessions add waits; the engine's sink calls
+ * `emit`. A wait is for an id, so another server of the same store can end the task. An id that this server made is looked
+ * up by the number at its end, which is cheaper than a map of strings. Waits of closed connections are removed together, so that closing one
  * connection does not delay the others.
  */
 
@@ -28,7 +28,7 @@ export class TaskEvents {
     this.watchers = new Watchers(clock);
   }
 
-  /** Tasks that somebody waits for, waiters already gone included. */
+  /** The number of tasks with waits, including waits of closed connections. */
   get size(): number {
     return this.#bySerial.size + this.#byId.size;
   }
@@ -41,7 +41,7 @@ export class TaskEvents {
     return wait;
   }
 
-  /** Takes back a wait of `waitForNew`; false where the news have been delivered already. */
+  /** Takes back a wait of `waitForNew`; false if the end has been delivered already. */
   unwaitForNew(task: NewTask, wait: Wait): boolean {
     if (task.idGiven) return this.#byId.remove(task.id, wait);
     return this.#bySerial.remove(task.serial, wait);
@@ -77,7 +77,7 @@ export class TaskEvents {
     }
   }
 
-  /** `count` waits belong to waiters that have closed since. */
+  /** Counts waits whose waiters have closed; when they are the half of all waits, they are removed. */
   forget(count: number): void {
     this.#closed += count;
     // Half of the table: sweeping then costs each wait at most one more visit.
@@ -94,25 +94,25 @@ function tell(first: Wait | undefined, task: FinishedTask): void {
   }
 }
 
-/** Where the news of a final task goes. */
+/** A receiver of the ends of tasks. */
 export interface Waiter {
-  /** No news are wanted any more. */
+  /** It wants no more ends: its connection has closed. */
   readonly closed: boolean;
   deliver(task: FinishedTask, ref: Ref | undefined): void;
 }
 
-/** One waiter's place in a chain. */
+/** One wait, in the chain of all waits for its task. */
 export class Wait {
   /** The next one that waits for the same task, and the one before. */
   next: Wait | undefined = undefined;
   previous: Wait | undefined = undefined;
-  /** It stands in a chain. */
+  /** It is still in a chain. */
   isOpen = false;
 
   constructor(readonly id: string, readonly waiter: Waiter, readonly ref: Ref | undefined) {}
 }
 
-/** The map that a table keeps its chains in. */
+/** The map of a table: from a key to the first wait of a chain. */
 interface WaitMap<Key> {
   readonly size: number;
   get(key: Key): Wait | undefined;
@@ -164,7 +164,7 @@ export class WaitTable<Key> {
     return first;
   }
 
-  /** Drops the waiters that are closed. */
+  /** Drops the waits of closed waiters. */
   sweep(): void {
     for (const [key, first] of [...this.#waits.entries()]) {
       for (let wait: Wait | undefined = first; wait; wait = wait.next) {

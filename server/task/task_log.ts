@@ -1,6 +1,6 @@
 /**
- * What a task said, as it is kept: the newest entries of all its runs, numbered, within bounds. Pure. To
- * change what an entry holds: change the text that stores it here, and read the old one as well.
+ * The log of a task: the newest entries of all its runs, numbered, within bounds. Pure. To change the members of an
+ * entry, change its stored text here, and keep reading the old text.
  */
 
 import { MAX_LOG_CHARS, MAX_LOG_ENTRIES } from "../../protocol/limits.ts";
@@ -8,21 +8,21 @@ import { formatTime } from "../../protocol/text_forms.ts";
 import { LOG_LEVELS, type LogLevel, type LogLine } from "../../protocol/task.ts";
 
 export interface LoggedEntry {
-  /** Counts what the task said from 1. */
+  /** Number of the entry in the task, counted from 1. */
   readonly n: number;
   /** ms since 1970. */
   readonly at: number;
   readonly attempt: number;
-  /** How often it had been run again by `retry`. */
+  /** Number of times that `retry` had run the task again. */
   readonly retries: number;
   readonly level: LogLevel;
   readonly text: string;
 }
 
-/** Oldest first; one at least. */
+/** One entry or more, the oldest first. */
 export type TaskLog = readonly LoggedEntry[];
 
-/** The newest of `entries`, as many as may be kept; the newest itself in any case. */
+/** The newest of `entries` within the bounds; the newest one in any case. */
 export function bounded(entries: TaskLog): TaskLog {
   let first = entries.length;
   for (let chars = 0; first > 0 && entries.length - first < MAX_LOG_ENTRIES; first--) {
@@ -32,22 +32,22 @@ export function bounded(entries: TaskLog): TaskLog {
   return first === 0 ? entries : entries.slice(first);
 }
 
-/** `before`, and behind it what was said later. */
+/** `before` and the `later` entries, within the bounds. */
 export function joined(before: TaskLog | undefined, later: TaskLog): TaskLog {
   return before ? bounded([...before, ...later]) : later;
 }
 
-/** How many entries there have been, dropped ones included. */
+/** The number of entries so far, including dropped ones. */
 export function countOf(log: TaskLog): number {
   return log.at(-1)?.n ?? 0;
 }
 
-/** What it takes to keep `log`. */
+/** The size of `log` in characters, as it counts against limits. */
 export function charsOf(log: TaskLog): number {
   return log.reduce((sum, { text }) => sum + text.length + ENTRY_CHARS, 0);
 }
 
-/** What an entry costs beside its text. */
+/** Fixed cost of an entry, in characters. */
 const ENTRY_CHARS = 32;
 
 type StoredEntry = readonly [

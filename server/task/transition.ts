@@ -126,7 +126,7 @@ function afterRun(state: TaskState, event: RunEnd): TaskState {
   }
 }
 
-/** What nearly every task becomes: one object serves them all. */
+/** The final state of nearly every task: one object for all of them. */
 const COMPLETED_AT_ONCE = ended("completed", 1, 0);
 
 function ended(status: Status, attempt: number, deaths: number): TaskState {

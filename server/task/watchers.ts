@@ -1,5 +1,5 @@
 /**
- * The watches of this server's tasks: one event for each turn that the life of a task takes. A change of a task asks
+ * The watches of this server's tasks: one event for each change of status, and for progress and log lines. A change of a task asks
  * `any` first: without a watch, it costs nothing more. Each watch buffers its events within bounds, so that a slow
  * reader loses events and delays no other client. Doors read a watch as an async iterable.
  */
@@ -24,11 +24,11 @@ export interface WatchedTask {
 
 export interface Watcher {
   wants(task: WatchedTask): boolean;
-  /** Must not throw, nor wait for anything. */
+  /** Must not throw, and must not wait. */
   take(event: ToldEvent): void;
 }
 
-/** An event on its way to its watchers: put into JSON once for all of them. */
+/** An event for watches. Its JSON is made once for all of them. */
 export class ToldEvent {
   #json: string | undefined;
 
@@ -50,7 +50,7 @@ export class Watchers {
     this.#clock = clock;
   }
 
-  /** Whether anybody watches. */
+  /** Whether there is a watch. */
   get any(): boolean {
     return this.#watchers.size > 0;
   }

@@ -29,27 +29,27 @@ interface AdmissionOptions {
   readonly links: LinkListener & { attached(link: WorkLink): void };
 }
 
-/** A connection that says its first line. */
+/** A connection whose first line is judged. */
 export interface Newcomer {
   readonly outbox: Outbox;
-  /** Where it comes from. */
+  /** The IP address of the other side. */
   readonly address: string;
   /** It came through the port of the server's own workers, which no other process can use. */
   readonly ownWorkersOnly: boolean;
-  /** It has asked for a seal and got it; this is the first line under that. */
+  /** It has a seal, and this is its first line under the seal. */
   isSealed: boolean;
-  /** What comes in from now on is under a seal, and some of it may not be: then `onForged` is called once. */
+  /** Decrypts all later bytes; calls `onForged` once if some of them are not under the seal. */
   readonly unseal: (opener: RecordOpener) => void;
   onForged: (error: SealError) => void;
   readonly hangUp: () => void;
   readonly dismiss: () => void;
   /** Ends the connection now. */
   readonly cut: () => void;
-  /** The sweeper's. */
+  /** The coarse clock of the sweeper. */
   readonly clock: { readonly now: number };
 }
 
-/** As a worker process writes it, before its ops. */
+/** The start of the first line of a worker process, as it writes it. */
 const SECRET_IN_HEAD = /^\{"cmd":"work","version":\d+,"secret":"([^"\\]*)"/;
 
 export class Admission {
@@ -63,7 +63,7 @@ export class Admission {
     this.#guesses = new WrongGuesses(options.limits.wrongGuessMs);
   }
 
-  /** The server stops: wrong guesses are answered now. */
+  /** The server stops: replies to wrong guesses are sent now. */
   async stop(): Promise<void> {
     this.#guesses.stop();
     await Promise.all(this.#answering);
@@ -85,7 +85,7 @@ export class Admission {
     }
   }
 
-  /** Whether a first line that begins so is that of a worker process, which knows the secret of the pool. */
+  /** Whether a first line with this beginning comes from a worker process that knows the secret of the pool. */
   mayBeLink(head: Uint8Array): boolean {
     const [, secret] = SECRET_IN_HEAD.exec(new TextDecoder().decode(head)) ?? [];
     return secret !== undefined && isSameSecret(secret, this.#options.secret);
@@ -95,7 +95,7 @@ export class Admission {
   admit(line: Line, newcomer: Newcomer): LineHandler | "sealed" | undefined {
     const { auth } = this.#options;
     const mayBeLink = line !== null && line.includes('"work"');
-    // Only to spare clients a second parse: the JSON decides.
+    // Saves a second parse of the lines of clients. A line with "work" in it is parsed, and its JSON decides.
     if (!mayBeLink && !auth.isRequired && !newcomer.ownWorkersOnly) return undefined;
     let message: JsonObject | undefined;
     try {
@@ -129,7 +129,7 @@ export class Admission {
     dismiss();
   }
 
-  /** The answer is plain; all after it is under the seal, the worker process' first line included. */
+  /** Replies in plain text. All later text is under the seal, also the first line of the worker process. */
   #seal(line: string, message: JsonObject, newcomer: Newcomer): "sealed" {
     checkWorkVersion(message.version);
     const { answer, seal } = answerSealOffer({
@@ -141,7 +141,7 @@ export class Admission {
     newcomer.outbox.seal(seal.sealer);
     newcomer.isSealed = true;
     newcomer.onForged = () => {
-      // It cannot open what this side seals.
+      // The other side has another secret, so it cannot read sealed text.
       newcomer.outbox.seal(undefined);
       newcomer.outbox.push(errorLine(wrongSecret(), undefined));
       newcomer.dismiss();
@@ -183,7 +183,7 @@ function wrongSecret(): SdError {
   );
 }
 
-/** The message in a first line; nothing where it is none, which the session will say in its own words. */
+/** The message in a first line; `undefined` if it is not one: then the session replies with the error. */
 function parseFirst(line: Line): JsonObject | undefined {
   try {
     return parseObject(line);
@@ -193,7 +193,7 @@ function parseFirst(line: Line): JsonObject | undefined {
   }
 }
 
-/** The `ref` of a message that is refused; `undefined` if it is none. */
+/** The `ref` of a refused message; `undefined` if it is not valid. */
 function readRefOf(message: JsonObject): string | number | undefined {
   try {
     return readRef(message);
@@ -203,12 +203,12 @@ function readRefOf(message: JsonObject): string | number | undefined {
   }
 }
 
-/** Whether a message that was refused names a token or a secret: it may be tried again with another. */
+/** Whether a refused message names a token or a secret: it can be one of many guesses. */
 function isGuess(message: JsonObject | undefined): boolean {
   return message?.token !== undefined || message?.secret !== undefined;
 }
 
-/** Reads a connection that is being dismissed, or will be. */
+/** Drops the lines of a refused connection. */
 class Refused implements LineHandler {
   constructor(readonly answered: Promise<void>) {}
 
@@ -223,8 +223,9 @@ class Refused implements LineHandler {
   cut(): void {}
 }
 
-/** Most answers that wait for an address, and for all addresses together. */
+/** Most delayed replies to one address. */
 const MAX_WAITING = 16;
+/** Most delayed replies to all addresses. */
 const MAX_WAITING_IN_ALL = 256;
 
 interface Waiting {
@@ -232,17 +233,18 @@ interface Waiting {
   readonly end: () => void;
 }
 
+/** Delays the replies to wrong tokens and secrets, so that guessing takes long. */
 class WrongGuesses {
   readonly #delayMs: number;
   readonly #waiting = new Set<Waiting>();
-  /** How many wait for each address that any waits for. */
+  /** Number of delayed replies to each address. */
   readonly #byAddress = new Map<string, number>();
 
   constructor(delayMs: number) {
     this.#delayMs = delayMs;
   }
 
-  /** Resolves with true when the answer may be given; with false at once if there will be none. */
+  /** Resolves with true when the reply can be sent, or with false at once if too many replies wait. */
   async late(address: string): Promise<boolean> {
     const count = this.#byAddress.get(address) ?? 0;
     if (count >= MAX_WAITING || this.#waiting.size >= MAX_WAITING_IN_ALL) return false;
@@ -262,7 +264,7 @@ class WrongGuesses {
     return true;
   }
 
-  /** The server stops: what waits is answered now. */
+  /** The server stops: all delayed replies are sent now. */
   stop(): void {
     for (const { end } of [...this.#waiting]) end();
   }

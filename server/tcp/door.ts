@@ -1,6 +1,6 @@
 /**
- * The TCP door: gives each connection a session, within the limits of how many there may be, lets its
- * first line be judged, and knows them all until they are closed.
+ * The TCP door: makes a session for each accepted connection up to the limit, and closes all connections when the server
+ * stops. `admission.ts` judges the first line of each. `server.ts` makes one door.
  */
 
 import type { Wire } from "../../net/wire.ts";
@@ -27,12 +27,12 @@ import { type Sweepable, Sweeper } from "./socket/sweeper.ts";
 import { TlsFront } from "./socket/tls_front.ts";
 import type { LinkListener, RunReports, WorkLink } from "./link/work_link.ts";
 
-/** TLS connections that could not be taken, of which the first alone is logged. */
+/** One of this many failed TLS connections is logged. */
 const FAILURES_A_WARNING = 600;
 
 export interface TcpDoorOptions {
   readonly listeners: Listeners;
-  /** Nothing: the port speaks plainly. */
+  /** `undefined`: plain TCP. */
   readonly tls: TlsFiles | undefined;
   readonly cases: UseCases;
   readonly route: SubmitRoute;
@@ -54,7 +54,7 @@ interface Open {
 }
 
 interface Serving {
-  /** Of the client. */
+  /** The IP address of the client. */
   readonly address: string;
   readonly ownWorkersOnly: boolean;
   /** Takes the connection out of the count of open connections. */
@@ -68,14 +68,15 @@ export class TcpDoor {
   readonly #refusals: Refusals;
   readonly #open = new Set<Open>();
   readonly #turns = new FlushTurns();
-  /** Everything that the sweeper looks after: connections, and the TLS front of each that speaks TLS. */
+  /** All connections, and their TLS fronts: the sweeper checks their deadlines. */
   readonly #swept = new Set<Sweepable>();
   readonly #fronts = new Set<TlsFront>();
   readonly #sweeper: Sweeper;
-  /** Connections of clients that hold a descriptor, those in their handshake included. */
+  /** Number of connections of clients that hold a descriptor, also in their handshake. */
   #places = 0;
   #ownLinks = 0;
-  #noLeg = 0;
+  /** Number of failed TLS connections. */
+  #failedTls = 0;
 
   constructor(options: TcpDoorOptions) {
     const { listeners, log, limits } = options;
@@ -160,7 +161,7 @@ export class TcpDoor {
     }).finally(() => this.#ownLinks--);
   }
 
-  /** Counts a connection; what is returned uncounts it, once. */
+  /** Counts a connection as open; the returned function takes it out of the count, once. */
   #count(): () => void {
     const { metrics } = this.#options;
     let isCounted = true;
@@ -181,7 +182,7 @@ export class TcpDoor {
     if (front instanceof TlsFront) await front.ended;
   }
 
-  /** What speaks to the client at the other end of `conn`: over TLS once hands are shaken, if they are. */
+  /** The stream to the client of `conn`; over TLS after the handshake. `undefined` if the handshake failed. */
   async #openWire(conn: Deno.TcpConn): Promise<Wire | undefined> {
     const { tls, limits, log } = this.#options;
     if (!tls) return conn;
@@ -195,7 +196,7 @@ export class TcpDoor {
     try {
       if (await front.secure()) return front;
     } catch (error) {
-      if (this.#noLeg++ % FAILURES_A_WARNING === 0) {
+      if (this.#failedTls++ % FAILURES_A_WARNING === 0) {
         log.warn("server", `cannot take a TLS connection: ${String(error)}`);
       }
     }
@@ -258,17 +259,17 @@ export class TcpDoor {
     return open.served.then(async () => {
       this.#swept.delete(connection);
       uncount();
-      // Until then it has its file descriptor, and counts against the limit.
+      // The last write can still hold the descriptor, and so counts against the limit.
       await outbox.released();
       this.#open.delete(open);
     });
   }
 }
 
-/** Throws if the client is gone already. */
+/** Sets the socket options. Throws if the client has left already. */
 function setUp(conn: Deno.TcpConn): void {
   // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
   conn.setNoDelay(true);
-  // A client may wait for hours; one whose machine is gone is noticed some day.
+  // A client may be silent for hours. The system notices if its machine has failed.
   conn.setKeepAlive(true);
 }

@@ -95,7 +95,7 @@ export interface InspectStart {
 /** An op of a task file. */
 export interface FoundOp {
   spec: OpSpec;
-  /** Where it is, like `tasks.ts:12`. */
+  /** Its place, like `tasks.ts:12`. */
   place: string;
   /** The permissions that it asks for; absent: the same as all ops. */
   permissions?: TaskPermissions;

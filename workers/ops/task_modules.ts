@@ -26,7 +26,7 @@ export interface TaskModule {
 /** An op of a task file. */
 export interface LoadedOp {
   readonly spec: OpSpec;
-  /** Where it is, like `tasks.ts:12`. */
+  /** Its place, like `tasks.ts:12`. */
   readonly place: string;
   /** The permissions that it asks for; `undefined`: the same as all ops. */
   readonly permissions: TaskPermissions | undefined;

@@ -1,6 +1,6 @@
 /**
- * Takes results and log lines of one worker from its rings and passes them to the sink, together with lines that came
- * by message because they did not fit. The lines of a worker that runs task code are checked first: it can report
+ * Takes results and log lines of one worker from its rings, and passes them to the sink. Lines that do not fit in a ring
+ * come by message, and go the same way. The lines of a worker that runs task code are checked first: it can report
  * nothing about tasks that it was not given, and nothing twice. `Thread` owns both intakes.
  */
 

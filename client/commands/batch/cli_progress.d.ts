@@ -1,7 +1,7 @@
-/** The typed face of `cli-progress`, which carries no types: the few members that sd uses. */
+/** The typed face of `cli-progress`, which carries no types: the members that sd uses. */
 
 declare module "cli-progress" {
-  /** What the library writes to. */
+  /** The terminal that the library writes to. */
   export interface BarTerminal {
     cursorSave(): void;
     cursorRestore(): void;

@@ -67,7 +67,7 @@ export function parentsOf(
   return parents;
 }
 
-/** The tasks that `task` comes after if it can run again, otherwise the refusal. All of them must be there and none failed. */
+/** The parents of a task that can run again, otherwise the refusal. All parents must exist, and none can have failed. */
 export function checkRequeue(
   task: LiveTask,
   known: (id: string) => LiveTask | undefined,

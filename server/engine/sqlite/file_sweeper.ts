@@ -24,7 +24,7 @@ const SWEEP_ROWS = 5000;
 export class FileSweeper implements RecordSweeper {
   readonly #options: FileSweeperOptions;
   #isFull = false;
-  /** The version of the held records that the store thread knows: there may be many, and most sweeps find no new ones. */
+  /** The version of the held records that the store thread knows. There can be many, so they are sent only if they changed. */
   #knownVersion = -1;
   /** Why the last sweep failed. */
   #fault: string | undefined;

@@ -1,6 +1,6 @@
 /**
- * The commands of a TCP client. Most are run by `server/api/operations.ts` and have one answer. Those here need the
- * connection itself, or send many replies: `hello`, `ping`, watches, imports in parts, backups.
+ * The commands of a TCP client. Most are run by `server/api/operations.ts` and have one answer. The commands here need
+ * the connection itself, or send many replies: `hello`, `ping`, watches, imports in parts, backups.
  */
 
 import { Buffer } from "node:buffer";
@@ -33,11 +33,11 @@ interface CommandContext {
   readonly caller: Caller;
   readonly version: string;
   readonly state: CommandState;
-  /** Throws `unauthorized` for a token that is not of this server. */
+  /** Throws `unauthorized` for a wrong token. */
   readonly judge: (token: unknown) => Promise<void>;
-  /** The client pings this often, and is gone when it does not. */
+  /** The client will ping this often; its connection is cut if pings do not come. */
   readonly expectPings: (everyMs: number) => void;
-  /** Of the message. */
+  /** The `ref` of the message. */
   readonly ref: Ref | undefined;
 }
 
@@ -70,7 +70,7 @@ function isOwn(name: string): name is DoorCommand {
   return Object.hasOwn(OWN, name);
 }
 
-/** The token of a connection's first line was judged by the door; that of a further `hello` is judged here. */
+/** The door has judged the token in the first line of the connection. A later `hello` is judged here. */
 async function hello({ version, judge }: CommandContext, { token }: JsonObject): Promise<object> {
   if (token !== undefined) await judge(token);
   return { hello: "sd", version, protocol: PROTOCOL_VERSION };
@@ -146,13 +146,13 @@ export class CommandState {
     return this.#buffer.chars;
   }
 
-  /** Sends one of many replies; resolves when the client has not too much left to read. */
+  /** Sends one of many replies; resolves when the client has read enough for the next one. */
   async send(reply: object, ref: Ref | undefined): Promise<void> {
     this.#outbox.push(objectLine(reply, ref));
     await this.#outbox.room();
   }
 
-  /** Replies, and reports every event from now on. Throws `conflict` if there are too many watches. */
+  /** Replies, and sends every event from now on. Throws `conflict` if there are too many watches. */
   openWatch(scope: WatchScope, ref: Ref | undefined): void {
     if (this.#watches.size >= MAX_WATCHES) {
       throw new SdError(
@@ -176,7 +176,7 @@ export class CommandState {
     this.#watches.clear();
   }
 
-  /** The connection is gone. */
+  /** The connection has ended. */
   close(): void {
     this.endWatches();
     this.parts.drop();
@@ -203,7 +203,7 @@ export class ImportParts {
   #parts: string[] = [];
   #chars = 0;
 
-  /** Takes a part; the whole text with the last one. Throws `bad_request`, and then forgets the parts before. */
+  /** Takes a part; returns the whole text with the last one. Throws `bad_request`, and then drops the earlier parts. */
   take({ part, at = 0, last }: JsonObject): string | undefined {
     if (typeof part !== "string" || typeof last !== "boolean") {
       this.drop();
@@ -213,7 +213,7 @@ export class ImportParts {
           `part ${quote(part)} with last ${quote(last)}`,
       );
     }
-    // A first part begins a new text, whatever is left of an earlier one.
+    // A first part begins a new text, and drops an unfinished one.
     if (at === 0) this.drop();
     if (at !== this.#chars) {
       const chars = this.#chars;

@@ -36,16 +36,16 @@ interface SessionOptions {
   readonly log: Log;
   readonly version: string;
   readonly maxInFlight: number;
-  /** Ends the connection once all that was pushed is written. */
+  /** Ends the connection when all pushed text is written. */
   readonly dismiss: () => void;
   /** Judges the token of a further `hello`. Throws `unauthorized`. */
   readonly judge: (token: unknown) => Promise<void>;
-  /** The client pings this often, and is gone when it does not. */
+  /** The client will ping this often; its connection is cut if pings do not come. */
   readonly expectPings: (everyMs: number) => void;
 }
 
 export class Session implements LineHandler, SubmitClient, Caller {
-  /** Every client that is let in may do everything. */
+  /** Every client with a valid token can run every operation. */
   readonly role = "admin";
   readonly #options: SessionOptions;
   readonly #submits: SubmitFlow;
@@ -58,7 +58,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
   /** Commands that are not answered yet. */
   #commands = 0;
   #onSettled: (() => void) | undefined;
-  /** The last of the scans: each begins when the one before it is answered. */
+  /** The last command that reads or writes many tasks. Each begins when the one before it is answered. */
   #scans: Promise<void> | undefined;
 
   constructor(options: SessionOptions) {
@@ -178,7 +178,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
       this.#sawObject = true;
       return message;
     } catch (error) {
-      // The body of an HTTP request may be valid lines: after its first line nothing is read.
+      // The body of an HTTP request can be valid lines, so nothing after its first line is read.
       const ref = findRef(String(line ?? spoiled.next().value ?? ""));
       if (this.#sawObject) this.refuse(error, ref);
       else this.dismiss(error, ref);
@@ -186,7 +186,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
     }
   }
 
-  /** Begins a command, or the making of a recurring task, once the engine has the submits before it. */
+  /** Begins a command, or creates a recurring task, when the engine has the submits before it. */
   async #begin(message: JsonObject, line: string, ref: Ref | undefined): Promise<void> {
     const submits = this.#submits;
     submits.flush();
@@ -239,10 +239,10 @@ export class Session implements LineHandler, SubmitClient, Caller {
         }, message);
       if (answer) this.send(objectLine(answer, ref));
     } catch (error) {
-      // A wrong token; what the client sends after it is not looked at.
-      const isStranger = error instanceof SdError && error.code === "unauthorized" &&
+      // After a wrong token nothing more is read from the client.
+      const isWrongToken = error instanceof SdError && error.code === "unauthorized" &&
         message.cmd === "hello";
-      if (isStranger) this.dismiss(error, ref);
+      if (isWrongToken) this.dismiss(error, ref);
       else this.refuse(error, ref);
     } finally {
       this.#commands--;

@@ -29,9 +29,9 @@ export class HeldTasks {
    */
   readonly #numbers = new Map<Lease, number>();
   #knownTo = 0;
-  /** What running tasks have reported last. */
+  /** The last progress of running tasks. */
   readonly #progress = new Map<number, Progress>();
-  /** What running tasks have logged. */
+  /** The logs of running tasks. */
   readonly #logs = new Map<number, RunLog>();
 
   constructor(numbers: LeaseNumbers) {
@@ -58,7 +58,7 @@ export class HeldTasks {
     return this.#leases.get(number);
   }
 
-  /** Removes a task, which the process does not hold any more; returns it, if the process did. */
+  /** Removes a task that the process no longer holds; `undefined` if it did not hold it. */
   take(number: number): LeasedTask | undefined {
     if (this.#progress.size > 0) this.#progress.delete(number);
     if (this.#logs.size > 0) this.#logs.delete(number);
@@ -102,7 +102,7 @@ export class HeldTasks {
     return number === undefined ? undefined : this.#progress.get(number);
   }
 
-  /** Adds what a task has logged; returns its entries as they are numbered. */
+  /** Adds log lines of a task; returns them as numbered entries. */
   addLog(
     number: number,
     task: LeasedTask,
@@ -113,7 +113,7 @@ export class HeldTasks {
     return runLog.add(log, dropped);
   }
 
-  /** What the task with this number has logged; `undefined` for nothing. */
+  /** The log of the task with this number; `undefined` if it has none. */
   log(number: number): TaskLog | undefined {
     return this.#logs.size > 0 ? this.#logs.get(number)?.log : undefined;
   }
@@ -132,7 +132,7 @@ export class HeldTasks {
     this.#logs.clear();
   }
 
-  /** Completes `#numbers`, in as many steps as tasks were handed out since the last time or are held, whichever is less. */
+  /** Completes `#numbers`, in as many steps as the smaller of two numbers: tasks handed out since the last time, and tasks held. */
   #learnNumbers(): void {
     const { size } = this.#leases;
     if (this.#last - this.#knownTo > size || this.#numbers.size > 2 * size) {

@@ -32,7 +32,7 @@ const OUT_OF_MEMORY = {
 /** A run that ended without a result. */
 type RunFailure = Extract<PoolReport, { error: unknown } | { cancelled: true }>;
 
-/** What it means for its task, which runs under `lease`. */
+/** The report to the engine on the task of this run, which is leased under `lease`. */
 export function nackOf(lease: Lease, report: RunFailure): Nack {
   if ("cancelled" in report) return { lease, reason: "stopped" };
   return { lease, reason: "failed", error: report.error, last: report.retry === false };

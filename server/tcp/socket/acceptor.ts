@@ -1,8 +1,8 @@
 /**
  * New connections: the sockets that the server listens on, the loop that accepts from one of them, and the refusal of
- * connections beyond the limit. It goes on after `accept` has failed. If the process is out of file descriptors,
- * connections wait in the system until one is free. A connection that its client has reset already is skipped at once:
- * load balancers do that all day. Called by the door.
+ * connections above the limit. The loop goes on after `accept` has failed. If the process has no free file descriptor, new
+ * connections wait in the system until one is free. A connection that its client has reset already is skipped at once, as
+ * load balancers often reset connections. The door uses all three.
  */
 
 import type { Log } from "../../log.ts";
@@ -14,15 +14,16 @@ import { MAX_REFUSALS_AT_A_TIME } from "../../limits.ts";
 import { errorLine } from "./replies.ts";
 
 export interface Listeners {
-  /** Accepts plain TCP, also where the port speaks TLS: see `tls_front.ts`. */
+  /** The port of the server. Plain TCP, also if the server speaks TLS: see `tls_front.ts`. */
   readonly open: Deno.TcpListener;
+  /** A port on loopback for the server's own workers; `undefined` if it has none. */
   readonly own: Deno.TcpListener | undefined;
 }
 
-/** Throws what the system says: the address is in use, the certificate is none. */
+/** Throws the error of the system if the address is in use or the certificate is not valid. */
 export function openListeners(config: ServeConfig): Listeners {
   const { hostname, port, tls, workers } = config;
-  // Only to see, before a client comes, that the certificate and the key are good for it.
+  // Checks the certificate and the key before a client connects.
   if (tls) Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...tls }).close();
   const open = Deno.listen({ hostname, port });
   if (workers === 0) return { open, own: undefined };
@@ -42,13 +43,13 @@ interface AcceptorOptions {
 
 /** Errors of a system or a process without room for a further connection; other errors are of a single connection. */
 const NO_ROOM: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
-/** The same where the runtime gives no code. */
+/** The same errors, for runtimes that set no `code`. */
 const NO_ROOM_TEXT = /os error (?:12|23|24|55|105)\b/;
-/** Without room: long enough for a file descriptor to come free. */
+/** Pause after such an error, in ms: a file descriptor can become free in it. */
 const ACCEPT_RETRY_MS = 50;
-/** Failures in a row, of any kind, before a pause: that many are not the fault of connections. */
+/** Most failures in a row without a pause: more of them are not the fault of single connections. */
 const MOST_AT_ONCE = 1000;
-/** Pauses in a row of which the first alone is logged: half a minute. */
+/** One of this many pauses in a row is logged: one each half minute. */
 const FAILURES_A_WARNING = 600;
 
 export class Acceptor {
@@ -76,7 +77,7 @@ export class Acceptor {
     try {
       this.#options.take(conn);
     } catch (error) {
-      // The client may be gone before its connection could be set up.
+      // The client may have left before its connection was set up.
       logUnlessLost(error, this.#options.log);
       conn.close();
     }
@@ -111,14 +112,15 @@ function isNoRoom(error: unknown): boolean {
   return code === undefined ? NO_ROOM_TEXT.test(String(error)) : NO_ROOM.has(code);
 }
 
-/** What speaks to the client at the other end of a connection; nothing if it cannot be spoken to. */
+/** Opens the stream to a client, over TLS if the server speaks TLS; `undefined` if that fails. */
 type OpenWire = (conn: Deno.TcpConn) => Promise<Wire | undefined>;
 
+/** Sends the reason to connections above the limit, and closes each after a moment. */
 export class Refusals {
   readonly #momentMs: number;
   readonly #open: OpenWire;
   readonly #log: Pick<Log, "bug">;
-  /** With the timer that ends its moment. */
+  /** Each refused connection, with the timer that closes it. */
   readonly #underWay = new Map<Deno.TcpConn, ReturnType<typeof setTimeout>>();
 
   constructor(
@@ -132,7 +134,7 @@ export class Refusals {
   refuse(conn: Deno.TcpConn, reason: SdError): void {
     if (this.#underWay.size >= MAX_REFUSALS_AT_A_TIME) return conn.close();
     this.#underWay.set(conn, setTimeout(() => closeQuietly(conn), this.#momentMs));
-    void this.#tell(conn, reason).finally(() => {
+    void this.#send(conn, reason).finally(() => {
       clearTimeout(this.#underWay.get(conn));
       this.#underWay.delete(conn);
     });
@@ -146,7 +148,7 @@ export class Refusals {
     }
   }
 
-  async #tell(conn: Deno.TcpConn, reason: SdError): Promise<void> {
+  async #send(conn: Deno.TcpConn, reason: SdError): Promise<void> {
     let wire: Wire | undefined;
     try {
       wire = await this.#open(conn);
@@ -154,11 +156,11 @@ export class Refusals {
       // The line is short: a single write takes it.
       await wire.write(new TextEncoder().encode(errorLine(reason, undefined)));
       await wire.closeWrite();
-      // Closed with bytes unread, the system would take the reason back from the client.
+      // If closed with unread bytes, the system would drop the reason before the client reads it.
       const buffer = new Uint8Array(4096);
       while (await wire.read(buffer) !== null);
     } catch (error) {
-      // It is gone, or its moment is over.
+      // The client has left, or the timer has closed the connection.
       logUnlessLost(error, this.#log);
     }
     closeQuietly(wire ?? conn);

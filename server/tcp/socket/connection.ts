@@ -1,7 +1,7 @@
 /**
- * One TCP connection: reads chunks, cuts them into lines, hands them to its reader, and closes it when
- * both sides are done, or when the other side is too slow. The first line is taken alone: it decides which reader
- * gets the others, and how long they can be.
+ * One TCP connection: reads bytes, cuts them into lines, and passes the lines to a `LineHandler`. It closes the connection
+ * when both sides are done, or when the other side is too slow. The first line is cut alone: it decides which handler gets
+ * the other lines, and how long they can be. The door makes one for each connection.
  */
 
 import type { Wire } from "../../../net/wire.ts";
@@ -16,49 +16,50 @@ import type { Outbox } from "./outbox.ts";
 import type { Sweepable } from "./sweeper.ts";
 
 const NEWLINE = 10;
-/** Until a client has once sent as much at a time: most never do, and there may be thousands. */
+/** Size of the read buffer at first: there can be thousands of connections, and most send little at a time. */
 const FIRST_READ_BYTES = 4 * 1024;
+/** Size of the read buffer once a client has filled the first one. */
 const READ_BYTES = 64 * 1024;
-/** Bytes of a first line in which a worker process has named itself. */
+/** Bytes at the start of a first line that show whether a worker process sends it. */
 const HEAD_BYTES = 1024;
 
-/** A client that has missed this many of its own pings is gone. */
+/** Number of missed pings after which a client counts as lost. */
 const MISSED_PINGS = 3;
 
 /** The reader of a connection's lines: a client's session, or a work link after a first line with `work`. */
 export interface LineHandler {
-  /** Lines that came together, in their order, with the texts of the lines that are `null`. Resolves when more may be read. */
+  /** Lines that came together, in their order, with the texts of the lines that are `null`. Resolves when more can be read. */
   handle(lines: readonly Line[], spoiled: readonly string[]): void | Promise<void>;
-  /** A last line without its newline is not read: it may be half of one. */
+  /** Drop a last line without a newline: it can be half of a line. */
   readonly wantsNewlines?: true;
   /** A line was longer than `maxBytes`, and nothing after it can be read. */
   overflow(maxBytes: number): void;
-  /** The other side sends nothing more; resolves when it has all replies that it waits for. */
+  /** Called when the other side has ended its side. Resolves when it has all replies that it waits for. */
   ended(): Promise<void>;
-  /** Characters that wait here until the other side has read on. */
+  /** Characters that wait in the handler until the other side has read on. */
   readonly buffered?: number;
-  /** Looks at what it waits for; called as often as the sweeper looks. */
+  /** Checks the deadlines of the handler, at each turn of the sweeper. */
   sweep?(): void;
-  /** The connection is gone. */
+  /** The connection has ended. */
   cut(): void;
 }
 
 interface ConnectionOptions {
   readonly conn: Wire;
   readonly outbox: Outbox;
-  /** The reader at first. */
+  /** Handles the lines until `handOver` returns another handler. */
   readonly handler: LineHandler;
   /**
-   * Another reader, if the first line asks for it; `sealed` if it asks for a seal, and the first line under the
-   * seal decides.
+   * Judges the first line. Returns another handler if the line is for it. Returns `sealed` if it asks for a seal: then
+   * the first line under the seal is judged.
    */
   readonly handOver: (firstLine: Line) => LineHandler | "sealed" | undefined;
   readonly limits: ServerLimits;
   readonly maxFirstLineBytes: number;
-  /** Whether a first line that begins so may be as long as that of a work link. */
+  /** Whether a first line with this beginning can be as long as the one of a work link. */
   readonly mayBeLonger: (head: Uint8Array) => boolean;
   readonly firstLineMs: number;
-  /** The sweeper's. */
+  /** The coarse clock of the sweeper. */
   readonly clock: { readonly now: number };
   readonly log: Pick<Log, "bug">;
   /** Reports the reason to a client that was too slow. */
@@ -74,18 +75,18 @@ export class Connection implements Sweepable {
   #isFirst = true;
   #maxFirstLineBytes: number;
   #hungUp = false;
-  /** Opens what comes in, on a sealed link. */
+  /** Decrypts the bytes of a sealed link. */
   #opener: RecordOpener | undefined;
   #onForged: (error: SealError) => void = () => {};
-  /** Waits for bytes of the client: only then is time running against it. */
+  /** It waits for bytes of the client. The deadlines of the client count only then. */
   #isReading = false;
-  /** When it began to wait for what comes next: before that, the client could not be heard. */
+  /** When the present read began: before it, no bytes of the client could be read. */
   #readingSince: number;
-  /** How often the client means to ping; 0 where it has not said so, and may be silent for ever. */
+  /** Time between pings that the client announced; 0 if it announced none, and can be silent for ever. */
   #pingEveryMs = 0;
-  /** When the line began that has not ended; 0 while there is none. */
+  /** When the present unfinished line began; 0 if there is none. */
   #partialSince = 0;
-  /** When it was dismissed; 0 before. */
+  /** When `dismiss` was called; 0 before. */
   #dismissedAt = 0;
 
   constructor(options: ConnectionOptions) {
@@ -123,22 +124,22 @@ export class Connection implements Sweepable {
     closeQuietly(conn);
   }
 
-  /** What comes in from now on is under a seal; `forged` is called once when some of it is not. */
+  /** Decrypts all later bytes with `opener`; calls `forged` once if some of them are not under the seal. */
   unseal(opener: RecordOpener, forged: (error: SealError) => void): void {
     this.#opener = opener;
     this.#onForged = forged;
     this.#setMaxFirstLine();
   }
 
-  /** Stops reading; the connection ends once what was pushed is written. */
+  /** Stops reading; the connection ends when all pushed text is written. */
   hangUp(): void {
     this.#end();
     void this.#options.outbox.flushed().then(() => closeQuietly(this.#options.conn));
   }
 
   /**
-   * The same, after a refusal: what the client still sends is read and dropped for a moment. Closed
-   * with bytes unread, the system would take the reason back from the client.
+   * Ends the connection after a refusal. For a moment it reads and drops the bytes that the client still sends. If it
+   * closed with unread bytes, the system would drop the reason before the client reads it.
    */
   dismiss(): void {
     if (this.#dismissedAt > 0) return;
@@ -154,7 +155,7 @@ export class Connection implements Sweepable {
     });
   }
 
-  /** The client pings this often; when some pings do not come, it is gone. */
+  /** The client will ping this often; if `MISSED_PINGS` do not come, the connection is cut. */
   expectPings(everyMs: number): void {
     this.#pingEveryMs = everyMs;
   }
@@ -199,7 +200,7 @@ export class Connection implements Sweepable {
       const count = await conn.read(buffer);
       this.#isReading = false;
       if (this.#hungUp) return;
-      // The bytes are copied where a line needs them longer than this.
+      // The splitter copies the bytes of an unfinished line, so the buffer can be used again.
       const lines = this.#cutLines(count === null ? null : buffer.subarray(0, count));
       const before = clock.now;
       if (splitter.partialBytes === 0) this.#partialSince = 0;
@@ -237,7 +238,7 @@ export class Connection implements Sweepable {
     return this.#isFirst ? [] : splitter.push(chunk);
   }
 
-  /** The first line is about to be too long: that of a worker process may be longer than others. */
+  /** Called before the first line gets too long: the one of a worker process can be longer than others. */
   #stretch(piece: Uint8Array): void {
     if (this.#maxFirstLineBytes >= MAX_WORK_HELLO_BYTES) return;
     const head = [...this.#splitter.partialHead(HEAD_BYTES), ...piece.subarray(0, HEAD_BYTES)];
@@ -260,7 +261,7 @@ export class Connection implements Sweepable {
     }
   }
 
-  /** `lines` without the first of all when that was meant for the door. */
+  /** `lines` without the first line of the connection, if that was for the door and not for a handler. */
   #admitted(lines: Line[]): Line[] {
     const [line] = lines;
     if (!this.#isFirst || line === undefined || line === "") return lines;
@@ -275,7 +276,7 @@ export class Connection implements Sweepable {
 
   async #linger(conn: Wire): Promise<void> {
     const buffer = new Uint8Array(READ_BYTES);
-    // Ended by the client, or by the sweeper.
+    // The client or the sweeper ends it.
     while (await conn.read(buffer) !== null);
   }
 }

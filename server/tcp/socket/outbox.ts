@@ -15,7 +15,7 @@ import type { RecordSealer } from "../../../protocol/link_seal.ts";
 import type { Log } from "../../log.ts";
 import { logUnlessLost } from "../../../net/lost_connection.ts";
 
-/** Above this a reader is slow: stop taking work from it until it has read on. */
+/** Unread characters above which a client is slow: its next lines are not read until it has read on. */
 const HIGH_WATER_CHARS = 4 * 1024 * 1024;
 
 const encoder = new TextEncoder();
@@ -23,9 +23,9 @@ const encoder = new TextEncoder();
 interface OutboxOptions {
   readonly turns: FlushTurns;
   readonly onLost: () => void;
-  /** More than this left unread is the end of the connection. */
+  /** Most unread bytes; above the limit the connection is cut. */
   readonly maxUnreadBytes: number;
-  /** The sweeper's. */
+  /** The coarse clock of the sweeper. */
   readonly clock: { readonly now: number };
   readonly log: Pick<Log, "bug">;
 }
@@ -45,7 +45,7 @@ export class Outbox implements Flushable {
   #writing: Promise<void> | undefined;
   /** Waits for the end of the write under way, or of the outbox. */
   #waiting: (() => void)[] = [];
-  /** In which queue of the turns it stands. */
+  /** The queue of the turns that it is in. */
   #queued: "urgent" | "calm" | undefined;
   #closed = false;
   #sealer: RecordSealer | undefined;
@@ -59,23 +59,23 @@ export class Outbox implements Flushable {
     this.#log = log;
   }
 
-  /** The other side is a worker process: what it is sent is bounded by what it asked for. */
+  /** Lifts the limit on unread bytes. For worker processes: they get no more tasks than they ask for. */
   trust(): void {
     this.#maxUnreadBytes = Infinity;
   }
 
-  /** What is pushed from now on goes out under this seal, where there is one; what was pushed before does not. */
+  /** Seals the text that is pushed from now on, or sends it plainly if there is no sealer. Earlier text is written first. */
   seal(sealer: RecordSealer | undefined): void {
     this.flush();
     this.#sealer = sealer;
   }
 
-  /** What the other side has still to read: characters, and bytes once they are being written. */
+  /** The size of the text that the other side has not read: in characters, or in bytes during their write. */
   get unread(): number {
     return this.#text.length + this.#unwritten;
   }
 
-  /** When the write under way last got further; 0 while there is none. */
+  /** When the present write last made progress; 0 if there is none. */
   get stalledSince(): number {
     return this.#stalledSince;
   }
@@ -90,7 +90,7 @@ export class Outbox implements Flushable {
     this.#turns.addUrgent(this);
   }
 
-  /** Pushes text that is of little use before more comes: it can wait a little. */
+  /** Pushes text that helps the client little before more text comes: it can wait for `CALM_MS`. */
   pushCalm(text: string): void {
     if (this.#closed) return;
     this.#text += text;
@@ -100,30 +100,30 @@ export class Outbox implements Flushable {
     this.#turns.addCalm(this);
   }
 
-  /** Begins to write what is there. */
+  /** Begins to write the pushed text. */
   flush(): void {
     this.#queued = undefined;
     if (this.#text !== "") this.#writing ??= this.#write();
   }
 
-  /** Resolves when the other side has not too much left to read. */
+  /** Resolves when there is less than `HIGH_WATER_CHARS` to write. */
   async room(): Promise<void> {
     while (this.#text.length > HIGH_WATER_CHARS) await this.#step();
   }
 
-  /** Resolves when everything pushed so far is written, or can never be. */
+  /** Resolves when all text pushed so far is written, or can never be written. */
   async flushed(): Promise<void> {
     while (!this.#closed && (this.#text !== "" || this.#writing)) await this.#step();
   }
 
-  /** Resolves when the system has let go of the last write. */
+  /** Resolves when the last write has ended in the system. */
   async released(): Promise<void> {
     while (this.#writing) await this.#writing;
   }
 
   /**
-   * Drops all text. A write under way may go on: before Deno 2.9 closing a connection does
-   * not end it, but only the other side that reads, or goes.
+   * Drops all text. A write can go on: before Deno 2.9, closing a connection does not end it. It ends when the other side
+   * reads or leaves.
    */
   close(): void {
     this.#closed = true;
@@ -223,7 +223,7 @@ export class FlushTurns {
     }
   }
 
-  /** Outboxes that got urgent text meanwhile have written all, so their flush does nothing. */
+  /** Flushes the calm outboxes. One that got urgent text in the meantime has written all, so its flush does nothing. */
   #endWait(): void {
     const waited = this.#waiting;
     this.#waiting = [];

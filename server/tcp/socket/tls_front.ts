@@ -1,7 +1,7 @@
 /**
- * A TLS connection whose TCP side is ours. Deno cannot close a TLS connection in its handshake: the
- * descriptor stays open until the client ends it. So the client's TCP connection is taken plain, and
- * its bytes are copied to and from a TLS connection on loopback, which ends when the copying does.
+ * A TLS connection that the server can close at any time. Deno cannot close a TLS connection during its handshake: the
+ * descriptor stays open until the client closes. So the server accepts plain TCP, and copies the bytes to and from a TLS
+ * connection on loopback, which ends with the copying. The door makes one for each client of a server with TLS.
  *
  *     client ══TLS══ conn ──copied──▶ leg ══TLS, loopback══ inner ──plain──▶ the reader of this wire
  *
@@ -18,15 +18,16 @@ import { closeQuietly, logUnlessLost } from "../../../net/lost_connection.ts";
 import type { Sweepable } from "./sweeper.ts";
 
 const LOOPBACK = "127.0.0.1";
-/** Two for each connection, and there may be thousands: larger once a client sends or reads as much. */
+/** Size of each of the two copy buffers at first: there can be thousands of connections. */
 const FIRST_COPY_BYTES = 2 * 1024;
+/** Size of a copy buffer once the first one was filled. */
 const COPY_BYTES = 64 * 1024;
 
 interface TlsFrontOptions {
   readonly conn: Deno.TcpConn;
   readonly tls: TlsFiles;
   readonly limits: Pick<ServerLimits, "handshakeMs" | "writeStallMs" | "lingerMs">;
-  /** The sweeper's. */
+  /** The coarse clock of the sweeper. */
   readonly clock: { readonly now: number };
   readonly log: Pick<Log, "bug">;
 }
@@ -37,10 +38,10 @@ export class TlsFront implements Wire, Sweepable {
   #leg: Deno.TcpConn | undefined;
   #inner: Deno.TlsConn | undefined;
   #phase: "handshake" | "open" | "closing" | "refused" | "ended" = "handshake";
-  /** Of the clock: when the handshake began, or when bytes last went on to the client. */
+  /** When the handshake began, or when bytes were last passed to the client; by `clock`. */
   #since: number;
   #hasSentAll = false;
-  /** The copying holds descriptors until it has ended. */
+  /** Number of copy loops. Each holds descriptors until it has ended. */
   #copying = 0;
 
   constructor(options: TlsFrontOptions) {
@@ -48,7 +49,7 @@ export class TlsFront implements Wire, Sweepable {
     this.#since = options.clock.now;
   }
 
-  /** Nothing that the outbox does not count. */
+  /** 0: the outbox counts all unread bytes. */
   get unread(): number {
     return 0;
   }
@@ -59,8 +60,8 @@ export class TlsFront implements Wire, Sweepable {
   }
 
   /**
-   * Shakes hands: true once the client has done its part; false if it does not, and then all is closed
-   * or will be. Throws what the system says if it gives no descriptor for the loopback side.
+   * Makes the TLS handshake. Resolves with false if the client fails it; then all is closed or will be. Throws the error
+   * of the system if there is no descriptor for the loopback side.
    */
   async secure(): Promise<boolean> {
     try {
@@ -73,7 +74,7 @@ export class TlsFront implements Wire, Sweepable {
       await this.#inner?.handshake();
       if (this.#phase === "handshake") this.#phase = "open";
     } catch (error) {
-      // What the client sent is no TLS that this server speaks, or it is gone.
+      // The client does not speak a TLS version of this server, or it has left.
       logUnlessLost(error, this.#options.log);
       this.#refuse();
     }
@@ -92,13 +93,13 @@ export class TlsFront implements Wire, Sweepable {
     await this.#secured.closeWrite();
   }
 
-  /** What was written still goes to the client. */
+  /** Bytes that were written before still go to the client. */
   close(): void {
     if (this.#phase !== "open") return this.cut();
     const inner = this.#secured;
     this.#phase = "closing";
     if (this.#hasSentAll) return this.cut();
-    // Closed alone, on Deno 2.6 it says no farewell while a read is under way.
+    // On Deno 2.6, `close` during a read sends no end of the TLS stream.
     void inner.closeWrite().catch((error: unknown) => {
       logUnlessLost(error, this.#options.log);
       this.cut();
@@ -123,7 +124,7 @@ export class TlsFront implements Wire, Sweepable {
     if (this.#phase === "refused" && ms > limits.lingerMs) this.cut();
   }
 
-  /** A getter, since it may have come while something was awaited. */
+  /** A getter: TypeScript would not expect that the phase changes during an `await`. */
   get #isEnded(): boolean {
     return this.#phase === "ended";
   }
@@ -133,7 +134,7 @@ export class TlsFront implements Wire, Sweepable {
     throw new Deno.errors.BadResource("the TLS connection has ended");
   }
 
-  /** The alert that says why is still written, and what the client sends is dropped until it has read that. */
+  /** Still sends the TLS alert with the reason, and drops the bytes of the client until it has read the alert. */
   #refuse(): void {
     if (this.#phase !== "handshake") return;
     this.#phase = "refused";
@@ -141,7 +142,7 @@ export class TlsFront implements Wire, Sweepable {
     if (this.#inner) closeQuietly(this.#inner);
   }
 
-  /** Opens the loopback side: its listener takes a single connection, so that no stranger finds it. */
+  /** Opens the loopback side: its listener takes a single connection, so that no other program connects to it. */
   async #connect(): Promise<void> {
     const { conn, tls } = this.#options;
     const listener = Deno.listenTls({ hostname: LOOPBACK, port: 0, ...tls });
@@ -154,7 +155,7 @@ export class TlsFront implements Wire, Sweepable {
     } finally {
       listener.close();
     }
-    // Cut in the meantime: without its other side, the inner one has nothing to wait for.
+    // It was cut in the meantime.
     if (this.#isEnded) return closeQuietly(this.#inner);
     void this.#copy(conn, this.#leg);
     void this.#copy(this.#leg, conn);
@@ -180,7 +181,7 @@ export class TlsFront implements Wire, Sweepable {
       if (isToClient) this.#hasSentAll = true;
       if (isToClient && this.#phase === "closing") this.cut();
     } catch (error) {
-      // Either side is gone, and the other with it.
+      // One side has ended, so the other ends too.
       logUnlessLost(error, this.#options.log);
       this.cut();
     } finally {
@@ -194,7 +195,7 @@ export class TlsFront implements Wire, Sweepable {
   }
 }
 
-/** The other end of `leg`; any other connection is one of a stranger that found the port. */
+/** The other end of `leg`. Closes connections of other programs that found the port. */
 async function acceptOwn(listener: Deno.TlsListener, leg: Deno.TcpConn): Promise<Deno.TlsConn> {
   for (;;) {
     const inner = await listener.accept();
