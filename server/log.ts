@@ -35,7 +35,7 @@ interface LogOptions {
 
 export function openLog({ format, level, write = say, now = Date.now }: LogOptions): Log {
   const least = VERBOSITIES.indexOf(level);
-  const tell = (at: Verbosity, room: string, message: string) => {
+  const log = (at: Verbosity, room: string, message: string) => {
     if (VERBOSITIES.indexOf(at) < least) return;
     if (format === "json") return void write(jsonLine(at, { room, message, time: now() }));
     // A stack has lines of its own; a message of a client's making has none.
@@ -44,10 +44,10 @@ export function openLog({ format, level, write = say, now = Date.now }: LogOptio
     }
   };
   return {
-    info: (room, message) => tell("info", room, message),
-    warn: (room, message) => tell("warn", room, message),
-    error: (room, message) => tell("error", room, message),
-    bug: (room, error) => tell("error", room, stackOf(error)),
+    info: (room, message) => log("info", room, message),
+    warn: (room, message) => log("warn", room, message),
+    error: (room, message) => log("error", room, message),
+    bug: (room, error) => log("error", room, stackOf(error)),
   };
 }
 

@@ -29,7 +29,7 @@ import { ResultReports } from "./dispatch/results.ts";
 import { CronBook } from "./engine/cron_book.ts";
 import type { EndedSink, Engine } from "./engine/engine.ts";
 import type { ServerLimits } from "./limits.ts";
-import { createLocalPool, linkEvents } from "./link_events.ts";
+import { createLocalPool, linkEvents } from "./worker_processes.ts";
 import type { Log } from "./log.ts";
 import { MESSAGES } from "./messages.ts";
 import { Metrics } from "./metrics.ts";

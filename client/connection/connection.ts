@@ -177,11 +177,11 @@ export class ServerConnection {
   #giveUp(error: unknown): void {
     if (this.#isOver) return;
     this.#end();
-    this.#tell(error);
+    this.#report(error);
     this.#conn.close();
   }
 
-  #tell(error: unknown): void {
+  #report(error: unknown): void {
     const last = this.#lastWords;
     if (error instanceof ClientError) {
       this.#user?.lost(error, true);

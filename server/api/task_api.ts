@@ -131,7 +131,7 @@ export class TaskApi {
     for (const record of await engine.get(ids)) {
       if (!record) continue;
       const event = record.status === "delayed" ? "delayed" : "queued";
-      events.watchers.tell(event, { id: record.id, op: record.op, attempt: 0 });
+      events.watchers.publish(event, { id: record.id, op: record.op, attempt: 0 });
     }
   }
 

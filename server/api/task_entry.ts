@@ -94,7 +94,7 @@ export class TaskEntry {
       const { outcome, status } = enqueued[i]!;
       const { id, op, past } = tasks[i]!;
       if (outcome === "created" && (status === "queued" || status === "delayed")) {
-        events.watchers.tell(status, { id, op, attempt: past?.attempt ?? 0 });
+        events.watchers.publish(status, { id, op, attempt: past?.attempt ?? 0 });
       }
     }
   }

@@ -239,7 +239,7 @@ export class Dispatcher {
     if (leased.tasks.length > 0) runner.run(leased.tasks);
     this.#handedOut += leased.tasks.length;
     if (events.watchers.any) {
-      for (const task of leased.tasks) events.watchers.tell("started", task);
+      for (const task of leased.tasks) events.watchers.publish("started", task);
     }
     if (suspects) {
       const gotOne = leased.tasks.length > 0;

@@ -31,14 +31,14 @@ export interface BrokenRun {
 }
 
 /** Most characters of results and logs that wait for their commit; beyond it no link is read. */
-const MAX_UNSAFE_CHARS = 32 * 1024 * 1024;
+const MAX_UNCOMMITTED_CHARS = 32 * 1024 * 1024;
 /** Fixed cost of a result, in characters. */
 const RESULT_CHARS = 200;
 
 export class ResultReports {
   readonly #options: ResultReportsOptions;
   /** In characters. */
-  readonly #unsafe = new UnderWay();
+  readonly #uncommitted = new UnderWay();
 
   constructor(options: ResultReportsOptions) {
     this.#options = options;
@@ -46,14 +46,14 @@ export class ResultReports {
 
   /** Pending while too much waits for its commit: read no more results until it resolves. */
   get room(): Promise<void> | undefined {
-    return this.#unsafe.count > MAX_UNSAFE_CHARS
-      ? this.#unsafe.downTo(MAX_UNSAFE_CHARS)
+    return this.#uncommitted.count > MAX_UNCOMMITTED_CHARS
+      ? this.#uncommitted.downTo(MAX_UNCOMMITTED_CHARS)
       : undefined;
   }
 
   /** Resolves once every report so far is committed and its news are out. */
   settled(): Promise<void> {
-    return this.#unsafe.downTo(0);
+    return this.#uncommitted.downTo(0);
   }
 
   /** Results. One from a lost lease changes nothing. */
@@ -96,30 +96,30 @@ export class ResultReports {
     broken: readonly BrokenRun[] = [],
   ): Promise<void> {
     const { events, dispatcher, log } = this.#options;
-    this.#unsafe.begin(chars);
+    this.#uncommitted.begin(chars);
     try {
       const statuses = await work;
-      if (statuses && events.watchers.any) this.#tellGoingOn(broken, statuses);
+      if (statuses && events.watchers.any) this.#publishGoingOn(broken, statuses);
     } catch (error) {
       if (error instanceof SdError) {
         log.warn("dispatcher", `results are not kept: ${error.message}`);
       } else log.bug("dispatcher", error);
     } finally {
       if (broken.length > 0) dispatcher.kick();
-      this.#unsafe.end(chars);
+      this.#uncommitted.end(chars);
     }
   }
 
   /** Reports runs after which a task goes on: it is attempted again, or was not to blame. */
-  #tellGoingOn(runs: readonly BrokenRun[], statuses: readonly (Status | undefined)[]): void {
+  #publishGoingOn(runs: readonly BrokenRun[], statuses: readonly (Status | undefined)[]): void {
     const { watchers } = this.#options.events;
     runs.forEach(({ nack, task }, i) => {
       const status = statuses[i];
       if (status !== "queued" && status !== "delayed") return;
       if (nack.reason === "failed") {
-        watchers.tell("delayed", task, nack.error ? { error: nack.error } : undefined);
+        watchers.publish("delayed", task, nack.error ? { error: nack.error } : undefined);
       } else {
-        watchers.tell("queued", task);
+        watchers.publish("queued", task);
       }
     });
   }

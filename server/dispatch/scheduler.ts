@@ -114,11 +114,11 @@ export class Scheduler {
       const tookAll = await this.#submitOwed();
       await this.#save();
       if (tookAll && this.#isFailing) log.info("scheduler", "recurring tasks are submitted again");
-      if (!tookAll) this.#tellFailure("the queue is full");
+      if (!tookAll) this.#logFailure("the queue is full");
       this.#isFailing = !tookAll;
       return tookAll;
     } catch (error) {
-      if (error instanceof SdError) this.#tellFailure(error.message);
+      if (error instanceof SdError) this.#logFailure(error.message);
       else log.bug("scheduler", error);
       this.#isFailing = true;
       return false;
@@ -220,11 +220,11 @@ export class Scheduler {
       const enqueued = await this.#options.submit(batch.map(({ run }) => run));
       batch.forEach(({ id, plan, at }, i) => {
         const { outcome } = enqueued[i]!;
-        if (outcome === "full" || outcome === "unsafe") {
+        if (outcome === "full" || outcome === "uncommitted") {
           tookAll = false;
           return;
         }
-        if (outcome === "conflict") this.#tellConflict(id, at);
+        if (outcome === "conflict") this.#logConflict(id, at);
         plan.owed = plan.owed.filter((time) => time !== at);
         plan.lastAt = Math.max(at, plan.lastAt ?? 0);
       });
@@ -267,7 +267,7 @@ export class Scheduler {
     return nextAt;
   }
 
-  #tellFailure(reason: string): void {
+  #logFailure(reason: string): void {
     if (this.#isFailing) return;
     this.#options.log.warn(
       "scheduler",
@@ -275,7 +275,7 @@ export class Scheduler {
     );
   }
 
-  #tellConflict(id: string, at: number): void {
+  #logConflict(id: string, at: number): void {
     this.#options.log.warn(
       "scheduler",
       `the recurring task ${id} left a time out: another task has the id ${cronRunId(id, at)}`,

@@ -76,17 +76,17 @@ class Watchdog {
     const { dispatcher, clock } = this.#options;
     const { handedOut } = dispatcher;
     const { found, startable, knew } = await recheck(ops, clock.now());
-    if (found > 0) this.#tell(`${found} tasks that were due stood in no queue`, knew);
+    if (found > 0) this.#report(`${found} tasks that were due stood in no queue`, knew);
     // The second time in a row: the first may have come between a task and its lease.
     else if (startable > 0 && this.#handedOut === handedOut) {
-      this.#tell(`of ${startable} tasks at the head of a queue none was handed out`, knew);
+      this.#report(`of ${startable} tasks at the head of a queue none was handed out`, knew);
     }
     this.#handedOut = startable > 0 ? handedOut : undefined;
     if (startable > 0) this.#askAt = this.#looks + IDLE_LOOKS;
     if (found + startable > 0) dispatcher.kick();
   }
 
-  #tell(what: string, knew: string): void {
+  #report(what: string, knew: string): void {
     const { log, metrics, dispatcher } = this.#options;
     const runners = dispatcher.runners.map(({ pid, room, held, ops, accepts }) =>
       `${pid} (room ${room}, holds ${held}, ${ops.size} ops${accepts ? "" : ", accepts nothing"})`

@@ -30,15 +30,15 @@ export interface Enqueued {
   readonly status: Status;
   /**
    * `created`: the task is new. `exists`: the same task existed already. The task was not kept for: `conflict`, another
-   * task has its id; `full`, the queue is full; `no_parent`, a task in its `after` does not exist; `unsafe`, its commit
+   * task has its id; `full`, the queue is full; `no_parent`, a task in its `after` does not exist; `uncommitted`, its commit
    * failed and was rolled back. Ignore `status` then.
    */
-  readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent" | "unsafe";
+  readonly outcome: "created" | "exists" | "conflict" | "full" | "no_parent" | "uncommitted";
   /** The task, if it is final already: it existed, or it comes after a task that failed. For the reply. */
   readonly finished: FinishedTask | undefined;
   /** For `no_parent`: the id that does not exist. */
   readonly missing?: string;
-  /** For `unsafe`: the reason. */
+  /** For `uncommitted`: the reason. */
   readonly error?: SdError;
 }
 

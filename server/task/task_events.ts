@@ -66,14 +66,14 @@ export class TaskEvents {
         const serial = serialOf(task.id);
         // Another server's task can have the same number at the end of its id.
         if (this.#bySerial.first(serial)?.id === task.id) {
-          tell(this.#bySerial.take(serial), task);
+          report(this.#bySerial.take(serial), task);
         }
       }
-      if (this.#byId.size > 0) tell(this.#byId.take(task.id), task);
+      if (this.#byId.size > 0) report(this.#byId.take(task.id), task);
     }
     if (!this.watchers.any) return;
     for (const task of tasks) {
-      this.watchers.tell(task.status, task, task.error ? { error: task.error } : undefined);
+      this.watchers.publish(task.status, task, task.error ? { error: task.error } : undefined);
     }
   }
 
@@ -88,7 +88,7 @@ export class TaskEvents {
   }
 }
 
-function tell(first: Wait | undefined, task: FinishedTask): void {
+function report(first: Wait | undefined, task: FinishedTask): void {
   for (let wait = first; wait; wait = wait.next) {
     if (!wait.waiter.closed) wait.waiter.deliver(task, wait.ref);
   }

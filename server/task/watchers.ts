@@ -25,11 +25,11 @@ export interface WatchedTask {
 export interface Watcher {
   wants(task: WatchedTask): boolean;
   /** Must not throw, and must not wait. */
-  take(event: ToldEvent): void;
+  take(event: PublishedEvent): void;
 }
 
 /** An event for watches. Its JSON is made once for all of them. */
-export class ToldEvent {
+export class PublishedEvent {
   #json: string | undefined;
 
   constructor(readonly event: WatchEvent) {}
@@ -64,11 +64,11 @@ export class Watchers {
   }
 
   /** Reports an event of `task` to all watchers that want it. */
-  tell(name: WatchEvent["event"], task: WatchedTask, details?: EventDetails): void {
-    let event: ToldEvent | undefined;
+  publish(name: WatchEvent["event"], task: WatchedTask, details?: EventDetails): void {
+    let event: PublishedEvent | undefined;
     for (const watcher of this.#watchers) {
       if (watcher.wants(task)) {
-        watcher.take(event ??= new ToldEvent(this.#event(name, task, details)));
+        watcher.take(event ??= new PublishedEvent(this.#event(name, task, details)));
       }
     }
   }
@@ -124,12 +124,12 @@ interface WatchOptions {
  * until the reader has taken all before; then an event `dropped` says how many. A watch that drops very many ends
  * with `queue_full`, so that nothing more is done for it.
  */
-export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[]> {
+export class Watch implements Watcher, AsyncIterableIterator<readonly PublishedEvent[]> {
   readonly #watchers: Watchers;
   readonly #scope: WatchScope;
   readonly #buffer: WatchBuffer;
   readonly #maxDropped: number;
-  #events: ToldEvent[] = [];
+  #events: PublishedEvent[] = [];
   /** Characters of `#events`. */
   #chars = 0;
   /** Events lost since the last one that was buffered. */
@@ -154,7 +154,7 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
     return (taskId === undefined || taskId === id) && (wanted === undefined || wanted === op);
   }
 
-  take(event: ToldEvent): void {
+  take(event: PublishedEvent): void {
     if (this.#dropped > 0) {
       if (++this.#dropped === this.#maxDropped) this.#watchers.remove(this);
     } else if (this.#buffer.chars > MAX_BUFFERED_CHARS) {
@@ -170,7 +170,7 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
   }
 
   /** The events since the last call; waits until there is an event. Throws `queue_full`. */
-  async next(): Promise<IteratorResult<readonly ToldEvent[], undefined>> {
+  async next(): Promise<IteratorResult<readonly PublishedEvent[], undefined>> {
     for (;;) {
       if (this.#isOver) return { done: true, value: undefined };
       if (this.#events.length > 0) return { done: false, value: this.#taken() };
@@ -180,7 +180,7 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
   }
 
   /** Ends the watch. */
-  return(): Promise<IteratorResult<readonly ToldEvent[], undefined>> {
+  return(): Promise<IteratorResult<readonly PublishedEvent[], undefined>> {
     this.#isOver = true;
     this.#watchers.remove(this);
     this.#taken();
@@ -188,7 +188,7 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  #taken(): readonly ToldEvent[] {
+  #taken(): readonly PublishedEvent[] {
     const events = this.#events;
     this.#events = [];
     const chars = this.#chars;
@@ -197,11 +197,11 @@ export class Watch implements Watcher, AsyncIterableIterator<readonly ToldEvent[
     return events;
   }
 
-  #droppedEvent(): ToldEvent {
+  #droppedEvent(): PublishedEvent {
     const count = this.#dropped;
     this.#dropped = 0;
     if (count < this.#maxDropped) {
-      return new ToldEvent({ event: "dropped", at: new Date().toISOString(), count });
+      return new PublishedEvent({ event: "dropped", at: new Date().toISOString(), count });
     }
     void this.return();
     throw new SdError(

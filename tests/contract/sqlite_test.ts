@@ -281,7 +281,7 @@ Deno.test("a task is rolled back if the end of its parent could not be committed
     while ((await engine.stats()).tasks.delayed === 0) await nextTurn();
     full.refuse();
     const outcomes = (await Promise.all(submits)).flat().map(({ outcome }) => outcome);
-    assertEquals(outcomes, ["unsafe", "unsafe", "created", "unsafe"]);
+    assertEquals(outcomes, ["uncommitted", "uncommitted", "created", "uncommitted"]);
     await acking;
     await engine.ack([{ lease: child.lease, result: "16" }], NOW);
     assertEquals(await ends.committed(engine), [], "no end of a task that was not kept");
@@ -394,7 +394,7 @@ Deno.test("a disk with room again is noticed, even if nothing is left to write",
     await submit(engine, task(engine, { task: { id: "kept" } }));
     disk.isFull = true;
     const [refused] = await engine.enqueue([task(engine)], NOW);
-    assertEquals(refused?.outcome, "unsafe");
+    assertEquals(refused?.outcome, "uncommitted");
     await assertRejects(() => engine.cancel(["kept"], NOW), SdError, "no room");
     disk.isFull = false;
     while (disk.reports.length < 2) await delay(20);

@@ -5,7 +5,7 @@ import { SdError } from "../../protocol/errors.ts";
 import type { EndedSink } from "../../server/engine/engine.ts";
 import { openEngine } from "../../server/engine/open.ts";
 import { DEFAULT_LIMITS } from "../../server/limits.ts";
-import { ToldEvent, type Watcher, Watchers } from "../../server/task/watchers.ts";
+import { PublishedEvent, type Watcher, Watchers } from "../../server/task/watchers.ts";
 import { CommandState } from "../../server/tcp/client/commands.ts";
 import { systemClock } from "../../server/clock.ts";
 import type { RawClient } from "../kit/raw_client.ts";
@@ -96,10 +96,10 @@ for (const kind of ["memory", "sqlite"] as const) {
 
 Deno.test("an event is encoded as JSON once for all watchers", () => {
   const watchers = new Watchers(systemClock);
-  const told: ToldEvent[] = [];
+  const told: PublishedEvent[] = [];
   const watcher = (): Watcher => ({ wants: () => true, take: (event) => void told.push(event) });
   for (let i = 0; i < 3; i++) watchers.add(watcher());
-  watchers.tell("queued", { id: "a", op: "square", attempt: 0 });
+  watchers.publish("queued", { id: "a", op: "square", attempt: 0 });
   assertEquals(told.length, 3);
   assert(told.every((event) => event === told[0]));
   assertEquals(JSON.parse(told[0]!.json).task_id, "a");
@@ -120,7 +120,7 @@ Deno.test("a watch that is not read ends with an error, and uses nothing after i
   };
   const state = new CommandState(watchers, outbox, 1000);
   state.openWatch({}, "w");
-  const tell = () => watchers.tell("queued", { id: "a", op: "square", attempt: 0 });
+  const tell = () => watchers.publish("queued", { id: "a", op: "square", attempt: 0 });
   // The outbox takes some events, and the watch buffers some more.
   while (outbox.unread <= 64 * 1024) {
     tell();
@@ -157,7 +157,7 @@ Deno.test("a watch whose buffer another one has filled reports its losses, and g
   const state = new CommandState(watchers, outbox);
   state.openWatch({ op: "busy" }, "busy");
   state.openWatch({ op: "calm" }, "calm");
-  const tell = (op: string) => watchers.tell("queued", { id: "a", op, attempt: 0 });
+  const tell = (op: string) => watchers.publish("queued", { id: "a", op, attempt: 0 });
   const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
   while (outbox.unread <= 64 * 1024) {
     tell("busy");

@@ -10,7 +10,7 @@ import type { Enqueued } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import type { Journal } from "./journal.ts";
-import { type FirstWriteListener, rowOf, safeRecord } from "./rows.ts";
+import { committedRecord, type FirstWriteListener, rowOf } from "./rows.ts";
 
 /** The new tasks of one submit, until each is committed for the first time or is rolled back. */
 export class FirstWrite implements FirstWriteListener {
@@ -28,7 +28,7 @@ export class FirstWrite implements FirstWriteListener {
     return this.#left === 0 ? Promise.resolve() : this.#done.promise;
   }
 
-  /** The reply for `task`: `unsafe` with the reason if it was rolled back. */
+  /** The reply for `task`: `uncommitted` with the reason if it was rolled back. */
   replyOf(task: LiveTask | undefined, enqueued: Enqueued): Enqueued {
     const error = task && this.#rolledBack.get(task);
     return error ? notCommitted(enqueued, error) : enqueued;
@@ -76,13 +76,13 @@ export class CommitBarrier {
     if (this.#lookingUp.size > 0) await Promise.allSettled(this.#lookingUp);
   }
 
-  /** The reply to a submit of an existing task: its committed state, or `unsafe` if the task was never committed. */
+  /** The reply to a submit of an existing task: its committed state, or `uncommitted` if the task was never committed. */
   async replyOfExisting(task: LiveTask, enqueued: Enqueued): Promise<Enqueued> {
     if (!this.#live.index.get(task.id)) return enqueued;
     this.#journal.hurry();
     const error = await this.#failure();
     if (!error) return enqueued;
-    const record = safeRecord(task);
+    const record = committedRecord(task);
     if (!record) return notCommitted(enqueued, error);
     // Its end is reported once it is committed.
     const { status } = record;
@@ -102,5 +102,5 @@ export class CommitBarrier {
 }
 
 function notCommitted(enqueued: Enqueued, error: SdError): Enqueued {
-  return { ...enqueued, outcome: "unsafe", finished: undefined, error };
+  return { ...enqueued, outcome: "uncommitted", finished: undefined, error };
 }

@@ -220,7 +220,7 @@ export class Journal {
     for (let i = 0; i < batch.tasks.length; i++) {
       const task = batch.tasks[i] as LiveTask;
       const row = rowOf(task);
-      row.safeStatus = after[i] as number;
+      row.committedStatus = after[i] as number;
       row.firstWrite?.stored(task);
       if (!row.isDirty && (row.isSpilled || isFinal(task.state.status))) release(task);
     }

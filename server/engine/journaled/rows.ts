@@ -34,12 +34,12 @@ export class RowState implements StoredState {
   /** It has changed since it was last passed to the store. */
   isDirty = false;
   /** The status of the committed row. */
-  safeStatus: number;
+  committedStatus: number;
   firstWrite: FirstWriteListener | undefined = undefined;
 
   /** `storedStatus`: the status of the row after the write under way. */
   constructor(public storedStatus: number) {
-    this.safeStatus = storedStatus;
+    this.committedStatus = storedStatus;
   }
 
   /** It was new and could not be written: as if it had never been submitted. */
@@ -188,12 +188,12 @@ export function readRow(row: StoredTask): LiveTask {
 }
 
 /** The committed state of a task, for replies: a power failure cannot undo it. */
-export function safeRecord(task: LiveTask): TaskRecord | undefined {
-  const { safeStatus } = rowOf(task);
-  if (safeStatus === NOT_STORED) return undefined;
+export function committedRecord(task: LiveTask): TaskRecord | undefined {
+  const { committedStatus } = rowOf(task);
+  if (committedStatus === NOT_STORED) return undefined;
   const record = task.record();
-  if (!isFinal(record.status) || safeStatus === storedStatusOf(task)) return record;
-  const stored = STORED_STATUSES[safeStatus] as StoredStatus;
+  if (!isFinal(record.status) || committedStatus === storedStatusOf(task)) return record;
+  const stored = STORED_STATUSES[committedStatus] as StoredStatus;
   const status = stored === "waiting" ? "delayed" : stored;
   return { ...record, status, result: undefined, error: undefined, finishedAt: 0 };
 }

@@ -14,7 +14,7 @@ import {
   type WaitReason,
 } from "../engine.ts";
 import { faultError } from "./journal.ts";
-import { codeOf, readRow, safeRecord } from "./rows.ts";
+import { codeOf, committedRecord, readRow } from "./rows.ts";
 import type { TaskCalls, TaskStore } from "./task_store.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
@@ -67,7 +67,7 @@ export class TaskFinder {
   ): Promise<(TaskRecord | undefined)[]> {
     const rows = this.has(ids) ? NO_TASKS : await this.find(ids, asker);
     const tasks = ids.map((id) => this.#live.index.get(id) ?? rows.get(id));
-    let records = tasks.map((task) => task && safeRecord(task));
+    let records = tasks.map((task) => task && committedRecord(task));
     if (log) records = await this.#withLogs(tasks, records, asker);
     if (waitReasonAt === undefined) return records;
     return await Promise.all(tasks.map(async (task, i) => {
@@ -150,7 +150,7 @@ export async function listTasks(
     });
     const page = await turns.during(asker, looking);
     for (const row of page.tasks) {
-      const record = safeRecord(live.index.get(row.id) ?? readRow(row));
+      const record = committedRecord(live.index.get(row.id) ?? readRow(row));
       if (!record || (status !== undefined && record.status !== status)) continue;
       if (tasks.length === limit) return { tasks, cursor: String(last) };
       tasks.push(record);

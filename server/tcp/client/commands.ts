@@ -15,7 +15,7 @@ import { commandNamed, type DoorCommand, runCommand, type UseCases } from "../..
 import { readPingEvery, readRecords, readWatchScope } from "../../api/requests.ts";
 import type { TaskEntry } from "../../api/task_entry.ts";
 import {
-  type ToldEvent,
+  type PublishedEvent,
   Watch,
   WatchBuffer,
   type Watchers,
@@ -185,7 +185,7 @@ export class CommandState {
   /** Sends the events of a watch until it ends. */
   async #drain(watch: Watch, ref: Ref | undefined): Promise<void> {
     const outbox = this.#outbox;
-    const lineOf = ({ json }: ToldEvent) => jsonLine(json, ref);
+    const lineOf = ({ json }: PublishedEvent) => jsonLine(json, ref);
     try {
       for await (const events of watch) {
         outbox.push(events.map(lineOf).join(""));

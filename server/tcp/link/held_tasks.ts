@@ -17,7 +17,7 @@ export interface LeaseNumbers {
 }
 
 export class HeldTasks {
-  readonly #shared: LeaseNumbers;
+  readonly #counter: LeaseNumbers;
   readonly #tasks = new SerialMap<LeasedTask>();
   /** The lease of each task as it was handed out: the task may be the engine's own record, which changes. */
   readonly #leases = new SerialMap<Lease>();
@@ -35,7 +35,7 @@ export class HeldTasks {
   readonly #logs = new Map<number, RunLog>();
 
   constructor(numbers: LeaseNumbers) {
-    this.#shared = numbers;
+    this.#counter = numbers;
   }
 
   get size(): number {
@@ -44,7 +44,7 @@ export class HeldTasks {
 
   /** Adds a task that is handed out; returns the number of its lease. */
   add(task: LeasedTask): number {
-    const number = this.#last = ++this.#shared.last;
+    const number = this.#last = ++this.#counter.last;
     this.#tasks.set(number, task);
     this.#leases.set(number, task.lease);
     return number;

@@ -1,6 +1,6 @@
 /**
  * A worker process on its connection: leased tasks out, reports in. The dispatcher knows it as a `Runner`. It keeps
- * the leases that the process holds. When the connection ends, runs with an order to stop  end as they should have,
+ * the leases that the process holds. When the connection ends, runs with an order to stop end as they should have,
  * and the others run again.
  */
 

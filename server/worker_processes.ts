@@ -59,10 +59,10 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
 }): TcpDoorOptions["links"] {
   return {
     progressed(task, progress) {
-      if (events.watchers.any) events.watchers.tell("progress", task, { progress });
+      if (events.watchers.any) events.watchers.publish("progress", task, { progress });
     },
     said(task, entries) {
-      if (events.watchers.any) events.watchers.tell("log", task, { log: entries.map(logLine) });
+      if (events.watchers.any) events.watchers.publish("log", task, { log: entries.map(logLine) });
     },
     hasRoom: () => dispatcher.kick(),
     attached(link: WorkLink) {
