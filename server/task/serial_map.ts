@@ -7,6 +7,8 @@
 
 const PAGE_BITS = 6;
 const PAGE_SLOTS = 2 ** PAGE_BITS;
+/** Numbers of removed pages that the order may hold beside as many numbers as there are pages, twice. */
+const SPARE_NUMBERS = 64;
 
 interface Page<Value> {
   readonly slots: (Value | undefined)[];
@@ -110,8 +112,10 @@ export class SerialMap<Value> {
     this.#pages.set(number, page);
     this.#lastNumber = number;
     this.#lastPage = page;
-    const last = this.#order?.at(-1) ?? -1;
-    if (number > last) this.#order?.push(number);
+    const order = this.#order;
+    if (!order) return page;
+    const isFull = order.length > 2 * this.#pages.size + SPARE_NUMBERS;
+    if (!isFull && number > (order.at(-1) ?? -1)) order.push(number);
     else this.#order = undefined;
     return page;
   }

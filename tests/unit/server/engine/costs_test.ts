@@ -317,3 +317,25 @@ Deno.test("pieces of a rate that could not be written or dropped are tried again
   keeper.prune(NOW + 5001);
   assertEquals(stored.size, 0);
 });
+
+Deno.test("a map that was walked in order once does not grow with the numbers that have come and gone", () => {
+  const map = new SerialMap<number>();
+  map.set(1, 1);
+  assertEquals([...map.inOrder(0, { down: false })], [1]);
+  const { push } = Array.prototype;
+  let longest = 0;
+  Array.prototype.push = function (...values) {
+    longest = Math.max(longest, this.length);
+    return push.apply(this, values);
+  };
+  try {
+    for (let serial = 2; serial < 100_000; serial++) {
+      map.set(serial, serial);
+      map.take(serial - 1);
+    }
+  } finally {
+    Array.prototype.push = push;
+  }
+  assert(longest < 100, `${longest} numbers`);
+  assertEquals([...map.inOrder(0, { down: false })], [99_999]);
+});
