@@ -1,6 +1,6 @@
 /**
  * The untyped part of a client: lines out, replies in. The methods of `Client` use it, and so do the commands, which need
- * more than these methods. `rawOf` in `base_client.ts` gets it from a client; the package does not export it.
+ * more than these methods. `rawOf` in `server_client.ts` gets it from a client; the package does not export it.
  */
 
 import { ClientError } from "../net/client_error.ts";
@@ -11,8 +11,7 @@ import { ask, type AskOptions } from "./connection/question.ts";
 import type { Abortable } from "./connection/call_options.ts";
 import { ReplyStream } from "./connection/exchange.ts";
 import type { SteadyConnection } from "./connection/steady_connection.ts";
-import { Submission } from "./task/submitted.ts";
-import { type Submitted, SubmittedTask } from "./task/submitted.ts";
+import { Submission, type Submitted, SubmittedTask } from "./task/submitted.ts";
 import { endOf, type TaskEnd } from "./task/task_end.ts";
 import type { SubmittedLine, TaskExchange } from "./task/task_exchange.ts";
 

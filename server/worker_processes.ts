@@ -75,7 +75,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
       }
     },
     forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]) {
-      log.warn("security", tellForged(link.pid, what, tasks));
+      log.warn("security", forgedText(link.pid, what, tasks));
     },
     detached(link: WorkLink) {
       dispatcher.detach(link);
@@ -90,7 +90,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
 }
 
 /** Names the tasks, so that the operator can find the one whose code has done it. */
-function tellForged(pid: number, what: string, tasks: readonly LeasedTask[]): string {
+function forgedText(pid: number, what: string, tasks: readonly LeasedTask[]): string {
   const named = tasks.slice(0, MAX_SUSPECTS).map(({ op, id }) => `${op} ${id}`);
   const more = tasks.length - named.length;
   return `task code of worker process ${pid} has reached for its work link (${what}); ` +

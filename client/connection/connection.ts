@@ -12,8 +12,7 @@ import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
 import { type Line, LineSplitter } from "../../protocol/ndjson.ts";
 import { AwakeClock } from "../../net/awake_clock.ts";
-import { refusalOf } from "./connection_errors.ts";
-import { cannotReach, connectionLost, speaksTls } from "./connection_errors.ts";
+import { cannotReach, connectionLost, refusalOf, speaksTls } from "./connection_errors.ts";
 
 const CONNECT_MS = 10_000;
 const READ_BYTES = 64 * 1024;

@@ -16,13 +16,11 @@ import { SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
 import type { JsonObject } from "../../protocol/message.ts";
-import { abortable } from "./promises.ts";
+import { abortable, deferred } from "./promises.ts";
 import { ServerConnection } from "./connection.ts";
-import { deferred } from "./promises.ts";
 import type { Exchange } from "./exchange.ts";
 import { reconnectPauseMs } from "../../net/reconnect_pause.ts";
-import { refusalOf } from "./connection_errors.ts";
-import { cannotReach, stayedAway } from "./connection_errors.ts";
+import { cannotReach, refusalOf, stayedAway } from "./connection_errors.ts";
 import { LATE_MS } from "../../net/awake_clock.ts";
 
 /** Longest wait for the reply to `hello`, in ms. */

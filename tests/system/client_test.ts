@@ -2,14 +2,17 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  type BuiltinTasks,
+  type Client,
   ClientError,
   connect,
   type ManyEnd,
+  type ManyTask,
   SdError,
   TaskEndedError,
   TaskFailedError,
+  type WatchEvent,
 } from "../../client/mod.ts";
-import type { BuiltinTasks, Client, ManyTask, WatchEvent } from "../../client/mod.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 async function withClient(

@@ -19,8 +19,7 @@ import {
   RequestBuffer,
   RIGHT,
 } from "./bench_wire.ts";
-import { refusalOf } from "../../connection/connection_errors.ts";
-import { cannotReach, connectionLost } from "../../connection/connection_errors.ts";
+import { cannotReach, connectionLost, refusalOf } from "../../connection/connection_errors.ts";
 
 const FIRST_READ_BYTES = 64 * 1024;
 

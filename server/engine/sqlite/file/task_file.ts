@@ -17,11 +17,9 @@ import type { DamagedRow, StoreCall, StoreCalls } from "./store_message.ts";
 import type { Opened } from "../../journaled/task_store.ts";
 import { fromStored } from "./stored_row.ts";
 import { TaskCounts } from "./task_counts.ts";
-import { TaskList } from "./task_reader.ts";
-import { TaskLogs } from "./task_writer.ts";
-import { TaskReader } from "./task_reader.ts";
+import { TaskList, TaskReader } from "./task_reader.ts";
+import { TaskLogs, TaskWriter } from "./task_writer.ts";
 import { TaskSweeper } from "./task_sweeper.ts";
-import { TaskWriter } from "./task_writer.ts";
 
 /**
  * Pages in the log at which it is moved to the main file, between two requests. Measured: 4000 are no faster, and the
