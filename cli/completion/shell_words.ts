@@ -26,7 +26,7 @@ export function shellWords(line: string): string[] {
   return [...words, word ?? ""];
 }
 
-/** `word` as a shell must be given it. */
+/** `word`, quoted for a shell if it needs quotes. */
 export function shellQuote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

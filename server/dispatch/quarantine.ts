@@ -106,7 +106,7 @@ export class Quarantine {
     for (const { ops, isRunning } of this.#spares.values()) if (!isRunning) yield* ops;
   }
 
-  /** In how many ms a window or a rest ends; `Infinity` when there is none. */
+  /** The time until the window or the rest ends, in ms; `Infinity` if there is neither. */
   get nextMs(): number {
     const now = this.#now();
     let next = Infinity;

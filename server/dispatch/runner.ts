@@ -23,9 +23,9 @@ export interface Runner {
   readonly isSingle: boolean;
   /** Whether it takes tasks at all: it is not about to end, and it shows signs of life. */
   readonly accepts: boolean;
-  /** How many more tasks it will take now. */
+  /** The number of further tasks that it takes now. */
   readonly room: number;
-  /** How many tasks it holds. */
+  /** The number of tasks that it holds. */
   readonly held: number;
   /** How many it holds of each op. */
   heldOps(): ReadonlyMap<string, number>;

@@ -133,7 +133,7 @@ const OPTION_NAMES = [
   "after",
 ];
 
-/** Of recurring tasks, which are no tasks: see `cron_task.ts`. */
+/** Options of a recurring task, which a task refuses; `cron_task.ts` reads them. */
 const CRON_OPTION_NAMES = ["cron", "tz", "catch_up"];
 
 /** The options of tasks of this op that name none. */

@@ -9,7 +9,7 @@ import { LOG_LEVELS } from "../../protocol/task.ts";
 import type { LogEntry } from "../../protocol/work_message.ts";
 import { countOf, type LoggedEntry, type TaskLog } from "./task_log.ts";
 
-/** The last that a `Date` can be. */
+/** The latest time of a `Date`, in ms since 1970. */
 const MAX_TIME = 8.64e15;
 
 interface LoggingTask {

@@ -9,7 +9,7 @@ import { charCodeAt, indexOf, NativeError, parse, slice } from "../primordials.t
 export interface LeasedRun {
   readonly lease: number;
   readonly attempt: number;
-  /** ms. */
+  /** The time limit of the run, in ms. */
   readonly timeout: number;
   readonly id: string;
   readonly op: string;

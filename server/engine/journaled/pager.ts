@@ -128,7 +128,7 @@ export class Pager {
     return this.#isFetchingDue ? Infinity : this.#horizon.runAt - HORIZON_MS;
   }
 
-  /** Whether `task`, queued or delayed, will wait on disk. If so, it is leaving from now on. */
+  /** Decides whether `task`, queued or delayed, waits on disk. If it does, it is leaving memory from now on. */
   takesOver(task: LiveTask): boolean {
     if (task.task.after.length > 0) return false;
     const takes = task.state.status === "queued"

@@ -14,7 +14,7 @@ import type { LiveTask, Stay } from "../live/live_task.ts";
 export interface RetentionLimits {
   /** Most completed tasks with the default `keep` whose client waited for the result. */
   readonly delivered: number;
-  /** Most of all other tasks; beyond it, tasks with the default `keep` go first. */
+  /** Most other final tasks. Above it, tasks with the default `keep` are removed first. */
   readonly others: number;
   /** Most characters of payloads, results and logs of all of them; delivered tasks go first. */
   readonly chars?: number;
