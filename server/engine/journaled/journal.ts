@@ -13,7 +13,7 @@ import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import type { EndedSink } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import { NOT_STORED, pushFixed, pushState, rowOf, storedStatusOf } from "./rows.ts";
-import type { Cell, StoreFault, Write } from "./task_store.ts";
+import { type Cell, LOG_KIND, type StoreFault, type Write } from "./task_store.ts";
 
 interface JournalOptions {
   /** Commits; rejects with `fault` and `message`. */
@@ -340,7 +340,7 @@ function toWrite({ tasks, logs, settings }: Batch) {
   const write: Write = {
     inserts,
     updates,
-    logs: [...logs].map(([{ serial }, log]) => [serial, logToText(log)]),
+    attachments: [...logs].map(([{ serial }, log]) => [serial, LOG_KIND, logToText(log)]),
     settings: [...settings],
   };
   return { write, before, after };

@@ -15,7 +15,7 @@ import {
 } from "../engine.ts";
 import { faultError } from "./journal.ts";
 import { codeOf, committedRecord, readRow } from "./rows.ts";
-import type { TaskCalls, TaskStore } from "./task_store.ts";
+import { LOG_KIND, type TaskCalls, type TaskStore } from "./task_store.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import { listPage, readCursor } from "../live/query.ts";
@@ -87,7 +87,10 @@ export class TaskFinder {
     const logs = new Map<number, TaskLog>();
     if (ords.length > 0) {
       await this.#turns.start(asker);
-      const stored = await this.#turns.during(asker, this.#store.call("logs", { ords }));
+      const stored = await this.#turns.during(
+        asker,
+        this.#store.call("attachments", { kind: LOG_KIND, ords }),
+      );
       stored.forEach((text, i) => text !== null && logs.set(ords[i]!, logFromText(text)));
     }
     return records.map((record, i) => {

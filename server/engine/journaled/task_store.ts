@@ -14,6 +14,8 @@
  * safe integers. Texts may hold any character, also U+0000 and lone surrogates.
  */
 
+import { joined, logFromText, logToText } from "../../task/task_log.ts";
+
 /** On disk no task runs: one that runs is queued there, so the next server that opens the store runs it again. */
 export const STORED_STATUSES = [
   "queued",
@@ -27,6 +29,16 @@ export const STORED_STATUSES = [
   "expired",
 ] as const;
 export type StoredStatus = typeof STORED_STATUSES[number];
+
+/** Kinds of rows of a task beside its own. The output of its runs is one: a text as `logToText` makes it. */
+export const ATTACHMENT_KINDS = ["log"] as const;
+export const LOG_KIND = ATTACHMENT_KINDS.indexOf("log");
+
+/** An attachment to which a text was added; `before`: the attachment until then, `null` if there was none. */
+export function appended(kind: number, before: string | null, added: string): string {
+  if (before === null || kind !== LOG_KIND) return (before ?? "") + added;
+  return logToText(joined(logFromText(before), logFromText(added)));
+}
 
 export type Cell = string | number | null;
 
@@ -99,10 +111,21 @@ export interface Write {
   readonly inserts: readonly Cell[];
   /** Changes of rows: `ord`, the status that the row has on disk, then `STATE_COLUMNS`. */
   readonly updates: readonly Cell[];
-  /** Output of runs, as `logToText` makes it; it is appended to the log of the task. */
-  readonly logs: readonly (readonly [ord: number, log: string])[];
+  /** Texts for the attachments of tasks; `kind` is an index into `ATTACHMENT_KINDS`. `appended` says how each grows. */
+  readonly attachments: readonly (readonly [ord: number, kind: number, text: string])[];
   /** Settings to keep; `null` removes one. */
   readonly settings: readonly (readonly [name: string, value: string | null])[];
+  /** Ends of tasks to publish elsewhere: the store numbers them, and keeps each until it is `published`. */
+  readonly outbox?: readonly (readonly [route: string, body: string])[];
+  /** Numbers of outbox rows to drop. */
+  readonly published?: readonly number[];
+}
+
+/** An end that waits to be published. `route` says where, `body` is the line of the end. */
+export interface OutboxRow {
+  readonly n: number;
+  readonly route: string;
+  readonly body: string;
 }
 
 /** A lane as the store looks it up: the tasks of one op, one key and one priority. */
@@ -118,16 +141,25 @@ export interface PageSize {
   readonly maxChars: number;
 }
 
-/** The contents of a store when it is opened. */
-export interface Opened {
+/** The numbers of tasks in a store when it is opened. */
+export interface StoreCounts {
   /** Tasks by index into `STORED_STATUSES`. */
   readonly counts: readonly number[];
+  /** How many tasks of each op are queued. */
+  readonly queuedOps: readonly (readonly [op: string, count: number])[];
+}
+
+/** The contents of a store when it is opened. */
+export interface Opened extends StoreCounts {
+  /**
+   * For a store that counts in the background: the counts as of its opening, before any later write. `counts` and
+   * `queuedOps` are empty then, and the engine adds these once they are there.
+   */
+  readonly counting?: Promise<StoreCounts>;
   /** Larger than any `ord` and any `seq` ever stored. */
   readonly next: number;
   /** Every lane that has queued tasks. */
   readonly lanes: readonly LaneQuery[];
-  /** How many tasks of each op are queued. */
-  readonly queuedOps: readonly (readonly [op: string, count: number])[];
   readonly settings: readonly (readonly [name: string, value: string])[];
 }
 
@@ -140,8 +172,13 @@ export interface TaskCalls {
   write: { ask: Write; answer: null };
   /** Tasks by their ids, in that order; `null` for each that is not there. Rejects with `damaged` if one of them is. */
   find: { ask: { ids: readonly string[] }; answer: (StoredTask | null)[] };
-  /** Logs of tasks, as they were written; `null` for each that is missing or cannot be read. */
-  logs: { ask: { ords: readonly number[] }; answer: (string | null)[] };
+  /** Attachments of one kind, as they were written; `null` for each that is missing or cannot be read. */
+  attachments: {
+    ask: { readonly kind: number; readonly ords: readonly number[] };
+    answer: (string | null)[];
+  };
+  /** Rows of the outbox after number `after`, in their order. No rows: there are no more. */
+  outbox: { ask: PageSize & { readonly after: number }; answer: OutboxRow[] };
   /** Queued tasks of a lane after `seq`, in their order. No rows: there are no more. */
   lane: { ask: LaneQuery & PageSize & { readonly seq: number }; answer: StoredTask[] };
   /** Delayed tasks after (`runAt`, `ord`), in that order. No rows: there are no more. */
@@ -178,15 +215,21 @@ export interface TaskStore {
     name: Name,
     ask: TaskCalls[Name]["ask"],
   ): Promise<TaskCalls[Name]["answer"]>;
+  /**
+   * For a store that several servers share: resolves with the reason once this server may no longer write. From then on
+   * every request rejects with `fenced`.
+   */
+  readonly lost?: Promise<string>;
   /** Answers all requests made before it, then ends. Twice is once. */
   close(): Promise<void>;
 }
 
 /**
  * Why a request failed. `full`: no room. `io`: the store could not be read or written. `damaged`: it does not hold what
- * was written. `bug`: anything else.
+ * was written. `fenced`: another server leads; whether a write under way was made is for that server to read. `bug`:
+ * anything else.
  */
-export type StoreFault = "full" | "io" | "damaged" | "bug";
+export type StoreFault = "full" | "io" | "damaged" | "fenced" | "bug";
 
 /** A request that failed. */
 export class StoreError extends Error {

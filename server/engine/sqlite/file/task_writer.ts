@@ -2,10 +2,10 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
-import { joined, logFromText, logToText } from "../../../task/task_log.ts";
+
 import { ROW_COLUMN_LIST } from "./schema.ts";
 import { FaultError } from "./sqlite_fault.ts";
-import type { Cell, Write } from "../../journaled/task_store.ts";
+import { appended, type Cell, LOG_KIND, type Write } from "../../journaled/task_store.ts";
 import {
   CHANGED_COLUMNS,
   INSERT_CELLS,
@@ -52,10 +52,10 @@ export class TaskWriter {
   }
 
   /** Inside a transaction. */
-  write({ inserts, updates, logs, settings }: Write): void {
+  write({ inserts, updates, attachments, settings }: Write): void {
     this.#insert(inserts);
     this.#change(updates);
-    for (const [ord, log] of logs) this.#logs.append(ord, log);
+    for (const [ord, , log] of attachments) this.#logs.append(ord, log);
     for (const [name, value] of settings) {
       if (value === null) this.#dropSetting.run(toStored(name));
       else this.#setSetting.run(toStored(name), toStored(value));
@@ -126,7 +126,7 @@ export class TaskLogs {
   /** Appends `log` to the log of the task. Inside a transaction. */
   append(ord: number, log: string): void {
     const before = this.read(ord);
-    const whole = before === null ? log : logToText(joined(logFromText(before), logFromText(log)));
+    const whole = appended(LOG_KIND, before, log);
     this.#put.run(ord, sumOf(ord, whole), whole);
   }
 

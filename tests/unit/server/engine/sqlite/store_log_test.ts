@@ -26,12 +26,12 @@ Deno.test("a log is kept with its task in one write, and later output is appende
     await withStore(path, async (store) => {
       await store.call("write", {
         ...inserts([task(1), task(2)]),
-        logs: [[1, logToText([odd])]],
+        attachments: [[1, 0, logToText([odd])]],
       });
-      await store.call("write", { ...NO_CHANGE, logs: [[1, logToText(many(2, 3))]] });
+      await store.call("write", { ...NO_CHANGE, attachments: [[1, 0, logToText(many(2, 3))]] });
     });
     await withStore(path, async (store) => {
-      const [first, second] = await store.call("logs", { ords: [1, 2] });
+      const [first, second] = await store.call("attachments", { kind: 0, ords: [1, 2] });
       assertEquals(logFromText(first!), [odd, ...many(2, 3)]);
       assertEquals(second, null);
     });
@@ -41,9 +41,12 @@ Deno.test("the newest entries of a growing log are kept", () =>
   withPath((path) =>
     withStore(path, async (store) => {
       for (const from of [1, 601, 1201]) {
-        await store.call("write", { ...NO_CHANGE, logs: [[1, logToText(many(from, 600))]] });
+        await store.call("write", {
+          ...NO_CHANGE,
+          attachments: [[1, 0, logToText(many(from, 600))]],
+        });
       }
-      const [log] = await store.call("logs", { ords: [1] });
+      const [log] = await store.call("attachments", { kind: 0, ords: [1] });
       assertEquals(logFromText(log!), many(1801 - MAX_LOG_ENTRIES, MAX_LOG_ENTRIES));
     })
   ));
@@ -60,7 +63,7 @@ Deno.test("a log is dropped with its task, alone or with its neighbours", () =>
           completed(4, { dropAt: NOW }),
           completed(5),
         ]),
-        logs: [1, 2, 3, 4, 5].map((ord) => [ord, logToText([entry(1)])] as const),
+        attachments: [1, 2, 3, 4, 5].map((ord) => [ord, 0, logToText([entry(1)])] as const),
       });
       await store.call("sweep", {
         now: NOW,
@@ -82,7 +85,7 @@ Deno.test("a damaged log is reported and treated as missing; its task is sound a
     await withStore(path, (store) =>
       store.call("write", {
         ...inserts([task(1)]),
-        logs: [[1, logToText([entry(1)])]],
+        attachments: [[1, 0, logToText([entry(1)])]],
       }));
     const db = new DatabaseSync(path);
     db.exec("UPDATE logs SET log = replace(log, '1', '2')");
@@ -92,10 +95,10 @@ Deno.test("a damaged log is reported and treated as missing; its task is sound a
       told.push(...rows.map(({ message }) => message));
     };
     await withStore(path, async (store) => {
-      assertEquals(await store.call("logs", { ords: [1] }), [null]);
+      assertEquals(await store.call("attachments", { kind: 0, ords: [1] }), [null]);
       assertEquals(await store.call("find", { ids: [task(1).id] }), [task(1)]);
-      await store.call("write", { ...NO_CHANGE, logs: [[1, logToText([entry(2)])]] });
-      const [log] = await store.call("logs", { ords: [1] });
+      await store.call("write", { ...NO_CHANGE, attachments: [[1, 0, logToText([entry(2)])]] });
+      const [log] = await store.call("attachments", { kind: 0, ords: [1] });
       assertEquals(logFromText(log!), [entry(2)]);
     }, { onDamaged });
     assertEquals(told, ["the log of task number 1 is damaged: it is not what was written"]);

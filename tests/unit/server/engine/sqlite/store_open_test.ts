@@ -195,8 +195,8 @@ Deno.test("a file of version 1 is migrated to version 2, and its records are sou
     const second = new TaskFile({ path, durability: "full", now: NOW });
     const found = second.answer("find", { ids: [task(1).id] });
     assertEquals(found, [task(1)]);
-    second.answer("write", { ...inserts([task(3)]), logs: [[1, "[]"]] });
-    assertEquals(second.answer("logs", { ords: [1, 2] }), ["[]", null]);
+    second.answer("write", { ...inserts([task(3)]), attachments: [[1, 0, "[]"]] });
+    assertEquals(second.answer("attachments", { kind: 0, ords: [1, 2] }), ["[]", null]);
     second.close();
     assertEquals(versionOf(path), 2);
   }));

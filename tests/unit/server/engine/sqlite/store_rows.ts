@@ -18,7 +18,7 @@ export const PLENTY = { limit: 1000, maxChars: 1e9 };
 /** A `list` of whatever op, key and time. */
 export const ANY_TASK = { op: null, key: null, createdSince: 0 };
 const SERIALS = new Serials();
-export const NO_CHANGE: Write = { inserts: [], updates: [], logs: [], settings: [] };
+export const NO_CHANGE: Write = { inserts: [], updates: [], attachments: [], settings: [] };
 
 export function statusIndex(status: StoredStatus): number {
   return STORED_STATUSES.indexOf(status);
