@@ -10,6 +10,8 @@ export class CuttingProxy implements AsyncDisposable {
   #accepting: Promise<void>;
   #isAway = false;
   readonly #swallowed = new Set<readonly [Deno.TcpConn, Deno.TcpConn]>();
+  /** Resolves at the end of a `hold`. */
+  #held: PromiseWithResolvers<void> | undefined;
   /** Connections that were accepted so far. */
   accepted = 0;
 
@@ -39,11 +41,25 @@ export class CuttingProxy implements AsyncDisposable {
     for (const pair of this.#pairs) this.#swallowed.add(pair);
   }
 
+  /**
+   * As a network that is cut: passes no bytes on all connections, of now and later, until `release`, which then delivers
+   * them. Neither side learns of it, also if the other side ends meanwhile.
+   */
+  hold(): void {
+    this.#held ??= Promise.withResolvers();
+  }
+
+  release(): void {
+    this.#held?.resolve();
+    this.#held = undefined;
+  }
+
   /** As a server that is killed: cuts, and refuses connections. */
   async leave(): Promise<void> {
     this.#isAway = true;
     close(this.#listener);
     this.cut();
+    this.release();
     await this.#accepting;
   }
 
@@ -85,11 +101,8 @@ export class CuttingProxy implements AsyncDisposable {
     const pair = [client, server] as const;
     if (this.#isAway || listener !== this.#listener) return pair.forEach(close);
     this.#pairs.add(pair);
-    const isSwallowed = () => this.#swallowed.has(pair);
-    await Promise.all([
-      forward(client, server, isSwallowed),
-      forward(server, client, isSwallowed),
-    ]);
+    const way = { isSwallowed: () => this.#swallowed.has(pair), held: () => this.#held?.promise };
+    await Promise.all([forward(client, server, way), forward(server, client, way)]);
     pair.forEach(close);
     this.#pairs.delete(pair);
     this.#swallowed.delete(pair);
@@ -100,17 +113,19 @@ export class CuttingProxy implements AsyncDisposable {
 async function forward(
   from: Deno.TcpConn,
   to: Deno.TcpConn,
-  isSwallowed: () => boolean,
+  { isSwallowed, held }: { isSwallowed: () => boolean; held: () => Promise<void> | undefined },
 ): Promise<void> {
   const buffer = new Uint8Array(16 * 1024);
   try {
     for (let n = await from.read(buffer); n !== null; n = await from.read(buffer)) {
+      await held();
       if (isSwallowed()) continue;
       for (let at = 0; at < n;) at += await to.write(buffer.subarray(at, n));
     }
   } catch {
     // Cut: that is what it is for.
   }
+  await held();
   // Nor does the other side learn of the end.
   if (isSwallowed()) return;
   close(from);
