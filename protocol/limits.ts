@@ -37,6 +37,8 @@ export const MAX_BACKOFF_MS = 3_600_000;
 export const MAX_KEY_CHARS = 256;
 /** Tasks of one key that run at the same time. */
 export const MAX_KEY_LIMIT = 1_000_000;
+/** The address, in JSON, at which the end of a task is published. */
+export const MAX_ROUTE_CHARS = 2048;
 /** Tasks that one task may come after. */
 export const MAX_AFTER = 10_000;
 /** The results of all the tasks that one task came after, in JSON. */

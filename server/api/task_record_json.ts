@@ -25,6 +25,7 @@ import {
   MAX_OP_CHARS,
   MAX_PRIORITY,
   MAX_RESULT_BYTES,
+  MAX_ROUTE_CHARS,
   MAX_TASK_ID_CHARS,
   MAX_TIMEOUT_MS,
 } from "../../protocol/limits.ts";
@@ -75,6 +76,7 @@ export function recordToJson(record: TaskRecord): JsonObject {
     ...(keyLimit && keyLimit.limit !== Infinity && { limit: keyLimit.limit }),
     ...(keyLimit?.rate && { rate: formatRate(keyLimit.rate) }),
     ...(record.after.length > 0 && { after: record.after }),
+    ...(record.route !== undefined && { route: record.route }),
     // The attempt that runs does not count: it begins again.
     attempt: isRunning ? record.attempt - 1 : record.attempt,
     ...(record.deaths > 0 && { deaths: record.deaths }),
@@ -120,6 +122,7 @@ export function recordFromJson(
     wait: false,
     keyLimit: readKeyLimit(fields),
     after: readAfter(fields.raw("after")),
+    ...readRoute(fields),
     past: readPast(fields, aheadMs),
   };
   fields.checkAll();
@@ -172,6 +175,11 @@ function readAfter(after: unknown): readonly string[] {
     throw wrong("after", `an array of at most ${MAX_AFTER} task ids`, after);
   }
   return [...new Set(after.map((id) => readId(id, "after")))];
+}
+
+function readRoute(fields: Fields): { readonly route?: string } {
+  const route = fields.text("route", MAX_ROUTE_CHARS);
+  return route === undefined ? {} : { route };
 }
 
 function readPast(fields: Fields, aheadMs: number): Past {

@@ -191,6 +191,8 @@ export interface TaskRecord {
   readonly rules: TaskRules;
   readonly keyLimit: KeyLimit | undefined;
   readonly after: readonly string[];
+  /** As in `NewTask`. */
+  readonly route?: string;
   readonly attempt: number;
   readonly deaths: number;
   readonly expiresAt: number;

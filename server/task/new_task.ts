@@ -84,6 +84,8 @@ export interface NewTask {
   readonly after: readonly string[];
   /** Of an imported task. */
   readonly past?: Past;
+  /** Address of the end, in JSON, for a task from a message: its engine puts the end into its outbox with it. */
+  readonly route?: string;
 }
 
 export const DEFAULT_RULES: TaskRules = {

@@ -193,3 +193,14 @@ export interface FinishedTask {
   /** Of a failed task only. */
   readonly error: ErrorBody<FailureCode> | undefined;
 }
+
+/**
+ * The end of a task as a JSON object without its last brace, from parts that are JSON already: the line that a client gets,
+ * and the body that is published. `mark` is put behind the status.
+ */
+export function openEnd(task: FinishedTask, mark = ""): string {
+  const head = `{"task_id":"${task.id}","status":"${task.status}"${mark}`;
+  if (task.status === "completed") return `${head},"result":${task.result}`;
+  if (task.status !== "failed") return head;
+  return `${head},"error":${JSON.stringify(task.error)},"attempt":${task.attempt}`;
+}

@@ -99,6 +99,20 @@ Deno.test("a file keeps the latest time of its server, and knows which of its ti
   });
 });
 
+Deno.test("where the end of a task is published survives a restart", async () => {
+  await reopened(async (engine) => {
+    const routed = { ...task(engine), route: '{"to":"replies"}' };
+    await submit(engine, routed, task(engine));
+    return routed.id;
+  }, async (engine, id) => {
+    const { tasks } = await engine.list({ limit: 10 });
+    assertEquals(tasks.map((one) => [one.id === id, one.route]), [
+      [false, undefined],
+      [true, '{"to":"replies"}'],
+    ]);
+  });
+});
+
 Deno.test("after a restart, from pages, no priority is overtaken by a lower one, and each is first in first out", async () => {
   const folder = await Deno.makeTempDir();
   const path = `${folder}/sd.db`;

@@ -78,6 +78,8 @@ interface StoredOptions {
   readonly noWait?: true;
   /** `runAt` is a time of the wall clock until the first attempt; absent in files of older releases. */
   readonly calendar?: true;
+  /** Where its end is published; absent in files of older releases. */
+  readonly route?: string;
 }
 
 const CODES: ReadonlyMap<StoredStatus, number> = new Map(
@@ -169,6 +171,7 @@ export function readRow(row: StoredTask): LiveTask {
       ? undefined
       : { key: row.key, limit: options?.limit ?? Infinity, rate: options?.rate },
     after: options?.after ?? [],
+    ...(options?.route === undefined ? {} : { route: options.route }),
     past: {
       status: status === "waiting" ? "delayed" : status,
       attempt: row.attempt,
@@ -199,10 +202,9 @@ export function committedRecord(task: LiveTask): TaskRecord | undefined {
 }
 
 function optionsOf(task: NewTask): string | null {
-  const { rules, keyLimit, after, wait, isCalendar } = task;
-  if (rules === DEFAULT_RULES && !keyLimit && after.length === 0 && wait && !isCalendar) {
-    return null;
-  }
+  const { rules, keyLimit, after, wait, isCalendar, route } = task;
+  const isPlain = rules === DEFAULT_RULES && !keyLimit && after.length === 0 && wait;
+  if (isPlain && !isCalendar && route === undefined) return null;
   const options: StoredOptions = {
     rules,
     ...(keyLimit && keyLimit.limit !== Infinity ? { limit: keyLimit.limit } : {}),
@@ -210,6 +212,7 @@ function optionsOf(task: NewTask): string | null {
     ...(after.length > 0 ? { after } : {}),
     ...(wait ? {} : { noWait: true }),
     ...(isCalendar ? { calendar: true } : {}),
+    ...(route === undefined ? {} : { route }),
   };
   return JSON.stringify(options);
 }

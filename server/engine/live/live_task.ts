@@ -194,6 +194,7 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
       rules: task.rules,
       keyLimit: task.keyLimit,
       after: task.after,
+      ...(task.route === undefined ? {} : { route: task.route }),
       attempt: state.attempt,
       deaths: state.deaths,
       lease: state.lease === 0 ? undefined : this.lease,

@@ -7,7 +7,7 @@ import { errorBody } from "../../../protocol/errors.ts";
 import type { Ref } from "../../../protocol/message.ts";
 import { isFinal, type Status } from "../../../protocol/task.ts";
 import type { SubmitReplies } from "../../api/submit_flow.ts";
-import type { FinishedTask } from "../../task/task_events.ts";
+import { type FinishedTask, openEnd } from "../../task/task_events.ts";
 
 /** Marks an acknowledgement with a final status, for a client that does not count lines. */
 const ACK_MARK = ',"ack":true';
@@ -27,10 +27,7 @@ function ackLine(id: string, status: Status, ref: Ref | undefined): string {
 }
 
 function endLine(task: FinishedTask, mark: string, ref: Ref | undefined): string {
-  const head = `{"task_id":"${task.id}","status":"${task.status}"${mark}`;
-  if (task.status === "completed") return `${head},"result":${task.result}${refEnd(ref)}`;
-  if (task.status !== "failed") return head + refEnd(ref);
-  return `${head},"error":${JSON.stringify(task.error)},"attempt":${task.attempt}${refEnd(ref)}`;
+  return openEnd(task, mark) + refEnd(ref);
 }
 
 /** Any other reply. */

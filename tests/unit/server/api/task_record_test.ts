@@ -43,6 +43,7 @@ Deno.test("a record comes in as it went out", () => {
       { attempt: 2, deaths: 1, error: { code: "timeout", message: "ü" } },
     ),
     recordOf('{"op":"x","task":{"id":"at","at":"2031-01-01T00:00:00Z"}}'),
+    recordOf('{"op":"x","task":{"id":"m"}}', { route: '{"to":"replies"}' }),
     recordOf('{"op":"x","task":{"id":"d"}}', {
       status: "cancelled",
       finishedAt: NOW,
