@@ -3,7 +3,7 @@
  * Task code shares the process, and so the descriptors, with one of them. It can take bytes from the link or write bytes
  * to it, but it can neither read nor forge a record. A replayed or missing record is noticed.
  *
- *     pool → server   {"cmd":"work","version":3,"seal":{"nonce":…,"ciphers":[…]}}   the offer, plain
+ *     pool → server   {"cmd":"work","version":3,"oldest":3,"seal":{"nonce":…,"ciphers":[…]}}   the offer, plain
  *     server → pool   {"seal":{"nonce":…,"cipher":…}}                               the answer, plain
  *     both            records: 4 bytes of length, ciphertext, 16 bytes of tag
  *
@@ -18,7 +18,7 @@ import { createCipheriv, createDecipheriv, getCiphers, hkdfSync, randomBytes } f
 import { SdError } from "./errors.ts";
 import { MAX_SEAL_RECORD_BYTES } from "./limits.ts";
 import type { JsonObject } from "./message.ts";
-import { WORK_VERSION } from "./work_message.ts";
+import { OLDEST_WORK_VERSION, WORK_VERSION } from "./work_message.ts";
 
 const HEAD_BYTES = 4, TAG_BYTES = 16, KEY_BYTES = 32, IV_BYTES = 12;
 const AEAD = { authTagLength: TAG_BYTES };
@@ -59,7 +59,8 @@ export interface Seal {
 /** The first line of a pool. */
 export function newSealOffer(): string {
   const seal = { nonce: newNonce(), ciphers: ownCiphers() };
-  return JSON.stringify({ cmd: "work", version: WORK_VERSION, seal });
+  const versions = { version: WORK_VERSION, oldest: OLDEST_WORK_VERSION };
+  return JSON.stringify({ cmd: "work", ...versions, seal });
 }
 
 /** The server's answer to `line`, which contains `offer`, and the server's seal. Throws `bad_request`. */

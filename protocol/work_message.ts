@@ -12,15 +12,35 @@
  *                     {"release":[7]}   {"renew":[7]}   {"credit":64}   {"retire":[[7,"timeout"]]}
  *                     {"checked":1,"faults":[…]}   {"alive":true}   {"forged":"…"}
  *
- * Both ends ignore a message that they do not know. To change a known message, change both ends and raise WORK_VERSION.
- * An addition is announced in the first line or in the answer to it, and used only if the other side announced it.
+ * Both ends ignore a message that they do not know. An addition is announced in the first line or in the answer to it, and
+ * used only if the other side announced it; it needs no new version. To change a known message, raise WORK_VERSION, and
+ * speak the version before as well for at least one release: in a rolling update workers and servers differ by one.
  */
 
 import type { ErrorBody, FailureCode } from "./errors.ts";
 import type { OpSpec } from "./op_spec.ts";
 import type { LogLevel, Progress } from "./task.ts";
 
+/** The version that this release speaks best. */
 export const WORK_VERSION = 3;
+/** The oldest version that it speaks as well. */
+export const OLDEST_WORK_VERSION = 3;
+
+/**
+ * The newest version that both sides speak; `undefined` if there is none. `oldest` is absent in releases that speak one
+ * version only.
+ */
+export function commonWorkVersion(
+  { version, oldest = version }: { readonly version?: unknown; readonly oldest?: unknown },
+): number | undefined {
+  if (!isVersion(version) || !isVersion(oldest) || oldest > version) return undefined;
+  const common = Math.min(version, WORK_VERSION);
+  return common >= Math.max(oldest, OLDEST_WORK_VERSION) ? common : undefined;
+}
+
+function isVersion(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
 
 const LEASE_PREFIX = '{"lease":';
 const RESULT_MARK = ',"result":';
@@ -30,6 +50,8 @@ const ZERO = 48, NINE = 57, COMMA = 44;
 export interface WorkHello {
   cmd: "work";
   version: number;
+  /** The oldest version that the process speaks as well; absent: only `version`. */
+  oldest?: number;
   /** For a link without a seal; on a sealed link, the seal proves the secret. */
   secret?: string;
   workers: number;
@@ -48,6 +70,8 @@ export interface WorkHello {
 /** The server's answer to `WorkHello`. */
 export interface WorkWelcome {
   work: "ok";
+  /** The version that both sides speak from now on; absent: 3. */
+  version?: number;
   lease_ms: number;
   /** Time between two `alive` of either side, in ms; absent: the worker process writes none. */
   alive_ms?: number;

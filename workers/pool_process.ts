@@ -17,6 +17,7 @@ import { SealError } from "../protocol/link_seal.ts";
 import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
 import {
   type LeasedTaskMessage,
+  OLDEST_WORK_VERSION,
   type PoolReport,
   type RetireReason,
   type ServerOrder,
@@ -37,8 +38,10 @@ const FORGED_IN = "task code in this process has read from its work link";
 const NO_WALL =
   "the executable cannot keep task code from importing JSON and JavaScript files of this machine";
 
-/** Shortest life of a good link, in ms: after one, the process reconnects at once. */
+/** Shortest life of a good link, in ms: after one the process reconnects at once, after others within 50 ms. */
 const GOOD_MS = 1000;
+/** Longest pause after a refusal that only a person can mend, such as another release, in ms. */
+const REFUSED_MS = 5000;
 /** Silence after which a link is closed, in ms: a firewall dropped it, or the machine failed. */
 const SILENT_SERVER_MS = 45_000;
 /** Time for the other tasks to finish when the process ends because of one task, in ms. */
@@ -216,19 +219,24 @@ class PoolProcess implements PoolListener, ReportSink {
   async #stayLinked(): Promise<number> {
     for (let tries = 0;; tries++) {
       this.#linkedAt = Infinity;
+      let isRefused = false;
       try {
         await this.#linkOnce();
       } catch (error) {
         if (error instanceof SealError) void this.#retire(FORGED_IN);
         else this.#sayLoss(error);
         if (error instanceof SdError && error.code === "unauthorized") return EXIT.unauthorized;
+        isRefused = error instanceof SdError && error.code === "bad_request";
       }
       this.#link = undefined;
       this.#pool.drop();
       if (this.#leaving) return await this.#ended.promise;
       if (!this.#start.reconnect) return EXIT.unreachable;
-      if (performance.now() - this.#linkedAt > GOOD_MS) tries = 0;
-      await delay(reconnectPauseMs(tries));
+      // A server that ends again and again must not keep its workers away.
+      if (this.#linkedAt !== Infinity) {
+        tries = performance.now() - this.#linkedAt > GOOD_MS ? 0 : 1;
+      }
+      await delay(isRefused ? REFUSED_MS * (1 - Math.random() / 2) : reconnectPauseMs(tries));
     }
   }
 
@@ -259,6 +267,7 @@ class PoolProcess implements PoolListener, ReportSink {
     return {
       cmd: "work",
       version: WORK_VERSION,
+      oldest: OLDEST_WORK_VERSION,
       workers,
       credit: this.#pool.credit,
       ops: this.#library.specs,

@@ -131,7 +131,7 @@ export class Admission {
 
   /** Replies in plain text. All later text is under the seal, also the first line of the worker process. */
   #seal(line: string, message: JsonObject, newcomer: Newcomer): "sealed" {
-    checkWorkVersion(message.version);
+    checkWorkVersion(message);
     const { answer, seal } = answerSealOffer({
       line,
       offer: message.seal,
@@ -169,7 +169,12 @@ export class Admission {
     });
     if (isSealed) newcomer.onForged = (error) => link.forged(error.message);
     outbox.trust();
-    const welcome: WorkWelcome = { work: "ok", lease_ms: leaseMs, alive_ms: limits.sweepMs };
+    const welcome: WorkWelcome = {
+      work: "ok",
+      version: checkWorkVersion(message),
+      lease_ms: leaseMs,
+      alive_ms: limits.sweepMs,
+    };
     outbox.push(JSON.stringify(welcome) + "\n");
     links.attached(link);
     return link;

@@ -5,7 +5,7 @@ import { delay } from "@std/async/delay";
 import { type PoolEvent, PoolKeeper } from "../../cli/pool/pool_keeper.ts";
 import { selfCommand } from "../../cli/pool/self_command.ts";
 import { BUILTIN_WORK } from "../../protocol/pool_start.ts";
-import { WORK_VERSION } from "../../protocol/work_message.ts";
+import { OLDEST_WORK_VERSION, WORK_VERSION } from "../../protocol/work_message.ts";
 import { Link } from "../../workers/pool/link.ts";
 import { type FakeLink, FakeServer, type Report } from "../kit/fake_server.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
@@ -80,6 +80,7 @@ Deno.test("a worker process names itself, and reports a result for each lease", 
     {
       cmd: "work",
       version: WORK_VERSION,
+      oldest: OLDEST_WORK_VERSION,
       workers: 2,
       credit: 0,
       ops: ["square", "echo", "sleep", "hash"].map((op) => ({ op })),

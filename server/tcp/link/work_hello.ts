@@ -22,7 +22,12 @@ import {
   MAX_WORKERS,
 } from "../../../protocol/limits.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
-import { WORK_VERSION, type WorkHello } from "../../../protocol/work_message.ts";
+import {
+  commonWorkVersion,
+  OLDEST_WORK_VERSION,
+  WORK_VERSION,
+  type WorkHello,
+} from "../../../protocol/work_message.ts";
 import { checkDepth } from "../../../protocol/json_guard.ts";
 import { type OpSpec, readOpVersion, type SchemaSpec } from "../../../protocol/op_spec.ts";
 import { Fields, wrong } from "../../../protocol/fields.ts";
@@ -30,10 +35,10 @@ import { readRate } from "../../../protocol/text_forms.ts";
 
 /** Checks the first line of a work link. Throws `bad_request`; the secret is checked elsewhere. */
 export function readWorkHello(message: JsonObject): WorkHello {
-  const { version, workers, credit, ops, pid, pool, alive, single } = message;
+  const { workers, credit, ops, pid, pool, alive, single } = message;
   const isCount = (value: unknown, max: number) =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
-  checkWorkVersion(version);
+  checkWorkVersion(message);
   if (
     !isCount(workers, MAX_WORKERS) || !isCount(credit, MAX_CREDIT) ||
     !isCount(pid, Number.MAX_SAFE_INTEGER) ||
@@ -45,13 +50,17 @@ export function readWorkHello(message: JsonObject): WorkHello {
   return { ...message as unknown as WorkHello, ops: readOpSpecs(ops) };
 }
 
-/** Throws `bad_request` for a worker process of another release. */
-export function checkWorkVersion(version: unknown): void {
-  if (version === WORK_VERSION) return;
+/** The version that the server and the worker process speak. Throws `bad_request` if there is none. */
+export function checkWorkVersion(hello: JsonObject): number {
+  const common = commonWorkVersion(hello);
+  if (common !== undefined) return common;
+  const own = OLDEST_WORK_VERSION === WORK_VERSION
+    ? `version ${WORK_VERSION}`
+    : `versions ${OLDEST_WORK_VERSION} to ${WORK_VERSION}`;
   throw new SdError(
     "bad_request",
-    `this server speaks version ${WORK_VERSION} with its workers, this one version ${version}; ` +
-      "run the same release of sd on both",
+    `this server speaks ${own} with its workers, this one version ${hello.version}; ` +
+      "run the same release of sd on both, or the one before or after it",
   );
 }
 
