@@ -1,7 +1,7 @@
 /**
  * The worker processes of the server: the pool that it starts itself, and the events of all work links. The events go to
  * the parts of the server that need them: progress, log lines, room for tasks, and processes that join and leave. The ends
- * of runs go to `ResultReports` directly. `server.ts` uses both.
+ * of runs go to `ResultReports` directly. `server.ts` starts the pool, `rooms.ts` uses the events.
  */
 
 import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
@@ -14,7 +14,7 @@ import type { LeasedTask } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
 import type { TaskEvents } from "./task/task_events.ts";
 import { logLine } from "./task/task_log.ts";
-import type { TcpDoorOptions } from "./tcp/door.ts";
+import type { ReceptionOptions } from "./tcp/reception.ts";
 import type { WorkLink } from "./tcp/link/work_link.ts";
 
 /** Name of the server's own pool on its work link. */
@@ -56,7 +56,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
   readonly onOwnPool: () => void;
   /** Kills an own worker process; another takes its place. */
   readonly endOwn: (pid: number) => void;
-}): TcpDoorOptions["links"] {
+}): ReceptionOptions["links"] {
   return {
     progressed(task, progress) {
       if (events.watchers.any) events.watchers.publish("progress", task, { progress });
@@ -69,7 +69,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
       ops.add(link);
       schemas.joined(link);
       dispatcher.attach(link);
-      if (link.pool === LOCAL_POOL) onOwnPool();
+      if (link.isOwn) onOwnPool();
       else if (!link.isSingle) {
         log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
       }
@@ -82,7 +82,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
       ops.remove(link);
       schemas.left(link);
       if (link.isSingle) return;
-      if (link.pool !== LOCAL_POOL) log.info("server", `worker process ${link.pid} left`);
+      if (!link.isOwn) log.info("server", `worker process ${link.pid} left`);
       // A frozen process would not see that its link has ended.
       else if (link.isCutOff) endOwn(link.pid);
     },

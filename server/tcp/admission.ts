@@ -157,6 +157,7 @@ export class Admission {
     const link = new WorkLink({
       numbers: this.#numbers,
       hello: readWorkHello(message),
+      isOwn: ownWorkersOnly,
       outbox,
       reports,
       listener: links,

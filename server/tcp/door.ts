@@ -1,75 +1,40 @@
 /**
- * The TCP door: makes a session for each accepted connection up to the limit, and closes all connections when the server
- * stops. `admission.ts` judges the first line of each. `server.ts` makes one door.
+ * The TCP door: accepts connections up to the limit, makes the TLS handshake, and passes each to the server of
+ * connections behind it. It is open for the life of the process; what is behind it can change. `server.ts` makes one door.
  */
 
 import type { Wire } from "../../net/wire.ts";
 import { SdError } from "../../protocol/errors.ts";
-import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
-import type { Auth } from "../api/auth.ts";
-import type { UseCases } from "../api/operations.ts";
-import type { SubmitRoute } from "../api/submit_flow.ts";
 import type { TlsFiles } from "../config.ts";
-import {
-  MAX_LINE_BYTES_BEFORE_HELLO,
-  MAX_OWN_LINKS,
-  RETRY_AFTER_MS,
-  type ServerLimits,
-} from "../limits.ts";
+import { MAX_OWN_LINKS, RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { Acceptor, type Listeners, Refusals } from "./socket/acceptor.ts";
-import { Admission, type Newcomer } from "./admission.ts";
-import { Connection } from "./socket/connection.ts";
-import { FlushTurns, Outbox } from "./socket/outbox.ts";
-import { Session } from "./client/session.ts";
-import { type Sweepable, Sweeper } from "./socket/sweeper.ts";
+import type { WireServer } from "./reception.ts";
+import { Sweeper } from "./socket/sweeper.ts";
 import { TlsFront } from "./socket/tls_front.ts";
-import type { LinkListener, RunReports, WorkLink } from "./link/work_link.ts";
 
 /** One of this many failed TLS connections is logged. */
 const FAILURES_A_WARNING = 600;
+/** Time for clients to read what was written last before a door closes, in ms. */
+const LAST_BYTES_MS = 500;
 
-export interface TcpDoorOptions {
+interface TcpDoorOptions {
   readonly listeners: Listeners;
   /** `undefined`: plain TCP. */
   readonly tls: TlsFiles | undefined;
-  readonly cases: UseCases;
-  readonly route: SubmitRoute;
-  readonly auth: Auth;
-  readonly reports: RunReports;
-  readonly links: LinkListener & { attached(link: WorkLink): void };
-  readonly secret: string;
-  readonly leaseMs: number;
+  /** Serves what comes through the door. */
+  readonly behind: WireServer;
   readonly limits: ServerLimits;
-  readonly version: string;
   readonly log: Log;
   readonly metrics: Metrics;
 }
 
-interface Open {
-  readonly connection: Connection;
-  readonly session: Session;
-  readonly served: Promise<void>;
-}
-
-interface Serving {
-  /** The IP address of the client. */
-  readonly address: string;
-  readonly ownWorkersOnly: boolean;
-  /** Takes the connection out of the count of open connections. */
-  readonly uncount: () => void;
-}
-
 export class TcpDoor {
   readonly #options: TcpDoorOptions;
-  readonly #admission: Admission;
   readonly #acceptors: readonly Acceptor[];
   readonly #refusals: Refusals;
-  readonly #open = new Set<Open>();
-  readonly #turns = new FlushTurns();
-  /** All connections, and their TLS fronts: the sweeper checks their deadlines. */
-  readonly #swept = new Set<Sweepable>();
+  /** The TLS fronts: the sweeper checks their deadlines. */
   readonly #fronts = new Set<TlsFront>();
   readonly #sweeper: Sweeper;
   /** Number of connections of clients that hold a descriptor, also in their handshake. */
@@ -81,13 +46,12 @@ export class TcpDoor {
   constructor(options: TcpDoorOptions) {
     const { listeners, log, limits } = options;
     this.#options = options;
-    this.#admission = new Admission(options);
     this.#refusals = new Refusals({
       momentMs: limits.lingerMs,
       open: (conn) => this.#openWire(conn),
       log,
     });
-    this.#sweeper = new Sweeper(this.#swept, limits);
+    this.#sweeper = new Sweeper(this.#fronts, limits);
     const take = (conn: Deno.TcpConn) => this.#take(conn);
     const takeOwn = (conn: Deno.TcpConn) => this.#takeOwn(conn);
     const { open, own } = listeners;
@@ -107,23 +71,16 @@ export class TcpDoor {
     await Promise.all(this.#acceptors.map((acceptor) => acceptor.stop()));
   }
 
-  /** Reports the stop to every client that waits, and closes all connections. */
+  /** Takes no new connections, and ends the TLS of open ones. Close the server behind the door before. */
   async close(): Promise<void> {
     await this.stopAccepting();
-    await this.#admission.stop();
-    const open = [...this.#open];
-    for (const { session, connection } of open) {
-      session.abandon();
-      connection.hangUp();
-    }
     this.#refusals.close();
     const fronts = [...this.#fronts];
     // A client that does not read cannot hold up the server.
     const cut = setTimeout(() => {
-      for (const { connection } of open) connection.cut();
       for (const front of fronts) front.cut();
-    }, 500);
-    await Promise.all([...open.map(({ served }) => served), ...fronts.map(({ ended }) => ended)]);
+    }, LAST_BYTES_MS);
+    await Promise.all(fronts.map(({ ended }) => ended));
     clearTimeout(cut);
     this.#sweeper.stop();
   }
@@ -133,10 +90,10 @@ export class TcpDoor {
     if (this.#places < maxConnections) {
       setUp(conn);
       this.#places++;
-      const uncount = this.#count();
-      void this.#enter(conn, uncount).finally(() => {
+      const ended = this.#count();
+      void this.#enter(conn, ended).finally(() => {
         this.#places--;
-        uncount();
+        ended();
       });
     } else {
       this.#refusals.refuse(
@@ -154,10 +111,10 @@ export class TcpDoor {
     if (this.#ownLinks >= MAX_OWN_LINKS) return conn.close();
     setUp(conn);
     this.#ownLinks++;
-    void this.#serve(conn, {
+    void this.#options.behind.serve(conn, {
       address: conn.remoteAddr.hostname,
       ownWorkersOnly: true,
-      uncount: this.#count(),
+      ended: this.#count(),
     }).finally(() => this.#ownLinks--);
   }
 
@@ -173,12 +130,12 @@ export class TcpDoor {
   }
 
   /** Serves a client; resolves when its connection holds no descriptor any more. */
-  async #enter(conn: Deno.TcpConn, uncount: () => void): Promise<void> {
-    const address = conn.remoteAddr.hostname;
-    const serving = { address, ownWorkersOnly: false, uncount };
-    if (!this.#options.tls) return await this.#serve(conn, serving);
+  async #enter(conn: Deno.TcpConn, ended: () => void): Promise<void> {
+    const { tls, behind } = this.#options;
+    const arrival = { address: conn.remoteAddr.hostname, ownWorkersOnly: false, ended };
+    if (!tls) return await behind.serve(conn, arrival);
     const front = await this.#openWire(conn);
-    if (front) await this.#serve(front, serving);
+    if (front) await behind.serve(front, arrival);
     if (front instanceof TlsFront) await front.ended;
   }
 
@@ -188,11 +145,7 @@ export class TcpDoor {
     if (!tls) return conn;
     const front = new TlsFront({ conn, tls, limits, clock: this.#sweeper, log });
     this.#fronts.add(front);
-    this.#swept.add(front);
-    void front.ended.then(() => {
-      this.#fronts.delete(front);
-      this.#swept.delete(front);
-    });
+    void front.ended.then(() => this.#fronts.delete(front));
     try {
       if (await front.secure()) return front;
     } catch (error) {
@@ -202,67 +155,6 @@ export class TcpDoor {
     }
     await front.ended;
     return undefined;
-  }
-
-  /** Resolves when the connection holds no descriptor any more; `uncount` is called when it has ended. */
-  #serve(conn: Wire, { address, ownWorkersOnly, uncount }: Serving): Promise<void> {
-    const { cases, route, auth, limits, log, version } = this.#options;
-    const clock = this.#sweeper;
-    const dismiss = () => connection.dismiss();
-    const outbox = new Outbox(conn, {
-      turns: this.#turns,
-      onLost: () => connection.cut(),
-      maxUnreadBytes: limits.maxUnreadBytes,
-      clock,
-      log,
-    });
-    const session = new Session({
-      cases,
-      route,
-      outbox,
-      log,
-      version,
-      maxInFlight: limits.maxInFlight,
-      dismiss,
-      judge: (token) => this.#admission.judgeAgain(token, newcomer),
-      expectPings: (everyMs) => connection.expectPings(everyMs),
-    });
-    const mustSayHello = auth.isRequired && !ownWorkersOnly;
-    const newcomer: Newcomer = {
-      outbox,
-      address,
-      ownWorkersOnly,
-      isSealed: false,
-      unseal: (opener) => connection.unseal(opener, (error) => newcomer.onForged(error)),
-      onForged: () => {},
-      hangUp: () => connection.hangUp(),
-      dismiss,
-      cut: () => connection.cut(),
-      clock,
-    };
-    const connection: Connection = new Connection({
-      conn,
-      outbox,
-      handler: session,
-      mayBeLonger: (head) => this.#admission.mayBeLink(head),
-      handOver: (line) => this.#admission.admit(line, newcomer),
-      limits,
-      maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
-      firstLineMs: mustSayHello ? limits.helloMs : limits.firstLineMs,
-      clock,
-      log,
-      onLate: (reason) => session.dismiss(new SdError("bad_request", reason)),
-    });
-    const open: Open = { connection, session, served: connection.serve() };
-    this.#open.add(open);
-    this.#swept.add(connection);
-    return open.served.then(async () => {
-      this.#swept.delete(connection);
-      uncount();
-      // The last write can still hold the descriptor, and so counts against the limit.
-      await outbox.released();
-      this.#open.delete(open);
-    });
   }
 }
 

@@ -209,7 +209,7 @@ Deno.test("one place of the server turns ends of tasks into news: the sink of it
     path.startsWith("server/") && /\bemit\(/.test(text)
   );
   assertEquals(callers.map(({ path }) => path).sort(), [
-    "server/server.ts",
+    "server/rooms.ts",
     "server/task/task_events.ts",
   ]);
 });

@@ -61,6 +61,8 @@ export interface LinkListener {
 interface WorkLinkOptions {
   readonly numbers: LeaseNumbers;
   readonly hello: WorkHello;
+  /** It came through the port of the server's own workers. */
+  readonly isOwn: boolean;
   readonly outbox: Outbox;
   readonly reports: RunReports;
   readonly listener: LinkListener;
@@ -86,6 +88,8 @@ export class WorkLink implements LineHandler, Runner {
   /** The name of the server's own pool that this is. */
   readonly pool: string | undefined;
   readonly pid: number;
+  /** Its process belongs to this server. */
+  readonly isOwn: boolean;
   readonly #options: WorkLinkOptions;
   readonly #held: HeldTasks;
   /** Held tasks that are not written yet. */
@@ -118,6 +122,7 @@ export class WorkLink implements LineHandler, Runner {
     this.versions = versionsOf(hello);
     this.workers = hello.workers;
     this.pool = hello.pool;
+    this.isOwn = options.isOwn;
     this.pid = hello.pid;
     this.#credit = hello.credit;
     this.#showsLife = hello.alive === true;
