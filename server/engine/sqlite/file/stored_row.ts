@@ -1,9 +1,6 @@
 /**
  * A task as a row of the file, and back. Two sums (CRC-32) are stored with it: one over the columns that never change, one
  * over `ord` and the columns that do. So a row that is not what was written is never taken for a task.
- *
- * SQLite cuts text off at U+0000 when it is read, and turns a lone surrogate into U+FFFD. So these, and the escape
- * character itself, are stored as the escape and four hexadecimal digits.
  */
 
 import { crc32 } from "node:zlib";
@@ -14,20 +11,10 @@ import {
   STATE_COLUMNS,
   type StoredTask,
 } from "../../journaled/task_store.ts";
+import { fromStored, keyFromStored, keyToStored, toStored } from "../../journaled/stored_text.ts";
 
-const ESCAPE = "\x1a";
-/** Stands for `null` in a sum over a row; it is never the text of an escape. */
-const NULL_MARK = ESCAPE;
-/** The empty key; the empty text stands for no key. */
-const EMPTY_KEY = `${ESCAPE}-`;
-
-// deno-lint-ignore no-control-regex
-const ODD = /[\0\x1a\ud800-\udfff]/;
-// With `u`, a surrogate of a pair does not match by itself.
-// deno-lint-ignore no-control-regex
-const ODD_CHARACTERS = /[\0\x1a\ud800-\udfff]/gu;
-// deno-lint-ignore no-control-regex
-const ESCAPED = /\x1a([0-9a-f]{4})/g;
+/** Stands for `null` in a sum over a row; it is never a stored text. */
+const NULL_MARK = "\x1a";
 
 /** The columns in the order in which rows are read and written. */
 export const ROW_COLUMNS = [...FIXED_COLUMNS, "fixedSum", ...STATE_COLUMNS, "stateSum"] as const;
@@ -140,31 +127,4 @@ export function isDamaged(found: StoredTask | DamagedRow): found is DamagedRow {
 
 function textOrNull(cell: Cell | undefined): string | null {
   return typeof cell === "string" ? fromStored(cell) : null;
-}
-
-export function toStored(text: string): string {
-  return ODD.test(text) ? text.replace(ODD_CHARACTERS, escape) : text;
-}
-
-export function fromStored(stored: string): string {
-  return stored.includes(ESCAPE) ? stored.replace(ESCAPED, unescape) : stored;
-}
-
-/** A key as it is in the index, in which NULL cannot be looked up. */
-export function keyToStored(key: string | null): string {
-  if (key === null) return "";
-  return key === "" ? EMPTY_KEY : toStored(key);
-}
-
-export function keyFromStored(stored: string): string | null {
-  if (stored === "") return null;
-  return stored === EMPTY_KEY ? "" : fromStored(stored);
-}
-
-function escape(character: string): string {
-  return ESCAPE + character.charCodeAt(0).toString(16).padStart(4, "0");
-}
-
-function unescape(_: string, digits: string): string {
-  return String.fromCharCode(parseInt(digits, 16));
 }

@@ -15,7 +15,7 @@ import { RowReader } from "./row_reader.ts";
 import { FaultError, faultOf } from "./sqlite_fault.ts";
 import type { DamagedRow, StoreCall, StoreCalls } from "./store_message.ts";
 import type { Opened } from "../../journaled/task_store.ts";
-import { fromStored } from "./stored_row.ts";
+import { fromStored } from "../../journaled/stored_text.ts";
 import { TaskCounts } from "./task_counts.ts";
 import { TaskList, TaskReader } from "./task_reader.ts";
 import { TaskLogs, TaskWriter } from "./task_writer.ts";

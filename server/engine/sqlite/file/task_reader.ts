@@ -10,14 +10,8 @@ import { ROW_COLUMN_LIST } from "./schema.ts";
 import { damageError, FaultError } from "./sqlite_fault.ts";
 import type { StoreCalls } from "./store_message.ts";
 import type { Cell, LaneQuery, StoredTask } from "../../journaled/task_store.ts";
-import {
-  fromStored,
-  isDamaged,
-  keyFromStored,
-  keyToStored,
-  taskOf,
-  toStored,
-} from "./stored_row.ts";
+import { fromStored, keyFromStored, keyToStored, toStored } from "../../journaled/stored_text.ts";
+import { isDamaged, taskOf } from "./stored_row.ts";
 
 type Ask<C extends keyof StoreCalls> = StoreCalls[C]["ask"];
 type Answer<C extends keyof StoreCalls> = StoreCalls[C]["answer"];

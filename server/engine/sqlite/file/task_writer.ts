@@ -12,9 +12,9 @@ import {
   pushInsert,
   pushUpdate,
   ROW_COLUMNS,
-  toStored,
   UPDATE_CELLS,
 } from "./stored_row.ts";
+import { toStored } from "../../journaled/stored_text.ts";
 import type { TaskCounts } from "./task_counts.ts";
 import type { RowReader } from "./row_reader.ts";
 
