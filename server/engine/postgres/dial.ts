@@ -6,7 +6,7 @@ import { Socket } from "node:net";
 import pg from "pg";
 import { StoreError } from "../journaled/task_store.ts";
 import { codeOf } from "./faults.ts";
-import { type Host, hostText, type PostgresTarget } from "./url.ts";
+import type { Host, PostgresTarget } from "./url.ts";
 
 /** Which database a server has. Two servers with the same identity have the same history. */
 export interface Identity {
