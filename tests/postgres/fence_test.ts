@@ -3,7 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { StoreError } from "../../server/engine/journaled/task_store.ts";
-import { Session } from "../../server/engine/postgres/connection.ts";
+import { PgSession } from "../../server/engine/postgres/connection.ts";
 import { STORE_SETTINGS } from "../../server/engine/postgres/dial.ts";
 import { Fence } from "../../server/engine/postgres/fence.ts";
 import { parsePostgresUrl } from "../../server/engine/postgres/url.ts";
@@ -11,12 +11,12 @@ import { OwnSchema, SHARED, withPostgres } from "../kit/services.ts";
 
 const TOKEN = "11111111-1111-4111-8111-111111111111";
 
-async function stage(schema: OwnSchema): Promise<{ session: Session; lead: string }> {
+async function stage(schema: OwnSchema): Promise<{ session: PgSession; lead: string }> {
   await schema.sql(`create schema "${schema.name}"; create table "${schema.name}".lead
     (one boolean primary key default true, epoch bigint not null, token uuid not null);
     create table "${schema.name}".row (n int);
     insert into "${schema.name}".lead values (true, 7, '${TOKEN}')`);
-  const session = new Session({
+  const session = new PgSession({
     target: parsePostgresUrl(SHARED.postgres),
     password: () => Promise.resolve(undefined),
     applicationName: "sd fence",

@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
 import {
+  PgSession,
+  type PgSessionOptions,
   QUERY_DEADLINE_MS,
-  Session,
-  type SessionOptions,
 } from "../../server/engine/postgres/connection.ts";
 import { STORE_SETTINGS } from "../../server/engine/postgres/dial.ts";
 import { AnswerLost } from "../../server/engine/postgres/faults.ts";
@@ -14,12 +14,12 @@ import { StoreError } from "../../server/engine/journaled/task_store.ts";
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
 import { OwnPostgres, SHARED, withOwnPostgres, withPostgres } from "../kit/services.ts";
 
-type Options = Partial<Omit<SessionOptions, "target">> & {
+type Options = Partial<Omit<PgSessionOptions, "target">> & {
   readonly settings?: Record<string, string>;
 };
 
 /** A session that a test closes with `await using`. */
-class TestSession extends Session implements AsyncDisposable {
+class TestSession extends PgSession implements AsyncDisposable {
   constructor(url: string, options: Options = {}) {
     super({
       target: parsePostgresUrl(url),

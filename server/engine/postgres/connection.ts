@@ -9,13 +9,13 @@
 
 import { delay } from "@std/async/delay";
 import { StoreError, type StoreFault } from "../journaled/task_store.ts";
-import { dial, type Dialed, type DialOptions, type Identity } from "./dial.ts";
-import { AnswerLost, faultOf, forgetsNames, needsReconnect } from "./faults.ts";
+import { type Dialed, dialHost, type DialOptions, type Identity } from "./dial.ts";
+import { AnswerLost, forgetsNames, needsReconnect, pgFaultOf } from "./faults.ts";
 import { hostText, type PostgresTarget } from "./url.ts";
 
 /** Longest time for the answer to a query, in ms, counted from its sending or from the answer before it. */
 export const QUERY_DEADLINE_MS = 5000;
-/** Time without any answer after which the server is asked for one, in ms. */
+/** Time without any answer after which the session asks for a sign of life, in ms. */
 const IDLE_MS = 1500;
 /** Longest time for that answer, in ms. */
 const HEARTBEAT_DEADLINE_MS = 3500;
@@ -27,7 +27,7 @@ const MAX_PAUSE_MS = 1000;
 
 /** A query. Values are sent as text. */
 export interface Query {
-  /** Names its statement, which is then planned once a connection. One name stands for one text. */
+  /** Names its statement, which is then planned once a connection. The same name always means the same text. */
   readonly name?: string;
   readonly text: string;
   readonly values?: readonly (string | number | boolean | null)[];
@@ -41,7 +41,7 @@ export interface Query {
 // deno-lint-ignore no-explicit-any
 export type Row = Record<string, any>;
 
-export interface SessionOptions
+export interface PgSessionOptions
   extends Pick<DialOptions, "target" | "password" | "applicationName" | "settings"> {
   /**
    * Whether the session ends for good if it finds another database, or another history of the same one. The session of a
@@ -57,8 +57,8 @@ interface Asked {
   readonly reject: (error: Error) => void;
 }
 
-export class Session {
-  readonly #options: SessionOptions;
+export class PgSession {
+  readonly #options: PgSessionOptions;
   #dialed: Dialed | undefined;
   /** Sent and not yet answered, in their order. */
   readonly #asked: Asked[] = [];
@@ -82,7 +82,7 @@ export class Session {
   #connecting: Promise<void>;
 
   /** Begins to connect. */
-  constructor(options: SessionOptions) {
+  constructor(options: PgSessionOptions) {
     this.#options = options;
     this.#ready.promise.catch(() => {});
     this.#connecting = this.#connect();
@@ -155,7 +155,7 @@ export class Session {
 
   #failed(dialed: Dialed, asked: Asked, error: Error): void {
     if (forgetsNames(error)) this.#keepsNames = false;
-    const fault = faultOf(error);
+    const fault = pgFaultOf(error);
     fault.cause = error;
     if (isEnding(error, fault)) this.#drop(dialed, fault);
     else if (this.#answered(asked)) asked.reject(fault);
@@ -186,10 +186,10 @@ export class Session {
     for (let tries = 1; !this.#end; tries++) {
       const host = hosts[this.#host]!;
       try {
-        this.#take(await dial({ ...this.#options, host, signal }));
+        this.#take(await dialHost({ ...this.#options, host, signal }));
         return;
       } catch (error) {
-        this.#report(faultOf(error), hostText(host));
+        this.#report(pgFaultOf(error), hostText(host));
         this.#host = (this.#host + 1) % hosts.length;
         if (tries % hosts.length === 0) await this.#pause();
       }
@@ -217,7 +217,7 @@ export class Session {
     if (dialed.isPooled) this.#keepsNames = false;
     this.#takenAt = performance.now();
     this.#generation++;
-    dialed.client.on("error", (error) => this.#drop(dialed, faultOf(error)));
+    dialed.client.on("error", (error) => this.#drop(dialed, pgFaultOf(error)));
     dialed.client.on("end", () => this.#drop(dialed, new StoreError("io", "the connection ended")));
     this.#lastSign = this.#lastLook = performance.now();
     this.#look = setInterval(() => this.#lookAtDeadlines(dialed), LOOK_MS);
@@ -279,7 +279,7 @@ function isEnding(error: Error, { fault }: StoreError): boolean {
   return needsReconnect(error) || (isOfServer ? error.severity === "FATAL" : fault !== "bug");
 }
 
-/** How the database differs from the one before. What a role cannot see is not compared. */
+/** How the database differs from the one before. Values that a role cannot see are not compared. */
 function differenceOf(before: Identity, now: Identity): string | undefined {
   const differs = (a: string, b: string) => a !== "" && b !== "" && a !== b;
   if (differs(before.system, now.system)) {
@@ -291,8 +291,8 @@ function differenceOf(before: Identity, now: Identity): string | undefined {
   return undefined;
 }
 
-/** What the sessions of one server have in common. */
-export type SessionBase = Pick<SessionOptions, "target" | "password" | "onTrouble">;
+/** The options that all sessions of one server share. */
+export type SessionBase = Pick<PgSessionOptions, "target" | "password" | "onTrouble">;
 
 /** For a session that names its server: `sd store web-1`, at most 63 bytes. */
 export function sessionName(target: PostgresTarget, role: string): string {

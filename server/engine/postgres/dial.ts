@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 // @ts-types="pg/types"
 import pg from "pg";
 import { StoreError } from "../journaled/task_store.ts";
-import { codeOf } from "./faults.ts";
+import { sqlState } from "./faults.ts";
 import type { Host, PostgresTarget } from "./url.ts";
 
 /** Which database a server has. Two servers with the same identity have the same history. */
@@ -30,7 +30,7 @@ export interface Dialed {
   readonly identity: Identity;
 }
 
-/** What a connection is for. */
+/** Options of one attempt to connect. */
 export interface DialOptions {
   readonly target: PostgresTarget;
   readonly host: Host;
@@ -87,14 +87,14 @@ const REFUSED = "28000";
  * Connects within `connectTimeoutMs` of the target, which holds for everything. Rejects with the error of the server, of
  * the network or of TLS.
  */
-export async function dial(options: DialOptions): Promise<Dialed> {
+export async function dialHost(options: DialOptions): Promise<Dialed> {
   const { mode } = options.target.tls;
   if (mode === "disable" || options.host.host.startsWith("/")) {
     return await dialOnce(options, false);
   }
   if (mode === "allow") {
     return await dialOnce(options, false).catch((error) => {
-      if (codeOf(error) !== REFUSED) throw error;
+      if (sqlState(error) !== REFUSED) throw error;
       return dialOnce(options, true);
     });
   }
@@ -128,7 +128,7 @@ async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed>
       pipeline: true,
     } as pg.ClientConfig,
   );
-  // Until somebody else listens, the rejected call says what happened.
+  // Until the session listens, the rejected call says what happened.
   client.on("error", () => {});
   const ready = prepare(client, socket, options);
   try {
@@ -180,7 +180,7 @@ async function identityOf(client: pg.Client): Promise<Identity> {
       const { rows: [row] } = await client.query(sql);
       return row.value ?? "";
     } catch (error) {
-      if (/^(42501|42883|0A000|55000)/.test(codeOf(error))) return "";
+      if (/^(42501|42883|0A000|55000)/.test(sqlState(error))) return "";
       throw error;
     }
   };

@@ -1,9 +1,9 @@
-/** What an error of PostgreSQL, of its client or of the network means for the store. */
+/** Errors of PostgreSQL, of its client and of the network as faults of the store. */
 
 import { StoreError, type StoreFault } from "../journaled/task_store.ts";
 
 /**
- * A request without an answer, since its connection was lost. If it was `sent`, a write may be committed all the same:
+ * A request without an answer, since its connection was lost. If it was `sent`, a write can be committed:
  * read its rows before it is sent again.
  */
 export class AnswerLost extends StoreError {
@@ -37,7 +37,7 @@ const FAULTS: readonly (readonly [RegExp, StoreFault])[] = [
 const MOVED = /^(08|57P0[1-5]|25006|25P03|26000|42P05)/;
 
 /** The SQLSTATE, or the code of the network; empty if it has none. */
-export function codeOf(error: unknown): string {
+export function sqlState(error: unknown): string {
   const { code } = error as { code?: unknown };
   return typeof code === "string" ? code : "";
 }
@@ -45,18 +45,18 @@ export function codeOf(error: unknown): string {
 /** Whether the server said that this connection, or this server, is of no more use. */
 export function needsReconnect(error: unknown): boolean {
   // A table was changed under a prepared statement.
-  return MOVED.test(codeOf(error)) || /cached plan must not change/.test(String(error));
+  return MOVED.test(sqlState(error)) || /cached plan must not change/.test(String(error));
 }
 
 /** Whether the server forgot, or never had, a prepared statement: a pooler stands in between. */
 export function forgetsNames(error: unknown): boolean {
-  return /^(26000|42P05)/.test(codeOf(error));
+  return /^(26000|42P05)/.test(sqlState(error));
 }
 
 /** `error` as a fault of the store, with its SQLSTATE in the message. A `StoreError` stays as it is. */
-export function faultOf(error: unknown): StoreError {
+export function pgFaultOf(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
-  const code = codeOf(error);
+  const code = sqlState(error);
   const text = error instanceof Error ? error.message : String(error);
   const fault = FAULTS.find(([pattern]) => pattern.test(code))?.[1] ??
     // The client names the end of a connection in words alone.

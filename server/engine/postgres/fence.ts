@@ -1,13 +1,12 @@
 /**
- * What makes the writes of a leader safe: the epoch and the token in `lead`, which every write compares in its own
- * statement. A new leader changes both, and so ends every write of the leader before it.
+ * The epoch and the token in `lead`, which every write of a leader compares in its own statement. A new leader changes both, and so ends every write of the leader before it.
  *
  * The leader itself changes the token when an answer was lost. That waits for a write that is still under way on the old
  * connection, and ends one that has not begun: after it, the rows say for good what became of the write.
  */
 
 import { StoreError } from "../journaled/task_store.ts";
-import type { Session } from "./connection.ts";
+import type { PgSession } from "./connection.ts";
 
 export class Fence {
   #token: string;
@@ -28,7 +27,7 @@ export class Fence {
    * Changes the token. Call it on the connection on which the rows are read then, before they are. Rejects with `fenced`
    * if another server leads; with an `AnswerLost` like any query: call it again then.
    */
-  async renew(session: Session): Promise<void> {
+  async renew(session: PgSession): Promise<void> {
     // The same until it has an answer: the change before it may be made, or may yet be.
     const next = this.#next ??= crypto.randomUUID();
     const rows = await session.query({
