@@ -55,6 +55,7 @@ export type {
   LogLine,
   OpView,
   Progress,
+  ServerHealth,
   ServerHello,
   ServerStats,
   Status,

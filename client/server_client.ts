@@ -3,7 +3,14 @@
  * keeps. `base_client.ts` adds the calls for tasks.
  */
 
-import type { CronAnswer, CronView, OpView, ServerHello, ServerStats } from "../protocol/task.ts";
+import type {
+  CronAnswer,
+  CronView,
+  OpView,
+  ServerHealth,
+  ServerHello,
+  ServerStats,
+} from "../protocol/task.ts";
 import type { ImportAnswer } from "../protocol/transfer.ts";
 import type { Abortable } from "./connection/call_options.ts";
 import type { RawClient } from "./raw_client.ts";
@@ -72,6 +79,19 @@ export class ServerClient {
     const hello = await this.#raw.ask<ServerHello>({ cmd: "hello", token }, options);
     this.#raw.token = token;
     return hello;
+  }
+
+  /**
+   * Whether the server takes new clients, and its role in a cluster.
+   *
+   * @example
+   * ```ts
+   * const { ok, draining } = await client.health();
+   * if (draining) console.warn("the server is about to stop");
+   * ```
+   */
+  async health(options?: Abortable): Promise<ServerHealth> {
+    return await this.#raw.ask<ServerHealth>({ cmd: "health" }, options);
   }
 
   /**

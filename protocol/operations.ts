@@ -79,6 +79,11 @@ export const COMMANDS = {
       },
     },
   },
+  health: {
+    role: "read",
+    about: "say whether the server takes new clients; answered before hello, also without a token",
+    takes: {},
+  },
   get: {
     role: "read",
     about: "show a task",

@@ -295,6 +295,18 @@ export interface ServerHello {
   protocol: number;
 }
 
+/** The reply to `health`, for load balancers: they need no token for it. */
+export interface ServerHealth {
+  /** Whether new clients are welcome. */
+  ok: boolean;
+  /** `alone`: the only server of its tasks. In a cluster one server `leads`; the others `follow` and hand clients on. */
+  role: "alone" | "leads" | "follows";
+  /** The server is about to stop: it serves the clients that it has, and new ones should go elsewhere. */
+  draining: boolean;
+  /** Release of the server. */
+  version: string;
+}
+
 /** The reply to `stats`. Numbers are of now unless a member says otherwise. */
 export interface ServerStats {
   /** Release of the server. */

@@ -62,6 +62,8 @@ export const DEFAULT_LIMITS: ServerLimits = {
 
 /** Longest line before `hello` is accepted, if the server has tokens. */
 export const MAX_LINE_BYTES_BEFORE_HELLO = 4096;
+/** Most answers to `health` on a connection before `hello` is accepted, if the server has tokens. */
+export const MAX_HEALTH_BEFORE_HELLO = 64;
 /** Most connections of the server's own workers. Usually there is one process, or two for a moment. */
 export const MAX_OWN_LINKS = 64;
 /** Most connections above the limit that get a refusal at a time; further ones are closed without a reply. */

@@ -4,6 +4,7 @@
  * them stay open. `server.ts` opens them; here stands which part gets which other, and the order of their start and stop.
  */
 
+import type { ServerHealth } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
 import { cronTakers } from "./api/cron_transfer.ts";
@@ -44,6 +45,8 @@ export interface RoomsOptions {
   /** Time from the last sign of life of a worker process to the end of its leases, in ms. */
   readonly leaseMs: number;
   readonly metrics: Metrics;
+  /** The answer to `health`: the role of this server, and whether it is about to stop. */
+  readonly health: () => ServerHealth;
   /** Called when the server's own worker process has joined. */
   readonly onOwnPool: () => void;
   /** Kills an own worker process; another takes its place. */

@@ -6,6 +6,7 @@
 import { inLanguage } from "../cli/messages.ts";
 import { ClientError } from "../net/client_error.ts";
 import { formatTarget } from "../net/target.ts";
+import type { ServerHealth } from "../protocol/task.ts";
 import type { ServeConfig } from "./config.ts";
 import { MESSAGES } from "./messages.ts";
 import { Metrics } from "./metrics.ts";
@@ -15,7 +16,7 @@ import { type Listeners, openListeners } from "./tcp/socket/acceptor.ts";
 import { createLocalPool } from "./worker_processes.ts";
 
 export interface ServerOptions
-  extends Omit<RoomsOptions, "leaseMs" | "metrics" | "onOwnPool" | "endOwn"> {
+  extends Omit<RoomsOptions, "leaseMs" | "metrics" | "onOwnPool" | "endOwn" | "health"> {
   /** As in `RoomsOptions`; default: 30 s. */
   readonly leaseMs?: number;
 }
@@ -38,13 +39,21 @@ export interface Server {
  * an address or a certificate that cannot be used.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, secret, log, limits } = options;
+  const { config, secret, log, limits, version } = options;
   const metrics = new Metrics();
   const started = Promise.withResolvers<void>();
+  let isDraining = false;
+  const health = (): ServerHealth => ({
+    ok: !isDraining,
+    role: "alone",
+    draining: isDraining,
+    version,
+  });
   const rooms = await openRooms({
     leaseMs: LEASE_MS,
     ...options,
     metrics,
+    health,
     onOwnPool: started.resolve,
     endOwn: (pid) => pool?.kill(pid),
   });
@@ -78,8 +87,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   return {
     address,
     workersStarted: started.promise,
-    stop: (graceMs) =>
-      stopped ??= stopServer(rooms, { door, stopPool: (ms) => pool?.stop(ms), graceMs }),
+    stop(graceMs) {
+      isDraining = true;
+      return stopped ??= stopServer(rooms, { door, stopPool: (ms) => pool?.stop(ms), graceMs });
+    },
   };
 }
 

@@ -43,7 +43,14 @@ export interface UseCases {
 }
 
 /** Operations that need the connection, or answer in many pieces: each door runs them in its own way. */
-export type DoorCommand = "hello" | "ping" | "watch" | "unwatch" | "import" | "backup";
+export type DoorCommand =
+  | "hello"
+  | "ping"
+  | "health"
+  | "watch"
+  | "unwatch"
+  | "import"
+  | "backup";
 
 type Run = (cases: UseCases, message: JsonObject, caller: Caller) => Promise<object> | object;
 

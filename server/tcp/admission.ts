@@ -1,26 +1,36 @@
 /**
  * Judges the first line of a connection. A worker process that knows the secret of the pool gets a work link. A
- * client goes on to its session; if the server has tokens, only after a `hello` with one of them. A refused
+ * client goes on to its session; if the server has tokens, only after a `hello` with one of them. A load balancer that
+ * asks for `health` gets its answer and stays a stranger: its next line is judged as a first line. A refused
  * connection gets the reason and is closed; nothing else that it sent is read.
  */
 
 import { SdError } from "../../protocol/errors.ts";
 import { answerSealOffer, type RecordOpener, type SealError } from "../../protocol/link_seal.ts";
-import { findRef, type JsonObject, parseObject, readRef } from "../../protocol/message.ts";
+import {
+  checkMessage,
+  findRef,
+  type JsonObject,
+  parseObject,
+  readRef,
+} from "../../protocol/message.ts";
 import type { Line } from "../../protocol/ndjson.ts";
+import type { ServerHealth } from "../../protocol/task.ts";
 import type { WorkWelcome } from "../../protocol/work_message.ts";
 import { type Auth, isSameSecret } from "../api/auth.ts";
-import type { ServerLimits } from "../limits.ts";
+import { MAX_HEALTH_BEFORE_HELLO, type ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { LineHandler } from "./socket/connection.ts";
 import type { Outbox } from "./socket/outbox.ts";
-import { errorLine } from "./socket/replies.ts";
+import { errorLine, objectLine } from "./socket/replies.ts";
 import { checkWorkVersion, readWorkHello } from "./link/work_hello.ts";
 import type { LeaseNumbers } from "./link/held_tasks.ts";
 import { type LinkListener, type RunReports, WorkLink } from "./link/work_link.ts";
 
 interface AdmissionOptions {
   readonly auth: Auth;
+  /** The answer to `health`. */
+  readonly health: () => ServerHealth;
   readonly secret: string;
   readonly leaseMs: number;
   readonly limits: ServerLimits;
@@ -36,6 +46,8 @@ export interface Newcomer {
   readonly address: string;
   /** It came through the port of the server's own workers, which no other process can use. */
   readonly ownWorkersOnly: boolean;
+  /** Number of replies to `health` that it has got before it was let in. */
+  healthAnswers: number;
   /** It has a seal, and this is its first line under the seal. */
   isSealed: boolean;
   /** Decrypts all later bytes; calls `onForged` once if some of them are not under the seal. */
@@ -92,11 +104,11 @@ export class Admission {
   }
 
   /** The reader of the connection from now on; `undefined` if its session reads it, first line included. */
-  admit(line: Line, newcomer: Newcomer): LineHandler | "sealed" | undefined {
+  admit(line: Line, newcomer: Newcomer): LineHandler | "next" | undefined {
     const { auth } = this.#options;
-    const mayBeLink = line !== null && line.includes('"work"');
-    // Saves a second parse of the lines of clients. A line with "work" in it is parsed, and its JSON decides.
-    if (!mayBeLink && !auth.isRequired && !newcomer.ownWorkersOnly) return undefined;
+    // Saves a second parse of the lines of clients. A line with one of these words is parsed, and its JSON decides.
+    const mayBeOurs = line !== null && (line.includes('"work"') || line.includes('"health"'));
+    if (!mayBeOurs && !auth.isRequired && !newcomer.ownWorkersOnly) return undefined;
     let message: JsonObject | undefined;
     try {
       message = parseFirst(line);
@@ -104,6 +116,7 @@ export class Admission {
         const asksForSeal = message.seal !== undefined && !newcomer.isSealed;
         return asksForSeal ? this.#seal(line!, message, newcomer) : this.#link(message, newcomer);
       }
+      if (message && this.#answersHealth(line!, message, newcomer)) return "next";
       if (newcomer.ownWorkersOnly || newcomer.isSealed) {
         throw new SdError("unauthorized", "this port is for the server's own workers");
       }
@@ -123,6 +136,19 @@ export class Admission {
     }
   }
 
+  /** Answers `health` to a stranger, which load balancers are. False if the line must be judged as any other. */
+  #answersHealth(line: string, message: JsonObject, newcomer: Newcomer): boolean {
+    if (message.cmd !== "health" || !isValid(line, message)) return false;
+    if (newcomer.ownWorkersOnly || newcomer.isSealed) return false;
+    const { auth, health } = this.#options;
+    // Without tokens, a client that asks again has a session like all others.
+    const most = auth.isRequired ? MAX_HEALTH_BEFORE_HELLO : 1;
+    if (newcomer.healthAnswers >= most) return false;
+    newcomer.healthAnswers++;
+    newcomer.outbox.push(objectLine(health(), readRefOf(message)));
+    return true;
+  }
+
   async #answerLate(line: string, { outbox, address, dismiss, hangUp }: Newcomer): Promise<void> {
     if (!await this.#guesses.late(address)) return hangUp();
     outbox.push(line);
@@ -130,7 +156,7 @@ export class Admission {
   }
 
   /** Replies in plain text. All later text is under the seal, also the first line of the worker process. */
-  #seal(line: string, message: JsonObject, newcomer: Newcomer): "sealed" {
+  #seal(line: string, message: JsonObject, newcomer: Newcomer): "next" {
     checkWorkVersion(message);
     const { answer, seal } = answerSealOffer({
       line,
@@ -147,7 +173,7 @@ export class Admission {
       newcomer.dismiss();
     };
     newcomer.unseal(seal.opener);
-    return "sealed";
+    return "next";
   }
 
   #link(message: JsonObject, newcomer: Newcomer): WorkLink {
@@ -195,6 +221,18 @@ function parseFirst(line: Line): JsonObject | undefined {
     return parseObject(line);
   } catch (error) {
     if (error instanceof SdError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a session would run a command of this form. */
+function isValid(line: string, message: JsonObject): boolean {
+  try {
+    readRef(message);
+    checkMessage(line, message);
+    return true;
+  } catch (error) {
+    if (error instanceof SdError) return false;
     throw error;
   }
 }

@@ -10,7 +10,7 @@ import { MAX_OWN_LINKS, RETRY_AFTER_MS, type ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { Acceptor, type Listeners, Refusals } from "./socket/acceptor.ts";
-import type { WireServer } from "./reception.ts";
+import type { Arrival, WireServer } from "./reception.ts";
 import { Sweeper } from "./socket/sweeper.ts";
 import { TlsFront } from "./socket/tls_front.ts";
 
@@ -18,6 +18,9 @@ import { TlsFront } from "./socket/tls_front.ts";
 const FAILURES_A_WARNING = 600;
 /** Time for clients to read what was written last before a door closes, in ms. */
 const LAST_BYTES_MS = 500;
+
+/** How a connection reports that it counts as a client or has ended. */
+type Counting = Required<Pick<Arrival, "ended" | "counts">>;
 
 interface TcpDoorOptions {
   readonly listeners: Listeners;
@@ -90,10 +93,10 @@ export class TcpDoor {
     if (this.#places < maxConnections) {
       setUp(conn);
       this.#places++;
-      const ended = this.#count();
-      void this.#enter(conn, ended).finally(() => {
+      const count = countOpen(this.#options.metrics);
+      void this.#enter(conn, count).finally(() => {
         this.#places--;
-        ended();
+        count.ended();
       });
     } else {
       this.#refusals.refuse(
@@ -114,25 +117,14 @@ export class TcpDoor {
     void this.#options.behind.serve(conn, {
       address: conn.remoteAddr.hostname,
       ownWorkersOnly: true,
-      ended: this.#count(),
+      ...countOpen(this.#options.metrics),
     }).finally(() => this.#ownLinks--);
   }
 
-  /** Counts a connection as open; the returned function takes it out of the count, once. */
-  #count(): () => void {
-    const { metrics } = this.#options;
-    let isCounted = true;
-    metrics.connections++;
-    return () => {
-      if (isCounted) metrics.connections--;
-      isCounted = false;
-    };
-  }
-
   /** Serves a client; resolves when its connection holds no descriptor any more. */
-  async #enter(conn: Deno.TcpConn, ended: () => void): Promise<void> {
+  async #enter(conn: Deno.TcpConn, count: Counting): Promise<void> {
     const { tls, behind } = this.#options;
-    const arrival = { address: conn.remoteAddr.hostname, ownWorkersOnly: false, ended };
+    const arrival = { address: conn.remoteAddr.hostname, ownWorkersOnly: false, ...count };
     if (!tls) return await behind.serve(conn, arrival);
     const front = await this.#openWire(conn);
     if (front) await behind.serve(front, arrival);
@@ -156,6 +148,23 @@ export class TcpDoor {
     await front.ended;
     return undefined;
   }
+}
+
+/** Counts a connection as open until it has ended, unless it does not count as a client. */
+function countOpen(metrics: Metrics): Counting {
+  let isCounted = false;
+  let hasEnded = false;
+  const counts = (isClient: boolean) => {
+    const must = isClient && !hasEnded;
+    if (must !== isCounted) metrics.connections += must ? 1 : -1;
+    isCounted = must;
+  };
+  const ended = () => {
+    hasEnded = true;
+    counts(false);
+  };
+  counts(true);
+  return { counts, ended };
 }
 
 /** Sets the socket options. Throws if the client has left already. */

@@ -8,6 +8,7 @@ import { closeQuietly } from "../../net/lost_connection.ts";
 import type { Wire } from "../../net/wire.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { MAX_LINE_BYTES } from "../../protocol/limits.ts";
+import type { ServerHealth } from "../../protocol/task.ts";
 import type { Auth } from "../api/auth.ts";
 import type { UseCases } from "../api/operations.ts";
 import type { SubmitRoute } from "../api/submit_flow.ts";
@@ -28,6 +29,8 @@ export interface Arrival {
   readonly ownWorkersOnly: boolean;
   /** Called when the connection has ended; it can still hold a descriptor. */
   readonly ended: () => void;
+  /** Called with false while it has asked for nothing but `health`, so that it does not count as a client. */
+  readonly counts?: (isClient: boolean) => void;
 }
 
 /** Serves the connections that a door has let in. */
@@ -40,6 +43,8 @@ export interface ReceptionOptions {
   readonly cases: UseCases;
   readonly route: SubmitRoute;
   readonly auth: Auth;
+  /** The answer to `health`. */
+  readonly health: () => ServerHealth;
   readonly reports: RunReports;
   readonly links: LinkListener & { attached(link: WorkLink): void };
   readonly secret: string;
@@ -96,13 +101,13 @@ export class Reception implements WireServer {
     this.#sweeper.stop();
   }
 
-  serve(conn: Wire, { address, ownWorkersOnly, ended }: Arrival): Promise<void> {
+  serve(conn: Wire, { address, ownWorkersOnly, ended, counts }: Arrival): Promise<void> {
     if (this.#isClosed) {
       closeQuietly(conn);
       ended();
       return Promise.resolve();
     }
-    const { cases, route, auth, limits, log, version } = this.#options;
+    const { cases, route, auth, health, limits, log, version } = this.#options;
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
     const outbox = new Outbox(conn, {
@@ -118,6 +123,7 @@ export class Reception implements WireServer {
       outbox,
       log,
       version,
+      health,
       maxInFlight: limits.maxInFlight,
       dismiss,
       judge: (token) => this.#admission.judgeAgain(token, newcomer),
@@ -128,6 +134,7 @@ export class Reception implements WireServer {
       outbox,
       address,
       ownWorkersOnly,
+      healthAnswers: 0,
       isSealed: false,
       unseal: (opener) => connection.unseal(opener, (error) => newcomer.onForged(error)),
       onForged: () => {},
@@ -141,7 +148,11 @@ export class Reception implements WireServer {
       outbox,
       handler: session,
       mayBeLonger: (head) => this.#admission.mayBeLink(head),
-      handOver: (line) => this.#admission.admit(line, newcomer),
+      handOver: (line) => {
+        const handler = this.#admission.admit(line, newcomer);
+        counts?.(handler !== "next" || newcomer.healthAnswers === 0);
+        return handler;
+      },
       limits,
       maxFirstLineBytes: mustSayHello ? MAX_LINE_BYTES_BEFORE_HELLO : MAX_LINE_BYTES,
       firstLineMs: mustSayHello ? limits.helloMs : limits.firstLineMs,

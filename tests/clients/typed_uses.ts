@@ -123,6 +123,7 @@ same<
   | "exportRecords"
   | "followLog"
   | "get"
+  | "health"
   | "hello"
   | "importText"
   | "list"

@@ -274,6 +274,7 @@ function hash(data: string, rounds: number): string {
 const COMMANDS: ReadonlyMap<unknown, { member: string; codes: readonly string[] }> = new Map([
   ["hello", { member: "hello", codes: [] }],
   ["ping", { member: "pong", codes: [] }],
+  ["health", { member: "draining", codes: [] }],
   ["get", { member: "created_at", codes: ["not_found"] }],
   ["wait", { member: "finished_at", codes: ["not_found"] }],
   ["list", { member: "tasks", codes: [] }],

@@ -20,7 +20,18 @@ type Member = [name: string, json: string];
 const encoder = new TextEncoder();
 /** Ids that all connections use at the same time. */
 const SHARED_IDS = Array.from({ length: 40 }, (_, i) => `shared-${i}`);
-const COMMAND_NAMES = ["hello", "ping", "get", "wait", "list", "cancel", "retry", "stats", "ops"];
+const COMMAND_NAMES = [
+  "hello",
+  "ping",
+  "health",
+  "get",
+  "wait",
+  "list",
+  "cancel",
+  "retry",
+  "stats",
+  "ops",
+];
 /** Failed tasks are kept for a day by default: too long for millions of them. */
 const SHORT_KEEP: Member = ["task", '{"keep":500}'];
 /** Dull work by built-in ops: each spins for a while and takes its worker process with it. */

@@ -230,7 +230,13 @@ export class FuzzRun {
 
 /** The first line of a connection decides what it is; empty lines before it are skipped. */
 function opening(random: Random): Uint8Array {
-  const first = random.pick(['{"cmd":"ping"}\n', '{"cmd":"hello"}\r\n', '{"op":5}\n', "{}\n"]);
+  const first = random.pick([
+    '{"cmd":"ping"}\n',
+    '{"cmd":"health"}\n',
+    '{"cmd":"hello"}\r\n',
+    '{"op":5}\n',
+    "{}\n",
+  ]);
   return new TextEncoder().encode(random.pick(["", "", "\n", "\r\n\r\n"]) + first);
 }
 

@@ -8,7 +8,7 @@ import { quote, SdError } from "../../../protocol/errors.ts";
 import { BACKUP_PIECE_BYTES, MAX_IMPORT_CHARS, MAX_WATCHES } from "../../../protocol/limits.ts";
 import type { JsonObject, Ref } from "../../../protocol/message.ts";
 import { COMMANDS } from "../../../protocol/operations.ts";
-import { PROTOCOL_VERSION } from "../../../protocol/task.ts";
+import { PROTOCOL_VERSION, type ServerHealth } from "../../../protocol/task.ts";
 import type { BackupBegin } from "../../../protocol/transfer.ts";
 import { type Caller, checkRole } from "../../api/auth.ts";
 import { commandNamed, type DoorCommand, runCommand, type UseCases } from "../../api/operations.ts";
@@ -32,6 +32,8 @@ interface CommandContext {
   readonly entry: Pick<TaskEntry, "checkOpen">;
   readonly caller: Caller;
   readonly version: string;
+  /** The answer to `health`. */
+  readonly health: () => ServerHealth;
   readonly state: CommandState;
   /** Throws `unauthorized` for a wrong token. */
   readonly judge: (token: unknown) => Promise<void>;
@@ -48,6 +50,7 @@ type Command = (context: CommandContext, message: JsonObject) => Promise<Answer>
 const OWN: Readonly<Record<DoorCommand, Command>> = {
   hello,
   ping,
+  health,
   watch,
   unwatch,
   import: importRecords,
@@ -80,6 +83,10 @@ function ping({ expectPings }: CommandContext, message: JsonObject): object {
   const everyMs = readPingEvery(message);
   if (everyMs !== undefined) expectPings(everyMs);
   return { pong: true };
+}
+
+function health({ health }: CommandContext): object {
+  return health();
 }
 
 function watch({ state, ref }: CommandContext, message: JsonObject): undefined {

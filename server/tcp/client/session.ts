@@ -13,6 +13,7 @@ import {
   readRef,
   type Ref,
 } from "../../../protocol/message.ts";
+import type { ServerHealth } from "../../../protocol/task.ts";
 import type { Line } from "../../../protocol/ndjson.ts";
 import type { Caller } from "../../api/auth.ts";
 import { isScan, runSchedule, type UseCases } from "../../api/operations.ts";
@@ -35,6 +36,8 @@ interface SessionOptions {
   readonly outbox: Outbox;
   readonly log: Log;
   readonly version: string;
+  /** The answer to `health`. */
+  readonly health: () => ServerHealth;
   readonly maxInFlight: number;
   /** Ends the connection when all pushed text is written. */
   readonly dismiss: () => void;
@@ -219,7 +222,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
     ref: Ref | undefined,
     before?: Promise<void>,
   ): Promise<void> {
-    const { cases, route, version, outbox, judge, expectPings } = this.#options;
+    const { cases, route, version, health, outbox, judge, expectPings } = this.#options;
     const state = this.#state ??= new CommandState(route.events.watchers, outbox);
     this.#commands++;
     try {
@@ -232,6 +235,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
           entry: route.entry,
           caller: this,
           version,
+          health,
           state,
           ref,
           judge,

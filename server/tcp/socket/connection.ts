@@ -50,10 +50,10 @@ interface ConnectionOptions {
   /** Handles the lines until `handOver` returns another handler. */
   readonly handler: LineHandler;
   /**
-   * Judges the first line. Returns another handler if the line is for it. Returns `sealed` if it asks for a seal: then
-   * the first line under the seal is judged.
+   * Judges the first line. Returns another handler if the line is for it. Returns `next` if the line is answered
+   * already, and the next one is judged in its place.
    */
-  readonly handOver: (firstLine: Line) => LineHandler | "sealed" | undefined;
+  readonly handOver: (firstLine: Line) => LineHandler | "next" | undefined;
   readonly limits: ServerLimits;
   readonly maxFirstLineBytes: number;
   /** Whether a first line with this beginning can be as long as the one of a work link. */
@@ -266,7 +266,7 @@ export class Connection implements Sweepable {
     const [line] = lines;
     if (!this.#isFirst || line === undefined || line === "") return lines;
     const other = this.#options.handOver(line);
-    if (other === "sealed") return lines.slice(1);
+    if (other === "next") return lines.slice(1);
     this.#isFirst = false;
     this.#splitter.maxBytes = MAX_LINE_BYTES;
     if (!other) return lines;

@@ -35,6 +35,7 @@ const ACCEPT: unknown = new Proxy(() => ({}), {
 const OWN: Readonly<Record<DoorCommand, (message: JsonObject) => unknown>> = {
   hello: () => {},
   ping: readPingEvery,
+  health: () => {},
   watch: readWatchScope,
   unwatch: () => {},
   import: readRecords,
