@@ -37,6 +37,8 @@ export interface ServerInfo {
   readonly startedAt: number;
   /** It is stopping, and will not lead. */
   readonly isDraining: boolean;
+  /** SHA-256 of the certificate of its port, in hex; no such member: it speaks no TLS. A store keeps every member. */
+  readonly certificate?: string;
 }
 
 /** The servers of a cluster, as the store sees them at one moment. */
