@@ -76,6 +76,11 @@ export interface Lead {
     read(limit: number): Promise<InboxRow[]>;
     /** Drops rows whose tasks are committed. */
     done(ns: readonly number[]): Promise<void>;
+    /**
+     * Sets rows aside that can never be tasks, with the reason of each, for people to see; they are not read again. The
+     * store drops them after some days.
+     */
+    refuse(rows: readonly (readonly [n: number, reason: string])[]): Promise<void>;
   };
   /** Extends the lease to `LEASE_MS` from now; false if another server leads. It has a connection and a deadline of its own. */
   renew(): Promise<boolean>;
