@@ -62,7 +62,7 @@ Deno.test(withPostgres("a bad submit is refused where it is made"), async () => 
       [`submit('x', '{}', '{"id":"a b"}')`, "the id of a task"],
       ["submit('x', ('{\"a\":\"' || repeat('x', 1048576) || '\"}'))", "at most 1048576 bytes"],
     ] as const
-  ) await assertRejects(() => schema.sql(`select ${call}`), Error, reason, call);
+  ) await assertRejects(() => schema.sql(`select ${call}`), Error, reason);
   assertEquals(await lines(schema), []);
 });
 

@@ -19,9 +19,8 @@ create table ${t("lease")} (one boolean primary key default true check (one), ep
   server uuid, address text, until timestamptz not null, sessions text[] not null)
   with (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 insert into ${t("lease")} values (true, 0, null, null, 'epoch', '{}');
-create table ${t("member")} (server uuid primary key, name text not null, machine text not null,
-  address text not null, version text not null, pid int not null, started_at bigint not null,
-  is_draining boolean not null, beat_at timestamptz not null)
+create table ${t("member")} (server uuid primary key, name text not null, address text not null,
+  is_draining boolean not null, beat_at timestamptz not null, info text not null)
   with (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 ${inboxTables(schema)}`;
 }
