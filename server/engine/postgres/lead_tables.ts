@@ -12,15 +12,18 @@ import { MAX_LINE_BYTES, MAX_OP_CHARS, MAX_TASK_ID_CHARS } from "../../../protoc
 export function leadTables(schema: string): string {
   const t = (name: string) => `"${schema}"."${name}"`;
   return `
-create table ${t("lead")} (one boolean primary key default true check (one), epoch bigint not null,
-  token uuid not null, serial_hi bigint not null);
+create table ${t("lead")} (
+    one boolean primary key default true check (one), epoch bigint not null,
+    token uuid not null, serial_hi bigint not null);
 insert into ${t("lead")} values (true, 0, gen_random_uuid(), 1);
-create table ${t("lease")} (one boolean primary key default true check (one), epoch bigint not null,
-  server uuid, address text, until timestamptz not null, sessions text[] not null)
+create table ${t("lease")} (
+    one boolean primary key default true check (one), epoch bigint not null,
+    server uuid, address text, until timestamptz not null, sessions text[] not null)
   with (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 insert into ${t("lease")} values (true, 0, null, null, 'epoch', '{}');
-create table ${t("member")} (server uuid primary key, name text not null, address text not null,
-  is_draining boolean not null, beat_at timestamptz not null, info text not null)
+create table ${t("member")} (
+    server uuid primary key, name text not null, address text not null,
+    is_draining boolean not null, beat_at timestamptz not null, info text not null)
   with (fillfactor = 20, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
 ${inboxTables(schema)}`;
 }
@@ -29,11 +32,13 @@ ${inboxTables(schema)}`;
 function inboxTables(schema: string): string {
   const t = (name: string) => `"${schema}"."${name}"`;
   return `
-create table ${t("inbox")} (n bigserial primary key, id text collate "C" not null,
-  line text not null, at timestamptz not null default now());
-create table ${t("inbox_refused")} (n bigint primary key, id text collate "C" not null,
-  line text not null, at timestamptz not null, refused_at timestamptz not null default now(),
-  reason text not null);
+create table ${t("inbox")} (
+    n bigserial primary key, id text collate "C" not null,
+    line text not null, at timestamptz not null default now());
+create table ${t("inbox_refused")} (
+    n bigint primary key, id text collate "C" not null,
+    line text not null, at timestamptz not null, refused_at timestamptz not null default now(),
+    reason text not null);
 comment on table ${t("inbox_refused")} is
   'Submits by SQL that can never be tasks, with the reason; kept for seven days.';
 ${SUBMIT.replaceAll("@SCHEMA@", `"${schema}"`)}`;
@@ -92,6 +97,6 @@ end $sd$;
 create function @SCHEMA@.submit(op text, args jsonb default '{}', options jsonb default '{}')
 returns text language sql as $sd$ select @SCHEMA@.submit(op, args::text, options) $sd$;
 comment on function @SCHEMA@.submit(text, text, jsonb) is
-  'Submits a task in this transaction, and returns its id. Options are those of a line of the wire.';
+  'Submits a task in this transaction, and returns its id. Options are named as in a line of the wire.';
 comment on function @SCHEMA@.submit(text, jsonb, jsonb) is
-  'Submits a task in this transaction, and returns its id. Options are those of a line of the wire.';`;
+  'Submits a task in this transaction, and returns its id. Options are named as in a line of the wire.';`;
