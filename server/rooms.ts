@@ -224,6 +224,7 @@ async function closeRooms(
   api.entry.close();
   dispatch.schemas.stop();
   dispatch.ops.giveUpWaiting();
+  reception.drain();
   await api.scheduler.stop();
   await dispatcher.stop();
   // Tasks that were handed out and have not begun would be given back by a pool that stops: they can begin first.

@@ -31,6 +31,9 @@ import { keepPoolSecret, newPoolSecret } from "./pool_secret.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, startServer } from "./server.ts";
 
+/** Two checks of a load balancer that checks each second. */
+const DRAIN_DELAY_MS = 2000;
+
 export const serve = defineCommand({
   name: "serve",
   summary: "run the server and its workers",
@@ -95,7 +98,7 @@ async function run(
       onSecondSignal: forgetSecret,
     });
     log.info("server", messages.stopping(signal, flags.grace / 1000));
-    await server.stop(flags.grace);
+    await server.stop(flags.grace, drainDelayOf(flags));
   } finally {
     // Where its task files do not load it was never asked to.
     await server.stop(0);
@@ -138,6 +141,13 @@ function configOf(flags: ServeFlags, args: readonly string[]): ServeConfig {
     tokens,
     tls,
   };
+}
+
+/** How long a stopping server serves on, in ms. A load balancer notices it by its next two checks. */
+function drainDelayOf({ drainDelay, engine }: ServeFlags): number {
+  // Alone, there is no server to send clients to.
+  const isAlone = engine.startsWith("sqlite:") || engine.startsWith("memory:");
+  return drainDelay ?? (isAlone ? 0 : DRAIN_DELAY_MS);
 }
 
 function engineOf(flags: ServeFlags, log: Log, ended: EndedSink): Promise<Engine> {

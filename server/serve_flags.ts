@@ -80,6 +80,12 @@ export const SERVE_FLAGS = {
     value: "TIME",
     default: 10_000,
   },
+  drainDelay: {
+    type: "duration",
+    help: "time to serve on after the stop signal, until load balancers send clients elsewhere",
+    fallback: "2s if servers share the engine, otherwise 0",
+    value: "TIME",
+  },
   logFormat: {
     type: "string",
     help: "format of the log on stderr",

@@ -30,8 +30,11 @@ export interface Server {
    * `ClientError` if their task files do not load, and are not watched for changes.
    */
   readonly workersStarted: Promise<void>;
-  /** Refuses new tasks, lets running ones finish for `graceMs`, ends the rest, closes everything. */
-  stop(graceMs: number): Promise<void>;
+  /**
+   * Reports itself as draining to load balancers, and serves as before for `drainDelayMs` (default 0). Then it refuses new
+   * connections and tasks, lets running tasks finish for `graceMs`, ends the rest, closes everything.
+   */
+  stop(graceMs: number, drainDelayMs?: number): Promise<void>;
 }
 
 /**
@@ -39,7 +42,7 @@ export interface Server {
  * an address or a certificate that cannot be used.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, secret, log, limits, version } = options;
+  const { config, secret, log, limits, version, clock } = options;
   const metrics = new Metrics();
   const started = Promise.withResolvers<void>();
   let isDraining = false;
@@ -87,9 +90,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   return {
     address,
     workersStarted: started.promise,
-    stop(graceMs) {
+    stop(graceMs, drainDelayMs = 0) {
       isDraining = true;
-      return stopped ??= stopServer(rooms, { door, stopPool: (ms) => pool?.stop(ms), graceMs });
+      return stopped ??= stopServer(rooms, {
+        door,
+        stopPool: (ms) => pool?.stop(ms),
+        graceMs,
+        drained: drainDelayMs > 0
+          ? new Promise((resolve) => void clock.after(drainDelayMs, resolve))
+          : undefined,
+      });
     },
   };
 }
@@ -98,9 +108,15 @@ interface Stopping {
   readonly door: TcpDoor;
   readonly stopPool: (ms: number) => Promise<void> | undefined;
   readonly graceMs: number;
+  /** Pending while load balancers notice that this server drains. */
+  readonly drained: Promise<void> | undefined;
 }
 
-async function stopServer(rooms: Rooms, { door, stopPool, graceMs }: Stopping): Promise<void> {
+async function stopServer(
+  rooms: Rooms,
+  { door, stopPool, graceMs, drained }: Stopping,
+): Promise<void> {
+  await drained;
   const accepting = door.stopAccepting();
   await rooms.close(graceMs, stopPool);
   await accepting;

@@ -44,7 +44,10 @@ export class TaskEntry {
   /** Throws `shutting_down` if the server takes no more tasks. */
   checkOpen(): void {
     if (!this.#isClosed) return;
-    throw new SdError("shutting_down", "the server is stopping and takes no more tasks");
+    throw new SdError("shutting_down", "the server is stopping and takes no more tasks", {
+      // Behind a load balancer another server takes them at once.
+      retryAfterMs: 0,
+    });
   }
 
   /** Enters tasks that were submitted, and counts them. */

@@ -56,7 +56,8 @@ export interface ReceptionOptions {
 
 interface Open {
   readonly connection: Connection;
-  readonly session: Session;
+  /** `undefined` if another reader has its lines: a work link. */
+  session: Session | undefined;
   readonly served: Promise<void>;
 }
 
@@ -71,6 +72,7 @@ export class Reception implements WireServer {
   /** All connections: the sweeper checks their deadlines. */
   readonly #swept = new Set<Sweepable>();
   readonly #sweeper: Sweeper;
+  #isDraining = false;
   #isClosed = false;
 
   constructor(options: ReceptionOptions) {
@@ -83,13 +85,19 @@ export class Reception implements WireServer {
     this.#sweeper.start();
   }
 
+  /** Takes no more tasks: ends each client's connection once the client has its replies. Work links go on. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const { session } of this.#open) session?.drain();
+  }
+
   /** Reports the stop to every client that waits, and closes all connections. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#admission.stop();
     const open = [...this.#open];
     for (const { session, connection } of open) {
-      session.abandon();
+      session?.abandon();
       connection.hangUp();
     }
     // A client that does not read cannot hold up the server.
@@ -101,6 +109,17 @@ export class Reception implements WireServer {
     this.#sweeper.stop();
   }
 
+  #openOutbox(conn: Wire, onLost: () => void): Outbox {
+    const { limits: { maxUnreadBytes }, log } = this.#options;
+    return new Outbox(conn, {
+      turns: this.#turns,
+      onLost,
+      maxUnreadBytes,
+      clock: this.#sweeper,
+      log,
+    });
+  }
+
   serve(conn: Wire, { address, ownWorkersOnly, ended, counts }: Arrival): Promise<void> {
     if (this.#isClosed) {
       closeQuietly(conn);
@@ -110,13 +129,7 @@ export class Reception implements WireServer {
     const { cases, route, auth, health, limits, log, version } = this.#options;
     const clock = this.#sweeper;
     const dismiss = () => connection.dismiss();
-    const outbox = new Outbox(conn, {
-      turns: this.#turns,
-      onLost: () => connection.cut(),
-      maxUnreadBytes: limits.maxUnreadBytes,
-      clock,
-      log,
-    });
+    const outbox = this.#openOutbox(conn, () => connection.cut());
     const session = new Session({
       cases,
       route,
@@ -151,6 +164,7 @@ export class Reception implements WireServer {
       handOver: (line) => {
         const handler = this.#admission.admit(line, newcomer);
         counts?.(handler !== "next" || newcomer.healthAnswers === 0);
+        if (handler !== undefined && handler !== "next") open.session = undefined;
         return handler;
       },
       limits,
@@ -163,6 +177,7 @@ export class Reception implements WireServer {
     const open: Open = { connection, session, served: connection.serve() };
     this.#open.add(open);
     this.#swept.add(connection);
+    if (this.#isDraining) session.drain();
     return open.served.then(async () => {
       this.#swept.delete(connection);
       ended();

@@ -108,8 +108,8 @@ export class TestServer implements AsyncDisposable {
     return RawClient.connect(this.address);
   }
 
-  async stop(graceMs = this.#graceMs): Promise<void> {
-    await this.#server.stop(graceMs);
+  async stop(graceMs = this.#graceMs, drainDelayMs = 0): Promise<void> {
+    await this.#server.stop(graceMs, drainDelayMs);
     const isFault = (line: string) =>
       line.includes("BUG") || (line.startsWith("[watchdog]") && !this.#mayStandStill);
     const bugs = this.lines.filter((line) =>

@@ -153,6 +153,10 @@ export class CommandState {
     return this.#buffer.chars;
   }
 
+  get isWatching(): boolean {
+    return this.#watches.size > 0;
+  }
+
   /** Sends one of many replies; resolves when the client has read enough for the next one. */
   async send(reply: object, ref: Ref | undefined): Promise<void> {
     this.#outbox.push(objectLine(reply, ref));

@@ -54,6 +54,9 @@ export class Session implements LineHandler, SubmitClient, Caller {
   readonly #submits: SubmitFlow;
   readonly #breath = new Breath();
   #closed = false;
+  #isDraining = false;
+  /** Lines are read, and not all of them have been begun. */
+  #isHandling = false;
   /** Made with the first command: most connections only submit. */
   #leaving: AbortController | undefined;
   #state: CommandState | undefined;
@@ -90,6 +93,7 @@ export class Session implements LineHandler, SubmitClient, Caller {
     if (submits.ready) await submits.ready;
     submits.begin();
     this.#breath.begin();
+    this.#isHandling = true;
     for (const line of lines) {
       if (line === "" || this.#closed) continue;
       const message = this.#parse(line, texts);
@@ -105,6 +109,8 @@ export class Session implements LineHandler, SubmitClient, Caller {
       }
     }
     submits.flush();
+    this.#isHandling = false;
+    this.#leaveIfDrained();
     await this.#options.outbox.room();
     await submits.room();
   }
@@ -141,6 +147,15 @@ export class Session implements LineHandler, SubmitClient, Caller {
     this.#onSettled?.();
   }
 
+  /**
+   * The server takes no more tasks: ends the connection once the client has all replies and watches nothing. Lines that
+   * have no reply by then were not taken.
+   */
+  drain(): void {
+    this.#isDraining = true;
+    this.#leaveIfDrained();
+  }
+
   /** The server is about to stop: replies that are still owed will never come. */
   abandon(): void {
     const owed = this.#submits.owed + this.#commands;
@@ -166,7 +181,16 @@ export class Session implements LineHandler, SubmitClient, Caller {
   }
 
   settled(): void {
-    if (this.#submits.owed === 0 && this.#commands === 0) this.#onSettled?.();
+    if (this.#submits.owed > 0 || this.#commands > 0) return;
+    this.#onSettled?.();
+    this.#leaveIfDrained();
+  }
+
+  #leaveIfDrained(): void {
+    if (!this.#isDraining || this.#closed || this.#isHandling || this.#state?.isWatching) return;
+    if (this.#submits.owed > 0 || this.#commands > 0) return;
+    this.#leave();
+    this.#options.dismiss();
   }
 
   #leave(): void {
