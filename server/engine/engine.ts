@@ -15,6 +15,7 @@ import type { FinishedTask } from "../task/task_events.ts";
 import type { KeyLimit, NewTask, TaskRules } from "../task/new_task.ts";
 import type { Rate } from "../../protocol/text_forms.ts";
 import type { Serials } from "../task/task_id.ts";
+import type { EndOutbox } from "./outbox.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { RunHistory } from "../task/run_log.ts";
 
@@ -334,6 +335,13 @@ export interface Engine {
   readonly serials: Serials;
   /** The latest `now` of earlier servers, if known: the server's own time never goes below it. */
   readonly lastAt?: number;
+  /** Ends of tasks that wait to be published. */
+  readonly outbox?: EndOutbox;
+  /**
+   * For an engine on a store that servers share: resolves with the reason once another server may lead. From then on no
+   * call settles, and no end is reported. Cut the clients, then call `close`, which rejects all open calls.
+   */
+  readonly lost?: Promise<string>;
   /** Starts a backup; only engines that can be copied have it. Rejects with `conflict` while another one runs. */
   readonly backup?: (() => Promise<Backup>) | undefined;
   /** Compares the queues of `ops` in memory with the store, and repairs them. */

@@ -192,6 +192,8 @@ export interface FinishedTask {
   readonly result: string | undefined;
   /** Of a failed task only. */
   readonly error: ErrorBody<FailureCode> | undefined;
+  /** Where its end is published; see `NewTask`. */
+  readonly route?: string | undefined;
 }
 
 /**

@@ -13,7 +13,7 @@ import { LateCalls, type LateOptions } from "./late_calls.ts";
 /** A method that can fail. */
 export type FailingMethod = Exclude<
   keyof Engine,
-  "name" | "settings" | "serials" | "lastAt" | "backup" | "close"
+  "name" | "settings" | "serials" | "lastAt" | "backup" | "close" | "outbox" | "lost"
 >;
 
 export interface EngineFaults {

@@ -1,19 +1,21 @@
 /**
  * The changes that are not committed yet. All changes during one commit form the next one, so commits group themselves. A
  * task that changes again before it is written is written once. New tasks that can end soon stand back: they wait for a
- * commit, or for a millisecond if none is under way, and are then written once, with their end. If a commit fails, its new
+ * commit, or for the time of one if none is under way, and are then written once, with their end. If a commit fails, its new
  * tasks are rolled back and their clients get the reason; everything else is tried again.
  */
 
 import { setImmediate } from "node:timers";
-import { SdError } from "../../../protocol/errors.ts";
+import type { SdError } from "../../../protocol/errors.ts";
 import { isFinal } from "../../../protocol/task.ts";
 import type { FinishedTask } from "../../task/task_events.ts";
 import { joined, logToText, type TaskLog } from "../../task/task_log.ts";
 import type { EndedSink } from "../engine.ts";
 import type { LiveTask } from "../live/live_task.ts";
+import { type EndOutbox, OutboxWatchers, routedEnds } from "../outbox.ts";
+import { faultError } from "./fault_error.ts";
 import { NOT_STORED, pushFixed, pushState, rowOf, storedStatusOf } from "./rows.ts";
-import { type Cell, LOG_KIND, type StoreFault, type Write } from "./task_store.ts";
+import { type Cell, LOG_KIND, type TaskStore, type Write } from "./task_store.ts";
 
 interface JournalOptions {
   /** Commits; rejects with `fault` and `message`. */
@@ -40,14 +42,23 @@ interface Batch {
   readonly settings: Map<string, string | null>;
   /** Ends that its commit makes final, in their order; all are of its tasks. */
   readonly ended: FinishedTask[];
+  /** Numbers of outbox rows to drop. */
+  readonly published: Set<number>;
   /** Resolves with nothing once it is committed, or with the reason of the failure. */
   readonly done: PromiseWithResolvers<SdError | undefined>;
 }
 
-/** Longest wait of a new task for its end while no commit is under way, in ms. */
-const LINGER_MS = 1;
+/**
+ * A new task waits for its end while no commit is under way: for as long as commits take of late, which is what a second
+ * write of it would cost, but within these limits, in ms.
+ */
+const LINGER = { least: 1, most: 10 };
+/** The share of the last commit in the mean time of commits. */
+const LAST_SHARE = 0.125;
 /** Most changes that wait after a failed commit; with more, no task is leased. */
 const MAX_UNWRITTEN = 1000;
+/** Most characters in one page of the outbox. */
+const OUTBOX_CHARS = 1024 * 1024;
 /** Time until a failed commit is tried again, in ms. */
 const RETRY_MS = 200;
 /** The same if no changes are left, in ms: only a commit shows that the disk works again. */
@@ -66,6 +77,10 @@ export class Journal {
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #trouble: SdError | undefined;
+  /** The mean time of the last commits. */
+  #commitMs = 0;
+  /** Called after each commit that added rows to the outbox. */
+  readonly outbox = new OutboxWatchers();
 
   constructor(options: JournalOptions) {
     this.#options = options;
@@ -121,6 +136,15 @@ export class Journal {
   async setting(name: string, value: string | null): Promise<void> {
     const { settings, done } = this.#next;
     settings.set(name, value);
+    this.#schedule();
+    const error = await done.promise;
+    if (error) throw error;
+  }
+
+  /** Commits that rows of the outbox are published. Rejects if its commit fails; it is not tried again then. */
+  async published(ns: readonly number[]): Promise<void> {
+    const { published, done } = this.#next;
+    for (const n of ns) published.add(n);
     this.#schedule();
     const error = await done.promise;
     if (error) throw error;
@@ -194,8 +218,13 @@ export class Journal {
     this.#next = newBatch();
     this.#underWay = batch;
     const { write, before, after } = toWrite(batch);
+    const since = performance.now();
     this.#options.write(write).then(
-      () => this.#succeeded(batch, after),
+      () => {
+        this.#commitMs += (performance.now() - since - this.#commitMs) * LAST_SHARE;
+        this.#succeeded(batch, after);
+        if (write.outbox) this.outbox.call();
+      },
       (error) => this.#failed(batch, before, error),
     );
   }
@@ -207,7 +236,7 @@ export class Journal {
       this.#lingerTimer = undefined;
       this.hurry();
       this.#flush();
-    }, LINGER_MS);
+    }, Math.min(LINGER.most, Math.max(LINGER.least, this.#commitMs)));
   }
 
   #succeeded(batch: Batch, after: readonly number[]): void {
@@ -302,22 +331,32 @@ export class Journal {
   }
 }
 
+/** The outbox of a store whose changes are written by `journal`. */
+export function outboxOf(store: Pick<TaskStore, "call">, journal: Journal): EndOutbox {
+  return {
+    read: (after, limit) => store.call("outbox", { after, limit, maxChars: OUTBOX_CHARS }),
+    done: (ns) => journal.published(ns),
+    watch: (changed) => journal.outbox.watch(changed),
+  };
+}
+
 function newBatch(): Batch {
   return {
     tasks: [],
     logs: new Map(),
     settings: new Map(),
     ended: [],
+    published: new Set(),
     done: Promise.withResolvers(),
   };
 }
 
-function isEmpty({ tasks, settings }: Batch): boolean {
-  return tasks.length === 0 && settings.size === 0;
+function isEmpty({ tasks, settings, published }: Batch): boolean {
+  return tasks.length === 0 && settings.size === 0 && published.size === 0;
 }
 
 /** The `Write` of a batch, with the statuses of its rows before and after it. */
-function toWrite({ tasks, logs, settings }: Batch) {
+function toWrite({ tasks, logs, settings, ended, published }: Batch) {
   const inserts: Cell[] = [];
   const updates: Cell[] = [];
   const before: number[] = [];
@@ -337,29 +376,14 @@ function toWrite({ tasks, logs, settings }: Batch) {
     row.storedStatus = status;
     row.isDirty = false;
   }
+  const outbox = routedEnds(ended);
   const write: Write = {
     inserts,
     updates,
     attachments: [...logs].map(([{ serial }, log]) => [serial, LOG_KIND, logToText(log)]),
     settings: [...settings],
+    ...(outbox.length > 0 ? { outbox } : {}),
+    ...(published.size > 0 ? { published: [...published] } : {}),
   };
   return { write, before, after };
-}
-
-/** The error for a client if a request to the store failed. */
-export function faultError(reason: unknown): SdError {
-  const { fault, message } = reason as { fault?: StoreFault; message?: string };
-  if (fault === "full") {
-    return new SdError("storage_full", `there is no room to keep this: ${message}`, {
-      retryAfterMs: RETRY_MS,
-      cause: reason,
-    });
-  }
-  if (fault === "io") {
-    return new SdError("storage_full", `this could not be written: ${message}`, {
-      retryAfterMs: RETRY_MS,
-      cause: reason,
-    });
-  }
-  return new SdError("internal", `the store does not work: ${message}`, { cause: reason });
 }

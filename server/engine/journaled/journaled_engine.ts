@@ -11,9 +11,7 @@ import type { TaskLog } from "../../task/task_log.ts";
 import {
   type Ack,
   type Asker,
-  type Backup,
   type Cancelled,
-  type EndedSink,
   type Engine,
   type EngineStats,
   type Enqueued,
@@ -33,36 +31,19 @@ import { checkRequeue, enqueueOne } from "../live/enqueue_rules.ts";
 import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { type Ended, LiveTasks } from "../live/live_tasks.ts";
 import { ReadTurns } from "../read_turns.ts";
+import type { EndOutbox } from "../outbox.ts";
 import { KeptSettings } from "../settings.ts";
 import { CommitBarrier, FirstWrite } from "./commit_barrier.ts";
 import { ClockMark, markIn, RateKeeper } from "./kept_times.ts";
-import { Journal } from "./journal.ts";
+import { Journal, outboxOf } from "./journal.ts";
+import { openUnderLead } from "./lead_guard.ts";
 import { type FoundTasks, listTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
-import { Pager, type PagerSizes } from "./pager.ts";
-import { codeOf, LaneState, NOT_STORED, readRow, rowOf, RowState, subtract } from "./rows.ts";
+import { Pager } from "./pager.ts";
+import { LaneState, NOT_STORED, readRow, rowOf, RowState } from "./rows.ts";
+import { StoredCounts } from "./stored_counts.ts";
 import { openChildren, Recheck } from "./unpaged.ts";
-import { type Opened, type RecordSweeper, STORED_STATUSES, type TaskStore } from "./task_store.ts";
-
-export interface JournaledOptions {
-  /** The engine's name, for users. */
-  readonly name: string;
-  readonly store: TaskStore;
-  /** The contents of the store. */
-  readonly opened: Opened;
-  readonly now: number;
-  /** Receives the ends of tasks. */
-  readonly ended?: EndedSink;
-  /** Called with messages for the operator: the disk is full, the store is damaged. */
-  readonly report: (message: string) => void;
-  /** 0…1, for the jitter of a backoff. */
-  readonly random?: () => number;
-  /** New tasks are refused while this many are queued or delayed. */
-  readonly maxQueued?: number;
-  readonly sweeper: RecordSweeper;
-  /** For a store that can be copied. */
-  readonly backup?: () => Promise<Backup>;
-  readonly sizes?: Partial<PagerSizes>;
-}
+import type { JournaledOptions } from "./options.ts";
+import type { Opened, TaskStore } from "./task_store.ts";
 
 /** Most tasks on disk that one `prune` expires. */
 const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
@@ -75,6 +56,10 @@ const newStored = (): RowState => new RowState(NOT_STORED);
 
 /** The engine on an open store; resolves when it has read what it needs in memory. */
 export async function openJournaledEngine(options: JournaledOptions): Promise<Engine> {
+  return options.store.lost ? await openUnderLead(options, openAlone) : await openAlone(options);
+}
+
+async function openAlone(options: JournaledOptions): Promise<Engine> {
   const engine = new JournaledEngine(options);
   await engine.start(options.opened, options.now);
   return engine;
@@ -86,6 +71,7 @@ class JournaledEngine implements Engine, StorageHooks {
   readonly serials: Serials;
   readonly recheck: NonNullable<Engine["recheck"]>;
   readonly lastAt: number;
+  readonly outbox: EndOutbox;
 
   readonly #options: JournaledOptions;
   readonly #store: TaskStore;
@@ -98,6 +84,7 @@ class JournaledEngine implements Engine, StorageHooks {
   readonly backup: NonNullable<Engine["backup"]> | undefined;
   readonly #barrier: CommitBarrier;
   readonly #mark: ClockMark;
+  readonly #counts: StoredCounts;
   /** The time of the last submit, lease or result. */
   #now: number;
 
@@ -127,6 +114,7 @@ class JournaledEngine implements Engine, StorageHooks {
       ended: options.ended ?? (() => {}),
       onTrouble: (error) => report(error ? error.message : "what was waiting is written"),
     });
+    this.outbox = outboxOf(store, this.#journal);
     this.#barrier = new CommitBarrier(this.#journal, this.#live);
     this.#pager = new Pager({
       live: this.#live,
@@ -134,6 +122,7 @@ class JournaledEngine implements Engine, StorageHooks {
       onFault: (error) => report(error instanceof Error ? error.message : String(error)),
       ...(options.sizes ? { sizes: options.sizes } : {}),
     });
+    this.#counts = new StoredCounts({ live: this.#live, pager: this.#pager, report });
     const keep = (name: string, value: string | null) => this.#journal.setting(name, value);
     this.#mark = new ClockMark(keep);
     const recheck = new Recheck(store, this.#pager, this.#live, this.#turns);
@@ -144,17 +133,19 @@ class JournaledEngine implements Engine, StorageHooks {
     this.settings = new KeptSettings(settings, (name, value) => keep(name, value ?? null));
   }
 
-  async start({ counts, lanes, queuedOps }: Opened, wall: number): Promise<void> {
+  async start(opened: Opened, wall: number): Promise<void> {
     const live = this.#live;
     const now = this.#now;
     live.delayed.aheadMs = now - wall;
-    STORED_STATUSES.forEach((status, code) => {
-      live.counts.byStatus[status === "waiting" ? "delayed" : status] += counts[code] ?? 0;
-    });
-    for (const [op, count] of queuedOps) live.counts.queuedOf(op, count);
+    this.#counts.begin(opened);
     await openChildren({ store: this.#store, live, now });
     this.#passEnds();
-    this.#pager.start(lanes, counts[codeOf("queued")] ?? 0, counts[codeOf("delayed")] ?? 0);
+    this.#pager.start(opened.lanes, this.#mayHaveDelayed);
+  }
+
+  /** False if it is certain that no task is delayed. */
+  get #mayHaveDelayed(): boolean {
+    return !this.#counts.isComplete || this.#live.counts.byStatus.delayed > 0;
   }
 
   changed(task: LiveTask): void {
@@ -325,12 +316,12 @@ class JournaledEngine implements Engine, StorageHooks {
     }
     this.#passEnds();
     this.#rates.prune(now);
-    if (this.#live.counts.byStatus.delayed > 0) this.#mark.alone(now);
-    const { counts, dependencies } = this.#live;
+    if (this.#mayHaveDelayed) this.#mark.alone(now);
+    const { dependencies } = this.#live;
     const held = { version: dependencies.version, ords: () => dependencies.parentSerials() };
     const swept = await this.#options.sweeper.sweep(now, held);
     return {
-      removed: subtract(counts.byStatus, swept.removed),
+      removed: this.#counts.dropped(swept.removed),
       nextAt: swept.more ? now : Infinity,
     };
   }
@@ -338,6 +329,7 @@ class JournaledEngine implements Engine, StorageHooks {
   async close(): Promise<void> {
     this.#mark.last(this.#now);
     await this.#barrier.passed();
+    this.#counts.close();
     this.#pager.close();
     this.#journal.close();
     await this.#store.close();

@@ -99,9 +99,8 @@ export class Pager {
   }
 
   /** Begins with the waiting tasks of a store that was opened. */
-  start(lanes: readonly LaneQuery[], queued: number, delayed: number): void {
+  start(lanes: readonly LaneQuery[], hasDelayed: boolean): void {
     const { ready } = this.#options.live;
-    this.#spilled = queued;
     for (const { priority, key, op } of lanes) {
       const lane = ready.laneOf({ priority, key: key ?? undefined, op });
       // Tasks that come after others are here already; some of them have a higher `seq` than tasks on disk.
@@ -109,8 +108,13 @@ export class Pager {
       this.#setSpilled(lane, true);
       this.#want(lane);
     }
-    if (delayed > 0) this.#horizon = { runAt: -1, ord: -1 };
+    if (hasDelayed) this.#horizon = { runAt: -1, ord: -1 };
     this.fetch(0);
+  }
+
+  /** Call it once with the number of tasks that were queued in the store when it was opened. */
+  counted(queued: number): void {
+    this.#spilled += queued;
   }
 
   /** Stops fetching. */

@@ -7,7 +7,7 @@
  */
 
 import type { SdError } from "../../../protocol/errors.ts";
-import { isFinal, type StatusCounts } from "../../../protocol/task.ts";
+import { isFinal } from "../../../protocol/task.ts";
 import { DEFAULT_RULES, type NewTask, type TaskRules } from "../../task/new_task.ts";
 import type { Rate } from "../../../protocol/text_forms.ts";
 import type { RunHistory } from "../../task/run_log.ts";
@@ -93,17 +93,6 @@ export function codeOf(status: StoredStatus): number {
 const QUEUED = codeOf("queued");
 const WAITING = codeOf("waiting");
 const COMPLETED = codeOf("completed");
-
-/** Subtracts dropped records, by index into `STORED_STATUSES`, from the counts; returns their number. */
-export function subtract(counts: StatusCounts, removed: readonly number[]): number {
-  let sum = 0;
-  removed.forEach((rows, code) => {
-    const status = STORED_STATUSES[code] as StoredStatus;
-    counts[status === "waiting" ? "delayed" : status] -= rows;
-    sum += rows;
-  });
-  return sum;
-}
 
 /** The status for the row of `task`, as an index into `STORED_STATUSES`. */
 export function storedStatusOf(task: LiveTask): number {

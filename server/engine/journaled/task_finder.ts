@@ -13,7 +13,7 @@ import {
   type TaskRecord,
   type WaitReason,
 } from "../engine.ts";
-import { faultError } from "./journal.ts";
+import { faultError } from "./fault_error.ts";
 import { codeOf, committedRecord, readRow } from "./rows.ts";
 import { LOG_KIND, type TaskCalls, type TaskStore } from "./task_store.ts";
 import type { LiveTask } from "../live/live_task.ts";

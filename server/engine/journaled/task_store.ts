@@ -14,6 +14,7 @@
  * safe integers. Texts may hold any character, also U+0000 and lone surrogates.
  */
 
+import type { OutboxRow } from "../outbox.ts";
 import { joined, logFromText, logToText } from "../../task/task_log.ts";
 
 /** On disk no task runs: one that runs is queued there, so the next server that opens the store runs it again. */
@@ -119,13 +120,6 @@ export interface Write {
   readonly outbox?: readonly (readonly [route: string, body: string])[];
   /** Numbers of outbox rows to drop. */
   readonly published?: readonly number[];
-}
-
-/** An end that waits to be published. `route` says where, `body` is the line of the end. */
-export interface OutboxRow {
-  readonly n: number;
-  readonly route: string;
-  readonly body: string;
 }
 
 /** A lane as the store looks it up: the tasks of one op, one key and one priority. */

@@ -144,6 +144,10 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.payload;
   }
 
+  get route(): string | undefined {
+    return this.task.route;
+  }
+
   /** The characters of its payload and its log. */
   get chars(): number {
     return this.task.payload.length + (this.log ? charsOf(this.log) : 0);
@@ -179,8 +183,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     if (!isFinal(status)) return undefined;
     // Nothing changes a completed task any more; another may be retried before its news are read.
     if (status === "completed") return this;
-    const { id, op, result, error } = this;
-    return { id, op, status, attempt, result, error };
+    const { id, op, result, error, route } = this;
+    return { id, op, status, attempt, result, error, route };
   }
 
   record(): TaskRecord {

@@ -3,7 +3,7 @@
  * which ids made by the server end with, or by the id that a client chose. `LiveCounts` counts by status and by op.
  */
 
-import type { Status, StatusCounts } from "../../../protocol/task.ts";
+import { type Status, type StatusCounts, STATUSES } from "../../../protocol/task.ts";
 import type { EngineStats } from "../engine.ts";
 import type { LiveTask } from "./live_task.ts";
 import type { ReadyQueue } from "./ready_queue.ts";
@@ -74,7 +74,9 @@ export class LiveCounts {
     this.#load(op, "queued", count);
   }
 
-  /** The present numbers; for each op also since when the oldest of its tasks in `queue` has been due. */
+  /**
+   * The present numbers; while a store still counts, a number can be too low, and one below 0 is shown as 0. For each op
+   * also since when the oldest of its tasks in `queue` has been due. */
   stats(queue: ReadyQueue<LiveTask>): EngineStats {
     const oldest = new Map<string, LiveTask>();
     for (const task of queue.heads(MAX_HEADS)) {
@@ -83,11 +85,13 @@ export class LiveCounts {
     }
     const ops = [...this.#loads].map(([op, { queued, running }]) => ({
       op,
-      queued,
+      queued: Math.max(0, queued),
       running,
       waitingSince: queued > 0 ? oldest.get(op)?.runAt : undefined,
     }));
-    return { tasks: { ...this.byStatus }, ops };
+    const tasks = { ...this.byStatus };
+    for (const status of STATUSES) tasks[status] = Math.max(0, tasks[status]);
+    return { tasks, ops: ops.filter((op) => op.queued > 0 || op.running > 0) };
   }
 
   #load(op: string, status: keyof Load, count: number): void {

@@ -32,6 +32,7 @@ import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { listPage } from "../live/query.ts";
 import { LiveTasks } from "../live/live_tasks.ts";
 import { ReadTurns, SERVER } from "../read_turns.ts";
+import { MemoryOutbox } from "../outbox.ts";
 import { KeptSettings } from "../settings.ts";
 import { isAhead, repairQueue, waitReasonOf, waitsInLine } from "../live/wait_reason.ts";
 
@@ -60,6 +61,7 @@ class MemoryEngine implements Engine, StorageHooks {
   readonly name = "memory";
   readonly settings = new KeptSettings();
   readonly serials = new Serials();
+  readonly outbox = new MemoryOutbox();
 
   readonly #ended: EndedSink;
   readonly #live: LiveTasks;
@@ -191,7 +193,10 @@ class MemoryEngine implements Engine, StorageHooks {
     return settle(() => {
       const answer = work();
       const ended = this.#live.takeEnded();
-      if (ended.length > 0) this.#ended(ended);
+      if (ended.length > 0) {
+        this.outbox.add(ended);
+        this.#ended(ended);
+      }
       return answer;
     });
   }

@@ -6,7 +6,8 @@
 import { stateDir } from "../../../cli/state_dir.ts";
 import { SdError } from "../../../protocol/errors.ts";
 import type { Backup, Engine } from "../engine.ts";
-import { type JournaledOptions, openJournaledEngine } from "../journaled/journaled_engine.ts";
+import { openJournaledEngine } from "../journaled/journaled_engine.ts";
+import type { JournaledOptions } from "../journaled/options.ts";
 import type { TaskStore } from "../journaled/task_store.ts";
 import type { EngineOptions } from "../options.ts";
 import { FileSweeper, type FileSweeperOptions } from "./file_sweeper.ts";
