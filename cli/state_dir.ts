@@ -8,6 +8,7 @@
 import { ClientError } from "../net/client_error.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
+const MAX_NAME_CHARS = 253;
 const SEPARATOR = IS_WINDOWS ? "\\" : "/";
 /** A shell command that prints the home of this user. It accepts plain names only, since it quotes nothing. */
 const FIND_HOME = `n=$(id -un) && case $n in ""|*[!A-Za-z0-9._-]*) ;; *) eval echo "~$n" ;; esac`;
@@ -50,6 +51,27 @@ export function configDir(): string | undefined {
 /** The file with the pool secret of the server on `port`, for workers of the same user. Throws `usage`. */
 export function poolSecretFile(port: number): string {
   return `${stateDir()}${SEPARATOR}pool-${port}.secret`;
+}
+
+/** The name of this machine, for people; `undefined` if it cannot be found. Never longer than a name in the DNS. */
+export function machineName(): string | undefined {
+  const names = [
+    () => Deno.env.get(IS_WINDOWS ? "COMPUTERNAME" : "HOSTNAME"),
+    () => IS_WINDOWS ? undefined : Deno.readTextFileSync("/etc/hostname"),
+    () =>
+      new TextDecoder().decode(
+        new Deno.Command("hostname", { stderr: "null" }).outputSync().stdout,
+      ),
+  ];
+  for (const find of names) {
+    try {
+      const name = find()?.trim().slice(0, MAX_NAME_CHARS);
+      if (name) return name;
+    } catch {
+      // The next way may work.
+    }
+  }
+  return undefined;
 }
 
 /** The file of the named servers; `undefined` if there is no configuration directory. */

@@ -53,6 +53,8 @@ export interface PoolStart extends PoolWork {
   server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
   secret: string;
   workers: number;
+  /** The name of this machine, for people. */
+  machine?: string | undefined;
   /** The name of the pool: a process takes the place of another one with the same name. */
   pool?: string;
   /** Connect again when the link is lost (`sd work`), or end at once (the server's own pool). */

@@ -273,9 +273,30 @@ export interface OpLoadView {
   waiting_since?: string;
 }
 
+/** A server of a cluster. */
+export interface ServerView {
+  /** Its `--name`, or its machine and port. */
+  name: string;
+  /** Where the other servers reach it: `HOST:PORT`. */
+  address: string;
+  /** The name of its machine. */
+  machine: string;
+  /** Its release. */
+  version: string;
+  pid: number;
+  /** `leads`: it decides about all tasks. `follows`: it passes its connections on. */
+  role: "leads" | "follows";
+  /** When it started, RFC 3339. */
+  started_at: string;
+  /** It is stopping. */
+  draining?: true;
+}
+
 /** A worker process. It can hold more tasks than it has workers, so that each worker has the next one at once. */
 export interface PoolView {
   pid: number;
+  /** The name of its machine; absent for a process of an older release. */
+  machine?: string;
   /** Number of its workers. */
   workers: number;
   /** Number of tasks that it holds. */
@@ -333,6 +354,8 @@ export interface ServerStats {
   ops: OpLoadView[];
   /** Worker processes, up to 100. */
   pools: PoolView[];
+  /** The servers of the cluster, the leader first, up to 100; absent for a server alone. */
+  servers?: ServerView[];
   /** Open connections. */
   connections: number;
   /** How often due tasks stood still beside an idle worker since the start: a fault of sd. */

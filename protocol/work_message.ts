@@ -59,6 +59,8 @@ export interface WorkHello {
   credit: number;
   ops: OpSpec[];
   pid: number;
+  /** The name of its machine, for people. */
+  machine?: string | undefined;
   /** The name of the pool: `local` is the server's own. A process replaces another one with the same name. */
   pool?: string;
   /** The process runs one task, of an op with a process for each run, and ends. */

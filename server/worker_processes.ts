@@ -5,6 +5,7 @@
  */
 
 import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
+import { machineName } from "../cli/state_dir.ts";
 import type { ServeConfig } from "./config.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
@@ -32,7 +33,15 @@ export function createLocalPool({ config, server, secret, log, notices }: {
 }): PoolSupervisor {
   const { workers, work, watch } = config;
   return new PoolSupervisor({
-    start: { server, secret, workers, ...work, pool: LOCAL_POOL, reconnect: false },
+    start: {
+      server,
+      secret,
+      workers,
+      ...work,
+      machine: machineName(),
+      pool: LOCAL_POOL,
+      reconnect: false,
+    },
     watch,
     warn: (message) => log.warn("server", message),
     info: (message) => log.info("server", message),

@@ -263,7 +263,7 @@ class PoolProcess implements PoolListener, ReportSink {
   }
 
   #hello(): WorkHello {
-    const { workers, pool } = this.#start;
+    const { workers, pool, machine } = this.#start;
     return {
       cmd: "work",
       version: WORK_VERSION,
@@ -274,6 +274,7 @@ class PoolProcess implements PoolListener, ReportSink {
       pid: Deno.pid,
       alive: true,
       ...(this.#start.single && { single: true }),
+      machine,
       ...(pool === undefined ? {} : { pool }),
     };
   }

@@ -16,7 +16,7 @@ import {
 } from "../cli/pool/pool_flags.ts";
 import { SERVER_FLAGS, targetOf } from "../cli/server_flags.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
-import { poolSecretFile } from "../cli/state_dir.ts";
+import { machineName, poolSecretFile } from "../cli/state_dir.ts";
 import { escapeControls, say, talkBesideWork } from "../cli/talk.ts";
 import { formatTarget, type Target } from "../net/target.ts";
 import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
@@ -88,7 +88,15 @@ async function supervise(supervision: Supervision): Promise<number> {
   const log = (message: string) => say(`[worker] ${message}`);
   const pool = new PoolSupervisor({
     // By this name the server recognizes a process that replaces another.
-    start: { server, secret, workers, ...work, pool: crypto.randomUUID(), reconnect: true },
+    start: {
+      server,
+      secret,
+      workers,
+      ...work,
+      machine: machineName(),
+      pool: crypto.randomUUID(),
+      reconnect: true,
+    },
     watch,
     warn: log,
     info: log,

@@ -7,8 +7,11 @@ import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
 import { formatDuration } from "../../protocol/text_forms.ts";
 import { type ServerStats, STATUSES } from "../../protocol/task.ts";
-import { alignedTable, withCommas } from "./base/table.ts";
+import { age, alignedTable, withCommas } from "./base/table.ts";
 import { withClient } from "./base/with_client.ts";
+
+/** Most worker processes in the table. */
+const MAX_POOLS = 20;
 
 export const status = defineCommand({
   name: "status",
@@ -33,7 +36,8 @@ function pausedText([first, ...more]: readonly string[]): string {
   return [first, ...more].join(", ");
 }
 
-function statusTable(target: string, stats: ServerStats): string {
+/** The tables of `sd status`, for the server `target`. */
+export function statusTable(target: string, stats: ServerStats): string {
   const { workers, running, pools } = stats.workers;
   const server = [
     ["server", `${target} (sd ${stats.version}, pid ${stats.pid})`],
@@ -45,6 +49,45 @@ function statusTable(target: string, stats: ServerStats): string {
     ["submitted", withCommas(stats.totals.submitted)],
     ["finished", withCommas(stats.totals.finished)],
   ];
+  const tables = [alignedTable(server), ...clusterTables(stats)];
   const counts = STATUSES.map((status) => [status, withCommas(stats.tasks[status])]);
-  return `${alignedTable(server)}\n\n${alignedTable([["TASKS", ""], ...counts], [1])}`;
+  return [...tables, alignedTable([["TASKS", ""], ...counts], [1])].join("\n\n");
+}
+
+/** The servers and the worker processes, if there are several servers or several machines. */
+function clusterTables({ servers, pools, now }: ServerStats): string[] {
+  const machines = new Set(pools.map(({ machine }) => machine));
+  if (!servers && machines.size < 2) return [];
+  const rows = (servers ?? []).map((
+    { name, role, draining, address, machine, version, pid, started_at },
+  ) => [
+    name,
+    draining ? `${role}, stopping` : role,
+    address,
+    machine,
+    version,
+    String(pid),
+    age(started_at, Date.parse(now)),
+  ]);
+  const shown = pools.slice(0, MAX_POOLS).map(({ machine, pid, workers, held }) => [
+    machine ?? "",
+    String(pid),
+    withCommas(workers),
+    withCommas(held),
+  ]);
+  const more = pools.length - shown.length;
+  return [
+    ...(servers
+      ? [
+        alignedTable([["SERVER", "ROLE", "ADDRESS", "MACHINE", "SD", "PID", "UP"], ...rows], [
+          5,
+          6,
+        ]),
+      ]
+      : []),
+    ...(shown.length > 0
+      ? [alignedTable([["POOL ON", "PID", "WORKERS", "HOLDS"], ...shown], [1, 2, 3])]
+      : []),
+    ...(more > 0 ? [`and ${withCommas(more)} more pools`] : []),
+  ];
 }

@@ -9,6 +9,7 @@ import {
   type Progress,
   PROTOCOL_VERSION,
   type ServerStats,
+  type ServerView,
   type TaskLogView,
   type TaskView,
   type Why,
@@ -18,7 +19,15 @@ import type { Asker, Engine, Lease, ListRequest, TaskRecord } from "../engine/en
 import type { Metrics } from "../metrics.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { KnownOps } from "./submit_check.ts";
-import { atWall, logView, opLoads, poolViews, taskSummary, taskView } from "./views.ts";
+import {
+  atWall,
+  logView,
+  opLoads,
+  poolViews,
+  serversInOrder,
+  taskSummary,
+  taskView,
+} from "./views.ts";
 import { whyOf } from "./why.ts";
 
 /** The dispatcher, as far as reads show it. */
@@ -28,6 +37,7 @@ interface Running {
   readonly runners: readonly {
     readonly ops: ReadonlySet<string>;
     readonly pid: number;
+    readonly machine?: string | undefined;
     readonly workers: number;
     readonly isSingle: boolean;
     readonly held: number;
@@ -52,6 +62,8 @@ interface TaskReadsOptions {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly version: string;
+  /** The servers of the cluster as this one last saw them; absent for a server alone. */
+  readonly servers?: (() => readonly ServerView[]) | undefined;
 }
 
 export class TaskReads {
@@ -138,7 +150,8 @@ export class TaskReads {
   }
 
   async stats(): Promise<ServerStats> {
-    const { engine, running: { runners }, metrics, clock, version, pauses } = this.#options;
+    const { engine, running: { runners }, metrics, clock, version, pauses, servers } = this
+      .#options;
     const { tasks, ops } = await engine.stats();
     // A process for single runs is none of the server's workers: it comes and goes with its task.
     const pools = runners.filter(({ isSingle }) => !isSingle);
@@ -159,6 +172,7 @@ export class TaskReads {
       },
       ops: opLoads(ops, clock.aheadMs),
       pools: poolViews(runners),
+      ...(servers && { servers: serversInOrder(servers()) }),
       connections: metrics.connections,
       standstills: metrics.standstills,
       ...(metrics.notices.size > 0 && { notices: [...metrics.notices.values()] }),

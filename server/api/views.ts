@@ -5,7 +5,14 @@
 
 import { cutText } from "../../protocol/errors.ts";
 import { MAX_STATS_ROWS } from "../../protocol/limits.ts";
-import type { OpLoadView, PoolView, Progress, TaskLogView, TaskView } from "../../protocol/task.ts";
+import type {
+  OpLoadView,
+  PoolView,
+  Progress,
+  ServerView,
+  TaskLogView,
+  TaskView,
+} from "../../protocol/task.ts";
 import { formatTime } from "../../protocol/text_forms.ts";
 import type { OpLoad, TaskRecord } from "../engine/engine.ts";
 import { countOf, joined, logLine, type TaskLog } from "../task/task_log.ts";
@@ -98,10 +105,18 @@ export function opLoads(ops: readonly OpLoad[], aheadMs: number): OpLoadView[] {
 /** A worker process, as far as `stats` shows it. */
 interface Pool {
   readonly pid: number;
+  readonly machine?: string | undefined;
   readonly workers: number;
   readonly held: number;
   readonly isSingle: boolean;
   heldOps(): ReadonlyMap<string, number>;
+}
+
+/** The servers in `stats`: the leader first, then by name. */
+export function serversInOrder(servers: readonly ServerView[]): ServerView[] {
+  const rank = ({ role }: ServerView) => role === "leads" ? 0 : 1;
+  const inOrder = servers.toSorted((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1));
+  return inOrder.slice(0, MAX_STATS_ROWS);
 }
 
 /** The worker processes in `stats`. */
@@ -110,11 +125,12 @@ export function poolViews(pools: readonly Pool[]): PoolView[] {
   const shown = pools.filter(({ isSingle, held }) => !isSingle || held > 0);
   const byPid = shown.toSorted((a, b) => a.pid - b.pid).slice(0, MAX_STATS_ROWS);
   return byPid.map((pool) => {
-    const { pid, workers, held, isSingle } = pool;
+    const { pid, machine, workers, held, isSingle } = pool;
     const ops = [...pool.heldOps()].map(([op, held]) => ({ op, held }));
     ops.sort((a, b) => b.held - a.held || (a.op < b.op ? -1 : 1));
     return {
       pid,
+      ...(machine === undefined ? {} : { machine }),
       workers,
       held,
       ops: ops.slice(0, MAX_STATS_ROWS),

@@ -18,6 +18,8 @@ export interface Runner {
   /** The name of its pool, if that has one. */
   readonly pool: string | undefined;
   readonly pid: number;
+  /** The name of its machine, for people. */
+  readonly machine?: string | undefined;
   readonly workers: number;
   /** It is a process for a single run, not a pool of workers. */
   readonly isSingle: boolean;

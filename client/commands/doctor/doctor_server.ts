@@ -56,6 +56,7 @@ async function checkConnection(choice: ServerChoice): Promise<Check[]> {
       checkClock(skewMs),
       checkEngine(stats),
       checkWorkers(stats),
+      ...checkCluster(stats),
       ...(stats.notices ?? []).map((notice) => warning("server", notice)),
     ];
   } catch (error) {
@@ -170,4 +171,39 @@ function checkWorkers({ workers, paused }: ServerStats): Check {
     message: `${text}; ${first === "*" ? "all ops are" : `${paused.join(", ")} is`} paused`,
     cure: `resume with: sd resume ${first === "*" ? "--all" : paused.join(" ")}`,
   });
+}
+
+/** Checks the servers of a cluster; nothing for a server alone. */
+export function checkCluster({ servers }: Pick<ServerStats, "servers">): Check[] {
+  if (!servers) return [];
+  const leader = servers.find(({ role }) => role === "leads");
+  const text = `${servers.length} ${servers.length === 1 ? "server" : "servers"}`;
+  if (!leader) {
+    return [warning("cluster", {
+      message: `${text}, and none leads at this moment`,
+      cure: "look again in 10 s; then look at the logs of the servers and at the store",
+    })];
+  }
+  const led = `${text}; ${leader.name} leads`;
+  const able = servers.filter(({ draining }) => !draining);
+  if (able.length < 2) {
+    return [warning("cluster", {
+      message: `${led}, and no other server can take over`,
+      cure: "start another: sd serve with the same --engine, on another machine",
+    })];
+  }
+  if (new Set(servers.map(({ version }) => version)).size > 1) {
+    const releases = servers.map(({ name, version }) => `${name} ${version}`).join(", ");
+    return [warning("cluster", {
+      message: `${led}; the releases differ: ${releases}`,
+      cure: "finish the update: run the same release on all servers",
+    })];
+  }
+  if (new Set(servers.map(({ machine }) => machine)).size === 1) {
+    return [warning("cluster", {
+      message: `${led}, and all are on ${leader.machine}: they fail with it`,
+      cure: "run servers on other machines as well",
+    })];
+  }
+  return [ok("cluster", led)];
 }

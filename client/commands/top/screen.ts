@@ -149,6 +149,7 @@ function listLines(shown: Shown & { snapshot: Snapshot }, { rows, columns }: Siz
   const most = Math.max(2, Math.floor(rows / 4));
   const above = [
     ...(rows >= MIN_OP_ROWS ? opLines(snapshot, { rows: most, columns }) : []),
+    ...serverLines(snapshot, columns),
     ...(rows >= MIN_POOL_ROWS ? poolLines(snapshot, columns) : []),
   ];
   const room = Math.max(0, rows - above.length);
@@ -199,15 +200,26 @@ function opLines({ stats }: Snapshot, { rows, columns }: Size): ScreenLine[] {
   ];
 }
 
+/** One line with the servers of a cluster, the leader first. */
+function serverLines({ stats: { servers } }: Snapshot, columns: number): ScreenLine[] {
+  if (!servers) return [];
+  const names = servers.map(({ name, role, draining }) => `${name} ${draining ? "stops" : role}`);
+  const hasLeader = servers.some(({ role }) => role === "leads");
+  const text = `${counted(servers.length, "server")}  ${names.join(", ")}`;
+  return [{ text: fit(text, columns), ...(hasLeader ? {} : { look: "yellow" as const }) }];
+}
+
 function poolLines({ stats: { pools } }: Snapshot, columns: number): ScreenLine[] {
   if (pools.length === 0) {
     return [{ text: "no workers; add some with: sd work", look: "yellow" }, { text: "" }];
   }
   const shown = pools.length > MAX_POOLS ? pools.slice(0, MAX_POOLS - 1) : pools;
-  const lines = shown.map(({ pid, workers, held, ops }) => {
+  const isSpread = new Set(pools.map(({ machine }) => machine)).size > 1;
+  const lines = shown.map(({ pid, machine, workers, held, ops }) => {
     const what = ops.map(({ op, held }) => `${op} ${compact(held)}`).join(", ");
     const idle = held === 0 ? "idle" : `holds ${compact(held)}: ${what}`;
-    return { text: fit(`pool ${pid}  ${counted(workers, "worker")}  ${idle}`, columns) };
+    const on = isSpread && machine !== undefined ? ` on ${machine}` : "";
+    return { text: fit(`pool ${pid}${on}  ${counted(workers, "worker")}  ${idle}`, columns) };
   });
   const more = pools.length - shown.length;
   const rest = more > 0

@@ -35,13 +35,14 @@ import { readRate } from "../../../protocol/text_forms.ts";
 
 /** Checks the first line of a work link. Throws `bad_request`; the secret is checked elsewhere. */
 export function readWorkHello(message: JsonObject): WorkHello {
-  const { workers, credit, ops, pid, pool, alive, single } = message;
+  const { workers, credit, ops, pid, machine, pool, alive, single } = message;
   const isCount = (value: unknown, max: number) =>
     Number.isInteger(value) && (value as number) >= 0 && (value as number) <= max;
   checkWorkVersion(message);
   if (
     !isCount(workers, MAX_WORKERS) || !isCount(credit, MAX_CREDIT) ||
     !isCount(pid, Number.MAX_SAFE_INTEGER) ||
+    (machine !== undefined && !isMachine(machine)) ||
     (pool !== undefined && typeof pool !== "string") ||
     (alive !== undefined && alive !== true) || (single !== undefined && single !== true)
   ) {
@@ -64,10 +65,17 @@ export function checkWorkVersion(hello: JsonObject): number {
   );
 }
 
+function isMachine(name: unknown): boolean {
+  return typeof name === "string" && name !== "" && name.length <= MAX_MACHINE_CHARS;
+}
+
 /** The versions of the ops that have one. */
 export function versionsOf({ ops }: WorkHello): ReadonlyMap<string, string> {
   return new Map(ops.flatMap(({ op, version }) => version === undefined ? [] : [[op, version]]));
 }
+
+/** Longest name of a machine: that of a host in the DNS. */
+const MAX_MACHINE_CHARS = 253;
 
 const NUMBERS = [
   ["timeout", { min: 1, max: MAX_TIMEOUT_MS }],

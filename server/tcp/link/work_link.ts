@@ -88,6 +88,7 @@ export class WorkLink implements LineHandler, Runner {
   /** The name of the server's own pool that this is. */
   readonly pool: string | undefined;
   readonly pid: number;
+  readonly machine: string | undefined;
   /** Its process belongs to this server. */
   readonly isOwn: boolean;
   readonly #options: WorkLinkOptions;
@@ -124,6 +125,7 @@ export class WorkLink implements LineHandler, Runner {
     this.pool = hello.pool;
     this.isOwn = options.isOwn;
     this.pid = hello.pid;
+    this.machine = hello.machine;
     this.#credit = hello.credit;
     this.#showsLife = hello.alive === true;
     this.#heardAt = options.clock.now;
