@@ -39,6 +39,10 @@ export interface EngineContract {
   readonly open: (random: Random, ended: EndedSink) => Promise<Engine>;
   /** Tests that do not apply, and why. */
   readonly lacks?: readonly { readonly test: string; readonly reason: string }[];
+  /** For a library that keeps timers of its own beyond a connection. */
+  readonly sanitizeOps?: boolean;
+  /** Skips all of it. */
+  readonly ignore?: boolean;
 }
 
 type Tests = Record<string, ContractTest>;
@@ -499,7 +503,9 @@ const TESTS: Tests = {
 };
 
 /** Declares a test for each claim of the contract, each on an engine of its own. */
-export function testEngine({ name, open, lacks = [] }: EngineContract): void {
+export function testEngine(contract: EngineContract): void {
+  const { name, open, lacks = [], ignore = false, sanitizeOps = true } = contract;
+  const options = { sanitizeOps, sanitizeResources: sanitizeOps };
   for (const { test } of lacks) {
     assert(test in TESTS, `lacks names no test of the contract: ${test}`);
   }
@@ -507,7 +513,8 @@ export function testEngine({ name, open, lacks = [] }: EngineContract): void {
     const lack = lacks.find((entry) => entry.test === claim);
     Deno.test({
       name: `${name}: ${claim}${lack ? ` (does not hold: ${lack.reason})` : ""}`,
-      ignore: lack !== undefined,
+      ignore: ignore || lack !== undefined,
+      ...options,
       async fn() {
         const seed = newSeed();
         const ends = new Ends();
@@ -522,7 +529,9 @@ export function testEngine({ name, open, lacks = [] }: EngineContract): void {
       },
     });
   }
-  Deno.test(`${name}: two engines in one process number their tasks apart, under ids that differ`, async () => {
+  const apart =
+    `${name}: two engines in one process number their tasks apart, under ids that differ`;
+  Deno.test({ name: apart, ignore, ...options }, async () => {
     const random = new Random(newSeed());
     const [one, two] = [await open(random, () => {}), await open(random, () => {})];
     try {

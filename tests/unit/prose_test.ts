@@ -33,8 +33,8 @@ const BANNED: readonly (readonly [RegExp, string])[] = [
   [/\bof use\b|\bheed(s|ed)?\b|\bspeaks? of\b|\bin step\b/i, "say it plainly"],
 ];
 
-/** Strings that are scripts or SQL. */
-const IS_CODE = /^#|^\s*(?:CREATE|SELECT|INSERT|UPDATE|DELETE|PRAGMA|FROM|WHERE)\b/;
+/** Strings that are scripts (of Redis, they begin with `--`) or SQL. */
+const IS_CODE = /^#|^--|^\s*(?:CREATE|SELECT|INSERT|UPDATE|DELETE|PRAGMA|FROM|WHERE)\b/;
 
 interface Passage {
   readonly place: string;

@@ -73,6 +73,7 @@ const ENTRIES = [
   "client/mod.ts",
   // Until a store that servers share is there.
   "server/engine/journaled/shared_store.ts",
+  "server/engine/redis/open_redis.ts",
   "protocol/std.d.ts",
   "client/commands/batch/cli_progress.d.ts",
   // The store starts it as a thread.
