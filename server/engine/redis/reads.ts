@@ -2,12 +2,12 @@
 
 import { serialOf } from "../../task/task_id.ts";
 import {
-  type OutboxRow,
   type PageSize,
   type StoredTask,
   StoreError,
   type TaskCalls,
 } from "../journaled/task_store.ts";
+import type { OutboxRow } from "../outbox.ts";
 import { laneText, taskOfText } from "./row_text.ts";
 import { AHEAD, FIND, LIST, OUTBOX, PAGE, type Script } from "./script.ts";
 import { INDEXED, padded } from "./write_plan.ts";
