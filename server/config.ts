@@ -1,6 +1,7 @@
 /** The configuration of `sd serve`, checked: addresses, tokens, certificates. */
 
 import { ClientError } from "../net/client_error.ts";
+import type { IpRanges } from "../net/ip_address.ts";
 import { isLoopback } from "../net/target.ts";
 import { quote, SdError } from "../protocol/errors.ts";
 import type { PoolWork } from "../protocol/pool_start.ts";
@@ -23,6 +24,8 @@ export interface ServeConfig {
   /** Without tokens, every client that can connect is let in. */
   readonly tokens: readonly string[];
   readonly tls: TlsFiles | undefined;
+  /** Load balancers, which begin each connection with a PROXY header. */
+  readonly proxies?: IpRanges | undefined;
 }
 
 /** Least length of a token: a shorter one could be found by guessing. */

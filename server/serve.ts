@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import { ClientError } from "../net/client_error.ts";
+import { IpRanges } from "../net/ip_address.ts";
 import { defineCommand } from "../cli/command.ts";
 import { EXIT, exitCodeOf } from "../cli/exit.ts";
 import { inLanguage, speak } from "../cli/messages.ts";
@@ -140,6 +141,9 @@ function configOf(flags: ServeFlags, args: readonly string[]): ServeConfig {
     watch: flags.watch ? args : undefined,
     tokens,
     tls,
+    proxies: flags.proxyFrom === undefined
+      ? undefined
+      : IpRanges.parse(flags.proxyFrom, "--proxy-from"),
   };
 }
 

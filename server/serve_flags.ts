@@ -111,6 +111,11 @@ export const SERVE_FLAGS = {
     value: "FILE",
   },
   tlsKey: { type: "string", help: "key of the certificate in PEM", value: "FILE" },
+  proxyFrom: {
+    type: "string",
+    help: "addresses of load balancers, which must begin each connection with a PROXY header",
+    value: "CIDR,…",
+  },
   insecure: {
     type: "boolean",
     help: "let other machines connect to --host without token and TLS",

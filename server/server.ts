@@ -64,6 +64,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const door = new TcpDoor({
     listeners,
     tls: config.tls,
+    proxies: config.proxies,
+    health,
     behind: rooms.reception,
     limits,
     log,

@@ -4,6 +4,7 @@
  * line is the port; it ends with its stdin, and writes its log.
  */
 
+import { IpRanges } from "../../net/ip_address.ts";
 import { BUILTIN_WORK, type PoolWork } from "../../protocol/pool_start.ts";
 import { type Clock, systemClock } from "../../server/clock.ts";
 import type { EndedSink } from "../../server/engine/engine.ts";
@@ -37,6 +38,8 @@ export interface TestServerOptions {
   readonly graceMs?: number;
   readonly tokens?: readonly string[];
   readonly tls?: TlsFiles;
+  /** As `--proxy-from`. */
+  readonly proxyFrom?: string;
   /** Of the pool; default: a new one. */
   readonly secret?: string;
   readonly limits?: Partial<ServerLimits>;
@@ -72,6 +75,8 @@ export class TestServer implements AsyncDisposable {
     const { mayStandStill = false, mayLog } = options;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const work = { ...BUILTIN_WORK, ...options.work };
+    const { proxyFrom } = options;
+    const proxies = proxyFrom === undefined ? undefined : IpRanges.parse(proxyFrom, "the test");
     const lines: string[] = [];
     const line = (room: string, message: string) => void lines.push(`[${room}] ${message}`);
     const log: Log = {
@@ -82,7 +87,7 @@ export class TestServer implements AsyncDisposable {
     };
     const { secret = newPoolSecret() } = options;
     const server = await startServer({
-      config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls },
+      config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls, proxies },
       openEngine: options.engine ?? ((ended) => openEngine("memory:", { ...limits, ended })),
       secret,
       limits,

@@ -98,3 +98,18 @@ Deno.test("the library asks for health", async () => {
   const { ok, role, draining } = await client.health();
   assertEquals([ok, role, draining], [true, "alone", false]);
 });
+
+Deno.test("a server without room for a connection still answers checks, and refuses the others", async () => {
+  await using server = await TestServer.start({ workers: 0, limits: { maxConnections: 1 } });
+  using client = await server.connect();
+  await client.ask({ cmd: "ping" });
+  for (let i = 0; i < 3; i++) {
+    using check = await server.connect();
+    assertEquals(await check.ask({ cmd: "health" }), HEALTHY);
+    assertEquals(await check.line(), null);
+    using other = await server.connect();
+    assertEquals((await other.ask({ cmd: "ping" })).error.code, "queue_full");
+    using silent = await server.connect();
+    assertEquals((await silent.object()).error.code, "queue_full");
+  }
+});

@@ -9,9 +9,11 @@ import type { Log } from "../../log.ts";
 import { closeQuietly, logUnlessLost } from "../../../net/lost_connection.ts";
 import type { ServeConfig } from "../../config.ts";
 import type { Wire } from "../../../net/wire.ts";
-import type { SdError } from "../../../protocol/errors.ts";
+import type { ServerHealth } from "../../../protocol/task.ts";
+import { SdError } from "../../../protocol/errors.ts";
+import { parseObject } from "../../../protocol/message.ts";
 import { MAX_REFUSALS_AT_A_TIME } from "../../limits.ts";
-import { errorLine } from "./replies.ts";
+import { errorLine, objectLine } from "./replies.ts";
 
 export interface Listeners {
   /** The port of the server. Plain TCP, also if the server speaks TLS: see `tls_front.ts`. */
@@ -115,25 +117,33 @@ function isNoRoom(error: unknown): boolean {
 /** Opens the stream to a client, over TLS if the server speaks TLS; `undefined` if that fails. */
 type OpenWire = (conn: Deno.TcpConn) => Promise<Wire | undefined>;
 
-/** Sends the reason to connections above the limit, and closes each after a moment. */
+interface RefusalsOptions {
+  /** Longest time that a refused connection stays open. */
+  readonly momentMs: number;
+  readonly open: OpenWire;
+  readonly health: () => ServerHealth;
+  readonly log: Pick<Log, "bug">;
+}
+
+/** Time for a load balancer to send its question, in ms. */
+const ASK_MS = 100;
+
+/**
+ * Sends the reason to connections above the limit, and closes each after a moment. A load balancer that asks for `health`
+ * gets its answer: otherwise it would take a full server for a dead one, and cut all its clients.
+ */
 export class Refusals {
-  readonly #momentMs: number;
-  readonly #open: OpenWire;
-  readonly #log: Pick<Log, "bug">;
+  readonly #options: RefusalsOptions;
   /** Each refused connection, with the timer that closes it. */
   readonly #underWay = new Map<Deno.TcpConn, ReturnType<typeof setTimeout>>();
 
-  constructor(
-    { momentMs, open, log }: { momentMs: number; open: OpenWire; log: Pick<Log, "bug"> },
-  ) {
-    this.#momentMs = momentMs;
-    this.#open = open;
-    this.#log = log;
+  constructor(options: RefusalsOptions) {
+    this.#options = options;
   }
 
   refuse(conn: Deno.TcpConn, reason: SdError): void {
     if (this.#underWay.size >= MAX_REFUSALS_AT_A_TIME) return conn.close();
-    this.#underWay.set(conn, setTimeout(() => closeQuietly(conn), this.#momentMs));
+    this.#underWay.set(conn, setTimeout(() => closeQuietly(conn), this.#options.momentMs));
     void this.#send(conn, reason).finally(() => {
       clearTimeout(this.#underWay.get(conn));
       this.#underWay.delete(conn);
@@ -149,20 +159,47 @@ export class Refusals {
   }
 
   async #send(conn: Deno.TcpConn, reason: SdError): Promise<void> {
+    const { open, health, log } = this.#options;
     let wire: Wire | undefined;
     try {
-      wire = await this.#open(conn);
+      wire = await open(conn);
       if (!wire) return;
+      const buffer = new Uint8Array(4096);
+      let reading = wire.read(buffer);
+      const isCheck = asksForHealth(buffer.subarray(0, await within(ASK_MS, reading) ?? 0));
       // The line is short: a single write takes it.
-      await wire.write(new TextEncoder().encode(errorLine(reason, undefined)));
+      const line = isCheck ? objectLine(health(), undefined) : errorLine(reason, undefined);
+      await wire.write(new TextEncoder().encode(line));
       await wire.closeWrite();
       // If closed with unread bytes, the system would drop the reason before the client reads it.
-      const buffer = new Uint8Array(4096);
-      while (await wire.read(buffer) !== null);
+      while (await reading !== null) reading = wire.read(buffer);
     } catch (error) {
       // The client has left, or the timer has closed the connection.
-      logUnlessLost(error, this.#log);
+      logUnlessLost(error, log);
     }
     closeQuietly(wire ?? conn);
+  }
+}
+
+/** Whether the bytes are one line that asks for `health`. */
+function asksForHealth(bytes: Uint8Array): boolean {
+  try {
+    return parseObject(new TextDecoder().decode(bytes).trim()).cmd === "health";
+  } catch (error) {
+    if (error instanceof SdError) return false;
+    throw error;
+  }
+}
+
+/** The value of `promise`; `undefined` if it is not there within `ms`. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) =>
+    timer = setTimeout(() => resolve(undefined), ms)
+  );
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -24,7 +24,8 @@ const FIRST_COPY_BYTES = 2 * 1024;
 const COPY_BYTES = 64 * 1024;
 
 interface TlsFrontOptions {
-  readonly conn: Deno.TcpConn;
+  /** The bytes of the client. */
+  readonly conn: Wire;
   readonly tls: TlsFiles;
   readonly limits: Pick<ServerLimits, "handshakeMs" | "writeStallMs" | "lingerMs">;
   /** The coarse clock of the sweeper. */
@@ -162,7 +163,7 @@ export class TlsFront implements Wire, Sweepable {
   }
 
   /** Copies until `from` ends; never throws. */
-  async #copy(from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> {
+  async #copy(from: Wire, to: Wire): Promise<void> {
     const { conn, clock } = this.#options;
     const isToClient = to === conn;
     let buffer = new Uint8Array(FIRST_COPY_BYTES);
