@@ -124,7 +124,7 @@ export interface CronAnswer {
  * Reasons why a task is not running. `running`, `final`, `stopping`: it runs, has ended, is being stopped; `paused`: its
  * op is; `no_worker`, `workers_busy`; `delayed`, `backoff`: it waits for its time; `after`: for other tasks; `key_limit`,
  * `key_rate`, `op_limit`, `op_rate`: for its key or its op; `suspect`: it is tried alone, since worker processes died
- * with it; `next`: it starts as soon as a worker takes it.
+ * with it; `takeover`: worker processes of the server before may still run it, or tasks that count in its limit; `next`: it starts as soon as a worker takes it.
  */
 const WHY_CODES = [
   "running",
@@ -141,6 +141,7 @@ const WHY_CODES = [
   "op_limit",
   "op_rate",
   "suspect",
+  "takeover",
   "next",
 ] as const;
 /** One of `WHY_CODES`. */

@@ -54,7 +54,7 @@ function reasonOf(record: TaskRecord, surroundings: Surroundings): Reason {
   }
   if (waitReason.heldBy === "after") return ["after", sentenceOfAfter(waitReason.after ?? [])];
   if (waitReason.heldBy === "time") return delayOf(record, waitReason.until ?? record.runAt);
-  return hindranceOf(record, surroundings) ?? heldOf(record, waitReason) ??
+  return hindranceOf(record, waitReason, surroundings) ?? heldOf(record, waitReason) ??
     turnOf(record, waitReason.ahead ?? 0, surroundings);
 }
 
@@ -110,13 +110,24 @@ function delayOf({ attempt, error }: TaskRecord, until: number): Reason {
   ];
 }
 
-/** The reason that holds back all tasks of its op. */
-function hindranceOf({ op }: TaskRecord, surroundings: Surroundings): Reason | undefined {
+/** The reason that holds back all tasks of its op, or of a server that has just begun. */
+function hindranceOf(
+  { op }: TaskRecord,
+  { heldBy, until }: WaitReason,
+  surroundings: Surroundings,
+): Reason | undefined {
   const { paused, isStopping, workers } = surroundings;
   if (isStopping) return ["stopping", "the server is stopping and hands out nothing more"];
   if (paused === "all") return ["paused", "all ops are paused; resume them with: sd resume --all"];
   if (paused === "op") {
     return ["paused", `op ${quote(op)} is paused; resume it with: sd resume ${op}`];
+  }
+  if (heldBy === "takeover" && until !== undefined) {
+    return [
+      "takeover",
+      `the server before may have started it, or tasks that count in its limit: it waits for worker ` +
+      `processes to come back, until ${formatTime(until)} at the latest`,
+    ];
   }
   if (workers === 0) return ["no_worker", `no worker has the op ${quote(op)}`];
   return undefined;

@@ -1,5 +1,5 @@
 /**
- * The seam between the server and its engine, which keeps the tasks: 13 methods, each on arrays, so that an engine can
+ * The seam between the server and its engine, which keeps the tasks: 15 methods, each on arrays, so that an engine can
  * work in batches. `now` is passed in; no type of a database library appears here. Whatever a method takes or returns
  * means the same to every server of one store. `tests/contract/engine_contract.ts` states in tests what each method must do.
  *
@@ -18,6 +18,7 @@ import type { Serials } from "../task/task_id.ts";
 import type { EndOutbox } from "./outbox.ts";
 import type { TaskLog } from "../task/task_log.ts";
 import type { RunHistory } from "../task/run_log.ts";
+import type { AdoptRequest, Reservation } from "./adoption.ts";
 
 /**
  * Receives the tasks that have become final, given to an engine when it is opened. Each end is reported once, after its
@@ -158,7 +159,7 @@ export interface Requeued {
 
 /** The reason why a task that is not final does not run, as the engine knows it. */
 export interface WaitReason {
-  /** `turn`: only other tasks before it. `suspect`: it must run alone. */
+  /** `turn`: only other tasks before it. `suspect`: it must run alone. `takeover`: a reservation holds it. */
   readonly heldBy:
     | "turn"
     | "time"
@@ -168,8 +169,9 @@ export interface WaitReason {
     | "op_limit"
     | "op_rate"
     | "suspect"
+    | "takeover"
     | "running";
-  /** For `time`: its `runAt`. For `key_rate` and `op_rate`: when the rate allows a start. */
+  /** For `time`: its `runAt`. For `key_rate` and `op_rate`: when the rate allows a start. For `takeover`: at the latest. */
   readonly until?: number;
   /** For `op_limit`: how many can run at a time. */
   readonly limit?: number;
@@ -354,6 +356,14 @@ export interface Engine {
   enqueue(tasks: readonly NewTask[], now: number): Promise<Enqueued[]>;
   /** Hands out queued tasks: higher priority first, then first in first out. It waits for no page and no commit. */
   lease(request: LeaseRequest, now: number): Promise<Leased>;
+  /**
+   * Marks queued tasks as running, under new leases, whose runs go on in a worker process. Resolves with the task of each
+   * run; `undefined` if the run is lost: the task does not exist, has ended, was started again, has another attempt, or
+   * its key or op is at its limit. Keeps everything as in a run that was leased, with the start of the run.
+   */
+  adopt(request: AdoptRequest, now: number): Promise<(LeasedTask | undefined)[]>;
+  /** Holds starts back; `undefined`: no longer. A new reservation replaces the one before. */
+  reserve(reservation: Reservation | undefined): void;
   /** Extends leases to `leaseUntil`; resolves with the leases that are lost. */
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]>;
   /** Completes tasks; resolves once that is committed. A result under a lost lease changes nothing. */

@@ -8,6 +8,7 @@ import { SdError } from "../../protocol/errors.ts";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
 import type { EndedSink, Engine, ListRequest } from "../../server/engine/engine.ts";
 import { newTask } from "../../server/task/new_task.ts";
+import { ADOPT_TESTS } from "./adopt_contract.ts";
 import { AFTER_TESTS } from "./after_contract.ts";
 import {
   type ContractTest,
@@ -496,6 +497,7 @@ const TESTS: Tests = {
   ...LIFE,
   ...KEY_TESTS,
   ...OP_TESTS,
+  ...ADOPT_TESTS,
   ...AFTER_TESTS,
   ...LOG_TESTS,
   ...TIME_TESTS,

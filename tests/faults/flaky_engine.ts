@@ -13,7 +13,7 @@ import { LateCalls, type LateOptions } from "./late_calls.ts";
 /** A method that can fail. */
 export type FailingMethod = Exclude<
   keyof Engine,
-  "name" | "settings" | "serials" | "lastAt" | "backup" | "close" | "outbox" | "lost"
+  "name" | "settings" | "serials" | "lastAt" | "backup" | "close" | "outbox" | "lost" | "reserve"
 >;
 
 export interface EngineFaults {
@@ -99,6 +99,14 @@ export class FlakyEngine implements Engine {
       // Copies: the engine may hand out its own records, which must be read at once.
       return { ...leased, tasks: leased.tasks.map(copyOf) };
     });
+
+  adopt: Engine["adopt"] = (...args) =>
+    this.#call("adopt", async () => {
+      const tasks = await this.#engine.adopt(...args);
+      return tasks.map((task) => task && copyOf(task));
+    });
+
+  reserve: Engine["reserve"] = (...args) => this.#engine.reserve(...args);
 
   renew: Engine["renew"] = (...args) => this.#call("renew", () => this.#engine.renew(...args));
 

@@ -30,6 +30,7 @@ import {
 import { checkRequeue, enqueueOne } from "../live/enqueue_rules.ts";
 import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { type Ended, LiveTasks } from "../live/live_tasks.ts";
+import { reserveStarts } from "../live/takeover.ts";
 import { ReadTurns } from "../read_turns.ts";
 import type { EndOutbox } from "../outbox.ts";
 import { KeptSettings } from "../settings.ts";
@@ -39,14 +40,12 @@ import { Journal, outboxOf } from "./journal.ts";
 import { openUnderLead } from "./lead_guard.ts";
 import { type FoundTasks, listTasks, NO_TASKS, TaskFinder } from "./task_finder.ts";
 import { Pager } from "./pager.ts";
-import { LaneState, NOT_STORED, readRow, rowOf, RowState } from "./rows.ts";
+import { LaneState, NOT_STORED, rowOf, RowState } from "./rows.ts";
 import { StoredCounts } from "./stored_counts.ts";
-import { openChildren, Recheck } from "./unpaged.ts";
+import { adoptStored, expireStored, openChildren, Recheck } from "./unpaged.ts";
 import type { JournaledOptions } from "./options.ts";
 import type { Opened, TaskStore } from "./task_store.ts";
 
-/** Most tasks on disk that one `prune` expires. */
-const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
 /** With more queued tasks, a new one is not expected to end soon. */
 const MAX_PROMISING = 2048;
 /** Time until a stuck engine leases again, in ms. */
@@ -230,6 +229,11 @@ class JournaledEngine implements Engine, StorageHooks {
     });
   }
 
+  readonly adopt: Engine["adopt"] = (request, now) =>
+    adoptStored({ finder: this.#finder, live: this.#live, pager: this.#pager }, request, now);
+
+  readonly reserve: Engine["reserve"] = (reservation) => reserveStarts(this.#live, reservation);
+
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]> {
     return Promise.resolve(this.#live.renew(leases, leaseUntil));
   }
@@ -307,13 +311,7 @@ class JournaledEngine implements Engine, StorageHooks {
     this.#now = now;
     this.#live.expire(now);
     this.#passEnds();
-    const late = await this.#store.call("expired", { now, ...EXPIRED_PAGE });
-    for (const row of late) {
-      if (this.#live.index.get(row.id)) continue;
-      const task = readRow(row);
-      this.#pager.bringToEnd(task);
-      this.#live.expireOne(task, now);
-    }
+    await expireStored({ store: this.#store, live: this.#live, pager: this.#pager }, now);
     this.#passEnds();
     this.#rates.prune(now);
     if (this.#mayHaveDelayed) this.#mark.alone(now);

@@ -1,15 +1,18 @@
 /**
  * Tasks that come into memory without a page. `openChildren` reads all tasks that come after others when a store is opened.
+ * `adoptStored` brings tasks whose runs go on, `expireStored` tasks that were not started in time.
  * `Recheck` compares tasks that wait on disk with the pager's knowledge of them, the oldest first, and brings those into
  * memory that no page would find. There are none unless sd has a fault. A recheck reads a bounded part of the store, and
  * the next one goes on from there. Answers come in the order of requests, so a row without a task in memory is up to date.
  */
 
-import type { Rechecked } from "../engine.ts";
+import type { LeasedTask, Rechecked } from "../engine.ts";
+import type { AdoptRequest } from "../adoption.ts";
 import type { Pager } from "./pager.ts";
 import { codeOf, readRow } from "./rows.ts";
+import { type FoundTasks, NO_TASKS, type TaskFinder } from "./task_finder.ts";
 import type { TaskStore } from "./task_store.ts";
-import { parentsOf } from "../live/enqueue_rules.ts";
+import { adoptRuns, parentsOf } from "../live/enqueue_rules.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import { repairQueue } from "../live/wait_reason.ts";
@@ -64,6 +67,51 @@ export class Recheck {
       if (next === null) break;
     }
     return found;
+  }
+}
+
+interface StoredOptions {
+  readonly live: LiveTasks;
+  readonly pager: Pick<Pager, "bringToEnd">;
+}
+
+/** Goes on with runs of tasks that can be on disk alone; see `Engine.adopt`. */
+export async function adoptStored(
+  { finder, live, pager }: StoredOptions & { readonly finder: Pick<TaskFinder, "has" | "find"> },
+  request: AdoptRequest,
+  now: number,
+): Promise<(LeasedTask | undefined)[]> {
+  const adopt = (rows: FoundTasks) =>
+    adoptRuns(
+      {
+        live,
+        known: (id) => live.index.get(id) ?? rows.get(id),
+        bring: (task) => live.index.get(task.id) ?? pager.bringToEnd(task),
+      },
+      request,
+      now,
+    );
+  const ids = request.runs.map(({ id }) => id);
+  // Tasks in memory at once: they could start elsewhere while the store is read.
+  const first = adopt(NO_TASKS);
+  if (finder.has(ids)) return first;
+  const rest = adopt(await finder.find(ids));
+  return first.map((task, i) => task ?? rest[i]);
+}
+
+/** Most tasks on disk that one call expires. */
+const EXPIRED_PAGE = { limit: 5000, maxChars: 8 * 1024 * 1024 };
+
+/** Expires tasks on disk that did not start in time. */
+export async function expireStored(
+  { store, live, pager }: StoredOptions & { readonly store: Pick<TaskStore, "call"> },
+  now: number,
+): Promise<void> {
+  for (const row of await store.call("expired", { now, ...EXPIRED_PAGE })) {
+    if (live.index.get(row.id) || live.gate.takeover?.reserves(row.id, now)) continue;
+    const task = readRow(row);
+    pager.bringToEnd(task);
+    live.expireOne(task, now);
   }
 }
 

@@ -1,9 +1,13 @@
-/** The rules for a submitted or requeued task: new, existing, in conflict, or refused. Used by both engines. */
+/**
+ * The rules for a submitted or requeued task: new, existing, in conflict, or refused; and for a run that goes on: adopted or
+ * lost. Used by both engines.
+ */
 
 import { isFinal } from "../../../protocol/task.ts";
 import { asksTheSame, type NewTask } from "../../task/new_task.ts";
 import { transition } from "../../task/transition.ts";
-import type { Enqueued, Requeued } from "../engine.ts";
+import type { Enqueued, LeasedTask, Requeued } from "../engine.ts";
+import type { AdoptRequest } from "../adoption.ts";
 import type { Parent } from "./dependencies.ts";
 import { LiveTask, type StoredState } from "./live_task.ts";
 import type { LiveTasks } from "./live_tasks.ts";
@@ -94,4 +98,27 @@ function compare(known: LiveTask, task: NewTask): Enqueued {
     outcome: isSame ? "exists" : "conflict",
     finished: isSame ? known.finished() : undefined,
   };
+}
+
+interface AdoptOptions {
+  readonly live: LiveTasks;
+  /** Finds a task in memory or, if it was read before, on disk. */
+  readonly known: (id: string) => LiveTask | undefined;
+  /** Called before a task is adopted, which may be on disk alone. */
+  readonly bring?: (task: LiveTask) => void;
+}
+
+/** Goes on with runs, as `Engine.adopt` says. */
+export function adoptRuns(
+  { live, known, bring = () => {} }: AdoptOptions,
+  request: AdoptRequest,
+  now: number,
+): (LeasedTask | undefined)[] {
+  return request.runs.map((run) => {
+    const task = known(run.id);
+    // The limits hold for runs that were started elsewhere meanwhile.
+    if (!task?.isNextRun(run) || live.gate.isFull(task)) return undefined;
+    bring(task);
+    return live.resume(task, run, request, now);
+  });
 }

@@ -11,9 +11,15 @@ import type { FinishedTask } from "../../task/task_events.ts";
 import type { NewTask } from "../../task/new_task.ts";
 import { charsOf, type TaskLog } from "../../task/task_log.ts";
 import type { RunHistory } from "../../task/run_log.ts";
-import { initialState, type TaskState } from "../../task/transition.ts";
-import type { Lease, LeasedTask, TaskRecord } from "../engine.ts";
+import { backoffMs, initialState, type TaskEvent, type TaskState } from "../../task/transition.ts";
+import type { Lease, LeasedTask, Nack, TaskRecord } from "../engine.ts";
+import type { HeldRun } from "../adoption.ts";
 import type { ReadyEntry } from "./ready_queue.ts";
+
+const DIED = {
+  code: "worker_crashed",
+  message: `its worker process died ${MAX_DEATHS} times while it was running`,
+} as const;
 
 /** A stay among the finished tasks; a task that is retried and finishes again gets another. */
 export interface Stay {
@@ -76,6 +82,8 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
   parents: readonly number[] | undefined = undefined;
   /** The results of its parents, in JSON, by their ids. */
   gathered: Map<string, string> | undefined = undefined;
+  /** A client had it run again, and it has not started since: an earlier run of it is not adopted. */
+  isAnew = false;
   /** Its place among the finished tasks, if it has one of its own. */
   stay: Stay | undefined = undefined;
   /** `stored` is given by an engine that keeps tasks in a store. */
@@ -135,6 +143,14 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     return this.task.isCalendar && this.state.attempt === 0;
   }
 
+  /** Whether `run` is its next run, and nothing else has started it. */
+  isNextRun({ attempt }: HeldRun): boolean {
+    const { state, stored } = this;
+    const isElsewhere = stored !== undefined && (stored.isGone || stored.isParked);
+    return state.status === "queued" && state.attempt + 1 === attempt && !this.isAnew &&
+      !isElsewhere;
+  }
+
   /** Its next death would be its last. */
   get isSuspect(): boolean {
     return this.state.deaths === MAX_DEATHS - 1;
@@ -185,6 +201,29 @@ export class LiveTask implements ReadyEntry, LeasedTask, FinishedTask {
     if (status === "completed") return this;
     const { id, op, result, error, route } = this;
     return { id, op, status, attempt, result, error, route };
+  }
+
+  /** The event for a run of it that ended as `nack` says. Sets the error and the time of the next attempt. */
+  endOfRun(nack: Nack, now: number, random: () => number): TaskEvent {
+    const { lease } = this.state;
+    switch (nack.reason) {
+      case "released":
+        return { type: "release", lease };
+      case "stopped":
+        return { type: "stop", lease };
+      case "lost":
+        return { type: "lose", lease };
+      case "died":
+        if (this.state.deaths + 1 === MAX_DEATHS) this.error = nack.error ?? DIED;
+        return { type: "die", lease };
+      case "failed": {
+        const { attempts, backoffMs: base } = this.task.rules;
+        const { attempt } = this.state;
+        this.error = nack.error;
+        this.runAt = now + backoffMs(base, attempt, random());
+        return { type: "fail", lease, again: !nack.last && attempt < attempts };
+      }
+    }
   }
 
   record(): TaskRecord {

@@ -4,9 +4,8 @@
  * and for how long, is decided by the engine, through `StorageHooks`.
  */
 
-import { MAX_DEATHS } from "../../../protocol/limits.ts";
 import { isFinal, type Status } from "../../../protocol/task.ts";
-import { backoffMs, type TaskEvent, transition } from "../../task/transition.ts";
+import { type TaskEvent, transition } from "../../task/transition.ts";
 import type { FinishedTask } from "../../task/task_events.ts";
 import { SerialMap } from "../../task/serial_map.ts";
 import type { Serials } from "../../task/task_id.ts";
@@ -15,10 +14,12 @@ import { ranBy, retried, said } from "../../task/run_log.ts";
 import { LiveCounts, TaskIndex } from "./task_index.ts";
 import { DelayedTasks, DueQueue } from "./due_queue.ts";
 import type { Ack, Cancelled, Lease, LeasedTask, LeaseRequest, Nack } from "../engine.ts";
+import type { AdoptRequest, HeldRun } from "../adoption.ts";
 import { leaseAt, type LiveTask, numberOf, type StorageHooks } from "./live_task.ts";
 import { Dependencies, type Parent } from "./dependencies.ts";
 import { ReadyQueue, type StoredLane } from "./ready_queue.ts";
 import { StartLimits } from "./start_limits.ts";
+import { reserveStarts } from "./takeover.ts";
 
 /** The end of a task, before it was requeued. */
 export type Ended = Pick<
@@ -40,7 +41,7 @@ export class LiveTasks {
   readonly index = new TaskIndex();
   readonly ready: ReadyQueue<LiveTask>;
   readonly running = new SerialMap<LiveTask>();
-  readonly gate = new StartLimits(() => this.#runningOps());
+  readonly gate = new StartLimits(() => [...this.running.entries()].map(([, { op }]) => op));
   readonly delayed = new DelayedTasks();
   readonly expiring = new DueQueue(({ state, stored }) =>
     stored?.isGone !== true && !isFinal(state.status)
@@ -152,19 +153,23 @@ export class LiveTasks {
         this.#end(task, { type: "expire" }, now);
         continue;
       }
-      const lease = ++this.#lease;
-      this.#move(task, { type: "lease", lease });
-      // A task can come from a machine whose clock is ahead.
-      task.startedAt = Math.max(now, task.task.createdAt);
-      task.leaseUntil = request.leaseUntil;
-      const version = request.versions?.get(task.op);
-      if (task.history?.version !== version) task.history = ranBy(task.history, version);
-      this.running.set(lease, task);
+      if (this.gate.takeover?.setsAside(task, now)) continue;
+      this.#start(task, request, now);
       const rate = request.rates?.get(task.op);
       if (this.gate.started(task, rate, now)) ops = this.gate.openOps(request, now);
       tasks.push(task);
     }
     return tasks;
+  }
+
+  /** Goes on with the next run of a queued task; see `adoptRuns`. Its entry in a queue is passed over. */
+  resume(task: LiveTask, run: HeldRun, request: AdoptRequest, now: number): LeasedTask {
+    if (task.stored?.isSpilled) this.#hooks.takesBack?.(task);
+    this.#start(task, request, Math.min(run.startedAt, now));
+    const { deaths } = task.state;
+    if (run.wasBlamed && deaths > 0) task.state = { ...task.state, deaths: deaths - 1 };
+    this.gate.resumed(task, now);
+    return task;
   }
 
   /** The requested ops with queued suspects; see `Leased.suspectOps`. */
@@ -236,6 +241,7 @@ export class LiveTasks {
     task.startedAt = 0;
     task.finishedAt = 0;
     task.seq = this.serials.next();
+    task.isAnew = true;
     if (task.stored) task.stored.isParked = true;
     this.#hooks.changed(task);
     this.dependencies.add(task, parents, now);
@@ -264,12 +270,15 @@ export class LiveTasks {
 
   expireOne(task: LiveTask, now: number): void {
     if (task.state.status !== "queued" && task.state.status !== "delayed") return;
+    // Its run may have started in time.
+    if (this.gate.takeover?.reserves(task.id, now)) return;
     this.#end(task, { type: "expire" }, now);
   }
 
   /** Queues the tasks whose time has come. */
   wake(now: number): void {
-    for (const key of this.gate.keys.due(now)) this.#unpark(key);
+    if (this.gate.takeover?.isOver(now)) reserveStarts(this, undefined);
+    for (const key of this.gate.keys.due(now)) this.unpark(key);
     // They stand at the end of the queue, in the order of their times.
     for (let task = this.delayed.take(now); task; task = this.delayed.take(now)) this.#queue(task);
   }
@@ -279,42 +288,30 @@ export class LiveTasks {
     return Math.min(this.delayed.nextAt, this.gate.nextAt);
   }
 
+  #start(
+    task: LiveTask,
+    { leaseUntil, versions }: Pick<LeaseRequest, "leaseUntil" | "versions">,
+    at: number,
+  ): void {
+    const lease = ++this.#lease;
+    this.#move(task, { type: "lease", lease });
+    // A task can come from a machine whose clock is ahead.
+    task.startedAt = Math.max(at, task.task.createdAt);
+    task.leaseUntil = leaseUntil;
+    task.isAnew = false;
+    const version = versions?.get(task.op);
+    if (task.history?.version !== version) task.history = ranBy(task.history, version);
+    this.running.set(lease, task);
+  }
+
   #nack(nack: Nack, now: number): Status | undefined {
     const { log } = nack;
     const task = this.running.take(numberOf(nack.lease));
     if (!task) return undefined;
     if (log) this.#said(task, log);
     this.#leaveGate(task, now);
-    this.#endRun(task, nack, now);
+    this.#end(task, task.endOfRun(nack, now, this.#random), now);
     return task.state.status;
-  }
-
-  #endRun(task: LiveTask, nack: Nack, now: number): void {
-    const lease = numberOf(nack.lease);
-    switch (nack.reason) {
-      case "released":
-        return this.#end(task, { type: "release", lease }, now);
-      case "stopped":
-        return this.#end(task, { type: "stop", lease }, now);
-      case "lost":
-        return this.#end(task, { type: "lose", lease }, now);
-      case "died":
-        if (task.state.deaths + 1 === MAX_DEATHS) {
-          task.error = nack.error ?? {
-            code: "worker_crashed",
-            message: `its worker process died ${MAX_DEATHS} times while it was running`,
-          };
-        }
-        return this.#end(task, { type: "die", lease }, now);
-      case "failed": {
-        const { attempts, backoffMs: base } = task.task.rules;
-        const { attempt } = task.state;
-        task.error = nack.error;
-        task.runAt = now + backoffMs(base, attempt, this.#random());
-        const again = !nack.last && attempt < attempts;
-        this.#end(task, { type: "fail", lease, again }, now);
-      }
-    }
   }
 
   #said(task: LiveTask, log: TaskLog): void {
@@ -383,15 +380,12 @@ export class LiveTasks {
 
   #leaveGate(task: LiveTask, now: number): void {
     const key = this.gate.ended(task, now);
-    if (key !== undefined) this.#unpark(key);
+    if (key !== undefined) this.unpark(key);
   }
 
-  #unpark(key: string): void {
+  /** Lets tasks of a key that was held start again. */
+  unpark(key: string): void {
     this.ready.unpark(key);
     this.#suspects.unpark(key);
-  }
-
-  *#runningOps(): Generator<string> {
-    for (const [, { op }] of this.running.entries()) yield op;
   }
 }

@@ -10,7 +10,9 @@ import { MAX_RATE_STARTS } from "../../../protocol/limits.ts";
 import type { Rate } from "../../../protocol/text_forms.ts";
 import type { KeyLimit } from "../../task/new_task.ts";
 import type { LeaseRequest, WaitReason } from "../engine.ts";
+import type { Reservation } from "../adoption.ts";
 import type { LiveTask } from "./live_task.ts";
+import { Takeover } from "./takeover.ts";
 
 const NONE: readonly string[] = [];
 const NO_LIMITS: ReadonlyMap<string, number> = new Map();
@@ -21,6 +23,8 @@ export class StartLimits {
   readonly keys = new KeyLimits();
   readonly opRates = new OpRates();
   readonly #opLimits = new OpLimits();
+  /** The starts that wait after a takeover; `undefined` if none do. */
+  #takeover: Takeover | undefined;
   /** The ops of all running tasks. */
   readonly #running: () => Iterable<string>;
 
@@ -30,7 +34,18 @@ export class StartLimits {
 
   /** The next time at which a task that a rate holds back can start. */
   get nextAt(): number {
-    return Math.min(this.keys.nextAt, this.opRates.nextAt);
+    return Math.min(this.keys.nextAt, this.opRates.nextAt, this.#takeover?.until ?? Infinity);
+  }
+
+  get takeover(): Takeover | undefined {
+    return this.#takeover;
+  }
+
+  /** Begins or ends to hold starts back; returns what waited for the end of an earlier reservation. */
+  reserve(reservation: Reservation | undefined): Takeover["waiting"] | undefined {
+    const before = this.#takeover;
+    this.#takeover = reservation && new Takeover(reservation);
+    return before?.waiting;
   }
 
   /** The requested ops of which a task can start now. */
@@ -41,13 +56,33 @@ export class StartLimits {
     for (const op of this.#opLimits.full()) {
       if (ops.has(op)) (open ??= new Set(ops)).delete(op);
     }
+    if (this.#takeover && !this.#takeover.isOver(now)) {
+      for (const op of limits?.keys() ?? []) {
+        if (ops.has(op)) (open ??= new Set(ops)).delete(op);
+      }
+    }
     return open ?? ops;
   }
 
   /** Whether its key holds a task back. If so, the key is held until one of its tasks ends, or until a time. */
   holds(task: LiveTask, now: number): boolean {
+    if (this.#takeover?.holdsKey(task, now)) return true;
     const { keyLimit } = task.task;
     return keyLimit ? this.keys.holds(keyLimit, now) : false;
+  }
+
+  /** Whether as many tasks of its key or its op run as can. */
+  isFull({ op, task }: LiveTask): boolean {
+    const { keyLimit } = task;
+    return (keyLimit !== undefined && this.keys.isFull(keyLimit)) ||
+      this.#opLimits.limitOf(op) !== undefined;
+  }
+
+  /** Counts a run that goes on: rates have counted its start. */
+  resumed(task: LiveTask, now: number): void {
+    const { keyLimit } = task.task;
+    if (keyLimit) this.keys.started({ ...keyLimit, rate: undefined }, now);
+    this.#opLimits.started(task.op);
   }
 
   /** Counts the start of a task; true if its op can be full now. */
@@ -66,7 +101,10 @@ export class StartLimits {
   }
 
   /** The reason why a task cannot start now. Holds no key. */
-  look({ op, task }: LiveTask, now: number): WaitReason | undefined {
+  look(live: LiveTask, now: number): WaitReason | undefined {
+    const { op, task } = live;
+    const reserved = this.#takeover?.look(live, this.#opLimits.has(op), now);
+    if (reserved) return reserved;
     const held = task.keyLimit && this.keys.look(task.keyLimit, now);
     if (held) {
       return { heldBy: held.by, ...(held.until === undefined ? {} : { until: held.until }) };
@@ -118,6 +156,11 @@ class KeyLimits {
     if (state.running >= keyLimit.limit) return { by: "key_limit" };
     const until = keyLimit.rate && state.window ? state.window.nextAt(keyLimit.rate, now) : now;
     return until > now ? { by: "key_rate", until } : undefined;
+  }
+
+  /** Whether as many tasks of the key run as this limit allows. */
+  isFull({ key, limit }: KeyLimit): boolean {
+    return (this.#keys.get(key)?.running ?? 0) >= limit;
   }
 
   /** Whether a task cannot start. If so, its key is held until `ended` or `due` frees it. */
@@ -216,6 +259,11 @@ class OpLimits {
       if (count) count.running++;
     }
     for (const [op, count] of fresh) this.#ops.set(op, count);
+  }
+
+  /** Whether `op` has a limit. */
+  has(op: string): boolean {
+    return (this.#ops.get(op)?.limit ?? Infinity) !== Infinity;
   }
 
   /** The limit of `op` if as many of its tasks run; `undefined` if one more can start. */

@@ -14,6 +14,7 @@ import {
   type GetOptions,
   type Lease,
   type Leased,
+  type LeasedTask,
   type LeaseRequest,
   type Listed,
   type ListRequest,
@@ -26,11 +27,13 @@ import {
   type TaskRecord,
   type WaitReason,
 } from "../engine.ts";
+import type { AdoptRequest, Reservation } from "../adoption.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
-import { checkRequeue, enqueueOne } from "../live/enqueue_rules.ts";
+import { adoptRuns, checkRequeue, enqueueOne } from "../live/enqueue_rules.ts";
 import type { LiveTask, StorageHooks } from "../live/live_task.ts";
 import { listPage } from "../live/query.ts";
 import { LiveTasks } from "../live/live_tasks.ts";
+import { reserveStarts } from "../live/takeover.ts";
 import { ReadTurns, SERVER } from "../read_turns.ts";
 import { MemoryOutbox } from "../outbox.ts";
 import { KeptSettings } from "../settings.ts";
@@ -124,6 +127,14 @@ class MemoryEngine implements Engine, StorageHooks {
     const knew = `${queued} queued, ${delayed} delayed`;
     return { ...await this.#turns.run(SERVER, repairQueue(this.#live, ops, now)), knew };
   };
+
+  adopt(request: AdoptRequest, now: number): Promise<(LeasedTask | undefined)[]> {
+    return this.#change(() => adoptRuns({ live: this.#live, known: this.#known }, request, now));
+  }
+
+  reserve(reservation: Reservation | undefined): void {
+    reserveStarts(this.#live, reservation);
+  }
 
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]> {
     return settle(() => this.#live.renew(leases, leaseUntil));

@@ -130,6 +130,14 @@ Deno.test("an op at its limit says how many run, and one at its rate when the ne
   ]);
 });
 
+Deno.test("a task that waits after a takeover says until when, even beside no worker", () => {
+  assertEquals(say({ heldBy: "takeover", until: AT }, { workers: 0 }), [
+    "takeover",
+    "the server before may have started it, or tasks that count in its limit: " +
+    `it waits for worker processes to come back, until ${AT_TEXT} at the latest`,
+  ]);
+});
+
 Deno.test("a task that comes after others names a few of them", () => {
   assertEquals(say({ heldBy: "after", after: ["a", "b"] }, { paused: "all" }), [
     "after",
