@@ -363,7 +363,7 @@ export interface Engine {
    */
   adopt(request: AdoptRequest, now: number): Promise<(LeasedTask | undefined)[]>;
   /** Holds starts back; `undefined`: no longer. A new reservation replaces the one before. */
-  reserve(reservation: Reservation | undefined): void;
+  reserve(reservation: Reservation | undefined): Promise<void>;
   /** Extends leases to `leaseUntil`; resolves with the leases that are lost. */
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]>;
   /** Completes tasks; resolves once that is committed. A result under a lost lease changes nothing. */

@@ -197,7 +197,7 @@ export const ADOPT_TESTS: Record<string, ContractTest> = {
       task(engine, { task: { key: "r", rate: "5/s" } }),
     );
     const until = NOW + 10_000;
-    engine.reserve({ tasks: new Set([long!]), until });
+    await engine.reserve({ tasks: new Set([long!]), until });
     assertEquals((await leaseIds(engine)).sort(), [free!, rated!].sort());
     for (const id of [long!, keyed!]) {
       const [record] = await engine.get([id], { waitReasonAt: NOW + 1 });
@@ -224,22 +224,22 @@ export const ADOPT_TESTS: Record<string, ContractTest> = {
       task(engine),
       task(engine, { op: "echo" }),
     );
-    engine.reserve({ tasks: new Set([long!, other!]), until: NOW + 10_000 });
+    await engine.reserve({ tasks: new Set([long!, other!]), until: NOW + 10_000 });
     assertEquals(await lease(), []);
     assert(await adoptOne(engine, { id: long! }));
     await engine.cancel([other!], NOW);
     assertEquals(await lease(), []);
-    engine.reserve(undefined);
+    await engine.reserve(undefined);
     assertEquals(await lease(), [echo!]);
   },
 
   async "a reserved task does not expire before its run is back, and does when it is not"(engine) {
     const expires = { task: { expires: 1000 } };
     const [back, gone] = await submit(engine, task(engine, expires), task(engine, expires));
-    engine.reserve({ tasks: new Set([back!, gone!]), until: NOW + 10_000 });
+    await engine.reserve({ tasks: new Set([back!, gone!]), until: NOW + 10_000 });
     await engine.prune(NOW + 5000);
     assert(await adoptOne(engine, { id: back!, startedAt: NOW + 10 }, NOW + 6000));
-    engine.reserve(undefined);
+    await engine.reserve(undefined);
     await engine.prune(NOW + 7000);
     assertEquals([await statusOf(engine, back!), await statusOf(engine, gone!)], [
       "running",

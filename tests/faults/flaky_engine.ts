@@ -13,7 +13,7 @@ import { LateCalls, type LateOptions } from "./late_calls.ts";
 /** A method that can fail. */
 export type FailingMethod = Exclude<
   keyof Engine,
-  "name" | "settings" | "serials" | "lastAt" | "backup" | "close" | "outbox" | "lost" | "reserve"
+  "name" | "settings" | "serials" | "lastAt" | "backup" | "close" | "outbox" | "lost"
 >;
 
 export interface EngineFaults {
@@ -106,7 +106,8 @@ export class FlakyEngine implements Engine {
       return tasks.map((task) => task && copyOf(task));
     });
 
-  reserve: Engine["reserve"] = (...args) => this.#engine.reserve(...args);
+  reserve: Engine["reserve"] = (...args) =>
+    this.#call("reserve", () => this.#engine.reserve(...args));
 
   renew: Engine["renew"] = (...args) => this.#call("renew", () => this.#engine.renew(...args));
 

@@ -232,7 +232,8 @@ class JournaledEngine implements Engine, StorageHooks {
   readonly adopt: Engine["adopt"] = (request, now) =>
     adoptStored({ finder: this.#finder, live: this.#live, pager: this.#pager }, request, now);
 
-  readonly reserve: Engine["reserve"] = (reservation) => reserveStarts(this.#live, reservation);
+  readonly reserve: Engine["reserve"] = (reservation) =>
+    Promise.resolve(reserveStarts(this.#live, reservation));
 
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]> {
     return Promise.resolve(this.#live.renew(leases, leaseUntil));

@@ -132,8 +132,8 @@ class MemoryEngine implements Engine, StorageHooks {
     return this.#change(() => adoptRuns({ live: this.#live, known: this.#known }, request, now));
   }
 
-  reserve(reservation: Reservation | undefined): void {
-    reserveStarts(this.#live, reservation);
+  reserve(reservation: Reservation | undefined): Promise<void> {
+    return settle(() => reserveStarts(this.#live, reservation));
   }
 
   renew(leases: readonly Lease[], leaseUntil: number): Promise<Lease[]> {
