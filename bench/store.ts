@@ -9,12 +9,7 @@ import { print } from "../cli/talk.ts";
 import { Store } from "../server/engine/sqlite/store.ts";
 import type { Durability } from "../server/engine/options.ts";
 import type { Write } from "../server/engine/journaled/task_store.ts";
-import {
-  completed,
-  inserts,
-  task,
-  updates,
-} from "../tests/unit/server/engine/sqlite/store_rows.ts";
+import { completed, inserts, task, updates } from "../tests/contract/store_rows.ts";
 import { median } from "./running.ts";
 
 const SECONDS = 2;

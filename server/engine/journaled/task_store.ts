@@ -31,7 +31,11 @@ export const STORED_STATUSES = [
 ] as const;
 export type StoredStatus = typeof STORED_STATUSES[number];
 
-/** Kinds of rows of a task beside its own. The output of its runs is one: a text as `logToText` makes it. */
+/**
+ * Kinds of rows of a task beside its own. The output of its runs is one: a text as `logToText` makes it. To add a kind,
+ * append its name, say in `appended` how it grows, and carry it through export and import (`task_record_json.ts`). Add a
+ * migration to each store as well: an older sd must refuse a store that may hold it.
+ */
 export const ATTACHMENT_KINDS = ["log"] as const;
 export const LOG_KIND = ATTACHMENT_KINDS.indexOf("log");
 

@@ -45,7 +45,18 @@ ALTER TABLE tasks ADD COLUMN trail TEXT;
 CREATE TABLE logs (ord INTEGER PRIMARY KEY, sum INTEGER NOT NULL, log TEXT NOT NULL);
 `;
 
-export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+/* Numbers of the outbox are never used twice. */
+const VERSION_3 = `
+CREATE TABLE attachments (
+  ord INTEGER NOT NULL, kind INTEGER NOT NULL, sum INTEGER NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (ord, kind)
+);
+CREATE TABLE outbox (
+  n INTEGER PRIMARY KEY AUTOINCREMENT, sum INTEGER NOT NULL, route TEXT NOT NULL, body TEXT NOT NULL
+);
+`;
+
+export const MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
 
 /** The columns of a whole row, for SELECT and INSERT. */
 export const ROW_COLUMN_LIST = ROW_COLUMNS.join(", ");

@@ -7,10 +7,12 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { refusal, RESTORE } from "./file_check.ts";
 import { closeUnmoved, FileGuard, identityOf, markAfter, markOf, setMark } from "./file_guard.ts";
+import { TaskAttachments } from "./attachments.ts";
 import { LogFile } from "./log_file.ts";
 import { MainCopy } from "./main_copy.ts";
 import { CACHE_KIB, openConnection, openFile, type OpenFileOptions } from "./open_file.ts";
 import { PAGE_BYTES } from "./schema.ts";
+import { OutboxRows } from "./outbox_rows.ts";
 import { RowReader } from "./row_reader.ts";
 import { FaultError, faultOf } from "./sqlite_fault.ts";
 import type { DamagedRow, StoreCall, StoreCalls } from "./store_message.ts";
@@ -18,7 +20,7 @@ import type { Opened } from "../../journaled/task_store.ts";
 import { fromStored } from "../../journaled/stored_text.ts";
 import { TaskCounts } from "./task_counts.ts";
 import { TaskList, TaskReader } from "./task_reader.ts";
-import { TaskLogs, TaskWriter } from "./task_writer.ts";
+import { TaskWriter } from "./task_writer.ts";
 import { TaskSweeper } from "./task_sweeper.ts";
 
 /**
@@ -36,7 +38,8 @@ interface Session {
   readonly db: DatabaseSync;
   readonly counts: TaskCounts;
   readonly rows: RowReader;
-  readonly logs: TaskLogs;
+  readonly attachments: TaskAttachments;
+  readonly outbox: OutboxRows;
   readonly writer: TaskWriter;
   readonly reader: TaskReader;
   readonly list: TaskList;
@@ -83,8 +86,8 @@ export class TaskFile {
     write: (ask) => this.#change(() => (this.#session.writer.write(ask), null)),
     cut: () => (this.#cut(), null),
     find: (ask) => this.#session.reader.find(ask),
-    attachments: ({ ords }) => ords.map((ord) => this.#session.logs.read(ord)),
-    outbox: () => [],
+    attachments: ({ ords, kind }) => ords.map((ord) => this.#session.attachments.read(ord, kind)),
+    outbox: (ask) => this.#session.outbox.read(ask),
     lane: (ask) => this.#session.reader.lane(ask),
     due: (ask) => this.#session.reader.due(ask),
     waiting: (ask) => this.#session.reader.waiting(ask),
@@ -369,16 +372,16 @@ function openSession(db: DatabaseSync, path: string): Session {
   const counts = new TaskCounts(db);
   counts.load(db, path);
   const rows = new RowReader(db);
-  const logs = new TaskLogs(db, rows);
+  const attachments = new TaskAttachments(db, rows);
+  const outbox = new OutboxRows(db, rows);
+  const parts = { counts, rows, attachments, outbox };
   return {
     db,
-    counts,
-    rows,
-    logs,
-    writer: new TaskWriter(db, { counts, logs }),
+    ...parts,
+    writer: new TaskWriter(db, parts),
     reader: new TaskReader(rows),
     list: new TaskList(rows),
-    sweeper: new TaskSweeper(db, { rows, counts, logs }),
+    sweeper: new TaskSweeper(db, parts),
     begin: db.prepare("BEGIN IMMEDIATE"),
     commit: db.prepare("COMMIT"),
   };

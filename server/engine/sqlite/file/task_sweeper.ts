@@ -6,11 +6,11 @@
  */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { TaskAttachments } from "./attachments.ts";
 import type { RowReader } from "./row_reader.ts";
 import { type SweepRequest, type SweepResult } from "./store_message.ts";
 import { type Cell, STORED_STATUSES } from "../../journaled/task_store.ts";
 import { FIRST_FINAL, type TaskCounts } from "./task_counts.ts";
-import type { TaskLogs } from "./task_writer.ts";
 
 /** Free pages are given back to the system beyond this share of the file */
 const FREE_SHARE = 0.25;
@@ -24,7 +24,7 @@ type Seen = [number, number, number, number | null];
 
 export class TaskSweeper {
   readonly #counts: TaskCounts;
-  readonly #logs: TaskLogs;
+  readonly #attachments: TaskAttachments;
   readonly #slice: StatementSync;
   readonly #due: StatementSync;
   readonly #drop: StatementSync;
@@ -43,10 +43,14 @@ export class TaskSweeper {
 
   constructor(
     db: DatabaseSync,
-    { rows, counts, logs }: { rows: RowReader; counts: TaskCounts; logs: TaskLogs },
+    { rows, counts, attachments }: {
+      rows: RowReader;
+      counts: TaskCounts;
+      attachments: TaskAttachments;
+    },
   ) {
     this.#counts = counts;
-    this.#logs = logs;
+    this.#attachments = attachments;
     this.#slice = rows.prepare(
       "SELECT ord, status, finishedAt, dropAt FROM tasks WHERE ord > ? ORDER BY ord LIMIT ?",
     );
@@ -154,7 +158,7 @@ export class TaskSweeper {
 
   #dropAll(first: number, last: number): void {
     this.#drop.run(first, last);
-    this.#logs.drop(first, last);
+    this.#attachments.drop(first, last);
   }
 
   #gone(status: number, removed: number[]): void {

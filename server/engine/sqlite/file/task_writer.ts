@@ -1,11 +1,10 @@
-/** Writes tasks, their logs, and settings. All changes of one request are one transaction. */
+/** Writes tasks, their attachments, settings, and the outbox. All changes of one request are one transaction. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { crc32 } from "node:zlib";
-
+import type { TaskAttachments } from "./attachments.ts";
 import { ROW_COLUMN_LIST } from "./schema.ts";
 import { FaultError } from "./sqlite_fault.ts";
-import { appended, type Cell, LOG_KIND, type Write } from "../../journaled/task_store.ts";
+import type { Cell, Write } from "../../journaled/task_store.ts";
 import {
   CHANGED_COLUMNS,
   INSERT_CELLS,
@@ -16,7 +15,7 @@ import {
 } from "./stored_row.ts";
 import { toStored } from "../../journaled/stored_text.ts";
 import type { TaskCounts } from "./task_counts.ts";
-import type { RowReader } from "./row_reader.ts";
+import type { OutboxRows } from "./outbox_rows.ts";
 
 /** Rows that one statement inserts. Measured: 1.5 times as fast as one; 16 and 32 are no faster. */
 const ROWS_AT_A_TIME = 8;
@@ -27,18 +26,26 @@ const OLD_STATUS = 1;
 const STATUS_OF_UPDATE = 2;
 const SEQ_OF_UPDATE = 3;
 
+interface WriterOptions {
+  readonly counts: TaskCounts;
+  readonly attachments: TaskAttachments;
+  readonly outbox: OutboxRows;
+}
+
 export class TaskWriter {
   readonly #counts: TaskCounts;
-  readonly #logs: TaskLogs;
+  readonly #attachments: TaskAttachments;
+  readonly #outbox: OutboxRows;
   readonly #insertOne: StatementSync;
   readonly #insertMany: StatementSync;
   readonly #update: StatementSync;
   readonly #setSetting: StatementSync;
   readonly #dropSetting: StatementSync;
 
-  constructor(db: DatabaseSync, { counts, logs }: { counts: TaskCounts; logs: TaskLogs }) {
+  constructor(db: DatabaseSync, { counts, attachments, outbox }: WriterOptions) {
     this.#counts = counts;
-    this.#logs = logs;
+    this.#attachments = attachments;
+    this.#outbox = outbox;
     this.#insertOne = db.prepare(insertSql(1));
     this.#insertMany = db.prepare(insertSql(ROWS_AT_A_TIME));
     this.#update = db.prepare(
@@ -52,14 +59,16 @@ export class TaskWriter {
   }
 
   /** Inside a transaction. */
-  write({ inserts, updates, attachments, settings }: Write): void {
+  write({ inserts, updates, attachments, settings, outbox = [], published = [] }: Write): void {
     this.#insert(inserts);
     this.#change(updates);
-    for (const [ord, , log] of attachments) this.#logs.append(ord, log);
+    for (const [ord, kind, text] of attachments) this.#attachments.append(ord, kind, text);
     for (const [name, value] of settings) {
       if (value === null) this.#dropSetting.run(toStored(name));
       else this.#setSetting.run(toStored(name), toStored(value));
     }
+    for (const [route, body] of outbox) this.#outbox.add(route, body);
+    for (const n of published) this.#outbox.drop(n);
     if (inserts.length > 0 || updates.length > 0) this.#counts.save();
   }
 
@@ -101,52 +110,4 @@ export class TaskWriter {
 function insertSql(rows: number): string {
   const row = `(${ROW_COLUMNS.map(() => "?").join(", ")})`;
   return `INSERT INTO tasks (${ROW_COLUMN_LIST}) VALUES ${Array(rows).fill(row).join(", ")}`;
-}
-
-/**
- * Logs of tasks, in a table of their own: one row for each task with output, with a sum (CRC-32) over it. A log that is not
- * what was written is reported and treated as missing; its task is not affected.
- */
-export class TaskLogs {
-  readonly #rows: RowReader;
-  readonly #find: StatementSync;
-  readonly #put: StatementSync;
-  readonly #drop: StatementSync;
-
-  constructor(db: DatabaseSync, rows: RowReader) {
-    this.#rows = rows;
-    this.#find = rows.prepare("SELECT sum, log FROM logs WHERE ord = ?");
-    this.#put = db.prepare(
-      `INSERT INTO logs (ord, sum, log) VALUES (?, ?, ?)
-      ON CONFLICT (ord) DO UPDATE SET sum = excluded.sum, log = excluded.log`,
-    );
-    this.#drop = db.prepare("DELETE FROM logs WHERE ord BETWEEN ? AND ?");
-  }
-
-  /** Appends `log` to the log of the task. Inside a transaction. */
-  append(ord: number, log: string): void {
-    const before = this.read(ord);
-    const whole = appended(LOG_KIND, before, log);
-    this.#put.run(ord, sumOf(ord, whole), whole);
-  }
-
-  /** The log as it was written; `null` if it is missing or cannot be read. */
-  read(ord: number): string | null {
-    const row = this.#find.get(ord) as unknown as [number, string] | undefined;
-    if (row === undefined) return null;
-    const [sum, log] = row;
-    if (sum === sumOf(ord, log)) return log;
-    const message = `the log of task number ${ord} is damaged: it is not what was written`;
-    this.#rows.note({ ord, id: null, message });
-    return null;
-  }
-
-  /** Drops the logs of the tasks from number `first` to number `last`. Inside a transaction. */
-  drop(first: number, last: number): void {
-    this.#drop.run(first, last);
-  }
-}
-
-function sumOf(ord: number, log: string): number {
-  return crc32(`${ord}\0${log}`);
 }

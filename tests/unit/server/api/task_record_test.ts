@@ -7,6 +7,7 @@ import type { JsonObject } from "../../../../protocol/message.ts";
 import { recordFromJson, recordToJson } from "../../../../server/api/task_record_json.ts";
 import type { TaskRecord } from "../../../../server/engine/engine.ts";
 import { LiveTask } from "../../../../server/engine/live/live_task.ts";
+import { ATTACHMENT_KINDS } from "../../../../server/engine/journaled/task_store.ts";
 import { newTask } from "../../../../server/task/new_task.ts";
 import { Serials } from "../../../../server/task/task_id.ts";
 
@@ -143,6 +144,18 @@ Deno.test("a record that is not one is refused, and says why", () => {
     const error = assertThrows(() => recordFromJson(record, { serials }), SdError, message);
     assertEquals((error as SdError).code, "bad_request", message);
   }
+});
+
+Deno.test("a record carries every kind of attachment, and one with a kind unknown to this sd is refused", () => {
+  const log = [{ n: 1, at: NOW, attempt: 1, retries: 0, level: "info", text: "hello" }] as const;
+  const out = recordToJson(recordOf('{"op":"x","task":{"id":"a"}}', { log }));
+  // A new kind is lost by an export until it is carried here.
+  for (const kind of ATTACHMENT_KINDS) assert(kind in out, kind);
+  const error = assertThrows(
+    () => recordFromJson({ ...out, trace: "[]" } as JsonObject, { serials }),
+    SdError,
+  );
+  assertEquals(error.message, 'a record has no member "trace"');
 });
 
 Deno.test("a result at its limit comes in, one byte more does not", () => {

@@ -19,7 +19,7 @@ import {
   task,
   withPath,
   withStore,
-} from "./store_rows.ts";
+} from "../../../../contract/store_rows.ts";
 
 const FRAME_BYTES = 24 + 4096;
 

@@ -5,7 +5,7 @@
 
 import { print } from "../../../../../cli/talk.ts";
 import { StoreError } from "../../../../../server/engine/journaled/task_store.ts";
-import { completed, inserts, open } from "./store_rows.ts";
+import { completed, inserts, open } from "../../../../contract/store_rows.ts";
 
 const kept: number[] = [];
 const faults: string[] = [];

@@ -10,7 +10,15 @@ import {
   logToText,
   type TaskLog,
 } from "../../../../../server/task/task_log.ts";
-import { completed, inserts, NO_CHANGE, NOW, task, withPath, withStore } from "./store_rows.ts";
+import {
+  completed,
+  inserts,
+  NO_CHANGE,
+  NOW,
+  task,
+  withPath,
+  withStore,
+} from "../../../../contract/store_rows.ts";
 
 const entry = (n: number, text = `${n}`): LoggedEntry => (
   { n, at: NOW + n, attempt: 1, retries: 0, level: "debug", text }

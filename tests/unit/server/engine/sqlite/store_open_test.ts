@@ -1,11 +1,20 @@
 /** Opening a store: made whole or not at all, used by one server at a time, and refused with the cure. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
+import { gunzipSync } from "node:zlib";
 import { ClientError } from "../../../../../net/client_error.ts";
 import { MIGRATIONS } from "../../../../../server/engine/sqlite/file/schema.ts";
 import { TaskFile } from "../../../../../server/engine/sqlite/file/task_file.ts";
-import { completed, inserts, NOW, open, task, withPath, withStore } from "./store_rows.ts";
+import {
+  completed,
+  inserts,
+  NOW,
+  open,
+  task,
+  withPath,
+  withStore,
+} from "../../../../contract/store_rows.ts";
 
 /** Asserts that opening `path` fails with a message that contains `text`, and with a hint. */
 async function assertRefused(path: string, text: string): Promise<ClientError> {
@@ -18,6 +27,7 @@ async function assertRefused(path: string, text: string): Promise<ClientError> {
 /** Opens the file in another process with SQLite alone; resolves with the result. */
 async function askAsStranger(path: string): Promise<string> {
   const script = `import { DatabaseSync } from "node:sqlite";
+import { gunzipSync } from "node:zlib";
     try {
       const db = new DatabaseSync(Deno.args[0], { timeout: 0 });
       console.log(db.prepare("SELECT count(*) AS count FROM tasks").get().count);
@@ -181,13 +191,16 @@ function versionOf(path: string): unknown {
   }
 }
 
-Deno.test("a file of version 1 is migrated to version 2, and its records are sound", () =>
+Deno.test("a file of version 1 is migrated, and its records are sound", () =>
   withPath((path) => {
     const first = new TaskFile({ path, durability: "full", now: NOW });
     first.answer("write", inserts([task(1), completed(2, { error: '{"x":1}' })]));
     first.close();
     const db = new DatabaseSync(path);
-    db.exec("ALTER TABLE tasks DROP COLUMN trail; DROP TABLE logs; PRAGMA user_version = 1");
+    db.exec(
+      `ALTER TABLE tasks DROP COLUMN trail; DROP TABLE logs; DROP TABLE attachments; DROP TABLE outbox;
+      PRAGMA user_version = 1`,
+    );
     // The sum that version 1 wrote for this state.
     const { stateSum } = db.prepare("SELECT stateSum FROM tasks WHERE ord = 2").get()!;
     assertEquals(stateSum, 2186230373);
@@ -198,7 +211,66 @@ Deno.test("a file of version 1 is migrated to version 2, and its records are sou
     second.answer("write", { ...inserts([task(3)]), attachments: [[1, 0, "[]"]] });
     assertEquals(second.answer("attachments", { kind: 0, ords: [1, 2] }), ["[]", null]);
     second.close();
+    assertEquals(versionOf(path), MIGRATIONS.length);
+  }));
+
+Deno.test("a file that version 2 made is opened with all that is in it, and keeps attachments and an outbox from then on", () =>
+  withPath(async (path) => {
+    const packed = await Deno.readFile(new URL("./files/version_2.db.gz", import.meta.url));
+    await Deno.writeFile(path, gunzipSync(packed));
     assertEquals(versionOf(path), 2);
+    const file = new TaskFile({ path, durability: "full", now: NOW });
+    assertEquals(file.opened.counts, [2, 1, 0, 1, 1, 0, 0]);
+    assertEquals(file.opened.settings, [["pause:a", "1"]]);
+    const ids = ["task-2", "delayed", "done", "failed\0"];
+    const found = file.answer("find", { ids });
+    assertEquals(found.map((row) => row?.id), ids);
+    assertEquals(file.answer("attachments", { kind: 0, ords: [4, 1, 2] }), [
+      '[[1,1750000000000,1,0,1,"hello"]]',
+      '[[1,1750000000000,1,0,1,"again"]]',
+      null,
+    ]);
+    file.answer("write", {
+      ...inserts([task(6)]),
+      attachments: [[4, 1, "more"]],
+      outbox: [["to", "end"]],
+    });
+    assertEquals(file.answer("attachments", { kind: 1, ords: [4] }), ["more"]);
+    assertEquals(file.answer("outbox", { after: 0, limit: 9, maxChars: 100 }), [
+      { n: 1, route: "to", body: "end" },
+    ]);
+    file.close();
+    assertEquals(versionOf(path), MIGRATIONS.length);
+    // As the sd of version 2 sees it.
+    const older = MIGRATIONS.slice(0, 2);
+    const error = assertThrows(() =>
+      new TaskFile({ path, durability: "full", now: NOW, migrations: older })
+    );
+    assert(String(error).includes("a newer sd made it (version 3 of the file, this sd knows 2)"));
+  }));
+
+Deno.test("a damaged attachment and a damaged row of the outbox are reported and left out", () =>
+  withPath((path) => {
+    const first = new TaskFile({ path, durability: "full", now: NOW });
+    first.answer("write", {
+      ...inserts([task(1)]),
+      attachments: [[1, 0, "[]"], [1, 1, "abc"]],
+      outbox: [["to", "one"], ["to", "two"], ["to", "three"]],
+    });
+    first.close();
+    const db = new DatabaseSync(path);
+    db.exec("UPDATE attachments SET text = 'abd'; UPDATE outbox SET body = 'ONE' WHERE n = 1");
+    db.close();
+    const second = new TaskFile({ path, durability: "full", now: NOW });
+    assertEquals(second.answer("attachments", { kind: 1, ords: [1] }), [null]);
+    assertEquals(second.answer("attachments", { kind: 0, ords: [1] }), ["[]"]);
+    const outbox = second.answer("outbox", { after: 0, limit: 1, maxChars: 100 });
+    assertEquals(outbox.map(({ body }) => body), ["two"]);
+    assertEquals(second.takeDamaged().map(({ message }) => message), [
+      "the attachment (kind 1) of task number 1 is damaged: it is not what was written",
+      "row 1 of the outbox is damaged, and is not published: it is not what was written",
+    ]);
+    second.close();
   }));
 
 Deno.test("a file is migrated to a newer version, each migration wholly or not at all", () =>

@@ -10,7 +10,15 @@ import {
   TaskFile,
   type TaskFileOptions,
 } from "../../../../../server/engine/sqlite/file/task_file.ts";
-import { ANY_TASK, inserts, NOW, ords, PLENTY, task, withPath } from "./store_rows.ts";
+import {
+  ANY_TASK,
+  inserts,
+  NOW,
+  ords,
+  PLENTY,
+  task,
+  withPath,
+} from "../../../../contract/store_rows.ts";
 
 /** Longer than the time between two looks of the server at the names of its files. */
 const NOTICED_MS = 50;

@@ -20,7 +20,7 @@ import {
   task,
   withPath,
   withStore,
-} from "./store_rows.ts";
+} from "../../../../contract/store_rows.ts";
 
 const DAY_MS = 86_400_000;
 const NOTHING_TO_DO: SweepRequest = {

@@ -16,7 +16,7 @@ import {
   updates,
   withPath,
   withStore,
-} from "./store_rows.ts";
+} from "../../../../contract/store_rows.ts";
 
 const [QUEUED, DELAYED, WAITING, , FAILED, CANCELLED, EXPIRED] = [0, 1, 2, 3, 4, 5, 6];
 

@@ -1,7 +1,7 @@
 /** Tasks as rows, and stores in temporary folders, for the tests of the store thread. */
 
-import { Serials } from "../../../../../server/task/task_id.ts";
-import { Store, type StoreOptions } from "../../../../../server/engine/sqlite/store.ts";
+import { Serials } from "../../server/task/task_id.ts";
+import { Store, type StoreOptions } from "../../server/engine/sqlite/store.ts";
 import {
   type Cell,
   FIXED_COLUMNS,
@@ -11,7 +11,7 @@ import {
   type StoredStatus,
   type StoredTask,
   type Write,
-} from "../../../../../server/engine/journaled/task_store.ts";
+} from "../../server/engine/journaled/task_store.ts";
 
 export const NOW = 1_750_000_000_000;
 export const PLENTY = { limit: 1000, maxChars: 1e9 };
