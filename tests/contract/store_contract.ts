@@ -35,6 +35,8 @@ export interface StoreContract {
   /** Makes the options of a test from its name; for what the store needs, see `needing`. */
   readonly options?: (claim: string) => { name: string; ignore: boolean };
   readonly stage: () => Promise<StoreStage>;
+  /** Default: true. */
+  readonly sanitizeOps?: boolean;
   /** Several servers share it. */
   readonly isShared: boolean;
   /** Its stage can cut it off. */
@@ -59,8 +61,11 @@ export function testStore(contract: StoreContract): void {
     const lack = lacks.find((entry) => entry.claim === claim);
     const title = `${name}: ${claim}${lack ? ` (does not hold: ${lack.reason})` : ""}`;
     const options = contract.options?.(title) ?? { name: title, ignore: false };
+    const sanitizeOps = contract.sanitizeOps ?? true;
     Deno.test({
       ...options,
+      sanitizeOps,
+      sanitizeResources: sanitizeOps,
       ignore: options.ignore || lack !== undefined,
       fn: () => run(contract, test),
     });

@@ -13,8 +13,8 @@
  * 2. Only the answer to a page moves the cursor, and it passes over no task: leaving tasks before the last row of the page
  *    come back here with it. The page does not contain them if their write was asked for later, or has failed.
  * 3. A page without rows shows that no task is away. All leaving tasks come back, and the lane is no longer spilled.
- * 4. A leaving task is away once its write is answered. Writes and pages are answered in the order in which they were
- *    asked for. So a task that is away when a page is answered was on disk when the page was read.
+ * 4. A leaving task is away once its write is answered. A write is answered after all pages that were asked for
+ *    before it. So a task that is away when a page is answered was on disk when the page was read.
  *
  * The same holds for delayed tasks. Their one cursor is the horizon (`runAt`, then `ord`); at `Infinity`, no task is leaving
  * or away. The horizon also moves back, to where the next delayed task begins to leave.

@@ -5,8 +5,8 @@
  * nothing of queues, limits or leases. It serves one engine at a time. Each request is an object that a message can
  * carry. Three promises make it usable:
  * 1. Requests take effect in the order in which they were made, and their answers come in that order: a read that was
- *    asked for before a write does not see it, one that was asked for after it does. Only a write that fails may be
- *    answered later than requests made after it.
+ *    asked for before a write does not see it, one that was asked for after it does. The answer to
+ *    a write may come after the answers to reads made after it, and if it fails, after any.
  * 2. A `write` is kept whole or not at all, and is on the disk when it is answered.
  * 3. A row is returned as it was written, or not at all.
  *
