@@ -19,6 +19,38 @@ const REASONS: ReadonlyMap<unknown, string> = new Map([
 export async function dialNode(address: Address, signal?: AbortSignal): Promise<Wire> {
   const { hostname: host, port, tls } = address;
   const socket = tls ? connectTls({ host, port, ...trust(address) }) : connect({ host, port });
+  await connected(socket, { event: tls ? "secureConnect" : "connect", signal });
+  const wire = new SocketWire(socket);
+  return tls ? new PromptWire(wire) : wire;
+}
+
+/**
+ * Opens a TLS connection to a server whose certificate is known: `certificate` is its SHA-256 in hex. Names and issuers do
+ * not count. Throws for any other certificate.
+ */
+export async function dialPinned(
+  { hostname: host, port, certificate }: {
+    readonly hostname: string;
+    readonly port: number;
+    readonly certificate: string;
+  },
+  signal?: AbortSignal,
+): Promise<Wire> {
+  const socket = connectTls({ host, port, rejectUnauthorized: false });
+  await connected(socket, { event: "secureConnect", signal });
+  const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase();
+  if (seen !== certificate) {
+    socket.destroy();
+    throw new Error(`${host}:${port} has another certificate than it has announced`);
+  }
+  return new SocketWire(socket);
+}
+
+/** Resolves when `socket` is connected. Throws the error of the system; `signal` ends the try. */
+async function connected(
+  socket: Socket,
+  { event, signal }: { event: "connect" | "secureConnect"; signal: AbortSignal | undefined },
+): Promise<void> {
   // Small writes must leave at once: a lone task would wait 40 ms for them otherwise.
   socket.setNoDelay(true);
   // A task can take hours without a byte: a server that vanishes must still be noticed.
@@ -28,7 +60,7 @@ export async function dialNode(address: Address, signal?: AbortSignal): Promise<
   try {
     if (signal?.aborted) giveUp();
     await new Promise<void>((resolve, reject) => {
-      socket.once(tls ? "secureConnect" : "connect", resolve);
+      socket.once(event, resolve);
       socket.once("error", reject);
       socket.once("close", () => reject(new Error("the server closed it")));
     });
@@ -38,8 +70,6 @@ export async function dialNode(address: Address, signal?: AbortSignal): Promise<
   } finally {
     signal?.removeEventListener("abort", giveUp);
   }
-  const wire = new SocketWire(socket);
-  return tls ? new PromptWire(wire) : wire;
 }
 
 function trust({ hostname, tls }: Address): { servername?: string; ca?: string[] } {

@@ -1,7 +1,7 @@
 /**
  * The rooms of a server: its engine, and the parts that work while this server decides: dispatcher, scheduler, janitor, use
  * cases and sessions. They can be opened and closed several times in one process, one after the other. The doors before
- * them stay open. `server.ts` opens them; here stands which part gets which other, and the order of their start and stop.
+ * them stay open. `server.ts` and `cluster_server.ts` open them; here stands which part gets which other, and the order of their start and stop.
  */
 
 import type { ServerHealth } from "../protocol/task.ts";
@@ -63,6 +63,8 @@ export interface Rooms {
    * too. `stopWorkers` stops the server's own worker processes, which finish what they run for at most `ms`.
    */
   close(graceMs: number, stopWorkers: (ms: number) => Promise<void> | undefined): Promise<void>;
+  /** Cuts all connections without a word, and throws everything away that is not committed. For a lead that is lost. */
+  drop(): Promise<void>;
 }
 
 /** How long a stopping server lets its workers begin what they were handed, in ms. */
@@ -89,6 +91,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     close: (graceMs, stopWorkers) =>
       closeRooms(base, { dispatch, api, reception, stopWorkers }, graceMs),
+    drop: () => dropRooms(base, { dispatch, api, reception }),
   };
 }
 
@@ -247,6 +250,20 @@ async function closeRooms(
   if (!isCommitted) log.warn("server", NOT_COMMITTED);
   await reception.close();
   if (isCommitted) await commit();
+  await engine.close();
+}
+
+async function dropRooms(
+  { engine }: Base,
+  { dispatch, api, reception }: Omit<Closing, "stopWorkers">,
+): Promise<void> {
+  const dropped = reception.drop();
+  api.entry.close();
+  dispatch.schemas.stop();
+  dispatch.ops.giveUpWaiting();
+  const { dispatcher, reclaimer, watchdog } = dispatch;
+  const services = [api.scheduler, dispatcher, reclaimer, api.janitor, watchdog];
+  await Promise.all([dropped, ...services.map((service) => service.stop())]);
   await engine.close();
 }
 

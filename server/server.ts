@@ -3,17 +3,10 @@
  * command line; tests run as many as they like.
  */
 
-import { inLanguage } from "../cli/messages.ts";
-import { ClientError } from "../net/client_error.ts";
-import { formatTarget } from "../net/target.ts";
 import type { ServerHealth } from "../protocol/task.ts";
-import type { ServeConfig } from "./config.ts";
-import { MESSAGES } from "./messages.ts";
+import { Doors } from "./doors.ts";
 import { Metrics } from "./metrics.ts";
 import { openRooms, type Rooms, type RoomsOptions } from "./rooms.ts";
-import { TcpDoor } from "./tcp/door.ts";
-import { type Listeners, openListeners } from "./tcp/socket/acceptor.ts";
-import { createLocalPool } from "./worker_processes.ts";
 
 export interface ServerOptions
   extends Omit<RoomsOptions, "leaseMs" | "metrics" | "onOwnPool" | "endOwn" | "health"> {
@@ -21,7 +14,8 @@ export interface ServerOptions
   readonly leaseMs?: number;
 }
 
-const LEASE_MS = 30_000;
+/** As in `RoomsOptions`, in ms. */
+export const DEFAULT_LEASE_MS = 30_000;
 
 export interface Server {
   readonly address: { readonly hostname: string; readonly port: number };
@@ -42,7 +36,7 @@ export interface Server {
  * an address or a certificate that cannot be used.
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, secret, log, limits, version, clock } = options;
+  const { version, clock } = options;
   const metrics = new Metrics();
   const started = Promise.withResolvers<void>();
   let isDraining = false;
@@ -52,51 +46,32 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     draining: isDraining,
     version,
   });
+  let doors: Doors | undefined;
   const rooms = await openRooms({
-    leaseMs: LEASE_MS,
+    leaseMs: DEFAULT_LEASE_MS,
     ...options,
     metrics,
     health,
     onOwnPool: started.resolve,
-    endOwn: (pid) => pool?.kill(pid),
+    endOwn: (pid) => doors?.endOwn(pid),
   });
-  const listeners = await listen(config, () => rooms.close(0, () => undefined));
-  const door = new TcpDoor({
-    listeners,
-    tls: config.tls,
-    proxies: config.proxies,
-    health,
-    behind: rooms.reception,
-    limits,
-    log,
-    metrics,
-  });
-  const own = listeners.own?.addr as Deno.NetAddr | undefined;
-  const pool = own && createLocalPool({
-    config,
-    server: { hostname: own.hostname, port: own.port },
-    secret,
-    log,
-    notices: metrics.notices,
-  });
-  if (!pool) started.resolve();
-  else pool.loaded.catch(started.reject);
-
-  const address = listeners.open.addr as Deno.NetAddr;
-  log.info("server", inLanguage(MESSAGES).listening(formatTarget(address)));
-  door.start();
-  pool?.start();
+  const open = doors = await openDoors(
+    { ...options, metrics, health, behind: rooms.reception },
+    rooms,
+  );
+  if (!open.hasPool) started.resolve();
+  else open.poolLoaded.catch(started.reject);
+  open.start();
   rooms.start();
 
   let stopped: Promise<void> | undefined;
   return {
-    address,
+    address: open.address,
     workersStarted: started.promise,
     stop(graceMs, drainDelayMs = 0) {
       isDraining = true;
       return stopped ??= stopServer(rooms, {
-        door,
-        stopPool: (ms) => pool?.stop(ms),
+        doors: open,
         graceMs,
         drained: drainDelayMs > 0
           ? new Promise((resolve) => void clock.after(drainDelayMs, resolve))
@@ -107,8 +82,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 }
 
 interface Stopping {
-  readonly door: TcpDoor;
-  readonly stopPool: (ms: number) => Promise<void> | undefined;
+  readonly doors: Doors;
   readonly graceMs: number;
   /** Pending while load balancers notice that this server drains. */
   readonly drained: Promise<void> | undefined;
@@ -116,30 +90,24 @@ interface Stopping {
 
 async function stopServer(
   rooms: Rooms,
-  { door, stopPool, graceMs, drained }: Stopping,
+  { doors, graceMs, drained }: Stopping,
 ): Promise<void> {
   await drained;
-  const accepting = door.stopAccepting();
-  await rooms.close(graceMs, stopPool);
+  const accepting = doors.stopAccepting();
+  await rooms.close(graceMs, doors.stopWorkers);
   await accepting;
-  await door.close();
+  await doors.close();
 }
 
-/** Opens the sockets; an address that cannot be had is for the operator to change. */
-async function listen(config: ServeConfig, onFailed: () => Promise<void>): Promise<Listeners> {
-  const { hostname, port } = config;
+/** Listens. If that fails, the rooms are closed again. */
+async function openDoors(
+  options: ConstructorParameters<typeof Doors>[0],
+  rooms: Rooms,
+): Promise<Doors> {
   try {
-    return openListeners(config);
+    return new Doors(options);
   } catch (error) {
-    await onFailed();
-    const isInUse = error instanceof Deno.errors.AddrInUse;
-    throw new ClientError(
-      "usage",
-      `cannot listen on ${hostname}:${port}: ${isInUse ? "it is in use" : String(error)}`,
-      {
-        ...(isInUse ? { hint: "choose another with --port, or stop the program that has it" } : {}),
-        cause: error,
-      },
-    );
+    await rooms.close(0, () => undefined);
+    throw error;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The worker processes of the server: the pool that it starts itself, and the events of all work links. The events go to
  * the parts of the server that need them: progress, log lines, room for tasks, and processes that join and leave. The ends
- * of runs go to `ResultReports` directly. `server.ts` starts the pool, `rooms.ts` uses the events.
+ * of runs go to `ResultReports` directly. `doors.ts` starts the pool, `rooms.ts` uses the events.
  */
 
 import { PoolSupervisor } from "../cli/pool/pool_supervisor.ts";
@@ -24,12 +24,14 @@ const LOCAL_POOL = "local";
 const MAX_SUSPECTS = 10;
 
 /** The server's own workers: a process of the same executable that connects back like any other. */
-export function createLocalPool({ config, server, secret, log, notices }: {
+export function createLocalPool({ config, server, secret, log, notices, reconnect }: {
   readonly config: ServeConfig;
   readonly server: { readonly hostname: string; readonly port: number };
   readonly secret: string;
   readonly log: Log;
   readonly notices: Metrics["notices"];
+  /** A process connects again after a lost link; otherwise another process takes its place. */
+  readonly reconnect: boolean;
 }): PoolSupervisor {
   const { workers, work, watch } = config;
   return new PoolSupervisor({
@@ -40,7 +42,7 @@ export function createLocalPool({ config, server, secret, log, notices }: {
       ...work,
       machine: machineName(),
       pool: LOCAL_POOL,
-      reconnect: false,
+      reconnect,
     },
     watch,
     warn: (message) => log.warn("server", message),

@@ -109,6 +109,16 @@ export class Reception implements WireServer {
     this.#sweeper.stop();
   }
 
+  /** Cuts all connections without a word. */
+  async drop(): Promise<void> {
+    this.#isClosed = true;
+    const open = [...this.#open];
+    for (const { connection } of open) connection.cut();
+    await this.#admission.stop();
+    await Promise.all(open.map(({ served }) => served));
+    this.#sweeper.stop();
+  }
+
   #openOutbox(conn: Wire, onLost: () => void): Outbox {
     const { limits: { maxUnreadBytes }, log } = this.#options;
     return new Outbox(conn, {
