@@ -85,6 +85,7 @@ export async function startClusterServer(options: ClusterServerOptions): Promise
         openEngine: (ended) => options.openEngine(lead, ended),
         metrics,
         health,
+        servers: () => roster.views(),
         onOwnPool: () => {},
         endOwn: doors.endOwn,
       }),
@@ -134,7 +135,7 @@ async function stopCluster(
   const deadline = clock.awake() + graceMs;
   member.drain();
   await member.resign(graceMs, doors.stopWorkers);
-  // The servers that stay go on with what is relayed; alone there is nobody to relay to.
+  // The servers that stay go on with what is relayed; alone there is no server to relay to.
   const hasOthers = member.others.length > 0;
   await doors.stopWorkers(Math.max(0, deadline - clock.awake()));
   while (hasOthers && !switchboard.isIdle && clock.awake() < deadline) {
@@ -174,7 +175,7 @@ function certificateOf({ tls }: ServeConfig): { certificate?: string } {
   return { certificate: fingerprint256.replaceAll(":", "").toLowerCase() };
 }
 
-/** Throws a usage error if nobody could reach this server at its own address. */
+/** Throws a usage error if no other server could reach this one at its own address. */
 function checkAdvertised(hostname: string, advertise: string | undefined): void {
   if (advertise !== undefined || !/^(0\.0\.0\.0|\[?::\]?)$/.test(hostname)) return;
   throw new ClientError(

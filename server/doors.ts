@@ -1,5 +1,5 @@
 /**
- * What a server has for the life of its process: its sockets, the door behind them, and its own worker processes. What is
+ * The parts of a server that live as long as its process: its sockets, the door behind them, and its own worker processes. What is
  * behind the door can change. `server.ts` and `cluster_server.ts` open one each.
  */
 

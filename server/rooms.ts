@@ -4,7 +4,7 @@
  * them stay open. `server.ts` and `cluster_server.ts` open them; here stands which part gets which other, and the order of their start and stop.
  */
 
-import type { ServerHealth } from "../protocol/task.ts";
+import type { ServerHealth, ServerView } from "../protocol/task.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
 import { cronTakers } from "./api/cron_transfer.ts";
@@ -47,6 +47,8 @@ export interface RoomsOptions {
   readonly metrics: Metrics;
   /** The answer to `health`: the role of this server, and whether it is about to stop. */
   readonly health: () => ServerHealth;
+  /** The servers of the cluster; default: the server is alone. */
+  readonly servers?: () => readonly ServerView[];
   /** Called when the server's own worker process has joined. */
   readonly onOwnPool: () => void;
   /** Kills an own worker process; another takes its place. */
@@ -151,7 +153,7 @@ type Api = ReturnType<typeof createApi>;
 
 /** The use cases that clients have, and the services behind them. */
 function createApi(base: Base, { ops, pauses, dispatcher, schemas }: Dispatch) {
-  const { engine, events, clock, log, metrics, limits, version } = base;
+  const { engine, events, clock, log, metrics, limits, version, servers } = base;
   const { settings, serials } = engine;
   const entry = new TaskEntry({ engine, events, dispatch: dispatcher, clock, metrics, limits });
   const book = new CronBook(settings, (message) => log.warn("scheduler", message));
@@ -174,6 +176,7 @@ function createApi(base: Base, { ops, pauses, dispatcher, schemas }: Dispatch) {
     metrics,
     clock,
     version,
+    servers,
   });
   const takers = [pauses, ...cronTakers({ settings, serials, book, scheduler })];
   const cases: UseCases = {

@@ -1,5 +1,5 @@
 /**
- * The first line of a connection, read before it is known which server serves the connection. What was read is put back:
+ * The first line of a connection, read before it is known which server serves the connection. Its bytes are put back:
  * the next reader sees every byte. The switchboard reads first lines, and the answers of other servers.
  */
 

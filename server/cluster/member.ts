@@ -1,5 +1,5 @@
 /**
- * This server as a member of its cluster: announces itself, sees who leads, campaigns, leads while it may, and steps down.
+ * This server as a member of its cluster: announces itself, sees the leader, campaigns, leads while it may, and steps down.
  * A step-down throws away what the lead had in memory; the process goes on as a follower. `cluster_server.ts` makes one.
  *
  *     follows ──campaign won, lease renewed, rooms opened──▶ leads
@@ -35,7 +35,7 @@ const EXIT_HUNG = 75;
 const RETRY_MS = 500;
 /** Least time between two beats, in ms. */
 const MIN_BEAT_MS = 50;
-/** Failed beats in a row after which the operator is told. */
+/** Failed beats in a row after which one is logged. */
 const FAILURES_A_WARNING = 4;
 
 /** What is open while this server leads. */
@@ -260,7 +260,7 @@ export class Member {
       now,
       after,
       onLost: (reason) => {
-        // Before anything else: nobody gets an answer of a server that does not lead.
+        // Before anything else: no client gets an answer of a server that does not lead.
         switchboard.follow();
         over.resolve(reason);
       },

@@ -7,7 +7,7 @@
  *
  * After `ok` the connection is that of the client `peer`, from its first byte on. `mac` is HMAC-SHA-256 of the other members
  * by the secret. `at` is the time by the clock of the store, so the clocks of machines need not agree. A line is good once
- * and for `FRESH_MS`. To add a member: sign it too, and let `check` take lines without it for one release.
+ * and for `FRESH_MS`. To add a member: sign it too, and let `check` take lines without it for a release.
  */
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
@@ -19,7 +19,7 @@ export const MAX_RELAY_LINE_BYTES = 1024;
 const NONCE_BYTES = 16;
 const MAX_PEER_CHARS = 64;
 
-/** What a relay line says. */
+/** The contents of a relay line. */
 export interface RelayClaim {
   /** The epoch of the leader that it is for. */
   readonly epoch: number;

@@ -1,8 +1,10 @@
 /**
- * The servers of a cluster as this server last saw them: who leads, and who is there. The member writes it after each beat;
+ * The servers of a cluster as this server last saw them, with their leader. The member writes it after each beat;
  * the relay, health and reads for operators look at it.
  */
 
+import type { ServerView } from "../../protocol/task.ts";
+import { formatTime } from "../../protocol/text_forms.ts";
 import type { ClusterView, ServerInfo } from "../engine/journaled/shared_store.ts";
 
 /** A server that leads, and how to reach it. */
@@ -40,6 +42,23 @@ export class Roster {
   /** The servers that were there at the last beat. */
   get servers(): readonly ServerInfo[] {
     return this.#view?.servers ?? [];
+  }
+
+  /** The servers as `stats` shows them. */
+  views(): ServerView[] {
+    const leads = this.#lead ? this.self : this.#leader?.id;
+    return this.servers.map((
+      { id, startedAt, isDraining, name, address, machine, version, pid },
+    ) => ({
+      name,
+      address,
+      machine,
+      version,
+      pid,
+      role: id === leads ? "leads" : "follows",
+      started_at: formatTime(startedAt),
+      ...(isDraining && { draining: true as const }),
+    }));
   }
 
   /** The role of this server. */

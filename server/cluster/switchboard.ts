@@ -33,7 +33,7 @@ const RETRY_MS = 50;
 /** Longest time without a byte either way after which a relay of a server that stops counts as idle, in ms. */
 const IDLE_MS = 1000;
 
-/** What this server serves with while it leads. */
+/** The lead of this server, and the reception that serves under it. */
 export interface Leading {
   readonly epoch: number;
   readonly reception: WireServer;
@@ -47,7 +47,7 @@ interface SwitchboardOptions {
   /** Clients must say hello with a token first, so only `health` is answered before it. */
   readonly hasTokens: boolean;
   readonly health: () => ServerHealth;
-  /** Asks the store at once who leads. */
+  /** Asks the store at once for the leader. */
   readonly look: () => void;
   readonly limits: ServerLimits;
   readonly log: Log;
@@ -171,7 +171,7 @@ export class Switchboard implements WireServer {
       const message = parseObject(line);
       const ref = readRef(message);
       if (message.cmd === "health") return objectLine(health(), ref);
-      // A client that announces pings is to be cut if they do not come: that is the matter of the leader.
+      // The leader cuts a client that announces pings and sends none, so it must see the announcement.
       const isPing = message.cmd === "ping" && message.every === undefined;
       return isPing && !hasTokens ? objectLine({ pong: true }, ref) : undefined;
     } catch (error) {

@@ -18,7 +18,11 @@ Deno.test("a task that comes to a follower runs, on the workers of another follo
   const end = await client.object();
   assertEquals([ack.status, end.status, end.result], ["queued", "completed", 144]);
   const stats = await client.ask({ cmd: "stats" });
-  assertEquals(stats.pid, Deno.pid);
+  assertEquals(stats.servers.map(({ name, role }: Record<string, string>) => `${name} ${role}`), [
+    "a leads",
+    "b follows",
+    "c follows",
+  ]);
 });
 
 Deno.test("health and ping are answered by each server itself, and roles are told apart", async () => {
