@@ -25,8 +25,8 @@ import type { FlagSpecs } from "./flag_spec.ts";
 export const SERVER_FLAGS = {
   server: {
     type: "string",
-    help: "server to connect to",
-    value: "HOST:PORT",
+    help: "server to connect to; several of one cluster with commas, tried in turn",
+    value: "HOST:PORT,…",
     inherits: `SD_SERVER, the context, ${DEFAULT_HOST}:${DEFAULT_PORT}`,
   },
   context: {

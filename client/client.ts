@@ -1,6 +1,7 @@
 /** `connect()` and the `Client` type, with a typed method for each op. */
 
 import { DEFAULT_HOST, DEFAULT_PORT, parseTarget, type Target } from "../net/target.ts";
+import type { Place } from "../net/server_ring.ts";
 import { BaseClient } from "./base_client.ts";
 import { SteadyConnection } from "./connection/steady_connection.ts";
 import { RawClient } from "./raw_client.ts";
@@ -54,6 +55,8 @@ export interface ConnectOptions {
 export interface ServerAddress {
   readonly hostname?: string | undefined;
   readonly port?: number | undefined;
+  /** Further servers of the same cluster, with the same token and certificates; tried in turn when one is lost. */
+  readonly others?: readonly Place[] | undefined;
   /** One of the server's tokens, if it has any. */
   readonly token?: string | undefined;
   /** `true`: TLS with the certificates that the system trusts; `caCerts`, in PEM, are trusted as well. */
@@ -65,7 +68,7 @@ export interface ServerAddress {
  *
  * `connect<typeof import("./tasks.ts")>(…)` gives the client the types of a task file, without loading the file.
  *
- * @param address `"host:port"`, or an object with a token and TLS.
+ * @param address `"host:port"`, several servers of one cluster with commas, or an object with a token and TLS.
  * @param options Times in ms.
  * @throws {ClientError} `unreachable` if there is no sd server; `usage` if the address cannot be read.
  * @throws {SdError} `unauthorized` if the server wants a token, or another one; `queue_full` if it has too many
@@ -97,11 +100,12 @@ export async function connect<Tasks extends object = AnyTasks>(
 }
 
 function targetAt(
-  { hostname = DEFAULT_HOST, port = DEFAULT_PORT, token, tls }: ServerAddress,
+  { hostname = DEFAULT_HOST, port = DEFAULT_PORT, others, token, tls }: ServerAddress,
 ): Target {
   return {
     hostname,
     port,
+    others,
     ...(token === undefined ? {} : { token }),
     ...(tls ? { tls: tls === true ? { caCerts: [] } : tls } : {}),
   };

@@ -3,21 +3,33 @@
 import { quote } from "../protocol/errors.ts";
 import { ClientError } from "./client_error.ts";
 import type { Address } from "./dial.ts";
+import type { Place, Places } from "./server_ring.ts";
 
 export const DEFAULT_HOST = "127.0.0.1";
 export const DEFAULT_PORT = 5000;
 
 /** The address of a server, and the token for it. */
-export interface Target extends Address {
+export interface Target extends Address, Places {
   /** One of the server's tokens, if it has any. */
   readonly token?: string;
 }
 
+/** Most servers of one list. */
+const MAX_SERVERS = 64;
+
 /**
- * Reads `host:port`, `[::1]:5000`, `host`, `::1`, `:5001` or `5001`; missing parts have their defaults.
- * Throws a `usage` error that quotes the text and its source, `from`.
+ * Reads `host:port`, `[::1]:5000`, `host`, `::1`, `:5001` or `5001`; missing parts have their defaults. Several servers of
+ * one cluster stand in a list with commas. Throws a `usage` error that quotes the text and its source, `from`.
  */
 export function parseTarget(text: string, from?: string): Target {
+  const [first, ...others] = text.split(",").map((part) => parsePlace(part, from));
+  if (others.length >= MAX_SERVERS) {
+    throw new ClientError("usage", `a list names at most ${MAX_SERVERS} servers`);
+  }
+  return others.length === 0 ? first! : { ...first!, others };
+}
+
+function parsePlace(text: string, from: string | undefined): Place {
   const trimmed = text.trim();
   if (/^\d+$/.test(trimmed)) return { hostname: DEFAULT_HOST, port: parsePort(trimmed, text) };
   const match = /^\[([0-9A-Fa-f:.%]+)\](?::(\d+))?$/.exec(trimmed) ?? // [::1]:5000
@@ -37,9 +49,14 @@ export function parseTarget(text: string, from?: string): Target {
   };
 }
 
-/** `target` as text, with brackets around an IPv6 address. */
-export function formatTarget({ hostname, port }: Target): string {
+/** `target` as text, with brackets around an IPv6 address; without its others. */
+export function formatTarget({ hostname, port }: Place): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+/** The text that `parseTarget` reads, with the others. */
+export function formatTargets(target: Place & Places): string {
+  return [target, ...target.others ?? []].map(formatTarget).join(",");
 }
 
 function parsePort(digits: string, text: string): number {

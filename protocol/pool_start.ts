@@ -50,7 +50,13 @@ export interface SingleOp {
 
 /** First line on the child's stdin. */
 export interface PoolStart extends PoolWork {
-  server: { hostname: string; port: number; tls?: { readonly caCerts: readonly string[] } };
+  server: {
+    hostname: string;
+    port: number;
+    tls?: { readonly caCerts: readonly string[] };
+    /** Further servers of the same cluster. */
+    others?: readonly { readonly hostname: string; readonly port: number }[] | undefined;
+  };
   secret: string;
   workers: number;
   /** The name of this machine, for people. */

@@ -11,6 +11,7 @@
 import { delay } from "@std/async/delay";
 import { EXIT } from "../cli/exit.ts";
 import { reconnectPauseMs } from "../net/reconnect_pause.ts";
+import { ServerRing } from "../net/server_ring.ts";
 import { formatTarget } from "../net/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import { SealError } from "../protocol/link_seal.ts";
@@ -67,6 +68,7 @@ export async function runPoolProcess(): Promise<number> {
 
 class PoolProcess implements PoolListener, ReportSink {
   readonly #start: PoolStart;
+  readonly #servers: ServerRing<PoolStart["server"]>;
   readonly #parent: ParentPipe;
   readonly #library: TaskLibrary;
   readonly #pool: Pool;
@@ -84,6 +86,7 @@ class PoolProcess implements PoolListener, ReportSink {
 
   constructor(start: PoolStart, parent: ParentPipe) {
     this.#start = start;
+    this.#servers = new ServerRing(start.server);
     this.#parent = parent;
     const stuck = () => this.spoilt("a schema check does not end");
     this.#library = new TaskLibrary(start, { stuck, single: start.single });
@@ -236,12 +239,15 @@ class PoolProcess implements PoolListener, ReportSink {
       if (this.#linkedAt !== Infinity) {
         tries = performance.now() - this.#linkedAt > GOOD_MS ? 0 : 1;
       }
-      await delay(isRefused ? REFUSED_MS * (1 - Math.random() / 2) : reconnectPauseMs(tries));
+      this.#servers.next();
+      const round = Math.floor(tries / this.#servers.size);
+      await delay(isRefused ? REFUSED_MS * (1 - Math.random() / 2) : reconnectPauseMs(round));
     }
   }
 
   async #linkOnce(): Promise<void> {
-    const { server, reconnect, workers } = this.#start;
+    const { reconnect, workers } = this.#start;
+    const server = this.#servers.current;
     const link = await Link.open({
       server,
       secret: this.#start.secret,
@@ -313,7 +319,8 @@ class PoolProcess implements PoolListener, ReportSink {
   #sayLoss(error: unknown): void {
     // For a process with a single task, the pool's process logs the same.
     if (this.#leaving || this.#start.single) return;
-    const { server, reconnect } = this.#start;
+    const { reconnect } = this.#start;
+    const server = this.#servers.current;
     // A bug of sd: its stack is needed.
     if (!isExpected(error)) this.strayed(`${error instanceof Error ? error.stack : error}`);
     const what = error instanceof Error ? error.message : String(error);

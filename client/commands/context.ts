@@ -17,7 +17,7 @@ import { kebab } from "../../cli/flags.ts";
 import { nearest } from "../../cli/nearest.ts";
 import { printData } from "../../cli/report.ts";
 import { print } from "../../cli/talk.ts";
-import { DEFAULT_HOST, DEFAULT_PORT, formatTarget, parseTarget } from "../../net/target.ts";
+import { DEFAULT_HOST, DEFAULT_PORT, formatTargets, parseTarget } from "../../net/target.ts";
 import { quote } from "../../protocol/errors.ts";
 import { talk } from "./base/output.ts";
 import { alignedTable } from "./base/table.ts";
@@ -216,7 +216,7 @@ function contextOf({ server, tls, tlsCa, tokenFile, tokenEnv }: ContextFlags): C
     });
   }
   return {
-    server: formatTarget(parseTarget(server)),
+    server: formatTargets(parseTarget(server)),
     ...(tls || tlsCa !== undefined ? { tls: true } : {}),
     ...(tlsCa === undefined ? {} : { tls_ca: existing(tlsCa) }),
     ...(tokenFile === undefined ? {} : { token_file: existing(tokenFile) }),

@@ -11,6 +11,7 @@
 
 import { delay } from "@std/async/delay";
 import { ClientError } from "../../net/client_error.ts";
+import { ServerRing } from "../../net/server_ring.ts";
 import { formatTarget, type Target } from "../../net/target.ts";
 import { SdError } from "../../protocol/errors.ts";
 import { checkDepth, checkNumbers } from "../../protocol/json_guard.ts";
@@ -58,7 +59,7 @@ interface Entry {
 
 export class SteadyConnection {
   readonly #options: SteadyOptions;
-  readonly #name: string;
+  readonly #servers: ServerRing<Target>;
   readonly #entries = new Map<number, Entry>();
   readonly #closing = new AbortController();
   #token: string | undefined;
@@ -77,21 +78,19 @@ export class SteadyConnection {
 
   private constructor(options: SteadyOptions) {
     this.#options = options;
-    this.#name = formatTarget(options.target);
+    this.#servers = new ServerRing(options.target);
     this.#token = options.target.token;
   }
 
-  /** Connects for the first time: one try. Throws `unreachable`, or `unauthorized`. */
+  /** Connects for the first time: one try of each server. Throws `unreachable`, or `unauthorized`. */
   static async open(options: SteadyOptions): Promise<SteadyConnection> {
-    const { target, signal } = options;
     const steady = new SteadyConnection(options);
-    const opening = steady.#open({ greet: target.token !== undefined, ms: HELLO_MS });
-    await abortable(opening, signal, () => void steady.close());
+    await abortable(steady.#openFirst(), options.signal, () => void steady.close());
     steady.#markReady();
     return steady;
   }
 
-  /** The server's address, as `host:port`. */
+  /** The server's address, as `host:port`; of several, the one in use. */
   get target(): string {
     return this.#name;
   }
@@ -150,10 +149,29 @@ export class SteadyConnection {
     await this.#reconnecting;
   }
 
+  get #name(): string {
+    return formatTarget(this.#servers.current);
+  }
+
+  async #openFirst(): Promise<void> {
+    const greet = this.#options.target.token !== undefined;
+    const { size } = this.#servers;
+    for (let tries = 1;; tries++) {
+      try {
+        // A server of a cluster that accepts and does not answer must not use up the time of the others.
+        return await this.#open({ greet: greet || size > 1, ms: HELLO_MS / size });
+      } catch (error) {
+        const isOver = !(error instanceof ClientError) || this.#closing.signal.aborted;
+        if (isOver || tries === size) throw error;
+        this.#servers.next();
+      }
+    }
+  }
+
   /** Opens a new connection; with `greet`, it says hello and waits for the reply. */
   async #open({ greet, ms }: { greet: boolean; ms: number }): Promise<void> {
     const { signal } = this.#closing;
-    const connection = await ServerConnection.open(this.#options.target, { signal, ms });
+    const connection = await ServerConnection.open(this.#servers.current, { signal, ms });
     const greeted = deferred<void>();
     // The loss can come when this function has ended already.
     greeted.promise.catch(() => undefined);
@@ -257,15 +275,18 @@ export class SteadyConnection {
         break;
       }
       try {
-        const pauseMs = Math.min(reconnectPauseMs(this.#tries++), leftMs);
+        const round = Math.floor(this.#tries++ / this.#servers.size);
+        const pauseMs = Math.min(reconnectPauseMs(round), leftMs);
         const pausedAt = performance.now();
         await delay(pauseMs, { signal: this.#closing.signal });
         // While the process was stopped it could not try, so that time does not count.
         const lateMs = performance.now() - pausedAt - pauseMs;
         if (lateMs > LATE_MS) awaySince += lateMs;
-        await this.#open({ greet: true, ms: Math.min(HELLO_MS, Math.max(leftMs - pauseMs, 1)) });
+        const ms = HELLO_MS / this.#servers.size;
+        await this.#open({ greet: true, ms: Math.min(ms, Math.max(leftMs - pauseMs, 1)) });
       } catch (error) {
         this.#lostBy = error as Error;
+        this.#servers.next();
         if (error instanceof SdError && error.code === "unauthorized") this.#end(error);
         continue;
       }

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../../net/client_error.ts";
-import { formatTarget, isLoopback, parseTarget } from "../../../net/target.ts";
+import { formatTarget, formatTargets, isLoopback, parseTarget } from "../../../net/target.ts";
 
 Deno.test("missing parts of an address have their defaults", () => {
   const cases: [string, string, number][] = [
@@ -19,6 +19,20 @@ Deno.test("missing parts of an address have their defaults", () => {
   ];
   for (const [text, hostname, port] of cases) {
     assertEquals(parseTarget(text), { hostname, port }, text);
+  }
+});
+
+Deno.test("several servers of a cluster stand in a list, and are written as they were read", () => {
+  const target = parseTarget("a:1, b,[::1]:2");
+  assertEquals(target, {
+    hostname: "a",
+    port: 1,
+    others: [{ hostname: "b", port: 5000 }, { hostname: "::1", port: 2 }],
+  });
+  assertEquals(formatTargets(target), "a:1,b:5000,[::1]:2");
+  assertEquals(parseTarget(formatTargets(target)), target);
+  for (const text of ["a,", ",a", "a,,b", "a b,c", Array(65).fill("a").join()]) {
+    assertEquals(assertThrows(() => parseTarget(text), ClientError).code, "usage", text);
   }
 });
 
