@@ -6,8 +6,10 @@ import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import type { Lead, ServerInfo, SharedStore } from "../../server/engine/journaled/shared_store.ts";
 import { openRedis } from "../../server/engine/redis/open_redis.ts";
 import { OwnKeys } from "../kit/services.ts";
+import { CuttingProxy } from "../kit/cutting_proxy.ts";
 import { NOW } from "./contract_steps.ts";
 import { patient } from "./sqlite_files.ts";
+import type { StoreStage } from "./store_contract.ts";
 
 export function server(members: Partial<ServerInfo> = {}): ServerInfo {
   return {
@@ -71,6 +73,38 @@ export async function newEngine(options: RedisEngineOptions = {}): Promise<Engin
     await keys[Symbol.asyncDispose]();
   };
   return engine;
+}
+
+/** A store in the shared Redis, behind a proxy that a test can cut. */
+export async function newStage(): Promise<StoreStage> {
+  const keys = new OwnKeys();
+  const { hostname, port } = new URL(keys.server);
+  const proxy = new CuttingProxy({ hostname, port: Number(port || 6379) });
+  const url = `redis://127.0.0.1:${proxy.port}?name=${keys.name}`;
+  const { Redis } = await import("ioredis");
+  const redis = new Redis(keys.server);
+  const open: [SharedStore, Lead][] = [];
+  return {
+    cut: () => proxy.cut(),
+    open: async () => {
+      // As if the lease of the one before had run out.
+      await redis.hset(`{sd:${keys.name}}:lead`, "until", "1");
+      const shared = await openRedis(url, { report: throwing });
+      const lead = await leadOf(shared);
+      open.push([shared, lead]);
+      return lead;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const [shared, lead] of open) {
+        await lead.store.close();
+        await lead.resign();
+        await shared.close();
+      }
+      await redis.quit();
+      await proxy[Symbol.asyncDispose]();
+      await keys[Symbol.asyncDispose]();
+    },
+  };
 }
 
 function throwing(message: string): void {

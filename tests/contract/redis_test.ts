@@ -1,9 +1,10 @@
-/** The redis engine keeps the contract of engines, also when next to nothing of it fits in memory. */
+/** The redis engine keeps the contract of engines, also when next to nothing of it fits in memory; its store that of stores. */
 
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import { withRedis } from "../kit/services.ts";
 import { testEngine } from "./engine_contract.ts";
-import { newEngine } from "./redis_stage.ts";
+import { newEngine, newStage } from "./redis_stage.ts";
+import { testStore } from "./store_contract.ts";
 
 /** Nearly everything lies in Redis. */
 const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
@@ -29,4 +30,12 @@ testEngine({
   name: `${COMMON.name}, queue in Redis`,
   open: (_random, ended) => newEngine({ ended, sizes: TINY }),
   lacks: ORDER,
+});
+
+testStore({
+  name: "redis store",
+  options: (claim) => ({ ...COMMON, sanitizeResources: false, ...withRedis(claim) }),
+  stage: newStage,
+  isShared: true,
+  canBeCut: true,
 });

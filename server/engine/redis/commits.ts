@@ -3,7 +3,7 @@
  * a script that arrives when its number is used does nothing.
  */
 
-import { appended, ATTACHMENT_KINDS, StoreError, type Write } from "../journaled/task_store.ts";
+import { appended, StoreError, type Write } from "../journaled/task_store.ts";
 import { ConnectionLost, type RedisConnection } from "./connection.ts";
 import { parsed } from "./reads.ts";
 import { ROW_CELLS } from "./row_text.ts";
@@ -22,6 +22,7 @@ export interface CommitsOptions {
   readonly counts: readonly number[];
   readonly next: number;
   readonly outbox: number;
+  readonly kinds: number;
   /** Waits for replicas after each commit: the command without its time; `isEnough` reads the answer. */
   readonly confirm?: {
     readonly command: readonly (string | number)[];
@@ -49,12 +50,14 @@ export class Commits {
   readonly #counts: number[];
   #next: number;
   #outbox: number;
+  #kinds: number;
 
   constructor(options: CommitsOptions) {
     this.#options = options;
     this.#counts = [...options.counts];
     this.#next = options.next;
     this.#outbox = options.outbox;
+    this.#kinds = options.kinds;
   }
 
   /** Records of final tasks. */
@@ -74,7 +77,7 @@ export class Commits {
     sent: () => void,
   ): Promise<null> {
     request.plan ??= await this.#plan(request.write, connection);
-    const { bodies, counts, next, outbox } = request.plan;
+    const { bodies, counts, next, outbox, kinds } = request.plan;
     request.number ??= ++this.#number;
     const run = (mode: string, chunk = 1, body: readonly (string | number)[] = []) =>
       this.#run(connection, mode, [request.number!, chunk, ...body]);
@@ -94,6 +97,7 @@ export class Commits {
     counts.forEach((count, status) => this.#counts[status]! += count);
     this.#next = next;
     this.#outbox = outbox;
+    this.#kinds = kinds;
     return null;
   }
 
@@ -149,7 +153,7 @@ export class Commits {
   }
 
   async #plan(write: Write, connection: RedisConnection): Promise<WritePlan> {
-    const start = { next: this.#next, outbox: this.#outbox };
+    const start = { next: this.#next, outbox: this.#outbox, kinds: this.#kinds };
     const { attachments } = write;
     if (attachments.length === 0) return planWrite(write, { ...start, attachments: [] });
     const fresh = new Set<number>();
@@ -159,9 +163,9 @@ export class Commits {
     const texts = new Map<string, string>();
     const old = attachments.filter(([ord]) => !fresh.has(ord));
     const { prefix } = this.#options;
-    await Promise.all(ATTACHMENT_KINDS.map(async (_, kind) => {
+    const kinds = [...new Set(old.map(([, kind]) => kind))];
+    await Promise.all(kinds.map(async (kind) => {
       const ords = old.filter((one) => one[1] === kind).map(([ord]) => ord);
-      if (ords.length === 0) return;
       const found = await connection.call(["HMGET", `${prefix}att:${kind}`, ...ords]);
       (found as (string | null)[]).forEach((text, i) => {
         const value = parsed(text);

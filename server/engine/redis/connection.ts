@@ -3,6 +3,7 @@
  * destroys the socket, and so does silence on an idle connection. No command is ever sent a second time from here.
  */
 
+import type { Socket } from "node:net";
 import { Command, Redis } from "ioredis";
 import type { HostPort, RedisAddress } from "./url.ts";
 import { type Script, SCRIPTS } from "./script.ts";
@@ -101,6 +102,7 @@ export class RedisConnection {
       disableClientInfo: true,
       maxRetriesPerRequest: 0,
       connectTimeout: DIAL_MS,
+      disconnectTimeout: 0,
       retryStrategy: () => null,
       ...(address.isTls ? { tls: await tlsOptions(host, address) } : {}),
     });
@@ -108,10 +110,7 @@ export class RedisConnection {
     const timer = setTimeout(() => connection.destroy("it does not answer"), DIAL_MS);
     try {
       await redis.connect();
-      await connection.#greet(address, name);
-      if (scripts) {
-        await Promise.all(SCRIPTS.map(({ text }) => connection.call(["SCRIPT", "LOAD", text])));
-      }
+      await Promise.all([connection.#greet(address, name), scripts && connection.#load()]);
       connection.#timer = setInterval(() => connection.#look(), LOOK_MS);
       return connection;
     } catch (error) {
@@ -127,18 +126,27 @@ export class RedisConnection {
     return this.#reason === undefined;
   }
 
+  /** All of it is sent at once. */
   async #greet({ username, password, db }: RedisAddress, name: string): Promise<void> {
-    if (password !== undefined) {
-      const user = username === undefined ? [] : [username];
-      try {
-        await this.call(["AUTH", ...user, password]);
-      } catch (error) {
-        // A Sentinel without a password, asked with that of its Redis.
-        if (!/without any password/.test((error as Error).message)) throw error;
-      }
-    }
-    if (db !== 0) await this.call(["SELECT", db]);
-    await this.call(["CLIENT", "SETNAME", name]);
+    const user = username === undefined ? [] : [username];
+    const login = password === undefined ? undefined : this.call(["AUTH", ...user, password]);
+    const others = Promise.all([
+      db === 0 ? undefined : this.call(["SELECT", db]),
+      this.call(["CLIENT", "SETNAME", name]),
+    ]);
+    others.catch(() => {});
+    // The answer to the password says more than the others.
+    await login?.catch((error) => {
+      // A Sentinel without a password, asked with that of its Redis.
+      if (!/without any password/.test(error.message)) throw error;
+    });
+    await others;
+  }
+
+  async #load(): Promise<void> {
+    const found = await this.call(["SCRIPT", "EXISTS", ...SCRIPTS.map(({ sha }) => sha)]);
+    const missing = SCRIPTS.filter((_, i) => (found as number[])[i] !== 1);
+    await Promise.all(missing.map(({ text }) => this.call(["SCRIPT", "LOAD", text])));
   }
 
   /** Sends one command. Rejects with `RedisReplyError`, or with `ConnectionLost`. */
@@ -193,8 +201,10 @@ export class RedisConnection {
     this.#reason = reason;
     clearInterval(this.#timer);
     // A polite end would wait for a server that does not answer.
-    const { stream } = this.#redis as unknown as { stream?: { destroy(): void } };
+    const { stream } = this.#redis as unknown as { stream?: Socket };
     this.#redis.disconnect();
+    // Nor would the timer of a connection that is refused end with it.
+    stream?.setTimeout(0);
     stream?.destroy();
     this.#close.resolve(reason);
   }

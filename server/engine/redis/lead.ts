@@ -143,6 +143,7 @@ async function openLead(
       counts: opened.counts,
       next: opened.next,
       outbox: opened.outbox,
+      kinds: opened.kinds,
       confirm,
       report,
     });
@@ -168,7 +169,7 @@ async function readOpened(
   { connection }: Master,
   prefix: string,
   token: string,
-): Promise<Opened & { readonly outbox: number }> {
+): Promise<Opened & { readonly outbox: number; readonly kinds: number }> {
   const read = () => connection.run(OPEN, prefix, [token]) as Promise<OpenReply>;
   let reply = await read();
   const [number, chunks] = reply[3];
@@ -180,7 +181,7 @@ async function readOpened(
     reply = await read();
   }
   const [counts, lanes, settings] = reply;
-  const [next, outbox] = counts.slice(7);
+  const [next, outbox, kinds] = counts.slice(7);
   const queued = new Map<string, number>();
   const open = pairs(lanes).map(([text, size]) => {
     const lane = laneOf(String(text));
@@ -191,6 +192,7 @@ async function readOpened(
     counts: counts.slice(0, 7).map((count) => Number(count ?? 0)),
     next: Number(next ?? 1),
     outbox: Number(outbox ?? 0),
+    kinds: Number(kinds ?? 0),
     lanes: open,
     queuedOps: [...queued],
     settings: pairs(settings).map(([name, value]) => [JSON.parse(name), JSON.parse(value)]),

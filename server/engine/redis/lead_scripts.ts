@@ -40,7 +40,8 @@ return out`;
 /**
  * Takes the lead if it is free. ARGV: prefix, server, address, a new UUID, length of the lease in ms, how much longer to
  * wait. Then the highest epoch that this server has seen, and the connection of the leader if it is gone, otherwise nothing.
- * Answers 1, the epoch and the token; or 0, the ms until it is free, the connection of the leader and its run.
+ * The leader before can have given out numbers that it had not written yet, so the next one begins
+ * far above them. Answers 1, the epoch and the token; or 0, the ms until it is free, the connection of the leader and its run.
  */
 export const CAMPAIGN_TEXT = `--
 ${HEAD}
@@ -53,6 +54,8 @@ end
 local epoch = text(math.max(tonumber(lead[5] or '0'), tonumber(ARGV[7])) + 1)
 local token = epoch .. ':' .. ARGV[4]
 open()
+local next = call('HGET', P .. 'counts', 'next')
+if epoch ~= '1' then call('HSET', P .. 'counts', 'next', text((next or 1) + 16777216)) end
 call('HSET', P .. 'lead', 'epoch', epoch, 'token', token, 'server', ARGV[2], 'address', ARGV[3], 'until', text(now + ARGV[5]),
   'commit', '0', 'connection', '', 'run', '', 'beforeToken', lead[6] or '', 'beforeCommit', lead[7] or '0')
 return { 1, epoch, token }`;
@@ -84,5 +87,5 @@ for _, lane in ipairs(lanes) do
   sized[#sized + 1] = lane
   sized[#sized + 1] = call('ZCARD', P .. 'q:' .. lane)
 end
-return { call('HMGET', P .. 'counts', '0', '1', '2', '3', '4', '5', '6', 'next', 'outbox'), sized,
+return { call('HMGET', P .. 'counts', '0', '1', '2', '3', '4', '5', '6', 'next', 'outbox', 'kinds'), sized,
   call('HGETALL', P .. 'setting'), call('HMGET', P .. 'stage', 'number', 'commit') }`;

@@ -47,9 +47,12 @@ async function dialNode(
   const connection = await RedisConnection.dial(host, address, options);
   const place = `${host.host}:${host.port}`;
   try {
-    const identity = await connection.identity();
+    const [identity] = await Promise.all([
+      connection.identity(),
+      // A node of a cluster names the one that has our keys.
+      connection.call(["HLEN", `${prefixOf(address)}meta`]),
+    ]);
     if (!identity.isMaster) throw new ConnectionLost(`${place} is a replica`);
-    await connection.call(["HLEN", `${prefixOf(address)}meta`]);
     return { connection, identity };
   } catch (error) {
     const { message } = error as Error;

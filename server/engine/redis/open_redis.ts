@@ -18,8 +18,8 @@ import { BEAT } from "./script.ts";
 import { parseRedisUrl, type RedisAddress, redisLabel } from "./url.ts";
 
 export interface RedisOptions {
-  /** The password, if the URL has none. */
-  readonly password?: string | undefined;
+  /** A file whose first line is the password, if the URL has none; otherwise `SD_ENGINE_PASSWORD` has it. */
+  readonly passwordFile?: string | undefined;
   /** Most records of final tasks; the oldest are dropped first. */
   readonly maxKept?: number;
   /** Called with messages for the operator. */
@@ -35,14 +35,16 @@ const BEAT_ANSWER_MS = BEAT_MS * 8;
 /** Rejects with a `ClientError` that names the cure if this Redis cannot be used. */
 export async function openRedis(url: string, options: RedisOptions = {}): Promise<SharedStore> {
   const { report = () => {}, maxKept = MAX_KEPT } = options;
-  const parsed = parseRedisUrl(url);
-  const address = { ...parsed, password: parsed.password ?? options.password };
-  const dial = (purpose: string, answerMs?: number) =>
-    dialMaster(address, {
+  const address = parseRedisUrl(url);
+  const dial = async (purpose: string, answerMs?: number) => {
+    // Read at each login, so a password can be changed while the server runs.
+    const password = address.password ?? await passwordFrom(options.passwordFile);
+    return await dialMaster({ ...address, password }, {
       name: `sd-${address.name}-${purpose}`,
       scripts: true,
       ...(answerMs === undefined ? {} : { answerMs }),
     });
+  };
   const secret = await firstLook(address, () => dial("check"), report);
   return new RedisShared(secret, {
     prefix: prefixOf(address),
@@ -51,6 +53,16 @@ export async function openRedis(url: string, options: RedisOptions = {}): Promis
     report,
     confirm: confirmOf(address.replicas),
   }, () => dial("servers", BEAT_ANSWER_MS));
+}
+
+async function passwordFrom(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return Deno.env.get("SD_ENGINE_PASSWORD");
+  try {
+    return (await Deno.readTextFile(file)).split(/\r?\n/, 1)[0];
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClientError("usage", `cannot read the file of the engine's password: ${message}`);
+  }
 }
 
 function confirmOf(replicas: number): LeadOptions["confirm"] {
@@ -77,16 +89,23 @@ async function firstLook(
     const { connection } = master;
     checkTraits(await readTraits(connection), { replicas: address.replicas, report });
     const meta = `${prefixOf(address)}meta`;
-    const fresh = `${crypto.randomUUID()}${crypto.randomUUID()}`.replaceAll("-", "");
-    const most = await connection.call(["HGET", meta, "minVersion"]);
+    const [most, secret] = await connection.call(["HMGET", meta, "minVersion", "secret"]) as [
+      string | null,
+      string | null,
+    ];
     if (Number(most ?? 0) > VERSION) {
       throw new ClientError("usage", `the tasks in ${place} were kept by a newer sd`, {
         hint: "install the newer sd here, too",
       });
     }
-    await connection.call(["HSETNX", meta, "secret", fresh]);
-    await connection.call(["HSETNX", meta, "version", VERSION]);
-    await connection.call(["HSETNX", meta, "minVersion", VERSION]);
+    // A Redis without room can still be opened.
+    if (secret !== null) return secret;
+    const fresh = `${crypto.randomUUID()}${crypto.randomUUID()}`.replaceAll("-", "");
+    for (
+      const [name, value] of [["version", VERSION], ["minVersion", VERSION], ["secret", fresh]]
+    ) {
+      await connection.call(["HSETNX", meta, name!, value!]);
+    }
     return String(await connection.call(["HGET", meta, "secret"]));
   } catch (error) {
     throw refusalOf(error, place);
@@ -106,7 +125,7 @@ function refusalOf(error: unknown, place: string): Error {
   return new ClientError("usage", `Redis at ${place} refuses: ${error.message}`, {
     hint: isDenied
       ? "set the user in the URL, and its password in SD_ENGINE_PASSWORD; the user needs the " +
-        "keys {sd:*}* and the commands @read, @write, @scripting, @connection, info"
+        "keys {sd:*}* and the commands @read, @write, @scripting, @connection, info, time"
       : undefined,
   });
 }

@@ -3,7 +3,7 @@
  * `ord`, the row as it was inserted, and its state since, or an empty text; see `row_text.ts`.
  */
 
-/** ARGV: prefix, token. Defines `P`, `call`, and `push`, which adds a row to `out` and returns its size. */
+/** ARGV: prefix, token. Defines `P`, `call`, `push`, which adds a row to `out`, and `sizeOf` in characters. */
 const HEAD = `--
 local P, call, out = ARGV[1], redis.call, {}
 if call('HGET', P .. 'lead', 'token') ~= ARGV[2] then return redis.error_reply('SD_FENCED another server leads') end
@@ -11,6 +11,9 @@ local function push(ord, row, state)
   out[#out + 1] = ord
   out[#out + 1] = row
   out[#out + 1] = state or ''
+end
+local function sizeOf(row, state)
+  return string.match(row, '^[^\\n]*\\n%d %S+ %S+ (%d+)') + string.match(state or row, '^%d %S+ %S+ (%d+)')
 end`;
 
 /** ARGV: …, index, `score` or `lex`, low, high, limit, most characters: rows in the order of the index. */
@@ -23,7 +26,7 @@ for _, ord in ipairs(found) do
   if kind == 'lex' then ord = string.match(ord, '^0*(%d+)$', 17) end
   local row, state = call('HGET', P .. 'task', ord), call('HGET', P .. 'state', ord)
   if row then
-    chars = chars + #row + (state and #state or 0)
+    chars = chars + sizeOf(row, state)
     if chars > most and #out > 0 then break end
     push(ord, row, state)
   end
@@ -36,7 +39,7 @@ ${HEAD}
 for i = 3, #ARGV, 2 do
   local ord, id = ARGV[i], ARGV[i + 1]
   local row = ord ~= '0' and call('HGET', P .. 'task', ord)
-  if not row or string.match(row, '^[^\\n]*\\n%d %S+ %S+ ([^\\n]*)') ~= id then
+  if not row or string.match(row, '^[^\\n]*\\n%d %S+ %S+ %S+ ([^\\n]*)') ~= id then
     ord = call('HGET', P .. 'given', id)
     row = ord and call('HGET', P .. 'task', ord)
   end
@@ -62,14 +65,14 @@ local function look(ord)
   if #out >= limit * 3 or seen >= looks or copied > 8388608 then return last end
   seen = seen + 1
   local state = call('HGET', P .. 'state', ord)
-  local size = #row + (state and #state or 0)
-  copied = copied + size
+  copied = copied + #row + (state and #state or 0)
   local fits = statuses == '' or string.find(statuses, string.sub(state or row, 1, 1), 1, true)
   if fits and (op ~= '' or key ~= '' or since > 0) then
     local created, itsKey, itsOp = string.match(row, '^[^\\n]*\\n%d (%S+) [^\\n]*\\n[^\\t]*\\t([^\\t]*)\\t([^\\n]*)')
     fits = (op == '' or itsOp == op) and (key == '' or itsKey == key) and tonumber(created) >= since
   end
   if fits then
+    local size = sizeOf(row, state)
     if chars + size > most and #out > 0 then return last end
     chars = chars + size
     push(ord, row, state)

@@ -3,8 +3,8 @@
  * lone surrogates. The last line is JSON, in which no text contains a raw newline or tab. To change a row, add cells at the
  * end of the JSON, and keep reading the old text.
  *
- *     status finishedAt dropAt
- *     given createdAt expiresAt id
+ *     status finishedAt dropAt charactersOfResult
+ *     given createdAt expiresAt charactersOfPayload id
  *     priority TAB key TAB op
  *     [payload, options, seq, runAt, attempt, deaths, startedAt, result, error, trail]
  *
@@ -52,9 +52,9 @@ export function laneOf(text: string): LaneQuery {
 /** The text of a new row. */
 export function rowText(cells: Cells, at: number, lane: string): string {
   const state = at + FIXED_COLUMNS.length;
-  const fixed = `${cells[at + 2]} ${cells[at + 8]} ${cells[at + 9] ?? "-"} ${
-    JSON.stringify(cells[at + 1])
-  }`;
+  const { length } = cells[at + 4] as string;
+  const id = JSON.stringify(cells[at + 1]);
+  const fixed = `${cells[at + 2]} ${cells[at + 8]} ${cells[at + 9] ?? "-"} ${length} ${id}`;
   const rest = JSON.stringify([cells[at + 4], cells[at + 5], ...restOf(cells, state)]);
   return `${headText(cells, state)}\n${fixed}\n${lane}\n${rest}`;
 }
@@ -65,7 +65,8 @@ export function stateText(cells: Cells, at: number): string {
 }
 
 function headText(cells: Cells, at: number): string {
-  return `${cells[at]} ${cells[at + 6]} ${cells[at + 7] ?? "-"}`;
+  const chars = (cells[at + 8] as string | null)?.length ?? 0;
+  return `${cells[at]} ${cells[at + 6]} ${cells[at + 7] ?? "-"} ${chars}`;
 }
 
 function restOf(c: Cells, at: number): Cell[] {
@@ -90,7 +91,7 @@ export function taskOfText(ord: string, row: string, state: string): StoredTask 
       string | undefined,
     ];
     const [status, finishedAt, dropAt] = stateHead.split(" ") as [string, string, string];
-    const parts = /^([01]) (\d+) (\d+|-) (.*)$/.exec(fixed);
+    const parts = /^([01]) (\d+) (\d+|-) \d+ (.*)$/.exec(fixed);
     if (!parts || more.length > 0) return undefined;
     const [, given, createdAt, expiresAt, id] = parts as unknown as string[];
     const [payload, options, ...first] = JSON.parse(rest);

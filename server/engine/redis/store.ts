@@ -36,6 +36,8 @@ interface Request {
   readonly read: Read | undefined;
   readonly since: number;
   readonly done: PromiseWithResolvers<unknown>;
+  /** Gives the answer, once all requests before it have theirs. */
+  settle?: (() => void) | undefined;
 }
 
 export class RedisStore implements TaskStore {
@@ -171,15 +173,17 @@ export class RedisStore implements TaskStore {
   }
 
   #settle(request: Request, settle: () => void): void {
-    const at = this.#sent.indexOf(request);
     // It was settled by the end of the store.
-    if (at < 0) return;
-    this.#sent.splice(at, 1);
+    if (!this.#sent.includes(request)) return;
     if (this.#write === request) {
       this.#write = undefined;
       this.#isPreparing = false;
     }
-    settle();
+    request.settle = settle;
+    for (let first = this.#sent[0]; first?.settle; first = this.#sent[0]) {
+      this.#sent.shift();
+      first.settle();
+    }
     if (this.#waiting.length + this.#sent.length === 0) this.#drained.resolve();
     this.#pump();
   }
@@ -209,7 +213,9 @@ export class RedisStore implements TaskStore {
     const write = this.#write?.write;
     if (write?.number !== undefined) write.isDoubtful = true;
     this.#write = undefined;
-    this.#waiting.unshift(...this.#sent.splice(0));
+    const unanswered = this.#sent.splice(0);
+    for (const request of unanswered) request.settle = undefined;
+    this.#waiting.unshift(...unanswered);
     if (!this.#isConnecting) void this.#reconnect(reason);
   }
 

@@ -3,7 +3,7 @@
  * come. Its first write is one that Redis allows without room, since it makes room.
  *
  * ARGV: prefix, token, now, how long a record without a time of its own is kept, how many records are too many. Then the
- * number of kinds of attachments, most rows to look at, source, its place, and ords that must stay. The source is `slice`
+ * most rows to look at, source, its place, and ords that must stay. The source is `slice`
  * with the ord to go on behind, or `due` with the member to go on behind.
  *
  * Answers: where to go on from, or nothing; when the next record of the slice may be dropped; then the number of dropped
@@ -12,10 +12,11 @@
 export const SWEEP_TEXT = `--
 local P, call = ARGV[1], redis.call
 if call('HGET', P .. 'lead', 'token') ~= ARGV[2] then return redis.error_reply('SD_FENCED another server leads') end
-local now, keep, excess, kinds, rows = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local source, place = ARGV[8], ARGV[9]
+local now, keep, excess, rows = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local source, place = ARGV[7], ARGV[8]
+local kinds = call('HGET', P .. 'counts', 'kinds') or 0
 local held = {}
-for i = 10, #ARGV do held[ARGV[i]] = true end
+for i = 9, #ARGV do held[ARGV[i]] = true end
 local function pad(ord) return string.rep('0', 16 - #ord) .. ord end
 local function text(number) return string.format('%.0f', number) end
 local gone, given, due, rare, slices, counts = {}, {}, {}, {}, {}, {}
@@ -34,7 +35,7 @@ local function look(ord)
     return
   end
   gone[#gone + 1] = ord
-  local isGiven, id = string.match(row, '^[^\\n]*\\n(%d) %S+ %S+ ([^\\n]*)')
+  local isGiven, id = string.match(row, '^[^\\n]*\\n(%d) %S+ %S+ %S+ ([^\\n]*)')
   if isGiven == '1' then given[#given + 1] = id end
   if drop ~= '-' then due[#due + 1] = pad(drop) .. pad(ord) end
   if status ~= '3' then

@@ -6,7 +6,6 @@
 
 import { DEFAULT_RULES } from "../../task/new_task.ts";
 import {
-  ATTACHMENT_KINDS,
   type HeldRecords,
   type RecordSweeper,
   STORED_STATUSES,
@@ -142,7 +141,6 @@ export class RedisSweeper implements RecordSweeper {
       now,
       DEFAULT_RULES.keepMs,
       excess,
-      ATTACHMENT_KINDS.length,
       DUE_ROWS,
       source,
       place,

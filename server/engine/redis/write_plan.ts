@@ -28,6 +28,8 @@ export interface WritePlan {
   readonly next: number;
   /** Number of the last row of the outbox. */
   readonly outbox: number;
+  /** Above every kind of an attachment. */
+  readonly kinds: number;
 }
 
 export interface PlanStart {
@@ -35,6 +37,7 @@ export interface PlanStart {
   readonly attachments: readonly (readonly [kind: number, ord: number, text: string])[];
   readonly next: number;
   readonly outbox: number;
+  readonly kinds: number;
 }
 
 export function planWrite(write: Write, start: PlanStart): WritePlan {
@@ -95,12 +98,14 @@ class Planner {
   #chunk = new Chunk();
   #next: number;
   #outbox: number;
+  #kinds: number;
   readonly #start: PlanStart;
 
   constructor(start: PlanStart) {
     this.#start = start;
     this.#next = start.next;
     this.#outbox = start.outbox;
+    this.#kinds = start.kinds;
   }
 
   insert(cells: readonly Cell[], at: number): void {
@@ -153,6 +158,7 @@ class Planner {
 
   attach(kind: number, ord: number, text: string): void {
     const stored = JSON.stringify(text);
+    this.#kinds = Math.max(this.#kinds, kind + 1);
     this.#room(stored.length).add("HSET", `att:${kind}`, ord, stored);
   }
 
@@ -183,12 +189,14 @@ class Planner {
     });
     if (this.#next !== this.#start.next) chunk.add("HSET", "counts", "next", this.#next);
     if (this.#outbox !== this.#start.outbox) chunk.add("HSET", "counts", "outbox", this.#outbox);
+    if (this.#kinds !== this.#start.kinds) chunk.add("HSET", "counts", "kinds", this.#kinds);
     this.#chunks.push(chunk);
     return {
       bodies: this.#chunks.map((one) => one.body()),
       counts: this.#counts,
       next: this.#next,
       outbox: this.#outbox,
+      kinds: this.#kinds,
     };
   }
 
