@@ -34,7 +34,8 @@ testEngine({
 
 testStore({
   name: "redis store",
-  options: (claim) => ({ ...COMMON, sanitizeResources: false, ...withRedis(claim) }),
+  options: withRedis,
+  sanitizeOps: false,
   stage: newStage,
   isShared: true,
   canBeCut: true,
