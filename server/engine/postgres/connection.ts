@@ -189,7 +189,9 @@ export class PgSession {
         this.#take(await dialHost({ ...this.#options, host, signal }));
         return;
       } catch (error) {
-        this.#report(pgFaultOf(error), hostText(host));
+        const fault = pgFaultOf(error);
+        fault.cause ??= error;
+        this.#report(fault, hostText(host));
         this.#host = (this.#host + 1) % hosts.length;
         if (tries % hosts.length === 0) await this.#pause();
       }
@@ -263,6 +265,7 @@ export class PgSession {
 
   #report(error: StoreError, where: string): void {
     this.#trouble = new StoreError(error.fault, `${where}: ${error.message}`);
+    this.#trouble.cause = error.cause;
     if (!this.#end) this.#options.onTrouble?.(this.#trouble);
   }
 

@@ -23,6 +23,8 @@ export interface Dialed {
   readonly socket: Socket;
   /** The process of the server, as `pg_stat_activity` has it. */
   readonly pid: number;
+  /** The process and its start: no other session ever has the same. */
+  readonly id: string;
   /** As `server_version_num`: 150004 for 15.4. */
   readonly version: number;
   /** A connection pooler is in between: settings and locks of a session do not last. */
@@ -35,7 +37,7 @@ export interface DialOptions {
   readonly target: PostgresTarget;
   readonly host: Host;
   /** Asked for at each login. */
-  readonly password: () => Promise<string | undefined>;
+  readonly password: (host: Host) => Promise<string | undefined>;
   readonly applicationName: string;
   /** Settings of the session, by name. They are left out behind a pooler. */
   readonly settings: Readonly<Record<string, string>>;
@@ -52,7 +54,7 @@ export interface DialOptions {
 export const COMMON_SETTINGS = {
   idle_in_transaction_session_timeout: "5s",
   statement_timeout: "30s",
-  lock_timeout: "5s",
+  lock_timeout: "3s",
   tcp_keepalives_idle: "2",
   tcp_keepalives_interval: "1",
   tcp_keepalives_count: "3",
@@ -120,7 +122,7 @@ async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed>
       port: host.port,
       user: target.user,
       database: target.database,
-      password: async () => await options.password() ?? "",
+      password: async () => await options.password(host) ?? "",
       application_name: applicationName,
       ssl: withTls ? await tlsOptions(target, host) : false,
       stream: () => socket,
@@ -146,7 +148,8 @@ async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed>
 async function prepare(client: pg.Client, socket: Socket, options: DialOptions): Promise<Dialed> {
   await client.connect();
   const { rows: [row] } = await client.query(
-    "select pg_backend_pid() as pid, pg_is_in_recovery() as replica, " +
+    "select pg_backend_pid() as pid, (select extract(epoch from backend_start)::text " +
+      "from pg_stat_get_activity(pg_backend_pid())) as start, pg_is_in_recovery() as replica, " +
       "current_setting('transaction_read_only') = 'on' as fixed, " +
       "current_setting('server_version_num')::int as version",
   );
@@ -165,7 +168,8 @@ async function prepare(client: pg.Client, socket: Socket, options: DialOptions):
     );
   }
   const identity = row.replica ? { system: "", timeline: "" } : await identityOf(client);
-  return { client, socket, pid: row.pid, version: row.version, isPooled, identity };
+  const { pid, version, start } = row;
+  return { client, socket, pid, id: `${pid} ${start}`, version, isPooled, identity };
 }
 
 /** The server looks every second whether this side of a connection is there, also while it works. */

@@ -4,7 +4,8 @@
  */
 
 import { closestString } from "@std/text/closest-string";
-import { quote, SdError } from "../../../protocol/errors.ts";
+import { ClientError } from "../../../net/client_error.ts";
+import { quote } from "../../../protocol/errors.ts";
 
 export const TLS_MODES = [
   "disable",
@@ -94,7 +95,7 @@ export function isPostgresUrl(url: string): boolean {
   return SCHEMES.test(url);
 }
 
-/** Throws `bad_request` with the cure for a URL that cannot be used. */
+/** Throws a `ClientError` that names the part that is wrong. */
 export function parsePostgresUrl(
   url: string,
   env: (name: string) => string | undefined = () => undefined,
@@ -105,7 +106,7 @@ export function parsePostgresUrl(
     throw refusal(
       url.includes("#") || (url.match(/@/g)?.length ?? 0) > 1
         ? `it has a character that must be written with a percent sign: %40 for @, %23 for #, %2F for /, %3F for ?`
-        : `it must look like ${FORM}`,
+        : "it does not look like one",
     );
   }
   const [, login = "", authority = "", path = "", query = ""] = parts;
@@ -139,8 +140,10 @@ export function hostText({ host, port }: Host): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-function refusal(reason: string): SdError {
-  return new SdError("bad_request", `the URL of the engine cannot be used: ${reason}`);
+function refusal(reason: string): ClientError {
+  return new ClientError("usage", `cannot use this URL of PostgreSQL: ${reason}`, {
+    hint: `an example is ${FORM}`,
+  });
 }
 
 /** Text with percent signs as it was meant. `what` names it, since the text itself may be secret. */

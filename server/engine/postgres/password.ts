@@ -1,0 +1,73 @@
+/**
+ * The password for a PostgreSQL engine. It is read again at each login, so that one that was changed works without a
+ * restart. The first of these that is there counts: the URL, a file, `SD_ENGINE_PASSWORD`, `PGPASSWORD`, and the password
+ * file of libpq (`passfile` of the URL, `PGPASSFILE`, `~/.pgpass`).
+ */
+
+import { readFile } from "node:fs/promises";
+import { ClientError } from "../../../net/client_error.ts";
+import type { Host, PostgresTarget } from "./url.ts";
+
+export interface PasswordSources {
+  readonly target: PostgresTarget;
+  /** The file of `--engine-password-file`: its first line is the password. */
+  readonly file: string | undefined;
+  readonly env: (name: string) => string | undefined;
+}
+
+/** Resolves with the password for `host`; `undefined` if there is none. Rejects if a file that was named cannot be read. */
+export async function passwordFor(
+  { target, file, env }: PasswordSources,
+  host: Host,
+): Promise<string | undefined> {
+  if (target.password !== undefined) return target.password;
+  if (file !== undefined) {
+    return firstLine(await readNamed(file, "the file of the engine's password"));
+  }
+  const given = env("SD_ENGINE_PASSWORD") ?? env("PGPASSWORD");
+  if (given !== undefined) return given;
+  const named = target.passFile ?? env("PGPASSFILE");
+  const home = env("HOME");
+  const path = named ?? (home === undefined ? undefined : `${home}/.pgpass`);
+  if (path === undefined) return undefined;
+  const text = named === undefined
+    ? await readFile(path, "utf8").catch(() => "")
+    : await readNamed(path, "the password file");
+  return passwordIn(text, { host, target });
+}
+
+async function readNamed(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    throw new ClientError("usage", `cannot read ${what}, ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0]!;
+}
+
+/** The password of the first line of a `.pgpass` that fits: `host:port:database:user:password`, each or `*`. */
+export function passwordIn(
+  text: string,
+  { host, target }: { host: Host; target: Pick<PostgresTarget, "database" | "user"> },
+): string | undefined {
+  const wanted = [host.host, String(host.port), target.database, target.user];
+  for (const line of text.split(/\r?\n/)) {
+    if (line.startsWith("#")) continue;
+    const fields = [...line.matchAll(/((?:\\.|[^\\:])*)(?::|$)/g)].map(([, field]) => field!);
+    const [password] = [line.slice(fields.slice(0, 4).join(":").length + 1)];
+    if (fields.length < 5) continue;
+    const fits = wanted.every((value, i) => fields[i] === "*" || plain(fields[i]!) === value);
+    if (fits) return plain(password!);
+  }
+  return undefined;
+}
+
+/** Without the backslashes that stand before a colon or a backslash. */
+function plain(field: string): string {
+  return field.replace(/\\(.)/g, "$1");
+}
