@@ -1,7 +1,11 @@
-/** Opens the engine that a URL names. Each engine is loaded by a literal import, when it is first needed. */
+/**
+ * Opens the engine that a URL names. Each engine is loaded by a literal import, when it is first needed. A URL can hold a
+ * password: `shownEngine` is the part of it that may be printed.
+ */
 
 import { quote, SdError } from "../../protocol/errors.ts";
 import type { Engine } from "./engine.ts";
+import type { Lead, SharedStore } from "./journaled/shared_store.ts";
 import type { EngineOptions } from "./options.ts";
 
 /** The URLs that `openEngine` understands, for help and messages. */
@@ -18,8 +22,67 @@ export async function openEngine(url: string, options: EngineOptions = {}): Prom
     const { openSqlite } = await import("./sqlite/open_sqlite.ts");
     return await openSqlite(url, options);
   }
-  throw new SdError(
+  throw unknownEngine(url);
+}
+
+const POSTGRES = /^postgres(ql)?:/;
+const REDIS = /^redis/;
+
+/** Whether `url` names a store that several servers can share: open it by `openSharedStore`, not by `openEngine`. */
+export function isSharedEngine(url: string): boolean {
+  return POSTGRES.test(url) || REDIS.test(url);
+}
+
+/**
+ * Connects to a store that servers share. Rejects with a `ClientError` that names the cure if it cannot be used, with
+ * `bad_request` for a URL that names none.
+ */
+export async function openSharedStore(
+  url: string,
+  options: Pick<EngineOptions, "maxKept" | "report" | "passwordFile"> = {},
+): Promise<SharedStore> {
+  if (POSTGRES.test(url)) {
+    const { openPostgres } = await import("./postgres/open_postgres.ts");
+    return await openPostgres(url, options);
+  }
+  throw unknownEngine(url);
+}
+
+/** The engine of the server that leads, on the store of its lead. */
+export async function openLeadEngine(
+  { name }: Pick<SharedStore, "name">,
+  { store, opened, sweeper }: Lead,
+  { ended = () => {}, report = () => {}, maxQueued = Infinity }: EngineOptions = {},
+): Promise<Engine> {
+  const { openJournaledEngine } = await import("./journaled/journaled_engine.ts");
+  return await openJournaledEngine({
+    name,
+    store,
+    opened,
+    sweeper,
+    now: Date.now(),
+    ended,
+    report,
+    maxQueued,
+  });
+}
+
+/** `url` for people: of a shared engine, its hosts alone. The rest can be secret, or can be a password at a wrong place. */
+export function shownEngine(url: string): string {
+  if (!isSharedEngine(url)) return url;
+  const [, scheme = "", rest = ""] = /^([a-z+-]+):(?:\/\/)?(.*)$/s.exec(url) ?? [];
+  const [before = ""] = rest.split(/[?#]/, 1);
+  const isOdd = rest.includes("@") && !before.includes("@");
+  const [hosts = ""] = before.slice(before.lastIndexOf("@") + 1).split("/", 1);
+  return isOdd || !HOSTS.test(hosts) ? `${scheme}://…` : `${scheme}://${hosts}`;
+}
+
+/** Names or addresses with ports, separated by commas. */
+const HOSTS = /^(?:(?:[\w.-]*|\[[\da-fA-F:.]+\])(?::\d{1,5})?(?:,|$))*$/;
+
+function unknownEngine(url: string): SdError {
+  return new SdError(
     "bad_request",
-    `no engine is called ${quote(url)}; the engines are ${ENGINE_URLS.join(", ")}`,
+    `no engine is called ${quote(shownEngine(url))}; the engines are ${ENGINE_URLS.join(", ")}`,
   );
 }

@@ -20,6 +20,8 @@ export interface EngineOptions {
   readonly maxKept?: number;
   /** Bytes of a file in use, above which the oldest final tasks are dropped. */
   readonly maxFileBytes?: number;
+  /** A file with the password of an engine that is a service. */
+  readonly passwordFile?: string | undefined;
   /** Receives messages for the operator. */
   readonly report?: (message: string) => void;
 }

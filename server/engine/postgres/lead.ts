@@ -26,7 +26,7 @@ interface LeadOptions {
   readonly lock: LeadLock;
   /** Of everything that no commit waits for. */
   readonly side: PgSession;
-  /** All sessions of this server as the database knows them now. */
+  /** The sessions of the lead as the database knows them now. */
   readonly sessions: () => string[];
 }
 
@@ -100,7 +100,7 @@ function inboxOf({ side, schema, fence }: LeadOptions): NonNullable<Lead["inbox"
         text:
           `select n, id, line from (select n, id, line, sum(length(line)) over (order by n) as chars,
             row_number() over (order by n) as place
-          from (select n, id, line from ${t("inbox")} order by n limit $1::int) oldest) some
+          from (select n, id, line from ${t("inbox")} order by n limit $1::int) oldest) page
           where place = 1 or chars <= ${INBOX_CHARS} order by n`,
         values: [limit],
       });

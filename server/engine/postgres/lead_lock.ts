@@ -3,11 +3,7 @@
  * others wait for it. It never makes a write safe; the fence does. Behind a pooler there is none.
  */
 
-import { delay } from "@std/async/delay";
 import type { PgSession } from "./connection.ts";
-
-/** Time between two tries to take the lock after a fault, in ms. */
-const AGAIN_MS = 200;
 
 export class LeadLock {
   readonly #session: PgSession;
@@ -37,7 +33,7 @@ export class LeadLock {
     return this.#session.current?.isPooled === false;
   }
 
-  /** Waits for the lock in the background, unless it does so already. */
+  /** Waits for the lock in the background, unless it does so already. After a fault, call it again. */
   want(signal: AbortSignal): void {
     if (this.#isWaiting || this.isHeld || !this.#hasSession || signal.aborted) return;
     this.#isWaiting = true;
@@ -47,7 +43,7 @@ export class LeadLock {
         this.#heldBy = generation;
         this.#granted.resolve();
         this.#granted = Promise.withResolvers();
-      }, () => delay(AGAIN_MS))
+      }, () => {})
       .finally(() => this.#isWaiting = false);
   }
 

@@ -15,6 +15,7 @@ import { Campaign, takeLead } from "./campaign.ts";
 import { checkDatabase, connected, rightsError } from "./checks.ts";
 import { PgSession, sessionName } from "./connection.ts";
 import { COMMON_SETTINGS, STORE_SETTINGS } from "./dial.ts";
+import { sqlState } from "./faults.ts";
 import { Fence } from "./fence.ts";
 import { PostgresLead } from "./lead.ts";
 import { LeadLock } from "./lead_lock.ts";
@@ -40,6 +41,9 @@ const BEAT_ANSWER_MS = BEAT_MS * 8;
 const FORGET_MS = 60_000;
 /** Pause after a campaign that failed, in ms. */
 const RETRY_MS = 250;
+/** The table, the schema or the function is there already. */
+const MADE_MEANWHILE = /^(42P0[67]|42723|23505)/;
+const MAX_TRIES = 5;
 
 /** For what servers write about themselves: it is made again within a second, and must not wait for a disk. */
 const BESIDE_SETTINGS = { ...COMMON_SETTINGS, synchronous_commit: "off" };
@@ -69,11 +73,23 @@ export async function openPostgres(
   try {
     await connected(session, { target, troubles });
     await checkDatabase(session, { report });
-    const meta = await migrate({ query: (query) => session.query(query), schema: target.schema });
+    const meta = await migrated(session, target.schema);
     return new PostgresShared(session, { target, meta, open, maxKept, report });
   } catch (error) {
     await session.close();
     throw error instanceof ClientError ? error : refusalOf(rightsError(error, target), target);
+  }
+}
+
+/** Servers that start together can make the tables at the same time: all but one of them find that they are there. */
+async function migrated(session: PgSession, schema: string): Promise<Meta> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await migrate({ query: (query) => session.query(query), schema });
+    } catch (error) {
+      const isMade = MADE_MEANWHILE.test(sqlState((error as Error).cause ?? {}));
+      if (!isMade || tries === MAX_TRIES) throw error;
+    }
   }
 }
 
@@ -196,7 +212,7 @@ class PostgresShared implements SharedStore {
     const side = this.#open(`reads ${self.name}`, STORE_SETTINGS);
     await within(signal, Promise.all([session.ready(), side.ready(), lockSession.ready()]));
     const sessions = () =>
-      [lockSession, session, side, this.#session].flatMap(({ current }) =>
+      [lockSession, session, side].flatMap(({ current }) =>
         current && !current.isPooled ? [current.id] : []
       );
     const take = { session, schema, lockKey, self, epoch, sessions: sessions() };

@@ -57,15 +57,17 @@ export function passwordIn(
 ): string | undefined {
   const wanted = [host.host, String(host.port), target.database, target.user];
   for (const line of text.split(/\r?\n/)) {
-    if (line.startsWith("#")) continue;
-    const fields = [...line.matchAll(/((?:\\.|[^\\:])*)(?::|$)/g)].map(([, field]) => field!);
-    const [password] = [line.slice(fields.slice(0, 4).join(":").length + 1)];
-    if (fields.length < 5) continue;
+    const [, ...fields] = LINE.exec(line) ?? [];
+    if (fields.length === 0 || line.startsWith("#")) continue;
     const fits = wanted.every((value, i) => fields[i] === "*" || plain(fields[i]!) === value);
-    if (fits) return plain(password!);
+    if (fits) return plain(fields[4]!);
   }
   return undefined;
 }
+
+/** Four fields in which a colon stands behind a backslash, and the password. */
+const FIELD = "((?:\\\\.|[^\\\\:])*)";
+const LINE = new RegExp(`^${FIELD}:${FIELD}:${FIELD}:${FIELD}:(.*)$`);
 
 /** Without the backslashes that stand before a colon or a backslash. */
 function plain(field: string): string {

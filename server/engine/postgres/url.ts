@@ -102,9 +102,11 @@ export function parsePostgresUrl(
 ): PostgresTarget {
   const parts = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^@/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/
     .exec(url);
-  if (parts === null || /[\0-\x20\x7f]/.test(url)) {
+  // A password with a question mark looks like parameters, and must not be shown as such.
+  const isCut = parts !== null && parts[1] === undefined && parts[4]?.includes("@");
+  if (parts === null || isCut || /[\0-\x20\x7f]/.test(url)) {
     throw refusal(
-      url.includes("#") || (url.match(/@/g)?.length ?? 0) > 1
+      isCut || url.includes("#") || (url.match(/@/g)?.length ?? 0) > 1
         ? `it has a character that must be written with a percent sign: %40 for @, %23 for #, %2F for /, %3F for ?`
         : "it does not look like one",
     );
@@ -228,7 +230,7 @@ function hostsOf(
 function hostAndPort(text: string): { host: string; port: string } {
   const parts = /^(?:\[([0-9A-Fa-f:.]+(?:%25\w+)?)\]|([^:[\]]*))(?::(.*))?$/.exec(text);
   if (parts === null) {
-    throw refusal(`${quote(text)} is no host; an IPv6 address stands in brackets: [::1]:5432`);
+    throw refusal("a host is none; an IPv6 address stands in brackets: [::1]:5432");
   }
   return { host: decoded(parts[1] ?? parts[2] ?? "", "a host"), port: parts[3] ?? "" };
 }
@@ -236,7 +238,11 @@ function hostAndPort(text: string): { host: string; port: string } {
 function portOf(text: string): number {
   if (text === "") return DEFAULT_PORT;
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) throw refusal(`${quote(text)} is no port; that is 1 to 65535`);
+  if (port < 1 || port > 65_535) {
+    throw refusal(
+      "a port is no number from 1 to 65535; a password stands before an @, with %2F for /",
+    );
+  }
   return port;
 }
 
