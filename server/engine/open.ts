@@ -45,6 +45,12 @@ export async function openSharedStore(
     const { openPostgres } = await import("./postgres/open_postgres.ts");
     return await openPostgres(url, options);
   }
+  if (REDIS.test(url)) {
+    const { openRedis } = await import("./redis/open_redis.ts");
+    const { enginePassword } = await import("./engine_password.ts");
+    const sources = { file: options.passwordFile, env: (name: string) => Deno.env.get(name) };
+    return await openRedis(url, { ...options, password: await enginePassword(sources) });
+  }
   throw unknownEngine(url);
 }
 

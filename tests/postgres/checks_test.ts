@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ClientError } from "../../net/client_error.ts";
+import { openPostgres } from "../../server/engine/postgres/open_postgres.ts";
 import { openSharedStore } from "../../server/engine/open.ts";
 import { OwnPostgres, OwnSchema, withOwnPostgres, withPostgres } from "../kit/services.ts";
 
@@ -61,7 +62,7 @@ Deno.test(
     assert(missing.hint?.startsWith("create the database"), missing.message);
     await using standby = await postgres.replica();
     const replica = await assertRejects(
-      () => openSharedStore(`postgres://sd@127.0.0.1:${standby.port}/test`),
+      () => openPostgres(`postgres://sd@127.0.0.1:${standby.port}/test`, { patienceMs: 1000 }),
       ClientError,
       "is a replica",
     );
@@ -71,7 +72,7 @@ Deno.test(
 
 Deno.test("a database that is away is waited for, and then said to be unreachable", async () => {
   const error = await assertRejects(
-    () => openSharedStore("postgres://u:secret@127.0.0.1:1,127.0.0.1:2/x"),
+    () => openPostgres("postgres://u:secret@127.0.0.1:1,127.0.0.1:2/x", { patienceMs: 1000 }),
     ClientError,
   );
   assertEquals(error.code, "unreachable");

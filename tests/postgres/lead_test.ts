@@ -239,7 +239,7 @@ Deno.test(
     await using postgres = await OwnPostgres.start();
     await using a = await Member.open(postgres.url, "a");
     await using b = await Member.open(postgres.url, "b");
-    b.waitMs = 3000;
+    b.waitMs = 60_000;
     const lead = await a.campaign();
     a.keep();
     await save(lead, "one");

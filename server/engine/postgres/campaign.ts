@@ -1,9 +1,10 @@
 /**
- * How a server becomes the leader. It watches the lease of the leader, and takes the lead when that has resigned, when its
- * process is gone (the lock is free, and none of its sessions is there), or when its lease has run out on two looks.
+ * The way of a server to the lead. It watches the lease of the leader, and takes the lead in three cases: the leader has
+ * resigned; its process is gone, since the lock is free and none of its sessions is there; its lease has run out, on two
+ * looks.
  *
- * To take the lead: end the sessions of the leader before, then change epoch and token of `lead`. That waits for a commit
- * under way, and ends all later ones of other servers.
+ * To take the lead, it ends the sessions of the leader before, then changes epoch and token of `lead`. That waits for a
+ * commit under way, and ends all later ones of other servers.
  */
 
 import { delay } from "@std/async/delay";
@@ -11,7 +12,6 @@ import { BEAT_MS, LEASE_MS, type ServerInfo } from "../journaled/shared_store.ts
 import { StoreError } from "../journaled/task_store.ts";
 import type { PgSession } from "./connection.ts";
 import { pgFaultOf } from "./faults.ts";
-import { LeadLock } from "./lead_lock.ts";
 
 /** Time between the two looks at a lease that has run out, in ms. */
 const SECOND_LOOK_MS = 500;
@@ -46,8 +46,9 @@ interface Look {
 export interface Taken {
   readonly epoch: number;
   readonly token: string;
-  /** Above all numbers of earlier leads, and the end of those of this one. */
+  /** Above all numbers of earlier leads; */
   readonly next: number;
+  /** this lead can give out numbers below it. */
   readonly serialHi: number;
 }
 
@@ -222,4 +223,66 @@ export async function takeLead(options: TakeOptions): Promise<Taken | undefined>
 /** An array of texts without quotes and backslashes, as PostgreSQL reads it. */
 export function textArray(texts: readonly string[]): string {
   return `{${texts.map((text) => `"${text}"`).join(",")}}`;
+}
+
+/**
+ * The lock by which a standby server learns at once that the leader is gone: the leader holds it in a session, and all
+ * others wait for it. It never makes a write safe; the fence does. Behind a pooler there is none.
+ */
+export class LeadLock {
+  readonly #session: PgSession;
+  readonly #key: string;
+  /** The connection that holds it. */
+  #heldBy = 0;
+  #isWaiting = false;
+  #granted = Promise.withResolvers<void>();
+
+  /** `key`: SQL for the number of the lock. */
+  constructor(session: PgSession, key: string) {
+    this.#session = session;
+    this.#key = key;
+  }
+
+  get isHeld(): boolean {
+    return this.#heldBy > 0 && this.#heldBy === this.#session.generation && this.#hasSession;
+  }
+
+  /** Resolves when the lock is next granted. */
+  get granted(): Promise<void> {
+    return this.#granted.promise;
+  }
+
+  /** A connection of its own to the database, without a pooler in between. */
+  get #hasSession(): boolean {
+    return this.#session.current?.isPooled === false;
+  }
+
+  /** Waits for the lock in the background, unless it does so already. After a fault, call it again. */
+  want(signal: AbortSignal): void {
+    if (this.#isWaiting || this.isHeld || !this.#hasSession || signal.aborted) return;
+    this.#isWaiting = true;
+    const { generation } = this.#session;
+    this.#session.query({ text: `select pg_advisory_lock(${this.#key})`, deadlineMs: Infinity })
+      .then(() => {
+        this.#heldBy = generation;
+        this.#granted.resolve();
+        this.#granted = Promise.withResolvers();
+      }, () => {})
+      .finally(() => this.#isWaiting = false);
+  }
+
+  /** Takes it if it is free, without waiting for it. */
+  async tryNow(): Promise<void> {
+    if (this.isHeld || this.#isWaiting || !this.#hasSession) return;
+    const { generation } = this.#session;
+    const text = `select pg_try_advisory_lock(${this.#key}) as done`;
+    const [row] = await this.#session.query<{ done: boolean }>({ text });
+    if (row?.done) this.#heldBy = generation;
+  }
+
+  async release(): Promise<void> {
+    if (!this.isHeld) return;
+    this.#heldBy = 0;
+    await this.#session.query({ text: `select pg_advisory_unlock(${this.#key})` });
+  }
 }

@@ -13,8 +13,6 @@ import type { PostgresTarget } from "./url.ts";
 const OLDEST = 130_000;
 /** Difference of the clocks above which the operator is warned, in ms. */
 const MAX_SKEW_MS = 1000;
-/** How long a server waits for its database when it starts, in ms. */
-const PATIENCE_MS = 10_000;
 
 interface Traits {
   readonly version: string;
@@ -30,9 +28,13 @@ interface Traits {
  */
 export async function connected(
   session: PgSession,
-  { target, troubles }: { target: PostgresTarget; troubles: readonly StoreError[] },
+  { target, troubles, patienceMs }: {
+    readonly target: PostgresTarget;
+    readonly troubles: readonly StoreError[];
+    readonly patienceMs: number;
+  },
 ): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
+  const end = performance.now() + patienceMs;
   for (;;) {
     const look = Promise.withResolvers<false>();
     const timer = setTimeout(() => look.resolve(false), 20);
@@ -49,7 +51,7 @@ export async function connected(
 }
 
 function refusal(target: PostgresTarget, trouble: StoreError | undefined, cure?: string): Error {
-  const reason = trouble?.message ?? `no answer within ${PATIENCE_MS / 1000} s`;
+  const reason = trouble?.message ?? "no answer";
   return new ClientError(
     cure === undefined ? "unreachable" : "usage",
     `cannot use the database ${target.label}: ${reason}`,
@@ -75,7 +77,7 @@ function cureOf({ message, cause }: StoreError): string | undefined {
       "the URL must be a name in the certificate of the server";
   }
   if (/does not support SSL/.test(message)) {
-    return "turn TLS on at the server, or set sslmode=disable if nobody else is on the network";
+    return "turn TLS on at the server, or set sslmode=disable in a network of your own";
   }
   return cause instanceof ClientError ? "mend the file, or the option that names it" : undefined;
 }
@@ -90,7 +92,7 @@ export async function checkDatabase(
   const [traits] = await session.query<Traits>({
     text: `select current_setting('server_version') as version,
       current_setting('server_encoding') as encoding, current_setting('fsync') as fsync,
-      current_setting('synchronous_commit') as commit,
+      (select reset_val from pg_settings where name = 'synchronous_commit') as commit,
       (extract(epoch from clock_timestamp()) * 1000)::float8 as now`,
   });
   const { encoding, commit, fsync, now } = traits!;

@@ -3,10 +3,9 @@
 import { delay } from "@std/async/delay";
 import { type Lead, LEASE_MS, RENEW_MS } from "../journaled/shared_store.ts";
 import type { Opened, RecordSweeper, TaskStore } from "../journaled/task_store.ts";
-import { textArray } from "./campaign.ts";
+import { type LeadLock, textArray } from "./campaign.ts";
 import type { PgSession } from "./connection.ts";
-import type { Fence } from "./fence.ts";
-import type { LeadLock } from "./lead_lock.ts";
+import type { Fence } from "./lead_tables.ts";
 
 /** Longest time for a renewal, in ms: another one follows, on a new connection. */
 const RENEWAL_DEADLINE_MS = RENEW_MS;

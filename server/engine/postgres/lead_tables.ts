@@ -8,6 +8,13 @@
 
 import { MAX_LINE_BYTES, MAX_OP_CHARS, MAX_TASK_ID_CHARS } from "../../../protocol/limits.ts";
 
+/** The values in `lead` by which a write shows that its server leads. Each takeover changes both. */
+export interface Fence {
+  readonly epoch: number;
+  /** A UUID. */
+  readonly token: string;
+}
+
 /** `schema` is the name of a schema as the URL allows it. */
 export function leadTables(schema: string): string {
   const t = (name: string) => `"${schema}"."${name}"`;

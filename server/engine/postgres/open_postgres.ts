@@ -11,14 +11,12 @@ import {
   type SharedStore,
 } from "../journaled/shared_store.ts";
 import { StoreError } from "../journaled/task_store.ts";
-import { Campaign, takeLead } from "./campaign.ts";
+import { Campaign, LeadLock, takeLead } from "./campaign.ts";
 import { checkDatabase, connected, rightsError } from "./checks.ts";
 import { PgSession, sessionName } from "./connection.ts";
 import { COMMON_SETTINGS, STORE_SETTINGS } from "./dial.ts";
 import { sqlState } from "./faults.ts";
-import { Fence } from "./fence.ts";
 import { PostgresLead } from "./lead.ts";
-import { LeadLock } from "./lead_lock.ts";
 import { type Meta, migrate, SCHEMA_VERSION } from "./migrations.ts";
 import { passwordFor } from "./password.ts";
 import { PostgresStore } from "./store.ts";
@@ -32,9 +30,13 @@ export interface PostgresOptions {
   readonly maxKept?: number;
   /** Called with messages for the operator. */
   readonly report?: (message: string) => void;
+  /** How long a database that is away is waited for, in ms. */
+  readonly patienceMs?: number;
 }
 
 const MAX_KEPT = 1_000_000;
+/** Default of `patienceMs`. */
+const PATIENCE_MS = 10_000;
 /** Longest wait for a beat, in ms. */
 const BEAT_ANSWER_MS = BEAT_MS * 8;
 /** A server that has not been heard of for this long is removed from the table, in ms. */
@@ -55,7 +57,7 @@ export async function openPostgres(
   url: string,
   options: PostgresOptions = {},
 ): Promise<SharedStore> {
-  const { report = () => {}, maxKept = MAX_KEPT, passwordFile } = options;
+  const { report = () => {}, maxKept = MAX_KEPT, passwordFile, patienceMs = PATIENCE_MS } = options;
   const env = (name: string) => Deno.env.get(name);
   const target = parsePostgresUrl(url, env);
   const sources = { target, file: passwordFile, env };
@@ -71,7 +73,7 @@ export async function openPostgres(
     });
   const session = open("servers", BESIDE_SETTINGS);
   try {
-    await connected(session, { target, troubles });
+    await connected(session, { target, troubles, patienceMs });
     await checkDatabase(session, { report });
     const meta = await migrated(session, target.schema);
     return new PostgresShared(session, { target, meta, open, maxKept, report });
@@ -219,7 +221,7 @@ class PostgresShared implements SharedStore {
     const taken = await takeLead(take);
     if (!taken) return undefined;
     const { token, next, serialHi } = taken;
-    const fence = new Fence(`"${schema}"."lead"`, taken.epoch, token);
+    const fence = { epoch: taken.epoch, token };
     const { sliceRows } = meta;
     const { store, opened } = await PostgresStore.open({
       session,

@@ -5,14 +5,11 @@
  */
 
 import { readFile } from "node:fs/promises";
-import { ClientError } from "../../../net/client_error.ts";
+import { enginePassword, type EnginePasswordSources, readNamedFile } from "../engine_password.ts";
 import type { Host, PostgresTarget } from "./url.ts";
 
-export interface PasswordSources {
+interface PasswordSources extends EnginePasswordSources {
   readonly target: PostgresTarget;
-  /** The file of `--engine-password-file`: its first line is the password. */
-  readonly file: string | undefined;
-  readonly env: (name: string) => string | undefined;
 }
 
 /** Resolves with the password for `host`; `undefined` if there is none. Rejects if a file that was named cannot be read. */
@@ -21,10 +18,7 @@ export async function passwordFor(
   host: Host,
 ): Promise<string | undefined> {
   if (target.password !== undefined) return target.password;
-  if (file !== undefined) {
-    return firstLine(await readNamed(file, "the file of the engine's password"));
-  }
-  const given = env("SD_ENGINE_PASSWORD") ?? env("PGPASSWORD");
+  const given = await enginePassword({ file, env }) ?? env("PGPASSWORD");
   if (given !== undefined) return given;
   const named = target.passFile ?? env("PGPASSFILE");
   const home = env("HOME");
@@ -32,22 +26,8 @@ export async function passwordFor(
   if (path === undefined) return undefined;
   const text = named === undefined
     ? await readFile(path, "utf8").catch(() => "")
-    : await readNamed(path, "the password file");
+    : await readNamedFile(path, "the password file");
   return passwordIn(text, { host, target });
-}
-
-async function readNamed(path: string, what: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    throw new ClientError("usage", `cannot read ${what}, ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-}
-
-function firstLine(text: string): string {
-  return text.split(/\r?\n/, 1)[0]!;
 }
 
 /** The password of the first line of a `.pgpass` that fits: `host:port:database:user:password`, each or `*`. */

@@ -16,7 +16,7 @@ import { INSERT_WIDTH, UPDATE_WIDTH } from "./cells.ts";
 import type { PgSession, Query } from "./connection.ts";
 import { type CountedTasks, countTasks } from "./counting.ts";
 import { AnswerLost, DIVISION_BY_ZERO, sqlState } from "./faults.ts";
-import type { Fence } from "./fence.ts";
+import type { Fence } from "./lead_tables.ts";
 import { type PgRead, Reads } from "./read.ts";
 import { dropSliceDdl, FENCED_STATE, named, sliceDdl } from "./schema.ts";
 import { Slices } from "./slices.ts";

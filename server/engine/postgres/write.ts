@@ -8,7 +8,7 @@ import { toStored } from "../journaled/stored_text.ts";
 import { appended, type Write } from "../journaled/task_store.ts";
 import { columnOf, INSERT_WIDTH, numbersOf, textsOf, UPDATE_WIDTH } from "./cells.ts";
 import type { Query } from "./connection.ts";
-import type { Fence } from "./fence.ts";
+import type { Fence } from "./lead_tables.ts";
 import { COLUMN_TYPES, named, STATE_NAMES, TASK_NAMES } from "./schema.ts";
 import type { Slices } from "./slices.ts";
 
