@@ -47,9 +47,7 @@ export async function openSharedStore(
   }
   if (REDIS.test(url)) {
     const { openRedis } = await import("./redis/open_redis.ts");
-    const { enginePassword } = await import("./engine_password.ts");
-    const sources = { file: options.passwordFile, env: (name: string) => Deno.env.get(name) };
-    return await openRedis(url, { ...options, password: await enginePassword(sources) });
+    return await openRedis(url, options);
   }
   throw unknownEngine(url);
 }

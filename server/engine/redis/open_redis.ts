@@ -1,6 +1,7 @@
 /** Opens the redis engine's side of a cluster: the store that servers share in one Redis. Called by `openSharedStore`. */
 
 import { ClientError } from "../../../net/client_error.ts";
+import { enginePassword } from "../engine_password.ts";
 import {
   BEAT_MS,
   type ClusterView,
@@ -38,7 +39,8 @@ export async function openRedis(url: string, options: RedisOptions = {}): Promis
   const address = parseRedisUrl(url);
   const dial = async (purpose: string, answerMs?: number) => {
     // Read at each login, so a password can be changed while the server runs.
-    const password = address.password ?? await passwordFrom(options.passwordFile);
+    const password = address.password ??
+      await enginePassword({ file: options.passwordFile, env: (name) => Deno.env.get(name) });
     return await dialMaster({ ...address, password }, {
       name: `sd-${address.name}-${purpose}`,
       scripts: true,
@@ -53,16 +55,6 @@ export async function openRedis(url: string, options: RedisOptions = {}): Promis
     report,
     confirm: confirmOf(address.replicas),
   }, () => dial("servers", BEAT_ANSWER_MS));
-}
-
-async function passwordFrom(file: string | undefined): Promise<string | undefined> {
-  if (file === undefined) return Deno.env.get("SD_ENGINE_PASSWORD");
-  try {
-    return (await Deno.readTextFile(file)).split(/\r?\n/, 1)[0];
-  } catch (error) {
-    const { message } = error as Error;
-    throw new ClientError("usage", `cannot read the file of the engine's password: ${message}`);
-  }
 }
 
 function confirmOf(replicas: number): LeadOptions["confirm"] {
