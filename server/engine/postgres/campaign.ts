@@ -43,7 +43,7 @@ interface Look {
 }
 
 /** A lead that was just taken. */
-export interface Taken {
+export interface TakenLead {
   readonly epoch: number;
   readonly token: string;
   /** Above all numbers of earlier leads; */
@@ -187,7 +187,7 @@ interface TakeOptions {
 }
 
 /** Takes the lead from the leader of `epoch`; `undefined` if another server was faster. */
-export async function takeLead(options: TakeOptions): Promise<Taken | undefined> {
+export async function takeLead(options: TakeOptions): Promise<TakenLead | undefined> {
   const { session, schema, lockKey, self, epoch, sessions } = options;
   const t = (name: string) => `"${schema}"."${name}"`;
   const own = textArray(sessions);
@@ -207,7 +207,7 @@ export async function takeLead(options: TakeOptions): Promise<Taken | undefined>
       });
     }
   }
-  const [taken] = await session.query<Taken>({
+  const [taken] = await session.query<TakenLead>({
     text: `with taken as (update ${t("lead")} set epoch = epoch + 1, token = gen_random_uuid(),
         serial_hi = serial_hi + ${LEAD_SERIALS} where epoch = $1::bigint returning *),
       led as (update ${t("lease")} l set epoch = t.epoch, server = $2::uuid, address = $3::text,
