@@ -129,7 +129,10 @@ Deno.test(
       );
       all.push(
         byIds(lead, row.id).then(([found]) => {
-          if (found?.status !== 0) wrong.push(`${n} was not seen after its insert`);
+          // After a loss it can see the write behind it, too.
+          if (found?.status !== 0 && found?.status !== 3) {
+            wrong.push(`${n} was not seen after its insert: ${found?.status}`);
+          }
         }),
       );
       const done = { ...row, status: 3, result: "1" };
@@ -329,3 +332,33 @@ Deno.test(withPostgres("numbers are taken in blocks before they are used up"), a
   assert(again.opened.next > far + 2 ** 24, `${again.opened.next}`);
   await again.store.close();
 });
+
+Deno.test(
+  withPostgres("a slice whose making is cut off twice is one slice, for the next lead as well"),
+  async () => {
+    await using schema = new OwnSchema();
+    const lead = await takeLead(schema.url, 16);
+    const { store, session, opened: { next } } = lead;
+    // The first connection makes the slice and waits; the second one waits for the first.
+    const slice = `task_${Math.floor(next / 16)}`;
+    const making = schema.sql(
+      `begin; create table ${slice} (primary key (ord)) inherits (task);
+       create table ${slice.replace("task", "attachment")} () inherits (attachment);
+       select pg_sleep(0.5); commit`,
+    );
+    const locked = "select count(*) from pg_locks where relation = 'task'::regclass and mode = " +
+      "'ShareUpdateExclusiveLock'";
+    while (await schema.sql(locked) === "0") await delay(10);
+    const write = store.call("write", writeOf({ inserts: insertOf(next) }));
+    await delay(50);
+    session.reconnect("a test");
+    await write;
+    await making;
+    await store.close();
+    const again = await takeLead(schema.url);
+    const row = taskRow(next);
+    await again.store.call("write", writeOf({ updates: updateOf({ ...row, status: 3 }, 0) }));
+    assertEquals(await byIds(again, row.id), [{ ...row, status: 3 }]);
+    await again.store.close();
+  },
+);

@@ -14,8 +14,9 @@ export interface TestLead {
   readonly schema: string;
   readonly epoch: number;
   readonly token: string;
-  /** That of commits. */
+  /** For commits. */
   readonly session: PgSession;
+  readonly side: PgSession;
 }
 
 export function testSession(url: string, settings: Record<string, string> = STORE_SETTINGS) {
@@ -49,5 +50,5 @@ export async function takeLead(url: string, sliceRows?: number): Promise<TestLea
     serialHi: hi,
     sliceRows: meta.sliceRows,
   });
-  return { store, opened, schema, epoch, token, session };
+  return { store, opened, schema, epoch, token, session, side };
 }

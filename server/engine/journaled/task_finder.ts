@@ -107,7 +107,12 @@ export class TaskFinder {
     let running = 0;
     for (const [, other] of this.#live.running.entries()) if (isAhead(other, task)) running++;
     await this.#turns.start(asker);
-    const counting = this.#store.call("ahead", { priority, seq, limit: MAX_AHEAD });
+    const counting = this.#store.call("ahead", {
+      priority,
+      seq,
+      limit: MAX_AHEAD,
+      mayLag: true,
+    });
     const ahead = await this.#turns.during(asker, counting);
     return { ...waitReason, ahead: Math.max(0, ahead - running) };
   }
@@ -150,6 +155,7 @@ export async function listTasks(
       createdSince: createdSince ?? 0,
       limit: Math.min(limit + 1 - tasks.length, LOOK_TASKS),
       maxChars: PAGE_CHARS,
+      mayLag: true,
     });
     const page = await turns.during(asker, looking);
     for (const row of page.tasks) {

@@ -6,7 +6,7 @@
  * carry. Three promises make it usable:
  * 1. Requests take effect in the order in which they were made, and their answers come in that order: a read that was
  *    asked for before a write does not see it, one that was asked for after it does. The answer to
- *    a write may come after the answers to reads made after it, and if it fails, after any.
+ *    a write may come after the answers to reads made after it, and if it fails, after any. If a connection was lost, a read can see writes that were under way.
  * 2. A `write` is kept whole or not at all, and is on the disk when it is answered.
  * 3. A row is returned as it was written, or not at all.
  *
@@ -187,7 +187,8 @@ export interface TaskCalls {
   expired: { ask: PageSize & { readonly now: number }; answer: StoredTask[] };
   /**
    * Tasks below `ord`, newest first, or above it, oldest first. No `statuses` stand for all, as `null` does for any op or
-   * key. A store looks at a bounded number of rows: `next` is the `ord` to go on from, `null` if there are no more.
+   * key. A store looks at a bounded number of rows: `next` is the `ord` to go on from, `null` if there are no more. With
+   * `mayLag` the answer may come out of turn: it has every write that was answered before, and can miss or have later ones.
    */
   list: {
     ask: PageSize & {
@@ -197,12 +198,18 @@ export interface TaskCalls {
       readonly op: string | null;
       readonly key: string | null;
       readonly createdSince: number;
+      readonly mayLag?: boolean;
     };
     answer: { tasks: StoredTask[]; next: number | null };
   };
-  /** The number of queued tasks that start before this place, counted up to `limit`. */
+  /** The number of queued tasks that start before this place, counted up to `limit`. `mayLag`: as for `list`. */
   ahead: {
-    ask: { readonly priority: number; readonly seq: number; readonly limit: number };
+    ask: {
+      readonly priority: number;
+      readonly seq: number;
+      readonly limit: number;
+      readonly mayLag?: boolean;
+    };
     answer: number;
   };
 }

@@ -20,7 +20,7 @@ import { named } from "./schema.ts";
 
 type Ask<Name extends keyof TaskCalls> = TaskCalls[Name]["ask"];
 type Answer<Name extends keyof TaskCalls> = TaskCalls[Name]["answer"];
-type Rows = readonly (readonly Cell[])[];
+export type Rows = readonly (readonly Cell[])[];
 
 /** A statement, and how to read its answer. */
 export interface PgRead<A> {
@@ -28,18 +28,12 @@ export interface PgRead<A> {
   readonly answer: (rows: Rows) => A;
 }
 
-/** Makes one query with cells in the answer. */
-export type Ways = (query: Query) => Promise<Rows>;
-
 /** Most rows that one `list` looks at. */
 const MAX_LOOKED_AT = 1000;
 /** Statuses with an index by `ord`. The others are common: a look at the newest rows finds them. */
 const INDEXED = [1, 2, 4, 5, 6];
 /** Most lanes that `ahead` looks at; with more, its answer is too low. */
 const MAX_LANES = 1000;
-
-/** The columns that a look reads. */
-const SEEN = "ord, status, created_at, key, op";
 
 export class Reads {
   readonly #schema: string;
@@ -131,67 +125,65 @@ export class Reads {
     });
   }
 
-  /** Looks at rows, then reads the tasks that fit. */
-  async list(ask: Ask<"list">, ways: Ways): Promise<Answer<"list">> {
+  list(ask: Ask<"list">): PgRead<Answer<"list">> {
     const { statuses, limit, maxChars, createdSince, oldestFirst } = ask;
-    const op = ask.op === null ? null : toStored(ask.op);
-    const key = ask.key === null ? null : keyToStored(ask.key);
     const indexed = statuses.length > 0 && statuses.every((status) => INDEXED.includes(status));
     // If every row fits, one beyond the limit shows whether there are more.
-    const every = op === null && key === null && createdSince === 0 &&
+    const every = ask.op === null && ask.key === null && createdSince === 0 &&
       (indexed || statuses.length === 0);
     const most = every ? Math.min(limit + 1, MAX_LOOKED_AT) : MAX_LOOKED_AT;
-    const seen = await ways(this.#look(indexed ? [...new Set(statuses)] : [], {
-      ord: ask.ord,
-      oldestFirst,
+    const order = oldestFirst ? "ord" : "ord desc";
+    const text = `with seen as materialized (${this.#look(indexed ? statuses : [], oldestFirst)}),
+      fit as (select ord from seen where ($3::text is null or op = $3) and ($4::text is null or key = $4)
+        and created_at >= $5::bigint and (cardinality($6::smallint[]) = 0 or status = any($6))
+        order by ${order} limit $7::bigint)
+      select s.n, s.last, t.* from
+        (select count(*) as n, ${oldestFirst ? "max" : "min"}(ord) as last from seen) s left join
+        (select ${TASK_LIST} from ${this.#task} where ord = any(array(select ord from fit))) t on true
+      order by t.${order}`;
+    const values = [
+      ask.ord,
       most,
-    })) as unknown as readonly [number, number, number, string, string][];
-    const fits = seen.map(([, status, createdAt, itsKey, itsOp]) =>
-      (op === null || itsOp === op) && (key === null || itsKey === key) &&
-      createdAt >= createdSince && (statuses.length === 0 || statuses.includes(status))
-    );
-    const wanted = seen.filter((_, i) => fits[i]).slice(0, limit).map(([ord]) => ord);
-    const rows = wanted.length === 0 ? [] : await ways(this.#byOrd(wanted));
-    const byOrd = new Map(rows.map((row) => [row[0] as number, row]));
-    const tasks: StoredTask[] = [];
-    let chars = 0;
-    for (const [place, [ord]] of seen.entries()) {
-      if (tasks.length >= limit) return { tasks, next: seen[place - 1]![0] };
-      const row = fits[place] ? byOrd.get(ord) : undefined;
-      // It can have been dropped since.
-      if (row === undefined) continue;
-      const task = storedTaskOf(row);
-      chars += task.payload.length + (task.result?.length ?? 0);
-      if (chars > maxChars && tasks.length > 0) return { tasks, next: seen[place - 1]![0] };
-      tasks.push(task);
-    }
-    return { tasks, next: seen.length < most ? null : seen.at(-1)![0] };
+      ask.op === null ? null : toStored(ask.op),
+      ask.key === null ? null : keyToStored(ask.key),
+      createdSince,
+      numbersOf(statuses),
+      limit + 1,
+    ];
+    return {
+      query: indexed
+        ? { text, values, array: true }
+        : this.#query(oldestFirst ? "list_up" : "list_down", text, values),
+      answer(rows) {
+        const [seen, last] = rows[0] as readonly [number, number];
+        const tasks: StoredTask[] = [];
+        let chars = 0;
+        for (const row of rows) {
+          if (row[2] === null) continue;
+          const task = storedTaskOf(row.slice(2));
+          chars += task.payload.length + (task.result?.length ?? 0);
+          const isFull = tasks.length >= limit || (chars > maxChars && tasks.length > 0);
+          if (isFull) return { tasks, next: tasks.at(-1)!.ord };
+          tasks.push(task);
+        }
+        return { tasks, next: seen < most ? null : last };
+      },
+    };
   }
 
-  #look(
-    statuses: readonly number[],
-    { ord, oldestFirst, most }: { ord: number; oldestFirst: boolean; most: number },
-  ): Query {
+  /** The rows that a list looks at. */
+  #look(statuses: readonly number[], oldestFirst: boolean): string {
     const order = oldestFirst ? "ord" : "ord desc";
     const from = (where: string) =>
-      `select ${SEEN} from ${this.#task} where ${where} ord ${oldestFirst ? ">" : "<"} $1::bigint
-        order by ${order} limit $2::bigint`;
-    const values = [ord, most];
-    if (statuses.length === 0) {
-      return this.#query(oldestFirst ? "look_up" : "look_down", from(""), values);
-    }
-    const looks = statuses.map((status) =>
+      `select ord, status, created_at, key, op from ${this.#task}
+        where ${where} ord ${
+        oldestFirst ? ">" : "<"
+      } $1::bigint order by ${order} limit $2::bigint`;
+    if (statuses.length === 0) return from("");
+    const looks = [...new Set(statuses)].map((status) =>
       `(${from(`status in (${INDEXED.join(", ")}) and status = ${status} and`)})`
     );
-    const text = `select * from (${
-      looks.join(" union all ")
-    }) s order by ${order} limit $2::bigint`;
-    return { text, values, array: true };
-  }
-
-  #byOrd(ords: readonly number[]): Query {
-    const text = `select ${TASK_LIST} from ${this.#task} where ord = any($1::bigint[])`;
-    return this.#query("by_ord", text, [numbersOf(ords)]);
+    return `select * from (${looks.join(" union all ")}) s order by ${order} limit $2::bigint`;
   }
 
   /** Counts lane by lane: within one priority, the index is in the order of lanes before that of `seq`. */
@@ -279,7 +271,7 @@ export class Reads {
     };
   }
 
-  #query(name: string, text: string, values: readonly (string | number)[]): Query {
+  #query(name: string, text: string, values: readonly (string | number | null)[]): Query {
     return { name: `sd_${name}`, text, values, array: true };
   }
 }

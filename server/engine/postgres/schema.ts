@@ -145,6 +145,14 @@ if to_regclass('${task}') is not null then
 end if; end $sd$`;
 }
 
+/** Lets the server forget these prepared statements, if it has them. */
+export function deallocateSql(names: readonly string[]): string {
+  return `do $sd$ declare gone text; begin
+for gone in select name from pg_prepared_statements where name in ('${names.join("', '")}') loop
+  execute format('deallocate %I', gone);
+end loop; end $sd$`;
+}
+
 /** SQLSTATE of a statement that was refused since another server leads. */
 export const FENCED_STATE = "SD001";
 

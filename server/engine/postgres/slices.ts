@@ -32,16 +32,20 @@ export class Slices {
   }
 
   /**
-   * The slices to make now, for new tasks from number `first` to `last` and for some numbers more. Each is named once, and
-   * only above all others: a task that is late finds its slice, or has none for ever.
+   * The slices to make now, for new tasks with the numbers `ords` and for some numbers more. Each is named once, and only
+   * above all others: a task that is late finds its slice, or has none for ever.
    */
-  claim(first: number, last: number): number[] {
-    const claimed: number[] = [];
-    const upTo = this.#numberOf(last + this.#rowsOfSlice / 2);
-    const from = Math.max(this.#numberOf(first), this.#last + 1);
-    for (let n = from; n <= upTo; n++) claimed.push(n);
-    this.#last = Math.max(this.#last, upTo);
-    return claimed;
+  claim(ords: readonly number[]): number[] {
+    const claimed = new Set<number>();
+    let last = 0;
+    for (const ord of ords) {
+      last = Math.max(last, ord);
+      if (this.#numberOf(ord) > this.#last) claimed.add(this.#numberOf(ord));
+    }
+    const ahead = this.#numberOf(last + this.#rowsOfSlice / 2);
+    if (ords.length > 0 && ahead > this.#last) claimed.add(ahead);
+    for (const n of claimed) this.#last = Math.max(this.#last, n);
+    return [...claimed];
   }
 
   made(n: number, isNew: boolean): void {

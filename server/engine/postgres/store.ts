@@ -17,8 +17,8 @@ import type { PgSession, Query } from "./connection.ts";
 import { type CountedTasks, countTasks } from "./counting.ts";
 import { AnswerLost, DIVISION_BY_ZERO, sqlState } from "./faults.ts";
 import type { Fence } from "./lead_tables.ts";
-import { type PgRead, Reads } from "./read.ts";
-import { dropSliceDdl, FENCED_STATE, named, sliceDdl } from "./schema.ts";
+import { type PgRead, Reads, type Rows } from "./read.ts";
+import { deallocateSql, dropSliceDdl, FENCED_STATE, named, sliceDdl } from "./schema.ts";
 import { Slices } from "./slices.ts";
 import { Turns } from "./turns.ts";
 import { fateOf, WriteStatements } from "./write.ts";
@@ -40,7 +40,6 @@ export interface PostgresStoreOptions {
 
 type Ask<Name extends keyof TaskCalls> = TaskCalls[Name]["ask"];
 type Answer<Name extends keyof TaskCalls> = TaskCalls[Name]["answer"];
-type Rows = readonly (readonly Cell[])[];
 
 /** Numbers that a lead takes at a time. Ids have room for 2^48. */
 export const SERIAL_BLOCK = 2 ** 24;
@@ -56,6 +55,8 @@ const DROP_WAIT_MS = 50;
 /** Statuses from here on are final. */
 export const FINAL_FROM = 3;
 const UNIQUE_VIOLATION = "23505";
+/** SQLSTATEs for a table that is made twice. */
+const IS_THERE = /^(23505|42P07|42710)$/;
 
 // Places in the cells of a `Write`.
 const STATUS_OF_INSERT = 10;
@@ -165,10 +166,10 @@ export class PostgresStore implements TaskStore {
       case "write":
         return this.#write(ask as Write);
       case "list":
-        return this.#reads.list(ask as Ask<"list">, (query) => this.#aside(query));
       case "ahead": {
-        const { query, answer } = this.#reads.ahead(ask as Ask<"ahead">);
-        return this.#aside(query).then(answer);
+        const read = this.#reads[name](ask as never) as PgRead<unknown>;
+        const { mayLag } = ask as Ask<"list" | "ahead">;
+        return mayLag ? this.#aside(read.query).then(read.answer) : inTurn(read);
       }
       default:
         return inTurn(this.#reads[name](ask as never) as PgRead<unknown>);
@@ -219,9 +220,10 @@ export class PostgresStore implements TaskStore {
 
   /** Drops records of final tasks. */
   async drop(ords: readonly number[]): Promise<void> {
-    await this.#commit((n) => this.#statements.drop(ords, n, this.#options.fence));
-    for (const ord of ords) this.#slices.add(ord, -1);
-    this.#final -= ords.length;
+    await this.#commit((n) => this.#statements.drop(ords, n, this.#options.fence), () => {
+      for (const ord of ords) this.#slices.add(ord, -1);
+      this.#final -= ords.length;
+    });
   }
 
   /** Drops the oldest slice if next to nothing of it is left; whether it did. */
@@ -234,22 +236,21 @@ export class PostgresStore implements TaskStore {
       query: () => ({ text: dropSliceDdl({ schema, n, epoch, token, waitMs: DROP_WAIT_MS }) }),
       kind: "alone",
       isOnce: true,
-    }, () => this.#slices.dropped(n)).catch((error) => this.#failed(error));
-    for (const name of this.#statements.forget(n)) {
-      const query = () => ({ text: `deallocate "${name}"` });
-      // It is not there if the connection is a new one.
-      this.#turns.ask({ query, kind: "read" }, () => {}).catch(() => {});
-    }
+      fault: (error) => this.#faultOf(error),
+    }, () => this.#slices.dropped(n));
+    const names = this.#statements.forget(n);
+    const query = () => ({ text: deallocateSql(names) });
+    this.#turns.ask({ query, kind: "read" }, () => {}).catch(() => {});
     return true;
   }
 
-  async #write(write: Write): Promise<null> {
+  #write(write: Write): Promise<null> {
     const { inserts, updates } = write;
-    let [first, last, serial] = [Infinity, -1, 0];
+    let serial = 0;
+    const ords: number[] = [];
     for (let i = 0; i < inserts.length; i += INSERT_WIDTH) {
       const ord = inserts[i] as number;
-      first = Math.min(first, ord);
-      last = Math.max(last, ord);
+      ords.push(ord);
       serial = Math.max(serial, ord, inserts[i + SEQ_OF_INSERT] as number);
     }
     for (let i = 0; i < updates.length; i += UPDATE_WIDTH) {
@@ -257,24 +258,28 @@ export class PostgresStore implements TaskStore {
       this.#changed?.add(updates[i] as number);
     }
     if (serial > this.#serialHi - SERIALS_LEFT) this.#takeSerials(serial + SERIAL_BLOCK);
-    if (last >= 0) { for (const n of this.#slices.claim(first, last)) this.#makeSlice(n); }
-    await this.#commit((n) => this.#statements.commit(write, n, this.#options.fence));
-    this.#made(write);
-    return null;
+    for (const n of this.#slices.claim(ords)) this.#makeSlice(n);
+    const statement = (n: number) => this.#statements.commit(write, n, this.#options.fence);
+    return this.#commit(statement, () => this.#made(write));
   }
 
-  async #commit(statement: (n: number) => Query): Promise<void> {
-    const query = () => statement(this.#commits + 1);
-    const commit = this.#turns.ask({ query, kind: "write" }, (rows, sends) => {
+  #commit(statement: (n: number) => Query, made: () => void): Promise<null> {
+    const commit = this.#turns.ask({
+      kind: "write",
+      query: () => statement(this.#commits + 1),
+      fault: (error) => this.#faultOf(error),
+    }, (rows, sends) => {
       const fate = fateOf(rows);
       if (fate === "fenced") throw this.#fenced();
       if (fate === "made before" && sends === 1) {
         throw new StoreError("bug", `there is a commit ${this.#commits + 1} of this lead`);
       }
       this.#commits++;
+      made();
+      return null;
     });
     this.#written = commit.catch(() => {});
-    await commit.catch((error) => this.#failed(error));
+    return commit;
   }
 
   /** Counts what a commit has changed. */
@@ -291,9 +296,14 @@ export class PostgresStore implements TaskStore {
 
   /** Made before any write that is asked for later. */
   #makeSlice(n: number): void {
-    const query = () => ({ text: sliceDdl(this.#options.schema, n) });
-    // If it cannot be made, its tasks are written to the tables without a slice.
-    this.#turns.ask({ query, kind: "alone" }, () => this.#slices.made(n, true)).catch(() => {});
+    this.#turns.ask({
+      query: () => ({ text: sliceDdl(this.#options.schema, n) }),
+      kind: "alone",
+      // A lost connection has made it meanwhile: the next try finds it.
+      fault: (error) =>
+        IS_THERE.test(sqlState(error.cause ?? {})) ? new StoreError("io", error.message) : error,
+      // If it cannot be made, its tasks are written to the tables without a slice.
+    }, () => this.#slices.made(n, true)).catch(() => {});
   }
 
   #takeSerials(upTo: number): void {
@@ -331,17 +341,17 @@ export class PostgresStore implements TaskStore {
     return this.#over as StoreError;
   }
 
-  /** Throws `error` as what it means for a commit. */
-  #failed(error: StoreError): never {
+  /** An error of a statement, as what it means for a commit. */
+  #faultOf(error: StoreError): StoreError {
     const code = sqlState(error.cause ?? {});
-    if (code === FENCED_STATE) throw this.#fenced();
+    if (code === FENCED_STATE) return this.#fenced();
     if (code === DIVISION_BY_ZERO) {
       const message = "the record of a task is gone, or not in the status that was written";
-      throw new StoreError("damaged", message);
+      return new StoreError("damaged", message);
     }
     if (code === UNIQUE_VIOLATION) {
-      throw new StoreError("damaged", `a new task is there already: ${error.message}`);
+      return new StoreError("damaged", `a new task is there already: ${error.message}`);
     }
-    throw error;
+    return error;
   }
 }

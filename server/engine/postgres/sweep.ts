@@ -46,6 +46,11 @@ export class SliceSweeper implements RecordSweeper {
   /** The place of the look at records with a `drop_at` of their own: held ones must not stop it. */
   #duePlace: readonly [dropAt: number, ord: number] = [0, 0];
   #sliceAt = 0;
+  /** The held records, as of this version. */
+  #held: ReadonlySet<number> = new Set();
+  #version = -1;
+  /** An old record was held in the last round: it can go as soon as it is not. */
+  #isHeldOld = false;
   /** Why the last sweep failed. */
   #fault: string | undefined;
 
@@ -55,7 +60,7 @@ export class SliceSweeper implements RecordSweeper {
 
   async sweep(now: number, held: HeldRecords): ReturnType<RecordSweeper["sweep"]> {
     try {
-      const swept = await this.#sweep(now, new Set(held.ords()));
+      const swept = await this.#sweep(now, this.#heldNow(held));
       this.#fault = undefined;
       return swept;
     } catch (error) {
@@ -68,6 +73,15 @@ export class SliceSweeper implements RecordSweeper {
       this.#fault = error.message;
       return { removed: [], more: false };
     }
+  }
+
+  #heldNow({ version, ords }: HeldRecords): ReadonlySet<number> {
+    if (version !== this.#version) {
+      this.#version = version;
+      this.#held = new Set(ords());
+      if (this.#isHeldOld) this.#lookAt = 0;
+    }
+    return this.#held;
   }
 
   async #sweep(now: number, held: ReadonlySet<number>): ReturnType<RecordSweeper["sweep"]> {
@@ -120,9 +134,15 @@ export class SliceSweeper implements RecordSweeper {
     const rows = await this.#look("where ord > $3::bigint order by ord", [this.#lowest]);
     const going = rows.filter(canGo).slice(0, excess);
     found(going);
-    const isEnd = rows.length < SWEEP_ROWS && going.length < excess;
-    this.#lowest = isEnd ? 0 : going.length < excess ? rows.at(-1)![0] : going.at(-1)![0];
-    return !isEnd && going.length < excess;
+    if (going.length === excess) {
+      this.#lowest = going.at(-1)![0];
+      return false;
+    }
+    const isEnd = rows.length < SWEEP_ROWS;
+    // After the end, it begins again at the first: some can go now that could not before.
+    const more = !isEnd || this.#lowest > 0;
+    this.#lowest = isEnd ? 0 : rows.at(-1)![0];
+    return more;
   }
 
   /** The next records of a round over all of them; whether to go on at once. */
@@ -130,13 +150,16 @@ export class SliceSweeper implements RecordSweeper {
     const { keepMs = DEFAULT_RULES.keepMs } = this.#options;
     const rows = await this.#look("where ord > $3::bigint order by ord", [this.#looked]);
     found(rows);
-    for (const [, status, dropAt] of rows) {
-      if (status >= FINAL_FROM && dropAt > now) this.#roundAt = Math.min(this.#roundAt, dropAt);
+    if (this.#looked === 0) this.#isHeldOld = false;
+    for (const [ord, status, dropAt] of rows) {
+      if (status < FINAL_FROM) continue;
+      if (dropAt > now) this.#roundAt = Math.min(this.#roundAt, dropAt);
+      else if (this.#held.has(ord)) this.#isHeldOld = true;
     }
     const isEnd = rows.length < SWEEP_ROWS;
     this.#looked = isEnd ? 0 : rows.at(-1)![0];
     if (isEnd) {
-      // Tasks that end from now on stay for `keepMs`. Held records can be free at any time.
+      // Tasks that end from now on stay for `keepMs`.
       this.#lookAt = Math.min(
         Math.max(Math.min(this.#roundAt, now + keepMs), now + 1000),
         now + MAX_LOOK_MS,

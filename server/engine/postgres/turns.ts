@@ -8,10 +8,11 @@
  * that was sent and gets no answer for that time ends the lead instead: the next lead reads the rows.
  */
 
+import { setImmediate } from "node:timers";
 import { StoreError } from "../journaled/task_store.ts";
 import type { PgSession, Query } from "./connection.ts";
 import { AnswerLost } from "./faults.ts";
-import type { Ways } from "./read.ts";
+import type { Rows } from "./read.ts";
 
 /** How long a request waits for a database that is away, in ms. */
 const PATIENCE_MS = 10_000;
@@ -19,8 +20,6 @@ const PATIENCE_MS = 10_000;
 const AGAIN_MS = 100;
 /** Time between two looks at requests that wait for a connection, in ms. */
 const LOOK_MS = 100;
-
-type Rows = Awaited<ReturnType<Ways>>;
 
 export interface Turn {
   /** Called each time that it is sent. */
@@ -32,13 +31,16 @@ export interface Turn {
   readonly kind: "read" | "write" | "alone";
   /** It is rejected if the database cannot carry it out now. */
   readonly isOnce?: boolean;
+  /** The error of the request for an error of its statement. */
+  readonly fault?: (error: StoreError) => StoreError;
 }
 
 interface Request extends Turn {
   readonly askedAt: number;
   sends: number;
-  readonly resolve: (rows: Rows, sends: number) => void;
-  readonly reject: (error: StoreError) => void;
+  /** Reads its answer, and returns a function that passes it on. */
+  readonly answered: (rows: Rows, sends: number) => () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class Turns {
@@ -57,6 +59,9 @@ export class Turns {
   #timer: ReturnType<typeof setInterval> | undefined;
   #over: StoreError | undefined;
   #idle = Promise.withResolvers<void>();
+  /** Answers that have come and were not passed on. */
+  readonly #deliveries: (() => void)[] = [];
+  #isDelivering = false;
 
   /** `onLost`: called if it is unknown, and stays so, what became of a write. */
   constructor(
@@ -77,11 +82,12 @@ export class Turns {
       ...turn,
       askedAt: performance.now(),
       sends: 0,
-      resolve(rows, sends) {
+      answered(rows, sends) {
         try {
-          resolve(answer(rows, sends));
+          const read = answer(rows, sends);
+          return () => resolve(read);
         } catch (error) {
-          reject(error);
+          return () => reject(error);
         }
       },
       reject,
@@ -90,7 +96,7 @@ export class Turns {
     return promise;
   }
 
-  /** Resolves when there is no request without an answer. */
+  /** Resolves when every request has its answer. */
   get idle(): Promise<void> {
     return this.#idle.promise;
   }
@@ -121,7 +127,9 @@ export class Turns {
     request.sends++;
     try {
       const rows = await this.#session.query<readonly (string | number | null)[]>(request.query());
-      if (round === this.#round) this.#finish(request).resolve(rows, request.sends);
+      if (round === this.#round) {
+        this.#deliver(this.#finish(request).answered(rows, request.sends));
+      }
     } catch (error) {
       if (round === this.#round) this.#failed(request, error);
     }
@@ -133,15 +141,37 @@ export class Turns {
     this.#requests.splice(this.#requests.indexOf(request), 1);
     if (this.#sent > 0) this.#sent--;
     if (this.#writing === request) this.#writing = undefined;
-    if (this.#requests.length === 0) this.#idle.resolve();
     return request;
   }
 
+  /**
+   * Calls `pass`, one in each turn of the event loop: the engine uses a row that it has read until it next waits, so no
+   * other answer may come before it has done so.
+   */
+  #deliver(pass: () => void): void {
+    this.#deliveries.push(pass);
+    if (this.#deliveries.length === 1 && !this.#isDelivering) this.#deliverNext();
+  }
+
+  #deliverNext(): void {
+    this.#deliveries.shift()?.();
+    this.#isDelivering = true;
+    setImmediate(() => {
+      this.#isDelivering = false;
+      if (this.#deliveries.length > 0) this.#deliverNext();
+      else if (this.#requests.length === 0) this.#idle.resolve();
+    });
+  }
+
   #failed(request: Request, error: unknown): void {
-    const fault = error instanceof StoreError ? error : new StoreError("bug", String(error));
-    if (fault instanceof AnswerLost) return this.#wait(fault, this.#session.ready());
+    if (error instanceof AnswerLost) return this.#wait(error, this.#session.ready());
+    const known = error instanceof StoreError ? error : new StoreError("bug", String(error));
+    const fault = request.fault?.(known) ?? known;
     if (fault.fault === "fenced") return this.end(fault);
-    if (fault.fault !== "io" || request.isOnce) return this.#finish(request).reject(fault);
+    if (fault.fault !== "io" || request.isOnce) {
+      const { reject } = this.#finish(request);
+      return this.#deliver(() => reject(fault));
+    }
     // It changed nothing. All requests that were sent behind it must come behind it again.
     this.#wait(fault, new Promise((resolve) => setTimeout(resolve, AGAIN_MS)));
   }
@@ -172,7 +202,8 @@ export class Turns {
         this.end(new StoreError("fenced", reason));
         return this.#onLost(reason);
       }
-      this.#finish(request).reject(new StoreError("io", message));
+      const { reject } = this.#finish(request);
+      this.#deliver(() => reject(new StoreError("io", message)));
     }
   }
 }
