@@ -249,3 +249,26 @@ Deno.test(
     await shared.close();
   },
 );
+
+Deno.test(withRedis("a jump of the clock of Redis leaves no lease that does not end"), async () => {
+  await using stage = await Stage.open();
+  const [one, two] = [await openRedis(stage.url), await openRedis(stage.url)];
+  const lead = await leadOf(one);
+  // As if the clock had gone back by an hour since.
+  const key = `{sd:${stage.keys.name}}:lead`;
+  await stage.redis.hset(key, "until", String(Date.now() + 3_600_000));
+  const signal = AbortSignal.timeout(60_000);
+  const campaign = two.campaign(server(), { signal, waitMs: () => 0 });
+  await until(
+    "the lease is cut",
+    async () => Number(await stage.lead("until")) < Date.now() + 60_000,
+  );
+  assert(await lead.renew());
+  await stage.redis.hset(key, "connection", "", "until", String(Date.now() + 3_600_000));
+  const next = await campaign;
+  assertEquals(next.epoch, 2);
+  await end(lead);
+  await end(next);
+  await one.close();
+  await two.close();
+});

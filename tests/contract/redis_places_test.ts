@@ -1,7 +1,8 @@
 /** Redis as users run it beside one plain server: as a cluster, with replicas that must confirm, and with many tasks. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { ClientError } from "../../net/client_error.ts";
 import type { Lead } from "../../server/engine/journaled/shared_store.ts";
 import type { Cell, Write } from "../../server/engine/journaled/task_store.ts";
 import { RedisConnection } from "../../server/engine/redis/connection.ts";
@@ -13,7 +14,7 @@ import { freePort, type PrivateService, runToEnd } from "../kit/private_service.
 import { OwnKeys, OwnRedis, withOwnRedis, withRedis } from "../kit/services.ts";
 import { until } from "../kit/until.ts";
 import { NOW } from "./contract_steps.ts";
-import { leadOf } from "./redis_stage.ts";
+import { leadOf, server } from "./redis_stage.ts";
 
 async function ask({ port }: PrivateService, ...command: string[]): Promise<string> {
   return await runToEnd(["redis-cli", "-p", String(port), ...command]);
@@ -197,3 +198,51 @@ Deno.test(
     await redis.kill("SIGCONT");
   },
 );
+
+Deno.test(
+  withOwnRedis("scripts that an operator has flushed are loaded again, and nothing is lost"),
+  async () => {
+    await using redis = await OwnRedis.start();
+    const shared = await openRedis(redis.url);
+    const lead = await leadOf(shared);
+    for (let round = 0; round < 5; round++) {
+      await ask(redis, "SCRIPT", "FLUSH");
+      const writing = lead.store.call("write", rows(1 + round * 1000, 1000));
+      const reading = lead.store.call("ahead", { priority: 0, seq: 1e9, limit: 1e9 });
+      await writing;
+      assertEquals(await reading, (round + 1) * 1000);
+      await ask(redis, "SCRIPT", "FLUSH");
+      assert(await lead.renew().catch(() => lead.renew()));
+      await shared.beat(server()).catch(() => shared.beat(server()));
+    }
+    await end(lead);
+    await shared.close();
+  },
+);
+
+Deno.test("a port that is not of Redis is refused as unreachable, also one that says nothing", async () => {
+  for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", "", undefined]) {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const connections: Deno.Conn[] = [];
+    const accepting = (async () => {
+      for await (const connection of listener) {
+        connections.push(connection);
+        if (answer === undefined) continue;
+        await connection.write(new TextEncoder().encode(answer)).catch(() => {});
+        if (answer === "") connection.close();
+      }
+    })();
+    const { port } = listener.addr;
+    const error = await assertRejects(() => openRedis(`redis://127.0.0.1:${port}`), ClientError);
+    assertEquals(error.code, "unreachable", error.message);
+    listener.close();
+    await accepting;
+    for (const connection of connections) {
+      try {
+        connection.close();
+      } catch {
+        // The other side has closed it.
+      }
+    }
+  }
+});

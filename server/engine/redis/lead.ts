@@ -153,7 +153,11 @@ async function openLead(
       store,
       opened,
       sweeper: new RedisSweeper({ store, prefix, maxKept, report }),
-      renew: () => renewal.renew(),
+      renew: async () => {
+        const leads = await renewal.renew();
+        if (!leads) store.lose("another server leads");
+        return leads;
+      },
       resign: () => renewal.resign(),
     };
   } catch (error) {
@@ -280,9 +284,11 @@ class Renewal {
       identity.runId,
       latest,
     ]);
-    const at = Number(reply);
-    if (at < 0) return false;
-    this.#clock = { at, here: performance.now() };
+    const [at, outcome] = reply as [string, number];
+    if (outcome < 0) return false;
+    this.#clock = { at: Number(at), here: performance.now() };
+    // The clock of Redis has jumped: the answer is here in time.
+    if (outcome === 0) return await this.#send(leaseMs);
     if (leaseMs > 0 && this.#known?.connection !== connection) {
       this.#known = { connection, id };
       void connection.closed.then(() => this.#comeBack());

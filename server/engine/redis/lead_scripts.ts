@@ -38,7 +38,7 @@ end
 return out`;
 
 /**
- * Takes the lead if it is free. ARGV: prefix, server, address, a new UUID, length of the lease in ms, how much longer to
+ * Takes the lead if it is free. A lease that is longer than any, after a jump of the clock, is cut. ARGV: prefix, server, address, a new UUID, length of the lease in ms, how much longer to
  * wait. Then the highest epoch that this server has seen, and the connection of the leader if it is gone, otherwise nothing.
  * The leader before can have given out numbers that it had not written yet, so the next one begins
  * far above them. Answers 1, the epoch and the token; or 0, the ms until it is free, the connection of the leader and its run.
@@ -47,6 +47,11 @@ export const CAMPAIGN_TEXT = `--
 ${HEAD}
 local lead = call('HMGET', P .. 'lead', 'until', 'server', 'connection', 'run', 'epoch', 'token', 'commit')
 local till = tonumber(lead[1] or '0')
+if till > now + ARGV[5] then
+  till = now + ARGV[5]
+  open()
+  call('HSET', P .. 'lead', 'until', text(till))
+end
 local isGone = ARGV[8] ~= '' and lead[3] == ARGV[8]
 if till > 0 and lead[2] ~= ARGV[2] and not isGone and till + ARGV[6] >= now then
   return { 0, text(till + ARGV[6] - now), lead[3] or '', lead[4] or '' }
@@ -62,16 +67,16 @@ return { 1, epoch, token }`;
 
 /**
  * ARGV: prefix, token, length of the lease in ms or 0 to resign, connection, run of Redis, the time after which this renewal
- * counts no more or 0. Answers the time, or -1 if another server leads.
+ * counts no more or 0. Answers the time, and 1; or 0 if it came too late, -1 if another server leads.
  */
 export const RENEW_TEXT = `--
 ${HEAD}
-if call('HGET', P .. 'lead', 'token') ~= ARGV[2] then return '-1' end
-if tonumber(ARGV[6]) > 0 and now > tonumber(ARGV[6]) then return text(now) end
+if call('HGET', P .. 'lead', 'token') ~= ARGV[2] then return { text(now), -1 } end
+if tonumber(ARGV[6]) > 0 and now > tonumber(ARGV[6]) then return { text(now), 0 } end
 open()
 if ARGV[3] == '0' then call('HSET', P .. 'lead', 'until', '0', 'token', '', 'connection', '')
 else call('HSET', P .. 'lead', 'until', text(now + ARGV[3]), 'connection', ARGV[4], 'run', ARGV[5]) end
-return text(now)`;
+return { text(now), 1 }`;
 
 /** ARGV: prefix. Answers the token and the number of the last commit, of this lead and of the one before. */
 export const FATE_TEXT = `--

@@ -14,7 +14,7 @@ import {
 import { infoOf } from "./connection.ts";
 import { SWEEP } from "./script.ts";
 import type { RedisStore } from "./store.ts";
-import { SLICE_ROWS } from "./write_plan.ts";
+import { padded, SLICE_ROWS } from "./write_plan.ts";
 
 /** Most scripts of one sweep: other requests pass between them. */
 const MAX_STEPS = 6;
@@ -91,7 +91,7 @@ export class RedisSweeper implements RecordSweeper {
     const removed = STORED_STATUSES.map(() => 0);
     const take = (step: Step) => step.removed.forEach((rows, status) => removed[status]! += rows);
     let excess = Math.min(this.#excess(share), MAX_EXCESS);
-    const due = await this.#step(now, 0, "due", this.#due, [...this.#held.values()].flat());
+    const due = await this.#sweepDue(now);
     this.#due = due.next;
     take(due);
     excess -= sum(due.removed);
@@ -106,6 +106,19 @@ export class RedisSweeper implements RecordSweeper {
     const dropped = sum(removed);
     this.#isFull = share > FULL_SHARE && dropped === 0;
     return { removed, more: due.next !== "" || (dropped > 0 && !isEnded) };
+  }
+
+  async #sweepDue(now: number): Promise<Step> {
+    const { store, prefix } = this.#options;
+    const from = this.#due === "" ? "-" : `(${this.#due}`;
+    const found = await store.command(
+      ["ZRANGE", `${prefix}drop`, from, `(${padded(now + 1)}`, "BYLEX", "LIMIT", 0, DUE_ROWS],
+    ) as string[];
+    if (found.length === 0) return { next: "", soonest: Infinity, removed: [] };
+    // There can be many held records, so only the ones that are due are sent.
+    const held = found.map((member) => Number(member.slice(16)))
+      .filter((ord) => this.#held.get(Math.floor(ord / SLICE_ROWS))?.includes(ord));
+    return await this.#step(now, 0, "due", this.#due, held);
   }
 
   /** Sweeps the next slice that can have a record to drop; resolves with nothing at the end of them. */

@@ -72,7 +72,7 @@ if updates > 0 then
   for _, key in ipairs({ 'lanes', 'due', 'expires', 'drop', 's:1', 's:2', 's:4', 's:5', 's:6' }) do
     if not sound(key, 'zset') then return unsound(key) end
   end
-  local ords = {}
+  local ords, known = {}, {}
   for i = 1, updates do ords[i] = A[first + (i - 1) * 5] end
   opens = call('HMGET', P .. 'open', unpack(ords))
   for i = 1, updates do
@@ -86,7 +86,10 @@ if updates > 0 then
     end
     if before < '3' then
       local lane = string.match(row, '^0 %d+ %S+ (.*)$')
-      if lane and not sound('q:' .. lane, 'zset') then return unsound('q:' .. lane) end
+      if lane and not known[lane] then
+        if not sound('q:' .. lane, 'zset') then return unsound('q:' .. lane) end
+        known[lane] = true
+      end
     end
   end
 end
