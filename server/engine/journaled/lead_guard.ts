@@ -85,8 +85,11 @@ class LeadGuard {
   }
 
   async #close(engine: Engine): Promise<void> {
-    if (this.isLost) this.#end();
+    // It can be the close itself that learns of the end.
+    void this.lost.then(() => this.#end());
     await engine.close();
+    // Changes that could not be written.
+    this.#end();
   }
 
   /** Settles as `work` does, unless the lead is lost before: then it is open until the end. */
@@ -111,9 +114,13 @@ class LeadGuard {
   }
 
   get #error(): SdError {
-    return new SdError("shutting_down", `this server leads no more: ${this.#reason}`, {
-      retryAfterMs: 0,
-    });
+    return new SdError(
+      "shutting_down",
+      `this server leads no more: ${this.#reason ?? "it has stopped"}`,
+      {
+        retryAfterMs: 0,
+      },
+    );
   }
 
   #lose(reason: string): void {
