@@ -1,5 +1,6 @@
 /** The store of the redis engine, beside the sqlite store, and on connections that break. */
 
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type Cell, StoreError, type Write } from "../../server/engine/journaled/task_store.ts";
@@ -176,6 +177,34 @@ Deno.test(
     assertEquals([sum, next.opened.next > ord], [ord, true], `SD_SEED=${seed}`);
     await next.store.close();
     await next.resign();
+    await shared.close();
+  },
+);
+
+Deno.test(
+  withLeft("no two answers of the redis store come in one turn of the event loop"),
+  async () => {
+    await using keys = new OwnKeys();
+    const shared = await openRedis(urlOf(keys));
+    const lead = await leadOf(shared);
+    let turn = 0;
+    let isOver = false;
+    const count = () => {
+      turn++;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    const turns: number[] = [];
+    const calls = from(1, 30).map(async (ord) => {
+      if (ord % 3 === 0) await lead.store.call("write", queued([ord]));
+      else await lead.store.call("find", { ids: [`id-${ord}`] });
+      turns.push(turn);
+    });
+    await Promise.all(calls);
+    isOver = true;
+    assertEquals(new Set(turns).size, 30, turns.join());
+    await lead.store.close();
+    await lead.resign();
     await shared.close();
   },
 );

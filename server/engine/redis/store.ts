@@ -8,6 +8,7 @@
  * connection, finds its number used and does nothing.
  */
 
+import { setImmediate } from "node:timers";
 import { delay } from "@std/async/delay";
 import { StoreError, type TaskCalls, type TaskStore, type Write } from "../journaled/task_store.ts";
 import { ConnectionLost, RedisConnection } from "./connection.ts";
@@ -50,6 +51,9 @@ export class RedisStore implements TaskStore {
   #write: Request | undefined;
   /** It is not sent yet, so nothing behind it is. */
   #isPreparing = false;
+  /** Answers that wait for a turn of their own. */
+  readonly #deliveries: (() => void)[] = [];
+  #isDelivering = false;
   #connection: RedisConnection | undefined;
   #master: Master;
   #isConnecting = false;
@@ -116,8 +120,7 @@ export class RedisStore implements TaskStore {
 
   async #close(): Promise<void> {
     if (this.#over) return;
-    const isIdle = this.#waiting.length + this.#sent.length === 0;
-    if (!isIdle) {
+    if (!this.#isIdle) {
       const timer = setInterval(() => {
         if (!this.#connection) this.#failWaiting(CLOSE_MS);
       }, RETRY_MS);
@@ -182,10 +185,33 @@ export class RedisStore implements TaskStore {
     request.settle = settle;
     for (let first = this.#sent[0]; first?.settle; first = this.#sent[0]) {
       this.#sent.shift();
-      first.settle();
+      this.#deliver(first.settle);
     }
-    if (this.#waiting.length + this.#sent.length === 0) this.#drained.resolve();
     this.#pump();
+  }
+
+  /**
+   * Gives one answer in each turn of the event loop: the engine uses a row that it has read until it next waits, so no other
+   * answer may come before it has done that.
+   */
+  #deliver(settle: () => void): void {
+    this.#deliveries.push(settle);
+    if (!this.#isDelivering) this.#deliverNext();
+  }
+
+  #deliverNext(): void {
+    this.#deliveries.shift()?.();
+    this.#isDelivering = true;
+    setImmediate(() => {
+      this.#isDelivering = false;
+      if (this.#deliveries.length > 0) this.#deliverNext();
+      else if (this.#isIdle) this.#drained.resolve();
+    });
+  }
+
+  get #isIdle(): boolean {
+    return this.#waiting.length + this.#sent.length + this.#deliveries.length === 0 &&
+      !this.#isDelivering;
   }
 
   /** Reads wait until the write is on its way, and then follow it. */
@@ -278,7 +304,7 @@ export class RedisStore implements TaskStore {
       this.#waiting.splice(this.#waiting.indexOf(request), 1);
       request.done.reject(new StoreError("io", `Redis cannot be reached: ${reason}`));
     }
-    if (this.#waiting.length + this.#sent.length === 0) this.#drained.resolve();
+    if (this.#isIdle) this.#drained.resolve();
   }
 
   #end(error: StoreError): void {
