@@ -113,6 +113,10 @@ export const MAX_IMPORT_CHARS = 4 * 1024 * 1024;
 
 /** Tasks that one worker process may hold at the same time. */
 export const MAX_CREDIT = 4096;
+/** The highest number of a lease that a worker process may bring from another server: far from the end of the integers. */
+export const MAX_LEASE_NUMBER = 2 ** 48;
+/** Longest name of one worker process, in characters. */
+export const MAX_INSTANCE_CHARS = 64;
 export const MAX_WORKERS = 1024;
 
 /** Tasks in flight of one `sd submit --file`, each with its line in memory. */

@@ -67,6 +67,8 @@ export interface PoolStart extends PoolWork {
   reconnect: boolean;
   /** The process takes one task of these ops, and ends with it. */
   single?: SingleOp[];
+  /** A process with `single` connects again while it runs its task. */
+  resumes?: boolean;
   /** Proves that a line on the child's stdout comes from the pool and not from a task. */
   nonce: string;
 }

@@ -67,7 +67,18 @@ export interface WorkHello {
   single?: true;
   /** The process writes `alive` as often as the server asks: silence means that it is frozen, or disconnected. */
   alive?: true;
+  /** A name that only this process has: it goes on with its runs when a link is lost, and reads `held` in the answer. */
+  instance?: string;
+  /** The highest lease number that it was given on any link; the server gives it higher ones. */
+  last?: number;
+  /** The runs that it goes on with, from the link before. */
+  holds?: HeldLease[];
+  /** It finishes the runs that it holds, and takes no more; it names no op then. */
+  leaving?: true;
 }
+
+/** A run that a process goes on with; `startedAt` is in ms since 1970, by its clock. */
+export type HeldLease = [id: string, attempt: number, startedAt: number, lease: number];
 
 /** The server's answer to `WorkHello`. */
 export interface WorkWelcome {
@@ -77,6 +88,12 @@ export interface WorkWelcome {
   lease_ms: number;
   /** Time between two `alive` of either side, in ms; absent: the worker process writes none. */
   alive_ms?: number;
+  /** How long a process may go on with its runs without a server, in ms; absent: it must stop them at once. */
+  hold_ms?: number;
+  /** Silence of the server after which the process must stop its runs, in ms: another server may have taken over. */
+  silent_ms?: number;
+  /** The lease numbers among its `holds` that are valid again, on this link. The others are lost. */
+  held?: number[];
 }
 
 /** Server to pool, except leased tasks. */

@@ -39,6 +39,8 @@ export interface ServerLimits {
   readonly silentLinkMs: number;
   /** Time between two checks of the deadlines, so each can be late by as much. Worker processes show life as often. */
   readonly sweepMs: number;
+  /** How long a worker process may go on with its runs without a server, in ms; and how long a new server waits for it. */
+  readonly holdMs: number;
 }
 
 export const DEFAULT_LIMITS: ServerLimits = {
@@ -58,6 +60,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   quietLinkMs: 3000,
   silentLinkMs: 10_000,
   sweepMs: 1000,
+  holdMs: 10_000,
 };
 
 /** Longest line before `hello` is accepted, if the server has tokens. */

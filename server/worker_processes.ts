@@ -76,6 +76,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
       if (events.watchers.any) events.watchers.publish("log", task, { log: entries.map(logLine) });
     },
     hasRoom: () => dispatcher.kick(),
+    joining: () => undefined,
     attached(link: WorkLink) {
       ops.add(link);
       schemas.joined(link);

@@ -15,9 +15,10 @@ import { ServerRing } from "../net/server_ring.ts";
 import { formatTarget } from "../net/target.ts";
 import { SdError } from "../protocol/errors.ts";
 import { SealError } from "../protocol/link_seal.ts";
-import type { PoolStart, TaskPermissions } from "../protocol/pool_start.ts";
+import type { PoolStart } from "../protocol/pool_start.ts";
 import {
   type LeasedTaskMessage,
+  leaseOf,
   OLDEST_WORK_VERSION,
   type PoolReport,
   type RetireReason,
@@ -25,8 +26,9 @@ import {
   WORK_VERSION,
   type WorkHello,
 } from "../protocol/work_message.ts";
-import { raiseDiskWall } from "./pool/disk_wall.ts";
+import { giveUpPermissions, raiseDiskWall } from "./pool/disk_wall.ts";
 import { isExpected, Link } from "./pool/link.ts";
+import { Outage } from "./pool/held_runs.ts";
 import { LoadFault } from "./ops/load_fault.ts";
 import { ParentPipe } from "./pool/parent_pipe.ts";
 import { Pool, type PoolListener } from "./pool/pool.ts";
@@ -47,9 +49,8 @@ const REFUSED_MS = 5000;
 const SILENT_SERVER_MS = 45_000;
 /** Time for the other tasks to finish when the process ends because of one task, in ms. */
 const RETIRE_DRAIN_MS = 500;
-/** Time for the last lines to reach the server, in ms. */
-const FINISH_MS = 100;
-const POLL_MS = 5;
+/** Time for the last lines to reach the server, and between two looks at running tasks, in ms. */
+const FINISH_MS = 100, POLL_MS = 5;
 /** Most bytes that wait for the server while log lines are sent; results are always sent. */
 const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 /** Time for tasks to finish after a SIGTERM to this process itself, in ms. */
@@ -81,6 +82,12 @@ class PoolProcess implements PoolListener, ReportSink {
   #leaving = false;
   /** When running tasks are ended; set once this process was asked to stop. */
   #stopAt: number | undefined;
+  /** Of this process alone. */
+  readonly #instance = crypto.randomUUID();
+  readonly #outage: Outage;
+  #lastLease = 0;
+  /** It has got the only task that it takes. */
+  #hasTaken = false;
   /** Number of tasks that do not stop. */
   #stuckTasks = 0;
 
@@ -97,6 +104,10 @@ class PoolProcess implements PoolListener, ReportSink {
       maxMemoryBytes: start.maxMemoryBytes,
       sink: this,
       listener: this,
+    });
+    this.#outage = new Outage({
+      stop: (leases) => this.#pool.stopTasks(leases, "lost"),
+      stopAll: () => this.#pool.drop(),
     });
   }
 
@@ -140,15 +151,18 @@ class PoolProcess implements PoolListener, ReportSink {
   // Output and events of the pool.
 
   write(bytes: Uint8Array): void {
-    this.#link?.writer.write(bytes);
+    if (this.#link) this.#link.writer.write(bytes);
+    else this.#outage.runs.write(bytes);
   }
 
   line(text: string): void {
-    this.#link?.writer.line(text);
+    if (this.#link) this.#link.writer.line(text);
+    else this.#outage.runs.line(text);
   }
 
   get isFull(): boolean {
-    return (this.#link?.writer.waiting ?? 0) > MAX_WAITING_BYTES;
+    if (!this.#link) return this.#outage.runs.isFull;
+    return this.#link.writer.waiting > MAX_WAITING_BYTES;
   }
 
   broken(message: string): void {
@@ -208,7 +222,9 @@ class PoolProcess implements PoolListener, ReportSink {
   async #leave(end: () => number): Promise<void> {
     this.#leaving = true;
     this.#pool.close();
-    while (this.#pool.held > this.#stuckTasks && performance.now() < end()) {
+    const isBusy = () =>
+      this.#pool.held > this.#stuckTasks || (this.#outage.runs.size > 0 && !this.#isRetiring);
+    while (isBusy() && performance.now() < end()) {
       // The memory of the machine may run out first. The other tasks run again elsewhere.
       if (this.#isRetiring && this.#pool.isRunningAway) break;
       await delay(POLL_MS);
@@ -223,18 +239,22 @@ class PoolProcess implements PoolListener, ReportSink {
     for (let tries = 0;; tries++) {
       this.#linkedAt = Infinity;
       let isRefused = false;
+      let link: Link | undefined;
       try {
-        await this.#linkOnce();
+        link = await this.#open();
+        await this.#serve(link);
       } catch (error) {
+        // One of several servers that is gone does not mean that none is there.
+        const isGone = error instanceof Deno.errors.ConnectionRefused && this.#servers.size === 1;
+        if (isGone) this.#outage.refused();
         if (error instanceof SealError) void this.#retire(FORGED_IN);
         else this.#sayLoss(error);
         if (error instanceof SdError && error.code === "unauthorized") return EXIT.unauthorized;
         isRefused = error instanceof SdError && error.code === "bad_request";
       }
-      this.#link = undefined;
-      this.#pool.drop();
-      if (this.#leaving) return await this.#ended.promise;
-      if (!this.#start.reconnect) return EXIT.unreachable;
+      this.#lose(link);
+      if (this.#leaving && this.#outage.runs.size === 0) return await this.#ended.promise;
+      if (!this.#start.reconnect && this.#outage.runs.size === 0) return EXIT.unreachable;
       // A server that ends again and again must not keep its workers away.
       if (this.#linkedAt !== Infinity) {
         tries = performance.now() - this.#linkedAt > GOOD_MS ? 0 : 1;
@@ -245,50 +265,86 @@ class PoolProcess implements PoolListener, ReportSink {
     }
   }
 
-  async #linkOnce(): Promise<void> {
-    const { reconnect, workers } = this.#start;
-    const server = this.#servers.current;
-    const link = await Link.open({
-      server,
+  #open(): Promise<Link> {
+    return Link.open({
+      server: this.#servers.current,
       secret: this.#start.secret,
       hello: this.#hello(),
       accept: (lines) => this.#accept(lines),
       order: (order) => this.#obey(order),
       leases: () => this.#pool.leases(),
       // The server's own workers learn from their parent that it ended.
-      silentServerMs: reconnect ? SILENT_SERVER_MS : undefined,
+      silentServerMs: this.#start.reconnect ? SILENT_SERVER_MS : undefined,
     });
+  }
+
+  async #serve(link: Link): Promise<void> {
+    const { reconnect, workers } = this.#start;
+    const server = formatTarget(this.#servers.current);
     this.#link = link;
     this.#linkedAt = performance.now();
+    this.#goOn(link);
     this.#parent.forgetLast();
     this.#parent.send({ ready: true, single: this.#library.single });
     const many = workers === 1 ? "1 worker" : `${workers} workers`;
-    if (reconnect) this.strayed(`${many} connected to ${formatTarget(server)}`);
+    if (reconnect) this.strayed(`${many} connected to ${server}`);
     await link.run();
     if (reconnect && !this.#leaving) this.strayed("the server closed the connection");
   }
 
+  /** Goes on with the runs that the server has taken up, and stops the others. */
+  #goOn(link: Link): void {
+    const { lines, lost, unknown } = this.#outage.end(link.terms.held);
+    for (const line of lines) link.writer.line(line);
+    this.#pool.stopTasks(lost, "lost");
+    if (unknown.length > 0) this.line(JSON.stringify({ release: unknown } satisfies PoolReport));
+  }
+
+  /** The link is lost. Its runs go on for a while, if the server takes them up again; otherwise they stop. */
+  #lose(link: Link | undefined): void {
+    this.#link = undefined;
+    if (!link) return;
+    const { reconnect, single, resumes = false } = this.#start;
+    const { holdMs } = link.terms;
+    const comesBack = !this.#isRetiring && (reconnect || (single && resumes));
+    if (holdMs === undefined || !comesBack) return this.#pool.drop();
+    this.#outage.begin(this.#pool.hold(), {
+      holdMs,
+      silentMs: link.silentMs,
+      ops: this.#library.specs,
+    });
+  }
+
   #hello(): WorkHello {
     const { workers, pool, machine } = this.#start;
+    const { holds } = this.#outage.runs;
+    const takesNone = this.#leaving || this.#hasTaken;
     return {
       cmd: "work",
       version: WORK_VERSION,
       oldest: OLDEST_WORK_VERSION,
       workers,
-      credit: this.#pool.credit,
-      ops: this.#library.specs,
+      credit: takesNone ? 0 : this.#pool.credit,
+      // Its task files can be older than the files of the process in its place.
+      ops: this.#leaving ? [] : this.#library.specs,
       pid: Deno.pid,
-      alive: true,
-      ...(this.#start.single && { single: true }),
       machine,
-      ...(pool === undefined ? {} : { pool }),
+      alive: true,
+      instance: this.#instance,
+      last: this.#lastLease,
+      ...(holds.length > 0 && { holds }),
+      ...(this.#leaving && { leaving: true }),
+      ...(this.#start.single && { single: true }),
+      ...(pool === undefined || this.#leaving ? {} : { pool }),
     };
   }
 
   #accept(lines: string[]): void {
     const [line = ""] = lines;
+    this.#lastLease = leaseOf(lines.at(-1) ?? "");
     this.#pool.accept(lines);
     if (!this.#start.single) return;
+    this.#hasTaken = true;
     // This is the only task of this process.
     this.line(JSON.stringify({ credit: 0 } satisfies PoolReport));
     this.#parent.send({ taken: (JSON.parse(line) as LeasedTaskMessage).timeout });
@@ -296,7 +352,7 @@ class PoolProcess implements PoolListener, ReportSink {
   }
 
   async #endWithTask(): Promise<void> {
-    while (this.#pool.held > 0) await delay(POLL_MS);
+    while (this.#pool.held > 0 || this.#outage.runs.size > 0) await delay(POLL_MS);
     if (this.#leaving) return;
     await this.#leave(() => 0);
     // The task can have left code behind that never ends.
@@ -336,12 +392,5 @@ function endNow(): void {
   } catch {
     // An older runtime needs a permission for it that this process has dropped.
     Deno.exit(EXIT.internal);
-  }
-}
-
-/** Drops the permissions that task code does not have: a worker gets none that its process lacks. */
-async function giveUpPermissions(allowed: TaskPermissions): Promise<void> {
-  for (const name of ["write", "run", "env", "ffi", "sys"] as const) {
-    if (allowed[name] === undefined) await Deno.permissions.revoke({ name });
   }
 }

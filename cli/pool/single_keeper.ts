@@ -51,7 +51,7 @@ export class SingleKeeper {
   use(start: ChildStart, ops: readonly SingleOp[]): void {
     if (this.#stopped) return;
     const { pool: _pool, ...own } = start;
-    const next = { ...own, reconnect: false, single: [...ops] };
+    const next = { ...own, reconnect: false, resumes: start.reconnect, single: [...ops] };
     if (this.#start && JSON.stringify(next) === JSON.stringify(this.#start)) return this.#fill();
     this.#start = ops.length > 0 ? next : undefined;
     this.#failures = 0;

@@ -7,7 +7,8 @@
 import { SdError } from "../../protocol/errors.ts";
 import type { Status } from "../../protocol/task.ts";
 import type { Clock } from "../clock.ts";
-import type { Ack, Engine, Lease, Nack } from "../engine/engine.ts";
+import type { HeldRun } from "../engine/adoption.ts";
+import type { Ack, Engine, Lease, LeasedTask, Nack } from "../engine/engine.ts";
 import type { Log } from "../log.ts";
 import type { TaskEvents } from "../task/task_events.ts";
 import { charsOf, type TaskLog } from "../task/task_log.ts";
@@ -76,6 +77,28 @@ export class ResultReports {
     if (!events.watchers.any) dispatcher.kick();
     const chars = nacks.reduce((sum, { log }) => sum + RESULT_CHARS + sizeOf(log), 0);
     void this.#settle(work, chars, runs);
+  }
+
+  /** Another server may take the place of this one, while this one does not know it. */
+  get isShared(): boolean {
+    return this.#options.engine.lost !== undefined;
+  }
+
+  /**
+   * Goes on with runs of a worker process whose link was lost. Resolves with the task of each, `undefined` if it is lost.
+   * `versions`: of the ops, as the process has them.
+   */
+  async adopt(
+    runs: readonly HeldRun[],
+    versions: ReadonlyMap<string, string>,
+  ): Promise<(LeasedTask | undefined)[]> {
+    const { engine, clock, leaseMs, events } = this.#options;
+    const leaseUntil = clock.awake() + leaseMs;
+    const tasks = await engine.adopt({ runs, leaseUntil, versions }, clock.now());
+    if (events.watchers.any) {
+      for (const task of tasks) if (task) events.watchers.publish("started", task);
+    }
+    return tasks;
   }
 
   /** Extends leases that a worker process still holds; it must stop tasks whose leases are lost. */

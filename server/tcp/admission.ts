@@ -25,6 +25,7 @@ import type { Outbox } from "./socket/outbox.ts";
 import { errorLine, objectLine } from "./socket/replies.ts";
 import { checkWorkVersion, readWorkHello } from "./link/work_hello.ts";
 import type { LeaseNumbers } from "./link/held_tasks.ts";
+import { LinkRegister } from "./link/link_register.ts";
 import { type LinkListener, type RunReports, WorkLink } from "./link/work_link.ts";
 
 interface AdmissionOptions {
@@ -36,7 +37,7 @@ interface AdmissionOptions {
   readonly limits: ServerLimits;
   readonly log: Log;
   readonly reports: RunReports;
-  readonly links: LinkListener & { attached(link: WorkLink): void };
+  readonly links: LinkListener;
 }
 
 /** A connection whose first line is judged. */
@@ -69,6 +70,7 @@ export class Admission {
   readonly #guesses: WrongGuesses;
   readonly #answering = new Set<Promise<void>>();
   readonly #numbers: LeaseNumbers = { last: 0 };
+  readonly #register = new LinkRegister();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -180,9 +182,13 @@ export class Admission {
     const { secret, reports, links, leaseMs, limits, log } = this.#options;
     const { outbox, isSealed, ownWorkersOnly, hangUp, cut, clock } = newcomer;
     if (!isSealed && (ownWorkersOnly || !isSameSecret(message.secret, secret))) throw wrongSecret();
+    const hello = readWorkHello(message);
+    // A process can have runs and orders of an earlier server that it has not forgotten.
+    this.#numbers.last = Math.max(this.#numbers.last, hello.last ?? 0);
     const link = new WorkLink({
       numbers: this.#numbers,
-      hello: readWorkHello(message),
+      register: this.#register,
+      hello,
       isOwn: ownWorkersOnly,
       outbox,
       reports,
@@ -201,10 +207,19 @@ export class Admission {
       version: checkWorkVersion(message),
       lease_ms: leaseMs,
       alive_ms: limits.sweepMs,
+      hold_ms: limits.holdMs,
+      ...(reports.isShared && { silent_ms: limits.holdMs }),
     };
-    outbox.push(JSON.stringify(welcome) + "\n");
-    links.attached(link);
+    const joining = link.join(welcome);
+    if (joining) void joining.catch((error: unknown) => this.#refuse(error, newcomer));
     return link;
+  }
+
+  /** The process connects again, and asks for the same. */
+  #refuse(error: unknown, { outbox, dismiss }: Newcomer): void {
+    if (!(error instanceof SdError)) this.#options.log.bug("server", error);
+    outbox.push(errorLine(error, undefined));
+    dismiss();
   }
 }
 

@@ -16,7 +16,7 @@ import { MAX_LINE_BYTES_BEFORE_HELLO, type ServerLimits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { Admission, type Newcomer } from "./admission.ts";
 import { Session } from "./client/session.ts";
-import type { LinkListener, RunReports, WorkLink } from "./link/work_link.ts";
+import type { LinkListener, RunReports } from "./link/work_link.ts";
 import { Connection } from "./socket/connection.ts";
 import { FlushTurns, Outbox } from "./socket/outbox.ts";
 import { type Sweepable, Sweeper } from "./socket/sweeper.ts";
@@ -46,7 +46,7 @@ export interface ReceptionOptions {
   /** The answer to `health`. */
   readonly health: () => ServerHealth;
   readonly reports: RunReports;
-  readonly links: LinkListener & { attached(link: WorkLink): void };
+  readonly links: LinkListener;
   readonly secret: string;
   readonly leaseMs: number;
   readonly limits: ServerLimits;

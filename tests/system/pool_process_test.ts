@@ -76,7 +76,7 @@ Deno.test("a worker process names itself, and reports a result for each lease", 
   await using kept = new Kept({ workers: 2 });
   const { link, hello } = await kept.link();
   assertEquals(
-    { ...hello, pid: 0, credit: 0 },
+    { ...hello, pid: 0, credit: 0, instance: "" },
     {
       cmd: "work",
       version: WORK_VERSION,
@@ -87,8 +87,11 @@ Deno.test("a worker process names itself, and reports a result for each lease", 
       pid: 0,
       pool: "local",
       alive: true,
+      instance: "",
+      last: 0,
     },
   );
+  assert(hello.instance.length > 30);
   assertEquals(kept.events[0], { type: "started", pid: hello.pid });
   assert(hello.credit >= 2);
   await link.lease(1, { op: "square", n: 12 });

@@ -1,66 +1,11 @@
 /** `sd work`: workers that come by themselves, with task files of their own. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { TextLineStream } from "@std/streams/text-line-stream";
-import { selfCommand } from "../../cli/pool/self_command.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { SdServe } from "../kit/sd_process.ts";
+import { SdWork, WORK_SECRET } from "../kit/sd_work.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 import { TestServer } from "../kit/test_server.ts";
-
-const SECRET = "the-pool-secret-of-this-test";
-
-/** A running `sd work`. */
-class SdWork implements AsyncDisposable {
-  readonly lines: string[] = [];
-  readonly #child: Deno.ChildProcess;
-  readonly #talk: Promise<void>;
-  readonly #heard = new Set<() => void>();
-
-  constructor(server: string, args: readonly string[]) {
-    const { path, args: all } = selfCommand(["work", "--server", server, ...args]);
-    this.#child = new Deno.Command(path, {
-      args: all,
-      env: { NO_COLOR: "1", SD_POOL_SECRET: SECRET },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    this.#talk = this.#listen();
-  }
-
-  /** Resolves once `times` lines have `text` in them. */
-  async says(text: string, times = 1): Promise<void> {
-    while (this.lines.filter((line) => line.includes(text)).length < times) {
-      await new Promise<void>((heard) => this.#heard.add(heard));
-    }
-  }
-
-  async #listen(): Promise<void> {
-    const text = this.#child.stderr.pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream());
-    for await (const line of text) {
-      this.lines.push(line);
-      for (const heard of this.#heard) heard();
-    }
-  }
-
-  async ended(): Promise<number> {
-    const { code } = await this.#child.status;
-    await this.#talk;
-    return code;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGTERM");
-    } catch (error) {
-      // It has ended already.
-      if (!(error instanceof TypeError)) throw error;
-    }
-    await this.ended();
-  }
-}
 
 async function resultOf(client: RawClient, op: string): Promise<unknown> {
   const { error: refused } = await client.ask({ op });
@@ -73,7 +18,9 @@ Deno.test("sd work brings ops to a server that has none of them, and takes them 
   using folder = new TaskFolder({
     "tasks.js": "export const here = () => 'from afar'; export const gone_soon = () => 1;",
   });
-  await using serve = await SdServe.start(["--workers", "1"], { env: { SD_POOL_SECRET: SECRET } });
+  await using serve = await SdServe.start(["--workers", "1"], {
+    env: { SD_POOL_SECRET: WORK_SECRET },
+  });
   using client = await RawClient.connect(serve.address);
   assertEquals(await resultOf(client, "here"), "unknown_op");
   await using work = new SdWork(serve.server, [folder.file("tasks.js"), "--workers=1", "--watch"]);
@@ -88,7 +35,9 @@ Deno.test("sd work brings ops to a server that has none of them, and takes them 
 
 Deno.test("sd work ends with 2 where its task file does not load", async () => {
   using folder = new TaskFolder({ "tasks.js": "export const f = () => {\n" });
-  await using serve = await SdServe.start(["--workers", "0"], { env: { SD_POOL_SECRET: SECRET } });
+  await using serve = await SdServe.start(["--workers", "0"], {
+    env: { SD_POOL_SECRET: WORK_SECRET },
+  });
   await using work = new SdWork(serve.server, [folder.file("tasks.js"), "--workers=1"]);
   assertEquals(await work.ended(), 2);
   assertStringIncludes(work.lines.join("\n"), "tasks.js:2: SyntaxError");
@@ -97,7 +46,7 @@ Deno.test("sd work ends with 2 where its task file does not load", async () => {
 Deno.test("a process of sd work that was frozen and cut off comes back by itself, and runs tasks again", async () => {
   await using server = await TestServer.start({
     workers: 0,
-    secret: SECRET,
+    secret: WORK_SECRET,
     limits: { sweepMs: 100, quietLinkMs: 500, silentLinkMs: 1500 },
   });
   const { hostname, port } = server.address;

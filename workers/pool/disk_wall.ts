@@ -130,3 +130,10 @@ function restrictTo(
     close(Number(rules));
   }
 }
+
+/** Drops the permissions that task code does not have: a worker gets none that its process lacks. */
+export async function giveUpPermissions(allowed: TaskPermissions): Promise<void> {
+  for (const name of ["write", "run", "env", "ffi", "sys"] as const) {
+    if (allowed[name] === undefined) await Deno.permissions.revoke({ name });
+  }
+}

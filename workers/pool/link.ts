@@ -53,6 +53,14 @@ interface LinkOptions {
   readonly silentServerMs?: number | undefined;
 }
 
+/** The rules of a server for runs that outlive their link. */
+export interface LinkTerms {
+  /** How long runs may go on without a server, in ms; absent: they must stop at once. */
+  readonly holdMs: number | undefined;
+  /** The runs of the link before that are valid again. */
+  readonly held: readonly number[];
+}
+
 /** The server breaks the protocol of the link, or is silent. */
 class LinkError extends Error {
   override readonly name = "LinkError";
@@ -79,9 +87,14 @@ export class Link {
   #isGreeted = false;
   /** Each read over TLS is answered at once by an empty line, under the seal: see `net/prompt_wire.ts`. */
   #acknowledges = false;
+  #terms: LinkTerms = { holdMs: undefined, held: [] };
+  /** Silence after which another server may have taken over, in ms. */
+  #strictSilenceMs = Infinity;
   #life: ReturnType<typeof setInterval> | undefined;
   /** Silence of the server while this process was awake, in ms. */
   #silentMs = 0;
+  /** The silence for which this process left the server, in ms. */
+  #leftAfterMs = 0;
   #isJudging = false;
   readonly #closing = new AbortController();
   #closed = false;
@@ -105,6 +118,15 @@ export class Link {
       link.close();
       throw error;
     }
+  }
+
+  get terms(): LinkTerms {
+    return this.#terms;
+  }
+
+  /** How long the server has sent nothing, in ms of time in which this process was awake. */
+  get silentMs(): number {
+    return Math.max(this.#silentMs, this.#leftAfterMs);
   }
 
   /** Carries tasks and orders until the connection ends; throws if it ends by an error. */
@@ -164,8 +186,11 @@ export class Link {
     this.#opener = opener;
     this.writer.line(JSON.stringify(hello));
     const [welcome, ...rest] = await this.#someLines();
-    const { work, lease_ms, alive_ms } = throwRefusal(welcome) as Partial<WorkWelcome>;
+    const reply = throwRefusal(welcome) as Partial<WorkWelcome>;
+    const { work, lease_ms, alive_ms, hold_ms, silent_ms = Infinity, held = [] } = reply;
     if (work !== "ok" || lease_ms === undefined) throw new LinkError(NO_SERVER);
+    this.#terms = { holdMs: hold_ms, held };
+    this.#strictSilenceMs = silent_ms;
     this.#isGreeted = true;
     this.#acknowledges = this.#options.server.tls !== undefined;
     // Two renewals may be lost before the server takes the tasks back.
@@ -199,6 +224,9 @@ export class Link {
       if (this.writer.waiting === 0) this.writer.line(ALIVE);
       this.#silentMs += awake.passed();
       const { silentServerMs = Infinity } = this.#options;
+      if (this.#silentMs > this.#strictSilenceMs) {
+        return void this.#leaveSilent(Math.round(this.#silentMs));
+      }
       if (this.#silentMs > silentServerMs && !this.#isJudging) {
         void this.#judge(silentServerMs, everyMs);
       }
@@ -221,6 +249,7 @@ export class Link {
 
   async #leaveSilent(ms: number): Promise<void> {
     clearInterval(this.#life);
+    this.#leftAfterMs = this.#silentMs;
     this.#silentMs = 0;
     // If the server wakes up, it learns that this process did not die of its tasks.
     this.writer.line(JSON.stringify({ retire: [] } satisfies PoolReport));

@@ -16,6 +16,7 @@ import {
   type StopReason,
 } from "../../protocol/work_message.ts";
 import { Backlogs } from "./backlogs.ts";
+import type { BegunTask } from "./held_runs.ts";
 import { LifeWatch } from "./life_watch.ts";
 import { MemoryWatch } from "./memory_watch.ts";
 import {
@@ -172,6 +173,28 @@ export class Pool implements ThreadListener, WatchedPool {
     }
     this.#backlog.takeAll();
     this.#credit = creditFor(this.#threads.map(microsOf));
+  }
+
+  /**
+   * The link is lost. Returns the tasks that have begun, which go on, and drops all others. The next server gets the
+   * progress of each again.
+   */
+  hold(): BegunTask[] {
+    const begun: BegunTask[] = [];
+    for (const thread of this.#threads) {
+      this.takeBack(thread);
+      if (thread.isMuted) continue;
+      const task = thread.current();
+      const startedAt = Date.now() - Math.round(task?.elapsedMs ?? 0);
+      const isLost = task && this.#stopper.isLosing(thread);
+      for (const line of thread.posted) {
+        if (!isLost || line !== task.line) begun.push({ line, startedAt });
+      }
+    }
+    this.#backlog.takeAll();
+    this.#watch.reportAgain();
+    if (!this.#closed) this.#credit = creditFor(this.#threads.map(microsOf));
+    return begun;
   }
 
   /** Takes no more tasks, and gives back the ones that have not begun. */

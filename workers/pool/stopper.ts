@@ -73,6 +73,11 @@ export class Stopper {
     return this.#stops.has(thread);
   }
 
+  /** It is stopping a task that is lost. */
+  isLosing(thread: Thread): boolean {
+    return this.#stops.get(thread)?.reason === "lost";
+  }
+
   /** Reports the stopped task of `thread`, which has ended. Returns its line. */
   ended(thread: Thread): string | undefined {
     const stop = this.#stops.get(thread);

@@ -146,6 +146,11 @@ export class Thread {
     return this.accepts && this.#posted.length === 0;
   }
 
+  /** The results of its tasks are dropped. */
+  get isMuted(): boolean {
+    return this.#muted;
+  }
+
   /** It was asked to end itself. */
   get isDying(): boolean {
     return this.#isDying;

@@ -87,6 +87,11 @@ export class ThreadWatch {
     this.#progress.noted(thread, note);
   }
 
+  /** There will be another server: it gets the progress of each running task. */
+  reportAgain(): void {
+    for (const thread of this.#pool.threads) this.#progress.repeat(thread);
+  }
+
   #look(): void {
     if (this.#pool.held === 0) return this.stop();
     const now = awake.now();
@@ -193,6 +198,11 @@ class ProgressReporter {
       progress: note === undefined ? { fraction } : { fraction, note },
     };
     this.#sink.line(JSON.stringify(report));
+  }
+
+  repeat(thread: Thread): void {
+    const reported = this.#reported.get(thread);
+    if (reported) reported.changed = true;
   }
 
   #of(thread: Thread, { seq }: CurrentTask): ReportedProgress {

@@ -1,13 +1,16 @@
 /**
  * The tasks that a worker process holds, by the numbers that stand for their leases on its link. A lease itself is the
- * engine's, and opaque; the number is small, and no link of a server gives it twice. Used by `work_link.ts`.
+ * engine's, and opaque; the number is small, and no link of a server gives it twice. `TaskFeed` writes them to the process.
+ * Used by `work_link.ts`.
  */
 
 import { assert } from "@std/assert";
 import type { Progress } from "../../../protocol/task.ts";
-import type { LogEntry } from "../../../protocol/work_message.ts";
+import { type HeldLease, leasedTaskLine, type LogEntry } from "../../../protocol/work_message.ts";
+import type { HeldRun } from "../../engine/adoption.ts";
 import type { Lease, LeasedTask } from "../../engine/engine.ts";
 import { RunLog } from "../../task/run_log.ts";
+import type { Outbox } from "../socket/outbox.ts";
 import { SerialMap } from "../../task/serial_map.ts";
 import type { LoggedEntry, TaskLog } from "../../task/task_log.ts";
 
@@ -48,6 +51,31 @@ export class HeldTasks {
     this.#tasks.set(number, task);
     this.#leases.set(number, task.lease);
     return number;
+  }
+
+  /**
+   * Goes on with runs of an earlier link, under the numbers that their process knows; returns the numbers of runs
+   * that are not lost. `blamed`: runs whose loss was counted as a death. `adopt` asks the engine.
+   */
+  async resume(
+    holds: readonly HeldLease[],
+    blamed: ReadonlySet<number>,
+    adopt: (runs: readonly HeldRun[]) => Promise<readonly (LeasedTask | undefined)[]>,
+  ): Promise<number[]> {
+    const runs = holds.map(([id, attempt, startedAt, number]) => {
+      return { id, attempt, startedAt, wasBlamed: blamed.has(number) };
+    });
+    const tasks = runs.length > 0 ? await adopt(runs) : [];
+    const numbers: number[] = [];
+    holds.forEach(([, , , number], i) => {
+      const task = tasks[i];
+      if (!task) return;
+      this.#tasks.set(number, task);
+      this.#leases.set(number, task.lease);
+      this.#numbers.set(task.lease, number);
+      numbers.push(number);
+    });
+    return numbers;
   }
 
   get(number: number): LeasedTask | undefined {
@@ -145,5 +173,65 @@ export class HeldTasks {
       }
     }
     this.#knownTo = this.#last;
+  }
+}
+
+/** Least tasks of a batch that is written at once. */
+const EAGER_TASKS = 32;
+/** Characters of tasks that are written before the process has read some. */
+const FEED_CHARS = 4 * 1024 * 1024;
+
+/** Writes leased tasks to a worker process, a large number in pieces, as fast as the process reads. */
+export class TaskFeed {
+  readonly #outbox: Pick<Outbox, "push" | "flush" | "room">;
+  /** Tasks that are not written yet, by their numbers. */
+  readonly #unwritten = new Map<number, LeasedTask>();
+
+  constructor(outbox: Pick<Outbox, "push" | "flush" | "room">) {
+    this.#outbox = outbox;
+  }
+
+  /** Writes tasks, or lets them wait for their turn; `held` gives each its number. */
+  write(tasks: readonly LeasedTask[], held: Pick<HeldTasks, "add">): void {
+    let text = "";
+    for (const task of tasks) {
+      const number = held.add(task);
+      if (this.#unwritten.size > 0 || text.length > FEED_CHARS) {
+        if (this.#unwritten.size === 0) void this.#feed();
+        this.#unwritten.set(number, task);
+        continue;
+      }
+      text += leasedTaskLine(number, task);
+      text += "\n";
+    }
+    if (text === "") return;
+    this.#outbox.push(text);
+    // A large batch keeps the workers busy while the server reads on: both work at the same time.
+    if (tasks.length >= EAGER_TASKS) this.#outbox.flush();
+  }
+
+  /** Does not write a task that waits; false if it is written. */
+  drop(number: number): boolean {
+    return this.#unwritten.delete(number);
+  }
+
+  clear(): void {
+    this.#unwritten.clear();
+  }
+
+  async #feed(): Promise<void> {
+    do {
+      // The first is put there once this has been called, and one that is cancelled may have been the last.
+      await undefined;
+      await this.#outbox.room();
+      let text = "";
+      for (const [number, task] of this.#unwritten) {
+        this.#unwritten.delete(number);
+        text += leasedTaskLine(number, task);
+        text += "\n";
+        if (text.length > FEED_CHARS) break;
+      }
+      if (text !== "") this.#outbox.push(text);
+    } while (this.#unwritten.size > 0);
   }
 }

@@ -9,7 +9,8 @@ import { MAX_CREDIT } from "../../../protocol/limits.ts";
 import type { JsonObject } from "../../../protocol/message.ts";
 import type { Line } from "../../../protocol/ndjson.ts";
 import { LOG_LEVELS } from "../../../protocol/task.ts";
-import type { Lease, Nack } from "../../engine/engine.ts";
+import type { Lease, LeasedTask, Nack } from "../../engine/engine.ts";
+import type { BrokenRun } from "../../dispatch/results.ts";
 import type {
   PoolReport,
   RetireReason,
@@ -201,4 +202,9 @@ function isFault(fault: unknown): fault is SchemaFault | null {
   if (typeof fault !== "object") return false;
   const { path, message } = fault as Partial<SchemaFault>;
   return typeof path === "string" && typeof message === "string";
+}
+
+/** A copy of the members that are reported: the engine's own object goes on changing. */
+export function brokenRun({ id, op, attempt }: LeasedTask, nack: Nack): BrokenRun {
+  return { nack, task: { id, op, attempt } };
 }

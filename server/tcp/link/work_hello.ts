@@ -10,13 +10,16 @@ import {
   MAX_CREDIT,
   MAX_DELAY_MS,
   MAX_FILE_NAME_CHARS,
+  MAX_INSTANCE_CHARS,
   MAX_KEY_LIMIT,
+  MAX_LEASE_NUMBER,
   MAX_OP_CHARS,
   MAX_OP_PERMISSIONS,
   MAX_OPS,
   MAX_PERMISSION_CHARS,
   MAX_SCHEMA_CHARS,
   MAX_SCHEMA_DEPTH,
+  MAX_TASK_ID_CHARS,
   MAX_TIMEOUT_MS,
   MAX_VENDOR_CHARS,
   MAX_WORKERS,
@@ -44,11 +47,38 @@ export function readWorkHello(message: JsonObject): WorkHello {
     !isCount(pid, Number.MAX_SAFE_INTEGER) ||
     (machine !== undefined && !isMachine(machine)) ||
     (pool !== undefined && typeof pool !== "string") ||
-    (alive !== undefined && alive !== true) || (single !== undefined && single !== true)
+    (alive !== undefined && alive !== true) || (single !== undefined && single !== true) ||
+    !isRightAboutRuns(message)
   ) {
     throw new SdError("bad_request", "the first line of this work link is not well formed");
   }
   return { ...message as unknown as WorkHello, ops: readOpSpecs(ops) };
+}
+
+/** Whether the members about runs of an earlier link are well formed. */
+function isRightAboutRuns({ instance, last, holds, leaving }: JsonObject): boolean {
+  const isInstance = instance === undefined ||
+    (typeof instance === "string" && instance !== "" && instance.length <= MAX_INSTANCE_CHARS);
+  return isInstance && (last === undefined || isLeaseNumber(last) || last === 0) &&
+    (leaving === undefined || leaving === true) && (holds === undefined || areHolds(holds));
+}
+
+function areHolds(holds: unknown): boolean {
+  if (!Array.isArray(holds) || holds.length > MAX_CREDIT || !holds.every(isHold)) return false;
+  return new Set(holds.map((hold) => hold[3])).size === holds.length;
+}
+
+function isHold(hold: unknown): boolean {
+  if (!Array.isArray(hold)) return false;
+  const [id, attempt, startedAt, lease] = hold;
+  return typeof id === "string" && id !== "" && id.length <= MAX_TASK_ID_CHARS &&
+    Number.isSafeInteger(attempt) && attempt >= 1 &&
+    Number.isSafeInteger(startedAt) && startedAt >= 0 && isLeaseNumber(lease);
+}
+
+function isLeaseNumber(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0 &&
+    (value as number) <= MAX_LEASE_NUMBER;
 }
 
 /** The version that the server and the worker process speak. Throws `bad_request` if there is none. */

@@ -11,44 +11,41 @@ import type { Line } from "../../../protocol/ndjson.ts";
 import type { OpSpec } from "../../../protocol/op_spec.ts";
 import type { Progress } from "../../../protocol/task.ts";
 import {
-  leasedTaskLine,
+  type HeldLease,
   leaseOf,
   type PoolReport,
   resultJsonOf,
   type RetireReason,
   type ServerOrder,
   type WorkHello,
+  type WorkWelcome,
 } from "../../../protocol/work_message.ts";
 import type { Runner, UncheckedSubmit } from "../../dispatch/runner.ts";
-import type { BrokenRun } from "../../dispatch/results.ts";
-import type { Ack, Lease, LeasedTask, Nack } from "../../engine/engine.ts";
+import type { BrokenRun, ResultReports } from "../../dispatch/results.ts";
+import type { Ack, Lease, LeasedTask } from "../../engine/engine.ts";
 import type { LoggedEntry, TaskLog } from "../../task/task_log.ts";
 import type { ServerLimits } from "../../limits.ts";
 import type { Log } from "../../log.ts";
 import type { LineHandler } from "../socket/connection.ts";
-import { HeldTasks, type LeaseNumbers } from "./held_tasks.ts";
-import { LinkChecks, nackOf, nackOfHeld, readReport } from "./pool_report.ts";
+import { HeldTasks, type LeaseNumbers, TaskFeed } from "./held_tasks.ts";
+import type { LinkRegister } from "./link_register.ts";
+import { brokenRun, LinkChecks, nackOf, nackOfHeld, readReport } from "./pool_report.ts";
 import type { Outbox } from "../socket/outbox.ts";
 import { versionsOf } from "./work_hello.ts";
-
-/** Least tasks of a batch that is written at once. */
-const EAGER_TASKS = 32;
-/** Characters of tasks that are written before the process has read some. */
-const FEED_CHARS = 4 * 1024 * 1024;
 
 const ALIVE = JSON.stringify({ alive: true } satisfies ServerOrder) + "\n";
 
 /** The part of the server that takes the ends of runs to the engine. */
-export interface RunReports {
-  ack(acks: readonly Ack[]): void;
-  nack(runs: readonly BrokenRun[]): void;
-  renew(leases: readonly Lease[]): Promise<void>;
-  /** Pending while no more results should be read. */
-  readonly room: Promise<void> | undefined;
-}
+export type RunReports = Pick<
+  ResultReports,
+  "ack" | "nack" | "renew" | "adopt" | "isShared" | "room"
+>;
 
 /** The parts of the server that hear of a link, and of its tasks while they run. */
 export interface LinkListener {
+  /** A link is about to join; it gets tasks once that has resolved. */
+  joining(link: WorkLink): Promise<void> | undefined;
+  attached(link: WorkLink): void;
   progressed(task: LeasedTask, progress: Progress): void;
   said(task: LeasedTask, entries: readonly LoggedEntry[]): void;
   /** The link takes more tasks than before. */
@@ -61,6 +58,7 @@ export interface LinkListener {
 interface WorkLinkOptions {
   readonly numbers: LeaseNumbers;
   readonly hello: WorkHello;
+  readonly register: LinkRegister;
   /** It came through the port of the server's own workers. */
   readonly isOwn: boolean;
   readonly outbox: Outbox;
@@ -89,12 +87,13 @@ export class WorkLink implements LineHandler, Runner {
   readonly pool: string | undefined;
   readonly pid: number;
   readonly machine: string | undefined;
+  /** The name of its process, if that goes on with its runs when the link is lost. */
+  readonly instance: string | undefined;
   /** Its process belongs to this server. */
   readonly isOwn: boolean;
   readonly #options: WorkLinkOptions;
   readonly #held: HeldTasks;
-  /** Held tasks that are not written yet. */
-  readonly #unwritten = new Map<number, LeasedTask>();
+  readonly #feed: TaskFeed;
   /** Runs that did not stop, and why their process is being replaced. */
   readonly #retired = new Map<number, RetireReason>();
   readonly #checks = new LinkChecks((order) => this.#order(order));
@@ -110,19 +109,24 @@ export class WorkLink implements LineHandler, Runner {
   /** The server ends the link, for no fault of the tasks that the process holds. */
   #isCutOff = false;
   #isCut = false;
+  /** Its process was let in. */
+  #isIn = false;
 
   constructor(options: WorkLinkOptions) {
     const { hello } = options;
     this.#options = options;
     this.#held = new HeldTasks(options.numbers);
+    this.#feed = new TaskFeed(options.outbox);
     this.isSingle = hello.single === true;
     // The process that has loaded a file describes its ops; a process for a single run does not.
-    this.specs = new Map(this.isSingle ? [] : hello.ops.map((spec) => [spec.op, spec]));
-    const own = hello.ops.filter(({ isolate }) => (isolate === "process") === this.isSingle);
+    const ops = hello.leaving ? [] : hello.ops;
+    this.specs = new Map(this.isSingle ? [] : ops.map((spec) => [spec.op, spec]));
+    const own = ops.filter(({ isolate }) => (isolate === "process") === this.isSingle);
     this.ops = new Set(own.map(({ op }) => op));
     this.versions = versionsOf(hello);
     this.workers = hello.workers;
-    this.pool = hello.pool;
+    this.pool = hello.leaving ? undefined : hello.pool;
+    this.instance = hello.instance;
     this.isOwn = options.isOwn;
     this.pid = hello.pid;
     this.machine = hello.machine;
@@ -149,22 +153,46 @@ export class WorkLink implements LineHandler, Runner {
     return ops;
   }
 
-  run(tasks: readonly LeasedTask[]): void {
-    let text = "";
-    for (const task of tasks) {
-      const number = this.#held.add(task);
-      if (this.#unwritten.size > 0 || text.length > FEED_CHARS) {
-        if (this.#unwritten.size === 0) void this.#feed();
-        this.#unwritten.set(number, task);
-        continue;
-      }
-      text += leasedTaskLine(number, task);
-      text += "\n";
+  /** Lets the process in. `welcome`: the answer, without its runs. Rejects with an `SdError` if the engine has a fault. */
+  join(welcome: WorkWelcome): Promise<void> | void {
+    const { register, listener, hello } = this.#options;
+    if (this.instance !== undefined) register.enter(this.instance, this);
+    const holds = register.trusts(this.instance) ? hello.holds ?? [] : [];
+    const ready = listener.joining(this);
+    if (holds.length === 0 && !ready) return this.#letIn(welcome, []);
+    return Promise.all([this.#adopt(holds), ready]).then(([held]) => this.#letIn(welcome, held));
+  }
+
+  #letIn(welcome: WorkWelcome, held: number[]): void {
+    if (this.#isCut) return;
+    this.#isIn = true;
+    const answer: WorkWelcome = this.#options.hello.holds ? { ...welcome, held } : welcome;
+    this.#options.outbox.push(JSON.stringify(answer) + "\n");
+    this.#options.listener.attached(this);
+  }
+
+  /** Goes on with runs of the process; returns the numbers of all that are not lost. */
+  async #adopt(holds: readonly HeldLease[]): Promise<number[]> {
+    const { register, reports, log } = this.#options;
+    const blamed = register.takeBlamed(this.instance ?? "");
+    const held = await this.#held.resume(
+      holds,
+      blamed,
+      (runs) => reports.adopt(runs, this.versions),
+    );
+    // The process has left again meanwhile.
+    if (this.#isCut) this.#endRuns("lost");
+    else if (holds.length > 0) {
+      log.info(
+        "server",
+        `worker process ${this.pid} goes on with ${held.length} of ${holds.length} runs`,
+      );
     }
-    if (text === "") return;
-    this.#options.outbox.push(text);
-    // A large batch keeps the workers busy while the server reads on: both work at the same time.
-    if (tasks.length >= EAGER_TASKS) this.#options.outbox.flush();
+    return held;
+  }
+
+  run(tasks: readonly LeasedTask[]): void {
+    this.#feed.write(tasks, this.#held);
   }
 
   holds(lease: Lease): boolean {
@@ -182,7 +210,7 @@ export class WorkLink implements LineHandler, Runner {
   stop(leases: readonly Lease[], reason: "cancel" | "lost"): void {
     const numbers = this.#held.numbersOf(leases);
     if (numbers.length === 0) return;
-    const unwritten = numbers.filter((number) => this.#unwritten.delete(number));
+    const unwritten = numbers.filter((number) => this.#feed.drop(number));
     this.#order(reason === "cancel" ? { cancel: numbers } : { lost: numbers });
     if (reason === "lost") {
       numbers.forEach((number) => this.#held.take(number));
@@ -229,7 +257,7 @@ export class WorkLink implements LineHandler, Runner {
   /** Shows life, and looks for how long the process has shown none. */
   sweep(): void {
     const { clock, limits, leaseMs, outbox } = this.#options;
-    if (this.#isCut) return;
+    if (this.#isCut || !this.#isIn) return;
     if (this.#showsLife) outbox.push(ALIVE);
     if (this.#handling > 0) return;
     const silentMs = clock.now - this.#heardAt;
@@ -267,6 +295,7 @@ export class WorkLink implements LineHandler, Runner {
   /** The bytes on the link are not the pool's own; `what` says how that shows. The link ends. */
   forged(what: string): void {
     this.#order({ forged: what });
+    if (this.instance !== undefined) this.#options.register.distrust(this.instance);
     this.#options.listener.forged(this, what, [...this.#held.entries()].map(({ task }) => task));
     this.#options.hangUp();
   }
@@ -278,18 +307,26 @@ export class WorkLink implements LineHandler, Runner {
   cut(): void {
     if (this.#isCut) return;
     this.#isCut = true;
-    const { listener, reports } = this.#options;
     // A process that ends for another task's sake has not died of the others.
-    const otherwise = this.#isCutOff ? "lost" : this.#retiring ? "released" : "died";
+    const died = this.#endRuns(this.#isCutOff ? "lost" : this.#retiring ? "released" : "died");
+    if (this.instance !== undefined) this.#options.register.leave(this.instance, this, died);
+    this.#checks.cut();
+  }
+
+  /** Ends all runs; returns the numbers of those whose end counts as a death. */
+  #endRuns(otherwise: "died" | "released" | "lost"): number[] {
+    const { listener, reports } = this.#options;
+    const died: number[] = [];
     const broken = [...this.#held.entries()].map(({ number, lease, task }) => {
       const nack = nackOfHeld(lease, this.#retired.get(number), otherwise);
+      if (nack.reason === "died") died.push(number);
       return brokenRun(task, { ...nack, log: this.#held.log(number) });
     });
     this.#held.clear();
-    this.#unwritten.clear();
-    listener.detached(this);
-    this.#checks.cut();
+    this.#feed.clear();
+    if (this.#isIn) listener.detached(this);
     if (broken.length > 0) reports.nack(broken);
+    return died;
   }
 
   #heard(): void {
@@ -312,24 +349,6 @@ export class WorkLink implements LineHandler, Runner {
     const log = this.#held.log(number);
     this.#held.take(number);
     acks.push(log ? { lease, result, log } : { lease, result });
-  }
-
-  /** Writes what is unwritten, a piece at a time, as fast as the process reads. */
-  async #feed(): Promise<void> {
-    const { outbox } = this.#options;
-    do {
-      // The first is put there once this has been called, and one that is cancelled may have been the last.
-      await undefined;
-      await outbox.room();
-      let text = "";
-      for (const [number, task] of this.#unwritten) {
-        this.#unwritten.delete(number);
-        text += leasedTaskLine(number, task);
-        text += "\n";
-        if (text.length > FEED_CHARS) break;
-      }
-      if (text !== "") outbox.push(text);
-    } while (this.#unwritten.size > 0);
   }
 
   #report(report: PoolReport, broken: BrokenRun[]): void {
@@ -378,9 +397,4 @@ export class WorkLink implements LineHandler, Runner {
   #order(order: ServerOrder): void {
     this.#options.outbox.push(JSON.stringify(order) + "\n");
   }
-}
-
-/** A copy of the members that are reported: the engine's own object goes on changing. */
-function brokenRun({ id, op, attempt }: LeasedTask, nack: Nack): BrokenRun {
-  return { nack, task: { id, op, attempt } };
 }
