@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { MAX_DEATHS } from "../../protocol/limits.ts";
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
+import { LogLink } from "../kit/fake_worker.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { SdServe } from "../kit/sd_process.ts";
 import { SdWork, WORK_SECRET } from "../kit/sd_work.ts";
@@ -154,21 +155,27 @@ Deno.test("results and logs of runs that ended without a server arrive, each onc
   assert(JSON.stringify(log).includes("nearly done with a"), JSON.stringify(log));
 });
 
-Deno.test("a run that another worker has started meanwhile is stopped, and its late result is refused", async () => {
+Deno.test("a run that another worker has started meanwhile is stopped, and its result is refused", async () => {
   using scene = new Scene();
   await using server = await TestServer.start({ workers: 0, secret: WORK_SECRET });
   await using proxy = new CuttingProxy(server.address);
-  await using _first = scene.work(`127.0.0.1:${proxy.port}`);
-  await _first.says("connected");
+  await using work = scene.work(`127.0.0.1:${proxy.port}`);
+  await work.says("connected");
   using client = await server.connect();
-  await client.ask(scene.step("twice", 3000));
-  await scene.until("start twice");
-  await proxy.leave();
-  await using _second = scene.work(`127.0.0.1:${server.address.port}`);
-  while (scene.lines().length < 2) await delay(10);
-  proxy.comeBack();
-  assertEquals(await endOf(client, "twice"), ["completed", "twice"]);
-  assertEquals(scene.lines(), ["start twice", "start twice", "end twice"]);
+  for (const name of ["stopped", "late"]) {
+    const ms = name === "late" ? 1000 : 60_000;
+    await client.ask(scene.step(name, ms));
+    await scene.until(`start ${name}`);
+    await proxy.leave();
+    using other = await LogLink.join(server, { op: "step" });
+    const lease = await other.nextLease(name);
+    if (name === "late") await scene.until("end late");
+    proxy.comeBack();
+    await work.says("connected", name === "late" ? 3 : 2);
+    await other.end(lease, { result: "of another" });
+    assertEquals(await endOf(client, name), ["completed", "of another"]);
+  }
+  assertEquals(scene.lines(), ["start stopped", "start late", "end late"]);
 });
 
 Deno.test("a process with older task files brings its runs to their end, also through a lost link", async () => {
