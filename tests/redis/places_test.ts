@@ -13,8 +13,8 @@ import { parseRedisUrl } from "../../server/engine/redis/url.ts";
 import { freePort, type PrivateService, runToEnd } from "../kit/private_service.ts";
 import { OwnKeys, OwnRedis, withOwnRedis, withRedis } from "../kit/services.ts";
 import { until } from "../kit/until.ts";
-import { NOW } from "./contract_steps.ts";
-import { leadOf, server } from "./redis_stage.ts";
+import { NOW } from "../contract/contract_steps.ts";
+import { leadOf, server } from "../contract/redis_stage.ts";
 
 async function ask({ port }: PrivateService, ...command: string[]): Promise<string> {
   return await runToEnd(["redis-cli", "-p", String(port), ...command]);

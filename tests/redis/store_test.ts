@@ -9,7 +9,7 @@ import { Store } from "../../server/engine/sqlite/store.ts";
 import { newSeed, Random } from "../fuzz/random.ts";
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
 import { OwnKeys, withRedis } from "../kit/services.ts";
-import { leadOf } from "./redis_stage.ts";
+import { leadOf } from "../contract/redis_stage.ts";
 import { sameOpened, StoreWalk } from "./store_walk.ts";
 
 /** The parser of ioredis keeps a timer for ten seconds after a large answer. */
@@ -52,7 +52,7 @@ Deno.test(
     let lead = await leadOf(shared);
     try {
       const walk = new StoreWalk(random);
-      for (let round = 0; round < (LONG ? 400 : 15); round++) {
+      for (let round = 0; round < (LONG ? 100 : 15); round++) {
         // Some are larger than a script.
         const write = walk.write(random.chance(0.1) ? 1500 : 40);
         await file.store.call("write", write);

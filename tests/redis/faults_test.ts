@@ -13,8 +13,8 @@ import { needing } from "../kit/needs.ts";
 import { type PrivateService, runToEnd } from "../kit/private_service.ts";
 import { OwnRedis, OwnSentinel, withOwnRedis, withOwnSentinel } from "../kit/services.ts";
 import { until } from "../kit/until.ts";
-import { leaseMany, NOW, submit, task } from "./contract_steps.ts";
-import { engineOn, leadOf, server } from "./redis_stage.ts";
+import { leaseMany, NOW, submit, task } from "../contract/contract_steps.ts";
+import { engineOn, leadOf, server } from "../contract/redis_stage.ts";
 
 const LONG = Deno.env.get("SD_LONG") === "1";
 

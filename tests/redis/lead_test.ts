@@ -9,7 +9,7 @@ import { openRedis } from "../../server/engine/redis/open_redis.ts";
 import { newSeed, Random } from "../fuzz/random.ts";
 import { OwnKeys, withRedis } from "../kit/services.ts";
 import { until } from "../kit/until.ts";
-import { leadOf, server } from "./redis_stage.ts";
+import { leadOf, server } from "../contract/redis_stage.ts";
 
 const LONG = Deno.env.get("SD_LONG") === "1";
 
@@ -218,7 +218,7 @@ Deno.test(
   async () => {
     await using stage = await Stage.open();
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", new URL("redis_leader.ts", import.meta.url).pathname, stage.url],
+      args: ["run", "-A", new URL("leader.ts", import.meta.url).pathname, stage.url],
       stdout: "piped",
     }).spawn();
     const reader = child.stdout.getReader();
