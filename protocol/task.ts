@@ -363,4 +363,24 @@ export interface ServerStats {
   standstills: number;
   /** Faults to mend now; absent if there are none. */
   notices?: Notice[];
+  /** Sources of tasks beside clients; absent if the server has none. */
+  intakes?: IntakeView[];
+}
+
+/** A source of tasks beside clients, `--intake`. The counts begin when the server begins to lead. */
+export interface IntakeView {
+  /** Without credentials; `sql:` for the table of tasks in PostgreSQL. */
+  url: string;
+  /** `waiting`: tasks stay in their queue, since there is no room for them now. */
+  state: "connecting" | "taking" | "waiting" | "stopped";
+  /** Why it takes no tasks now; absent if it takes tasks. */
+  reason?: string;
+  /** Messages whose tasks are committed. */
+  taken: number;
+  /** Messages that were refused. */
+  rejected: number;
+  /** Ends that were published. */
+  replied: number;
+  /** Ends whose reply address did not exist any more. */
+  dropped: number;
 }

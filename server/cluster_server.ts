@@ -83,6 +83,7 @@ export async function startClusterServer(options: ClusterServerOptions): Promise
         leaseMs: DEFAULT_LEASE_MS,
         ...options,
         openEngine: (ended) => options.openEngine(lead, ended),
+        inbox: lead.inbox,
         metrics,
         health,
         servers: () => roster.views(),

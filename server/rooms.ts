@@ -5,12 +5,16 @@
  */
 
 import type { ServerHealth, ServerView } from "../protocol/task.ts";
+import type { Bridge } from "./bridge/bridge.ts";
+import type { IntakeUrl } from "./bridge/intake_url.ts";
+import type { Inbox } from "./bridge/sql_intake.ts";
 import { Auth } from "./api/auth.ts";
 import { CronApi } from "./api/cron_api.ts";
 import { cronTakers } from "./api/cron_transfer.ts";
 import { Transfer } from "./api/export_import.ts";
 import type { UseCases } from "./api/operations.ts";
 import { SubmitCheck } from "./api/submit_check.ts";
+import type { SubmitRoute } from "./api/submit_flow.ts";
 import { TaskApi } from "./api/task_api.ts";
 import { TaskEntry } from "./api/task_entry.ts";
 import { TaskReads } from "./api/task_reads.ts";
@@ -37,6 +41,10 @@ export interface RoomsOptions {
   readonly config: ServeConfig;
   /** Opens the engine, which reports to `ended` from its opening on. */
   readonly openEngine: (ended: EndedSink) => Engine | Promise<Engine>;
+  /** The message servers that tasks come from. */
+  readonly intakes?: readonly IntakeUrl[];
+  /** Tasks that clients put into the store; see `Lead`. */
+  readonly inbox?: Inbox | undefined;
   readonly secret: string;
   readonly limits: ServerLimits;
   readonly clock: Clock;
@@ -85,15 +93,17 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const dispatch = createDispatch(base);
   const api = createApi(base, dispatch);
   const reception = createReception(base, dispatch, api);
+  const bridge = await bridgeOf(base, api);
   return {
     reception,
     start() {
       for (const service of servicesOf(dispatch, api)) service.start();
       reception.start();
+      bridge?.start();
     },
     close: (graceMs, stopWorkers) =>
-      closeRooms(base, { dispatch, api, reception, stopWorkers }, graceMs),
-    drop: () => dropRooms(base, { dispatch, api, reception }),
+      closeRooms(base, { dispatch, api, reception, bridge, stopWorkers }, graceMs),
+    drop: () => dropRooms(base, { dispatch, api, reception, bridge }),
   };
 }
 
@@ -190,17 +200,30 @@ function createApi(base: Base, { ops, pauses, dispatcher, schemas }: Dispatch) {
   return { entry, scheduler, check, cases, janitor };
 }
 
+/** The way of submits, whatever door they come by. */
+function routeOf({ engine, events, clock }: Base, { check, entry }: Api): SubmitRoute {
+  return { engine, check, entry, events, clock };
+}
+
+/** The sources of tasks beside clients, if the server has any. */
+async function bridgeOf(base: Base, api: Api): Promise<Bridge | undefined> {
+  const { intakes = [], inbox } = base;
+  if (intakes.length === 0 && !inbox) return undefined;
+  const { openBridge } = await import("./bridge/bridge.ts");
+  return await openBridge({ intakes, inbox, parts: { ...base, route: routeOf(base, api) } });
+}
+
 /** Takes connections of clients and of worker processes. */
 function createReception(
   base: Base,
   { dispatcher, ops, schemas, reports }: Dispatch,
-  { cases, check, entry }: Api,
+  api: Api,
 ): Reception {
-  const { config, engine, events, clock, log, onOwnPool, endOwn } = base;
+  const { config, events, log, onOwnPool, endOwn } = base;
   return new Reception({
     ...base,
-    cases,
-    route: { engine, check, entry, events, clock },
+    cases: api.cases,
+    route: routeOf(base, api),
     auth: new Auth(config.tokens),
     reports,
     links: linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }),
@@ -217,12 +240,13 @@ interface Closing {
   readonly dispatch: Dispatch;
   readonly api: Api;
   readonly reception: Reception;
+  readonly bridge: Bridge | undefined;
   readonly stopWorkers: (ms: number) => Promise<void> | undefined;
 }
 
 async function closeRooms(
   { engine, clock, log }: Base,
-  { dispatch, api, reception, stopWorkers }: Closing,
+  { dispatch, api, reception, bridge, stopWorkers }: Closing,
   graceMs: number,
 ): Promise<void> {
   const { dispatcher } = dispatch;
@@ -231,6 +255,7 @@ async function closeRooms(
   dispatch.schemas.stop();
   dispatch.ops.giveUpWaiting();
   reception.drain();
+  await bridge?.stopTaking();
   await api.scheduler.stop();
   await dispatcher.stop();
   // Tasks that were handed out and have not begun would be given back by a pool that stops: they can begin first.
@@ -253,14 +278,15 @@ async function closeRooms(
   if (!isCommitted) log.warn("server", NOT_COMMITTED);
   await reception.close();
   if (isCommitted) await commit();
+  await bridge?.close();
   await engine.close();
 }
 
 async function dropRooms(
   { engine }: Base,
-  { dispatch, api, reception }: Omit<Closing, "stopWorkers">,
+  { dispatch, api, reception, bridge }: Omit<Closing, "stopWorkers">,
 ): Promise<void> {
-  const dropped = reception.drop();
+  const dropped = Promise.all([reception.drop(), bridge?.drop()]);
   api.entry.close();
   dispatch.schemas.stop();
   dispatch.ops.giveUpWaiting();

@@ -21,6 +21,7 @@ import { talkBesideWork } from "../cli/talk.ts";
 import { VERSION } from "../cli/version.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
 import { systemClock } from "./clock.ts";
+import type { IntakeUrl } from "./bridge/intake_url.ts";
 import { checkAddress, readTlsFiles, readTokens, type ServeConfig } from "./config.ts";
 import type { EndedSink, Engine } from "./engine/engine.ts";
 import { openEngine } from "./engine/open.ts";
@@ -32,6 +33,8 @@ import { keepPoolSecret, newPoolSecret } from "./pool_secret.ts";
 import { limitsOf, SERVE_FLAGS, type ServeFlags } from "./serve_flags.ts";
 import { type Server, startServer } from "./server.ts";
 
+const PASSWORD_VARIABLE = "SD_INTAKE_PASSWORD";
+const PASSWORD_FILE_VARIABLE = "SD_INTAKE_PASSWORD_FILE";
 /** Two checks of a load balancer that checks each second. */
 const DRAIN_DELAY_MS = 2000;
 
@@ -83,6 +86,7 @@ async function run(
   const server = await startServer({
     config,
     openEngine: (ended) => engineOf(flags, log, ended),
+    intakes: await intakesOf(flags, log),
     secret,
     limits: limitsOf(flags),
     clock: systemClock,
@@ -152,6 +156,23 @@ function drainDelayOf({ drainDelay, engine }: ServeFlags): number {
   // Alone, there is no server to send clients to.
   const isAlone = engine.startsWith("sqlite:") || engine.startsWith("memory:");
   return drainDelay ?? (isAlone ? 0 : DRAIN_DELAY_MS);
+}
+
+/** The message servers that `--intake` names. */
+async function intakesOf(flags: ServeFlags, log: Log): Promise<IntakeUrl[]> {
+  const { intake = [] } = flags;
+  if (intake.length === 0) return [];
+  const { readIntakes } = await import("./bridge/intake_url.ts");
+  if (intake.some((url) => /^\w+:\/\/[^/@]*:[^/@]+@/.test(url))) {
+    log.warn(
+      "intake",
+      `other users of this machine can see the password in --intake; set it by ${PASSWORD_VARIABLE}`,
+    );
+  }
+  return readIntakes(intake, {
+    variable: Deno.env.get(PASSWORD_VARIABLE),
+    file: Deno.env.get(PASSWORD_FILE_VARIABLE),
+  });
 }
 
 function engineOf(flags: ServeFlags, log: Log, ended: EndedSink): Promise<Engine> {

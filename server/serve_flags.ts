@@ -42,6 +42,12 @@ export const SERVE_FLAGS = {
     env: "SD_ENGINE",
     default: "sqlite:",
   },
+  intake: {
+    type: "list",
+    help:
+      "take tasks from a queue of RabbitMQ (amqp://HOST/?queue=Q) or NATS (nats://HOST?stream=S)",
+    value: "URL",
+  },
   data: {
     type: "string",
     help: "folder of the task file",

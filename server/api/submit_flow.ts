@@ -316,7 +316,7 @@ class Batch implements Waiter {
       const task = this.#tasks[i]!;
       const ref = this.#refs[i];
       const isRefused = kept.outcome !== "created" && kept.outcome !== "exists";
-      if (isRefused) text += replies.refusal(this.#refusal(kept, task), ref);
+      if (isRefused) text += replies.refusal(refusalOfTask(kept, task, this.#route.entry), ref);
       else if (kept.finished) text += replies.endedAck(kept.finished, ref);
       else text += replies.ack(task.id, kept.status, ref);
       if (kept.status === "delayed") isDelayed = true;
@@ -338,12 +338,17 @@ class Batch implements Waiter {
     else this.#client.send(text + early.map((end) => end.text).join(""));
     this.#flow.owe(-settled - early.length);
   }
+}
 
-  #refusal(kept: Enqueued, task: NewTask): SdError {
-    if (kept.error) return kept.error;
-    if (kept.outcome === "full") return this.#route.entry.queueFull();
-    return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
-  }
+/** The refusal of a task that the engine has not kept. */
+export function refusalOfTask(
+  kept: Enqueued,
+  task: NewTask,
+  entry: Pick<TaskEntry, "queueFull">,
+): SdError {
+  if (kept.error) return kept.error;
+  if (kept.outcome === "full") return entry.queueFull();
+  return kept.outcome === "no_parent" ? noParent(kept.missing) : conflictOf(task.id);
 }
 
 /** Early ends that are not sent: at most one for each submit. */

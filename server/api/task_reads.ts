@@ -176,6 +176,7 @@ export class TaskReads {
       connections: metrics.connections,
       standstills: metrics.standstills,
       ...(metrics.notices.size > 0 && { notices: [...metrics.notices.values()] }),
+      ...(metrics.intakes && { intakes: metrics.intakes() }),
     };
   }
 

@@ -1,5 +1,8 @@
 /** A TCP proxy between a client and a server that a test can cut, close and open again. */
 
+/** Whose bytes are swallowed. */
+type Swallowed = "both" | "clients";
+
 /** A proxy that forwards every connection to a server until the test cuts them. */
 export class CuttingProxy implements AsyncDisposable {
   #server: { hostname: string; port: number };
@@ -9,7 +12,7 @@ export class CuttingProxy implements AsyncDisposable {
   #listener: Deno.TcpListener;
   #accepting: Promise<void>;
   #isAway = false;
-  readonly #swallowed = new Set<readonly [Deno.TcpConn, Deno.TcpConn]>();
+  readonly #swallowed = new Map<readonly [Deno.TcpConn, Deno.TcpConn], Swallowed>();
   /** Resolves at the end of a `hold`. */
   #held: PromiseWithResolvers<void> | undefined;
   /** Connections that were accepted so far. */
@@ -36,9 +39,9 @@ export class CuttingProxy implements AsyncDisposable {
     for (const pair of this.#pairs) for (const conn of pair) close(conn);
   }
 
-  /** Swallows the bytes of both sides on all connections that are open now; new connections work. */
-  swallow(): void {
-    for (const pair of this.#pairs) this.#swallowed.add(pair);
+  /** Swallows the bytes of both sides, or of the clients alone, on all connections that are open now; new connections work. */
+  swallow(of: Swallowed = "both"): void {
+    for (const pair of this.#pairs) this.#swallowed.set(pair, of);
   }
 
   /**
@@ -101,8 +104,11 @@ export class CuttingProxy implements AsyncDisposable {
     const pair = [client, server] as const;
     if (this.#isAway || listener !== this.#listener) return pair.forEach(close);
     this.#pairs.add(pair);
-    const way = { isSwallowed: () => this.#swallowed.has(pair), held: () => this.#held?.promise };
-    await Promise.all([forward(client, server, way), forward(server, client, way)]);
+    const held = () => this.#held?.promise;
+    await Promise.all([
+      forward(client, server, { held, isSwallowed: () => this.#swallowed.has(pair) }),
+      forward(server, client, { held, isSwallowed: () => this.#swallowed.get(pair) === "both" }),
+    ]);
     pair.forEach(close);
     this.#pairs.delete(pair);
     this.#swallowed.delete(pair);

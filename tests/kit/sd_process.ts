@@ -106,7 +106,7 @@ export class SdServe implements AsyncDisposable {
       if (folder) await Deno.remove(folder, { recursive: true });
       throw error;
     }
-    const [, hostname = "", port] = /listening on (.*):(\d+)$/.exec(lines[0] ?? "") ?? [];
+    const [, hostname = "", port] = /listening on (.*):(\d+)$/m.exec(lines.join("\n")) ?? [];
     return new SdServe(child, { hostname, port: Number(port) }, lines, talk, folder);
   }
 

@@ -6,6 +6,7 @@
 
 import { IpRanges } from "../../net/ip_address.ts";
 import { BUILTIN_WORK, type PoolWork } from "../../protocol/pool_start.ts";
+import { readIntakes } from "../../server/bridge/intake_url.ts";
 import { type Clock, systemClock } from "../../server/clock.ts";
 import type { EndedSink } from "../../server/engine/engine.ts";
 import { openMemoryEngine } from "../../server/engine/memory/memory.ts";
@@ -47,6 +48,8 @@ export interface TestServerOptions {
   readonly mayStandStill?: boolean;
   /** Stands in errors that the test itself causes: its log can have them. */
   readonly mayLog?: string;
+  /** Its `--intake` URLs. */
+  readonly intakes?: readonly string[];
   /** What the workers run beside the built-in ops. */
   readonly work?: Partial<PoolWork>;
 }
@@ -88,6 +91,7 @@ export class TestServer implements AsyncDisposable {
     const { secret = newPoolSecret() } = options;
     const server = await startServer({
       config: { hostname: "127.0.0.1", port: 0, workers, work, tokens, tls, proxies },
+      intakes: readIntakes(options.intakes ?? []),
       openEngine: options.engine ?? ((ended) => openEngine("memory:", { ...limits, ended })),
       secret,
       limits,
