@@ -31,6 +31,16 @@ async function ask({ port }: PrivateService, ...command: string[]): Promise<stri
   return await runToEnd(["redis-cli", "-p", String(port), ...command]);
 }
 
+/** Waits until the replica of `master` has everything. */
+async function caughtUp(master: PrivateService): Promise<void> {
+  await until("the replica has everything", async () => {
+    const info = await ask(master, "INFO", "replication");
+    const [, there] = /slave0:.*offset=(\d+)/.exec(info) ?? [];
+    const [, here] = /master_repl_offset:(\d+)/.exec(info) ?? [];
+    return there !== undefined && there === here;
+  });
+}
+
 /** Writes rows one after the other, and counts each as refused, acknowledged, or in doubt. */
 class Account {
   readonly acknowledged: number[] = [];
@@ -298,7 +308,7 @@ Deno.test(
         await account.write(lead);
       }
       // The replica has all of it: so nothing may be lost.
-      await ask(master, "WAIT", "1", "0");
+      await caughtUp(master);
       await delay(random.int(0, 30));
       await master.kill("SIGKILL");
       await account.write(lead).catch(async (error: StoreError) => {
@@ -323,6 +333,37 @@ Deno.test(
     }
     await lead.store.close();
     await lead.resign();
+    await shared.close();
+  },
+);
+
+Deno.test(
+  withOwnRedis(
+    "a replica that takes over without the last commits: their number is reported, and no state is mixed",
+  ),
+  async () => {
+    await using one = await OwnRedis.start({ settings: { "repl-diskless-sync-delay": "0" } });
+    await using two = await one.replica();
+    const isUp = async () => (await ask(two, "INFO", "replication")).includes("link_status:up");
+    await until("the replica follows", isUp);
+    const shared = await openRedis(`redis://127.0.0.1:${one.port},127.0.0.1:${two.port}`);
+    const lead = await leadOf(shared);
+    await lead.store.call("write", queued(1));
+    await caughtUp(one);
+    // From now on it misses what is written, and would be a master.
+    await ask(two, "REPLICAOF", "NO", "ONE");
+    for (let ord = 2; ord <= 6; ord++) await lead.store.call("write", queued(ord));
+    await one.kill("SIGKILL");
+    const error = await assertRejects(() => lead.store.call("write", queued(7)), StoreError);
+    assertEquals(error.fault, "fenced");
+    assert((await lead.store.lost)?.includes("has lost 5 of the commits"), error.message);
+    const next = await leadOf(shared);
+    assertEquals(next.opened.counts[0], 1);
+    assert(next.epoch > lead.epoch);
+    await lead.resign();
+    await next.store.call("write", queued(next.opened.next));
+    await next.store.close();
+    await next.resign();
     await shared.close();
   },
 );
