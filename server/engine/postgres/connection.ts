@@ -113,6 +113,14 @@ export class PgSession {
     return this.#ready.promise;
   }
 
+  /** Resolves once there is a connection, or after `ms`. Rejects once the session has ended. */
+  async readyWithin(ms: number): Promise<void> {
+    if (this.#dialed) return;
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, ms);
+    await Promise.race([this.ready(), late.promise]).finally(() => clearTimeout(timer));
+  }
+
   /**
    * Sends `query` now; resolves with its rows. Rejects with an `AnswerLost` if there is no connection, or if it is lost
    * before the answer; with another `StoreError` for an error of the statement, which changed nothing then. The error of

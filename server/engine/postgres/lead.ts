@@ -1,6 +1,5 @@
 /** The lead of this server over a PostgreSQL: its lease, the rows that came by SQL, and its end. */
 
-import { delay } from "@std/async/delay";
 import { type Lead, LEASE_MS, RENEW_MS } from "../journaled/shared_store.ts";
 import type { Opened, RecordSweeper, TaskStore } from "../journaled/task_store.ts";
 import { type LeadLock, textArray } from "./campaign.ts";
@@ -49,10 +48,7 @@ export class PostgresLead implements Lead {
 
   async renew(): Promise<boolean> {
     const { session, schema, lock } = this.#options;
-    const late = new AbortController();
-    const pause = delay(RENEWAL_DEADLINE_MS, { signal: late.signal }).catch(() => {});
-    await Promise.race([session.ready(), pause]);
-    late.abort();
+    await session.readyWithin(RENEWAL_DEADLINE_MS);
     const rows = await session.query({
       name: "renew",
       text: `update "${schema}".lease set until = clock_timestamp() + interval '${LEASE_MS} ms',

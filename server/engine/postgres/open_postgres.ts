@@ -134,7 +134,7 @@ class PostgresShared implements SharedStore {
     const { schema } = this.#options.target;
     const t = (name: string) => `"${schema}"."${name}"`;
     const ms = (text: string) => `(extract(epoch from ${text}) * 1000)::float8`;
-    await this.#ready();
+    await this.#session.readyWithin(BEAT_ANSWER_MS / 2);
     const [row] = await this.#session.query({
       name: "beat",
       text: `with me as (insert into ${
@@ -160,14 +160,6 @@ class PostgresShared implements SharedStore {
       servers: [self, ...infos.map((info) => JSON.parse(info) as ServerInfo)],
       leader: server === null ? undefined : { id: server, address, epoch },
     };
-  }
-
-  /** Waits for a connection, but not for long. */
-  async #ready(): Promise<void> {
-    const late = new AbortController();
-    const pause = delay(BEAT_ANSWER_MS / 2, { signal: late.signal }).catch(() => {});
-    await Promise.race([this.#session.ready(), pause]);
-    late.abort();
   }
 
   async campaign(
