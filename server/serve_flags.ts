@@ -42,6 +42,12 @@ export const SERVE_FLAGS = {
     env: "SD_ENGINE",
     default: "sqlite:",
   },
+  enginePasswordFile: {
+    type: "string",
+    help: "file with the password of PostgreSQL or Redis; or set SD_ENGINE_PASSWORD",
+    value: "FILE",
+    env: "SD_ENGINE_PASSWORD_FILE",
+  },
   intake: {
     type: "list",
     help:

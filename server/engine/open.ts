@@ -8,8 +8,14 @@ import type { Engine } from "./engine.ts";
 import type { Lead, SharedStore } from "./journaled/shared_store.ts";
 import type { EngineOptions } from "./options.ts";
 
-/** The URLs that `openEngine` understands, for help and messages. */
-export const ENGINE_URLS = ["sqlite:", "sqlite:PATH", "memory:"] as const;
+/** The URLs of all engines, for help and messages. */
+export const ENGINE_URLS = [
+  "sqlite:",
+  "sqlite:PATH",
+  "memory:",
+  "postgres://HOST/DATABASE",
+  "redis://HOST",
+] as const;
 
 /** Rejects with `bad_request` for a URL that names no engine, with a `ClientError` if the engine cannot be opened. */
 export async function openEngine(url: string, options: EngineOptions = {}): Promise<Engine> {
@@ -79,6 +85,12 @@ export function shownEngine(url: string): string {
   const isOdd = rest.includes("@") && !before.includes("@");
   const [hosts = ""] = before.slice(before.lastIndexOf("@") + 1).split("/", 1);
   return isOdd || !HOSTS.test(hosts) ? `${scheme}://…` : `${scheme}://${hosts}`;
+}
+
+/** Whether `url` holds a password, which a list of processes then shows. */
+export function hasPassword(url: string): boolean {
+  const login = /:\/\/(.*)@/s.exec(url)?.[1] ?? "";
+  return isSharedEngine(url) && (/:./s.test(login) || /[?&]password=[^&]/.test(url));
 }
 
 /** Names or addresses with ports, separated by commas. */

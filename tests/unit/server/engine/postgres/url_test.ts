@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../../../../net/client_error.ts";
-import { isSharedEngine, shownEngine } from "../../../../../server/engine/open.ts";
+import { hasPassword, isSharedEngine, shownEngine } from "../../../../../server/engine/open.ts";
 import { passwordIn } from "../../../../../server/engine/postgres/password.ts";
 import { isPostgresUrl, parsePostgresUrl } from "../../../../../server/engine/postgres/url.ts";
 
@@ -139,6 +139,22 @@ Deno.test("only shared engines are shown in part, and never with what may be a p
     ] as const
   ) assertEquals([isSharedEngine(url), shownEngine(url)], [true, shown]);
   assert(isPostgresUrl("postgresql://x") && !isPostgresUrl("redis://x"));
+});
+
+Deno.test("a URL with a password is known as one", () => {
+  for (
+    const [url, has] of [
+      ["postgres://u:p@h/d", true],
+      ["postgres://u:a/b@h/d", true],
+      ["postgres://h/d?password=x", true],
+      ["redis://:p@h:6379", true],
+      ["postgres://u@h:5432/d?sslmode=require", false],
+      ["postgres://h1:1,h2:2/d", false],
+      ["postgres://u:@h/d", false],
+      ["redis://h:6379/0", false],
+      ["sqlite:/a:b@c", false],
+    ] as const
+  ) assertEquals(`${url} ${hasPassword(url)}`, `${url} ${has}`);
 });
 
 Deno.test("the password file of libpq: the first line that fits, with * for anything, and backslashes", () => {
