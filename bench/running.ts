@@ -30,22 +30,21 @@ async function start(command: Deno.Command, stream: "stdout" | "stderr"): Promis
   };
 }
 
-/** `memory`, `sqlite` on a new file, or the URL of a shared store. */
-export type EngineName = "memory" | "sqlite" | `${string}://${string}`;
+export type EngineName = "memory" | "sqlite";
 
 /**
  * `sd serve` with `workers` workers, from the executable that SD_BINARY names or from source; with `sqlite`
- * on a new file in a temporary folder, fsynced before each acknowledgement. `more` are further arguments, as task files or
- * flags.
+ * on a new file in a temporary folder, fsynced before each acknowledgement. `taskFiles` are its ops beside the built-in
+ * ones.
  */
 export async function startServer(
   workers: number,
   engine: EngineName,
-  more: readonly string[] = [],
+  taskFiles: readonly string[] = [],
 ): Promise<Running> {
   const folder = await Deno.makeTempDir({ prefix: "sd-bench-" });
   const { path, args } = sdCommand([
-    ...["serve", ...more, "--port", "0"],
+    ...["serve", ...taskFiles, "--port", "0"],
     ...serveArgs(workers, engine, folder),
   ]);
   const command = new Deno.Command(path, { args, stderr: "piped", stdout: "null" });
@@ -61,11 +60,7 @@ export async function startServer(
 
 /** The flags of `sd serve` for a benchmark. */
 export function serveArgs(workers: number, engine: EngineName, folder: string): string[] {
-  const url = engine === "memory"
-    ? "memory:"
-    : engine === "sqlite"
-    ? `sqlite:${folder}/sd.db`
-    : engine;
+  const url = engine === "memory" ? "memory:" : `sqlite:${folder}/sd.db`;
   return ["--workers", String(workers), "--engine", url];
 }
 

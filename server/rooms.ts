@@ -23,7 +23,6 @@ import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
 import { Pauses } from "./dispatch/pauses.ts";
-import { PoolNotes } from "./dispatch/pool_notes.ts";
 import { ResultReports } from "./dispatch/results.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
@@ -92,7 +91,6 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const events = new TaskEvents(options.metrics, options.clock);
   const base: Base = { ...options, events, engine: await openReporting(options, events) };
   const dispatch = createDispatch(base);
-  await dispatch.notes.begin();
   const api = createApi(base, dispatch);
   const reception = createReception(base, dispatch, api);
   const bridge = await bridgeOf(base, api);
@@ -134,7 +132,7 @@ async function openReporting(
 type Dispatch = ReturnType<typeof createDispatch>;
 
 /** The parts that hand tasks to worker processes and take what they report. */
-function createDispatch({ config, engine, events, clock, log, leaseMs, limits, metrics }: Base) {
+function createDispatch({ config, engine, events, clock, log, leaseMs, metrics }: Base) {
   const ops = new OpDirectory(config.workers > 0, () => clock.awake());
   const pauses = new Pauses({
     settings: engine.settings,
@@ -154,7 +152,6 @@ function createDispatch({ config, engine, events, clock, log, leaseMs, limits, m
     ops,
     pauses,
     dispatcher,
-    notes: new PoolNotes({ engine, clock, log, holdMs: limits.holdMs }),
     schemas: new SchemaChecks({ ops, clock }),
     reports: new ResultReports({ engine, events, dispatcher, clock, log, leaseMs }),
     reclaimer: createReclaimer({ engine, dispatcher, clock, log, leaseMs }),
@@ -219,7 +216,7 @@ async function bridgeOf(base: Base, api: Api): Promise<Bridge | undefined> {
 /** Takes connections of clients and of worker processes. */
 function createReception(
   base: Base,
-  { dispatcher, notes, ops, schemas, reports }: Dispatch,
+  { dispatcher, ops, schemas, reports }: Dispatch,
   api: Api,
 ): Reception {
   const { config, events, log, onOwnPool, endOwn } = base;
@@ -229,16 +226,13 @@ function createReception(
     route: routeOf(base, api),
     auth: new Auth(config.tokens),
     reports,
-    links: linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwnPool, endOwn }),
+    links: linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }),
   });
 }
 
 /** The services that start with the server, in their order. */
-function servicesOf(
-  { dispatcher, notes, reclaimer, watchdog }: Dispatch,
-  { scheduler, janitor }: Api,
-) {
-  return [dispatcher, scheduler, reclaimer, janitor, watchdog, notes];
+function servicesOf({ dispatcher, reclaimer, watchdog }: Dispatch, { scheduler, janitor }: Api) {
+  return [dispatcher, scheduler, reclaimer, janitor, watchdog];
 }
 
 /** The parts that take part in a close. */
@@ -273,14 +267,12 @@ async function closeRooms(
   ]);
   await Promise.all([dispatch.reclaimer.stop(), api.janitor.stop(), dispatch.watchdog.stop()]);
   // Results that arrived are committed, and reported to the clients that wait for them.
-  dispatch.reports.isStopping = true;
-  const noted = dispatch.notes.close();
   const commitBy = clock.awake() + STOP_COMMIT_MS;
   const commit = () =>
     inTime(
       clock,
       commitBy - clock.awake(),
-      Promise.all([noted, dispatch.reports.settled(), api.entry.settled()]),
+      Promise.all([dispatch.reports.settled(), api.entry.settled()]),
     );
   const isCommitted = await commit();
   if (!isCommitted) log.warn("server", NOT_COMMITTED);
@@ -298,8 +290,8 @@ async function dropRooms(
   api.entry.close();
   dispatch.schemas.stop();
   dispatch.ops.giveUpWaiting();
-  const { dispatcher, notes, reclaimer, watchdog } = dispatch;
-  const services = [api.scheduler, dispatcher, reclaimer, api.janitor, watchdog, notes];
+  const { dispatcher, reclaimer, watchdog } = dispatch;
+  const services = [api.scheduler, dispatcher, reclaimer, api.janitor, watchdog];
   await Promise.all([dropped, ...services.map((service) => service.stop())]);
   await engine.close();
 }

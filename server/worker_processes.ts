@@ -10,7 +10,6 @@ import type { ServeConfig } from "./config.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { OpDirectory } from "./dispatch/op_directory.ts";
-import type { PoolNotes } from "./dispatch/pool_notes.ts";
 import type { SchemaChecks } from "./dispatch/schema_checks.ts";
 import type { LeasedTask } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
@@ -59,10 +58,9 @@ export function createLocalPool({ config, server, secret, log, notices, reconnec
 }
 
 /** The functions that a work link calls with its events. */
-export function linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwnPool, endOwn }: {
+export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
   readonly events: TaskEvents;
   readonly dispatcher: Dispatcher;
-  readonly notes: PoolNotes;
   readonly ops: OpDirectory;
   readonly schemas: SchemaChecks;
   readonly log: Log;
@@ -78,11 +76,10 @@ export function linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwn
       if (events.watchers.any) events.watchers.publish("log", task, { log: entries.map(logLine) });
     },
     hasRoom: () => dispatcher.kick(),
-    joining: (link: WorkLink) => notes.joining(link),
+    joining: () => undefined,
     attached(link: WorkLink) {
       ops.add(link);
       schemas.joined(link);
-      notes.joined(link);
       dispatcher.attach(link);
       if (link.isOwn) onOwnPool();
       else if (!link.isSingle) {
@@ -93,7 +90,6 @@ export function linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwn
       log.warn("security", forgedText(link.pid, what, tasks));
     },
     detached(link: WorkLink) {
-      notes.left(link);
       dispatcher.detach(link);
       ops.remove(link);
       schemas.left(link);

@@ -9,7 +9,11 @@ import { SdError } from "../../protocol/errors.ts";
 import type { EndedSink, Engine } from "../../server/engine/engine.ts";
 import { openJournaledEngine } from "../../server/engine/journaled/journaled_engine.ts";
 import { UNCOUNTED } from "../../server/engine/journaled/stored_counts.ts";
-import type { StoreCounts, TaskStore } from "../../server/engine/journaled/task_store.ts";
+import {
+  type StoreCounts,
+  StoreError,
+  type TaskStore,
+} from "../../server/engine/journaled/task_store.ts";
 import { DEFAULT_RULES } from "../../server/task/new_task.ts";
 import { type MemoryLead, SharedMemory } from "../faults/memory_store.ts";
 import { until } from "../kit/until.ts";
@@ -196,6 +200,28 @@ Deno.test("a write whose fate is unknown is neither reported as made nor as fail
   const next = await open(memory);
   assertEquals((await leaseIds(next)).length, 1, "the new leader has the task");
   await next.close();
+});
+
+Deno.test("a submit is not refused if the look for its id lost its connection once", async () => {
+  const memory = new SharedMemory();
+  const lead = memory.lead();
+  let failures = 1;
+  const store: TaskStore = {
+    lost: lead.lost,
+    call: (name, ask) =>
+      name === "find" && failures-- > 0
+        ? Promise.reject(new StoreError("io", "the connection was lost"))
+        : lead.call(name, ask),
+    close: () => lead.close(),
+  };
+  const engine = await open(memory, { lead, store });
+  const one = task(engine, { task: { id: "mine" } });
+  assertEquals((await engine.enqueue([one], NOW))[0]?.outcome, "created");
+  assertEquals(failures, -1, "it looked twice");
+  failures = 2;
+  const two = task(engine, { task: { id: "other" } });
+  await assertRejects(() => engine.enqueue([two], NOW), SdError, "the connection was lost");
+  await engine.close();
 });
 
 Deno.test("an engine whose lead is lost while it opens rejects", async () => {

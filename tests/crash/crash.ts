@@ -1,7 +1,11 @@
-/** `deno task crash`: kills a server many times, and reports whether it lost anything. `--seed` repeats a run. */
+/**
+ * `deno task crash`: kills a server many times, and reports whether it lost anything. `--seed` repeats a run. With
+ * `--engine postgres` or `--engine redis` it starts one of its own, which `--kills engine,engine-restart` kill, too.
+ */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { print, say } from "../../cli/talk.ts";
+import { OwnPostgres, OwnRedis } from "../kit/services.ts";
 import { crashRun } from "./crash_run.ts";
 import { type Kill, KILLS } from "./plan.ts";
 
@@ -31,14 +35,28 @@ function readKills(): Kill[] {
   Deno.exit(2);
 }
 
+/** The service that `--engine` names, of this run's own. */
+async function startService(name: string | undefined) {
+  if (name === "postgres") return await OwnPostgres.start();
+  if (name === "redis") return await OwnRedis.start({ appendfsync: "always" });
+  return undefined;
+}
+
 const rounds = count("rounds", 200);
 const seed = count("seed", Date.now() % 2 ** 31);
 const backlog = count("backlog", 0);
 const stopMs = count("stop-ms", 1000);
 const kills = readKills();
-const [engine, durability] = [text("engine"), text("durability")];
+const durability = text("durability");
+const service = await startService(text("engine"));
+const engine = service?.url ?? text("engine");
 const totals = new Map<string, number>();
 const add = (name: string, count: number) => totals.set(name, (totals.get(name) ?? 0) + count);
+
+/** The part of the URL that keeps runs apart. */
+function place(storeSeed: number): string {
+  return service instanceof OwnPostgres ? `schema=crash${storeSeed}` : `name=crash${storeSeed}`;
+}
 
 print(`seed ${seed}`);
 let faults = 0;
@@ -52,7 +70,11 @@ for (let done = 0; done < rounds; done += ROUNDS_A_STORE) {
       kills,
       backlog,
       stopMs,
-      ...(engine === undefined ? {} : { engine }),
+      // Each run has a schema or keys of its own.
+      ...(engine === undefined
+        ? {}
+        : { engine: service ? `${engine}?${place(storeSeed)}` : engine }),
+      ...(service ? { service } : {}),
       ...(durability === undefined ? {} : { more: [`--durability=${durability}`] }),
       onRound(round, { faults }) {
         if (round % 20 === 0) say(`${done + round} rounds, ${faults.total} faults`);
@@ -74,4 +96,5 @@ for (let done = 0; done < rounds; done += ROUNDS_A_STORE) {
 }
 for (const [name, times] of totals) print(`${String(times).padStart(12)}  ${name}`);
 print(`${faults} faults in ${rounds} rounds`);
+await service?.[Symbol.asyncDispose]();
 if (faults > 0) Deno.exit(1);

@@ -6,6 +6,7 @@ import { Book } from "./book.ts";
 import { LoadClient } from "./load_client.ts";
 import { judge } from "./oracle.ts";
 import { type Kill, makePlan, type Round } from "./plan.ts";
+import type { PrivateService } from "../kit/private_service.ts";
 import { faultOfStore } from "./store_check.ts";
 import { Victim } from "./victim.ts";
 import { drained, getAll, listIds } from "./wire_reader.ts";
@@ -26,6 +27,8 @@ export interface CrashOptions {
   readonly backlog?: number;
   /** Default: a durable store in a folder of the run's own. */
   readonly engine?: string;
+  /** The service behind `engine`, to be killed. */
+  readonly service?: PrivateService;
   readonly more?: readonly string[];
   readonly onRound?: (round: number, book: Book) => void;
 }
@@ -85,12 +88,14 @@ class CrashRun {
     await Promise.all(this.#clients.map((client) => client.lost()));
   }
 
-  async #play(round: Round): Promise<void> {
+  async #connectAll(): Promise<void> {
     const { address } = this.#victim;
-    await Promise.all(
-      this.#clients.filter(({ isConnected }) => !isConnected)
-        .map((client) => client.connect(address)),
-    );
+    const away = this.#clients.filter(({ isConnected }) => !isConnected);
+    await Promise.all(away.map((client) => client.connect(address)));
+  }
+
+  async #play(round: Round): Promise<void> {
+    await this.#connectAll();
     const playing = Promise.all(
       this.#clients.map((client, i) => client.play(round.scripts[i] ?? [])),
     );
@@ -101,6 +106,11 @@ class CrashRun {
       return;
     }
     await delay(round.killAfterMs);
+    if (round.kill === "engine" || round.kill === "engine-restart") {
+      await this.#killEngine(round.kill);
+      await playing;
+      return;
+    }
     if (round.kill === "server-stop" || round.kill === "pool-stop") {
       const what = round.kill === "pool-stop" ? "pool" : "server";
       await this.#victim.pause(what, this.#options.stopMs ?? STOP_MS);
@@ -121,9 +131,21 @@ class CrashRun {
     await this.#start();
   }
 
+  /** The engine dies and comes back while the server lives: clients may be cut, and come back, too. */
+  async #killEngine(kill: "engine" | "engine-restart"): Promise<void> {
+    const { service } = this.#options;
+    if (!service) throw new Error("there is no service to kill");
+    if (kill === "engine") await service.kill("SIGKILL");
+    else await service.stop();
+    await service.start();
+    this.#count(kill);
+  }
+
   /** Lets the server end every task, then holds what it keeps against the accounts. */
   async #judge(): Promise<number> {
     const { address } = this.#victim;
+    // A client that was cut asks again for the tasks that it knows.
+    await this.#connectAll();
     await drained(address, DRAIN_MS);
     await this.#answered();
     const ids = await listIds(address);

@@ -5,9 +5,18 @@ import { type PlannedTask, TaskMaker } from "./planned_task.ts";
 
 /**
  * What is killed: the server, its worker process, or the server and then the next one as it starts. A stop (`SIGSTOP`)
- * lasts a while, and what was stopped goes on.
+ * lasts a while, and what was stopped goes on. `engine`: the PostgreSQL or Redis under the server, which starts again at once;
+ * `engine-restart`: it is stopped in good order before.
  */
-export const KILLS = ["server", "pool", "start-up", "server-stop", "pool-stop"] as const;
+export const KILLS = [
+  "server",
+  "pool",
+  "start-up",
+  "server-stop",
+  "pool-stop",
+  "engine",
+  "engine-restart",
+] as const;
 export type Kill = typeof KILLS[number];
 
 export interface Step {

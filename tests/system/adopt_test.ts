@@ -23,9 +23,7 @@ const TASKS = `
     write(file, "end " + name);
     return name;
   }
-  export const apart = Object.assign((args, ctx) => step(args, ctx), {
-    options: { isolate: "process" },
-  });
+  export const apart = Object.assign((args, ctx) => step(args, ctx), { isolate: "process" });
 `;
 
 class Scene implements Disposable {

@@ -15,7 +15,7 @@ import {
 } from "../engine.ts";
 import { faultError } from "./fault_error.ts";
 import { codeOf, committedRecord, readRow } from "./rows.ts";
-import { LOG_KIND, type TaskCalls, type TaskStore } from "./task_store.ts";
+import { LOG_KIND, StoreError, type TaskCalls, type TaskStore } from "./task_store.ts";
 import type { LiveTask } from "../live/live_task.ts";
 import type { LiveTasks } from "../live/live_tasks.ts";
 import { listPage, readCursor } from "../live/query.ts";
@@ -46,7 +46,12 @@ export class TaskFinder {
     const found = new Map<string, LiveTask>();
     await this.#turns.start(asker);
     try {
-      const rows = await this.#turns.during(asker, this.#store.call("find", { ids }));
+      const looking = this.#store.call("find", { ids }).catch((error) => {
+        // A store that lost its connection cannot say what the rows were when it was asked. It can say what they are now.
+        if (!(error instanceof StoreError) || error.fault !== "io") throw error;
+        return this.#store.call("find", { ids });
+      });
+      const rows = await this.#turns.during(asker, looking);
       for (const row of rows) if (row) found.set(row.id, readRow(row));
     } catch (error) {
       throw faultError(error);
