@@ -277,7 +277,7 @@ export class RedisStore implements TaskStore {
     if (itsToken !== token || !hasAll) {
       connection.destroy("this server does not lead any more");
       return this.lose(
-        hasAll || !isOther
+        itsToken !== null && (hasAll || !isOther)
           ? "another server leads"
           : lossOf(known, this.#commits.made, itsToken === null),
       );
