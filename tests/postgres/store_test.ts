@@ -362,3 +362,24 @@ Deno.test(
     await again.store.close();
   },
 );
+
+Deno.test(
+  withPostgres("a close waits for requests that come while answers are passed on, and for no more"),
+  async () => {
+    await using schema = new OwnSchema();
+    const { store, session, opened: { next } } = await takeLead(schema.url);
+    const later: Promise<unknown>[] = [];
+    const first = store.call("write", writeOf({}));
+    const second = store.call("write", writeOf({ inserts: insertOf(next) }))
+      .then(() => later.push(store.call("find", { ids: [] }).catch((error) => error.message)));
+    // All by one name, before any of them is answered.
+    const ask = { priority: 0, key: null, op: "square", seq: 0, ...PAGE };
+    const lanes = Array.from({ length: 20 }, () => store.call("lane", ask));
+    await store.close();
+    assertEquals(await first, null);
+    await second;
+    assertEquals((await Promise.all(lanes)).map((rows) => rows.length), Array(20).fill(1));
+    assertEquals(await Promise.all(later), ["the store is closed"]);
+    assertEquals(session.generation, 1);
+  },
+);

@@ -156,6 +156,7 @@ export class PostgresStore implements TaskStore {
 
   call<Name extends keyof TaskCalls>(name: Name, ask: Ask<Name>): Promise<Answer<Name>> {
     if (this.#over) return Promise.reject(this.#over);
+    if (this.#closed) return Promise.reject(new StoreError("bug", "the store is closed"));
     return this.#call(name, ask) as Promise<Answer<Name>>;
   }
 

@@ -59,6 +59,7 @@ export class Turns {
   #timer: ReturnType<typeof setInterval> | undefined;
   #over: StoreError | undefined;
   #idle = Promise.withResolvers<void>();
+  #isIdle = true;
   /** Answers that have come and were not passed on. */
   readonly #deliveries: (() => void)[] = [];
   #isDelivering = false;
@@ -77,7 +78,8 @@ export class Turns {
   ask<A>(turn: Turn, answer: (rows: Rows, sends: number) => A): Promise<A> {
     if (this.#over) return Promise.reject(this.#over);
     const { promise, resolve, reject } = Promise.withResolvers<A>();
-    if (this.#requests.length === 0) this.#idle = Promise.withResolvers();
+    if (this.#isIdle) this.#idle = Promise.withResolvers();
+    this.#isIdle = false;
     this.#requests.push({
       ...turn,
       askedAt: performance.now(),
@@ -107,6 +109,11 @@ export class Turns {
     this.#round++;
     clearInterval(this.#timer);
     for (const { reject } of this.#requests.splice(0)) reject(this.#over);
+    this.#rest();
+  }
+
+  #rest(): void {
+    this.#isIdle = true;
     this.#idle.resolve();
   }
 
@@ -159,7 +166,7 @@ export class Turns {
     setImmediate(() => {
       this.#isDelivering = false;
       if (this.#deliveries.length > 0) this.#deliverNext();
-      else if (this.#requests.length === 0) this.#idle.resolve();
+      else if (this.#requests.length === 0) this.#rest();
     });
   }
 
