@@ -39,6 +39,8 @@ const REFUSED_LOG_MS = 10_000;
 const REFUSED_NOTICE_MS = 300_000;
 /** Longest wait of a stopping server for the commit of the last messages, in ms. */
 const LAST_BATCH_MS = 3000;
+/** Longest wait of a stopping server for a connection that is being made, in ms. */
+const LAST_CONNECT_MS = 1000;
 /** Longest wait of a stopping server for ends that can be published, in ms. */
 const LAST_REPLIES_MS = 2000;
 
@@ -107,7 +109,8 @@ export class Intake {
     notices.delete(this.#noticeName("down"));
     notices.delete(this.#noticeName("refused"));
     await this.#link?.close();
-    await this.#running;
+    // A message server that is frozen may let a new connection wait for long.
+    if (this.#running) await this.#within(LAST_CONNECT_MS, this.#running);
     this.#state = "stopped";
   }
 

@@ -2,20 +2,17 @@
  * RabbitMQ as a message server: tasks from a quorum queue, ends to the queues in `reply_to`. It consumes on one connection and
  * publishes on another, since RabbitMQ reads nothing from a connection that publishes while its memory or disk is short, not even
  * acknowledgements.
- *
- * A queue that exists is used as it is. A missing one is created as a quorum queue with a dead-letter exchange.
  */
 
 import { Buffer } from "node:buffer";
-import type { Socket } from "node:net";
 import { setImmediate } from "node:timers";
-import amqp, {
-  type Channel,
-  type ChannelModel,
-  type ConfirmChannel,
-  type ConsumeMessage,
-  type Message,
-  type Options,
+import type {
+  Channel,
+  ChannelModel,
+  ConfirmChannel,
+  ConsumeMessage,
+  Message,
+  Options,
 } from "amqplib";
 import type { SdError } from "../../protocol/errors.ts";
 import type { Log } from "../log.ts";
@@ -28,35 +25,28 @@ import {
   type Reply,
   type ReplyFate,
 } from "./message.ts";
+import { connectTo, declareIn, endConnection, openChannelOf } from "./rabbitmq_setup.ts";
 import { readRoute, routeText } from "./reply_publisher.ts";
 
-/** Heartbeat of both connections, in s: a server that is silent for two of them is lost. */
-const HEARTBEAT_S = 5;
-/** Longest wait for a connection, in ms. */
-const CONNECT_MS = 10_000;
-/** Longest wait for the end of a connection in good order, in ms. */
-const CLOSE_MS = 3000;
 /** Time until a refused message that could not be put aside is tried again, in ms. */
 const DEAD_RETRY_MS = 1000;
 const MAX_REASON_CHARS = 1000;
-/** RabbitMQ's answer for a queue or an exchange that does not exist. */
-const NOT_FOUND = 404;
 /**
  * Addresses of clients that take replies without a queue. RabbitMQ passes such a reply on and also returns it as without
  * a route, so the return says nothing.
  */
 const DIRECT = "amq.rabbitmq.reply-to.";
-/** The number of a message on its connection, by which its return is known. */
+/** The number of a refused message on its connection, by which its return is known; replies are known by their key. */
 const NUMBER_HEADER = "x-sd-n";
 
 export function rabbitmq(url: IntakeUrl, log: Log): MessageServer {
   return {
     async open(deliver) {
-      const consuming = await connect(url, "intake");
+      const consuming = await connectTo(url, "intake");
       let publishing: ChannelModel | undefined;
       try {
-        publishing = await connect(url, "replies");
-        await declare(consuming, url, log);
+        publishing = await connectTo(url, "replies");
+        await declareIn(consuming, url, log);
         const link = new RabbitLink({ url, log, consuming, publishing });
         await link.start(deliver);
         return link;
@@ -66,90 +56,6 @@ export function rabbitmq(url: IntakeUrl, log: Log): MessageServer {
       }
     },
   };
-}
-
-async function connect(url: IntakeUrl, use: string): Promise<ChannelModel> {
-  const { hostname, port, isTls, username = "guest", password = "guest", vhost } = url;
-  const connection = await amqp.connect({
-    protocol: isTls ? "amqps" : "amqp",
-    hostname,
-    port,
-    username,
-    password,
-    vhost: encodeURIComponent(vhost),
-    heartbeat: HEARTBEAT_S,
-  }, {
-    timeout: CONNECT_MS,
-    noDelay: true,
-    clientProperties: { connection_name: `sd ${use} ${url.source}` },
-  });
-  // Its end is known by "close"; without a listener the error would end the process.
-  connection.on("error", () => {});
-  return connection;
-}
-
-/**
- * Closes a connection in good order if it can. If both sides close at the same time the library waits for ever, so the
- * socket is ended after a while.
- */
-async function endConnection(connection: ChannelModel): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(() => {
-    const { stream, heartbeater } = connection.connection as Inside;
-    heartbeater?.clear();
-    stream?.destroy();
-    late.resolve();
-  }, CLOSE_MS);
-  // One that is closed already rejects.
-  await Promise.race([connection.close().catch(() => {}), late.promise]);
-  clearTimeout(timer);
-}
-
-/** Parts of a connection of the library that it does not publish. */
-interface Inside {
-  readonly stream?: Socket;
-  readonly heartbeater?: { clear(): void };
-}
-
-/** Makes the queue, and the place for refused messages, if they do not exist. */
-async function declare(connection: ChannelModel, url: IntakeUrl, log: Log): Promise<void> {
-  const { source: queue, dead } = url;
-  const quorum = { durable: true, arguments: { "x-queue-type": "quorum" } };
-  if (!await exists(connection, (channel) => channel.checkExchange(dead))) {
-    const channel = await openChannel(connection);
-    await channel.assertExchange(dead, "fanout", { durable: true });
-    await channel.assertQueue(dead, quorum);
-    await channel.bindQueue(dead, dead, "");
-    await channel.close();
-    log.info("intake", `${url.name}: created the exchange and queue ${dead} for refused messages`);
-  }
-  if (await exists(connection, (channel) => channel.checkQueue(queue))) return;
-  const channel = await openChannel(connection);
-  await channel.assertQueue(queue, { ...quorum, deadLetterExchange: dead });
-  await channel.close();
-  log.info("intake", `${url.name}: created the quorum queue ${queue}`);
-}
-
-/** Asks on a channel of its own: RabbitMQ closes the channel for a no. */
-async function exists(
-  connection: ChannelModel,
-  ask: (channel: Channel) => Promise<unknown>,
-): Promise<boolean> {
-  const channel = await openChannel(connection);
-  try {
-    await ask(channel);
-  } catch (error) {
-    if ((error as { code?: number }).code === NOT_FOUND) return false;
-    throw error;
-  }
-  await channel.close();
-  return true;
-}
-
-async function openChannel(connection: ChannelModel): Promise<Channel> {
-  const channel = await connection.createChannel();
-  channel.on("error", () => {});
-  return channel;
 }
 
 interface RabbitLinkOptions {
@@ -177,9 +83,9 @@ class RabbitLink implements MessageLink {
   #settled: number[] = [];
   /** Ends the waits for confirms. */
   readonly #unconfirmed = new Set<(reason: Error) => void>();
-  /** Numbers of messages that came back since they have no route. RabbitMQ returns a message before it confirms it. */
-  readonly #returned = new Set<number>();
-  #sentCount = 0;
+  /** Keys of messages that came back since they have no route. RabbitMQ returns a message before it confirms it. */
+  readonly #returned = new Set<string>();
+  #deadCount = 0;
   readonly #deadTimers = new Set<ReturnType<typeof setTimeout>>();
   #saidDead = false;
 
@@ -204,7 +110,7 @@ class RabbitLink implements MessageLink {
         (error?: Error) => this.#lose(error ? reasonOf(error) : "the connection was closed"),
       );
     }
-    this.#in = await openChannel(consuming);
+    this.#in = await openChannelOf(consuming);
     this.#out = await publishing.createConfirmChannel();
     for (const channel of [this.#in, this.#out]) {
       channel.on("error", (error) => this.#lose(reasonOf(error)));
@@ -212,7 +118,7 @@ class RabbitLink implements MessageLink {
       channel.on("close", () => setImmediate(() => this.#lose("the channel was closed")));
     }
     this.#out.on("return", ({ properties }) => {
-      this.#returned.add(Number(properties.headers?.[NUMBER_HEADER]));
+      this.#returned.add(properties.headers?.[NUMBER_HEADER] ?? properties.messageId);
     });
     await this.#in.prefetch(url.prefetch);
     await this.#consume();
@@ -252,28 +158,25 @@ class RabbitLink implements MessageLink {
       appId: "sd",
       ...(id === undefined ? {} : { correlationId: id }),
     };
-    return this.#send("", to, Buffer.from(body), options);
+    return this.#send({ routingKey: to, key }, Buffer.from(body), options);
   }
 
-  /** Publishes one message; resolves with its confirm. */
+  /** Publishes one message; resolves with its confirm. `key` is how its return names it. */
   #send(
-    exchange: string,
-    key: string,
+    { exchange = "", routingKey, key }: { exchange?: string; routingKey: string; key: string },
     content: Buffer,
     options: Options.Publish,
   ): Promise<ReplyFate> {
-    const n = ++this.#sentCount;
-    const headers = { ...options.headers, [NUMBER_HEADER]: n };
     return new Promise((resolve, reject) => {
       if (!this.#isOpen) return reject(new Error("the connection is lost"));
       const confirmed = (error: unknown) => {
-        const isReturned = this.#returned.delete(n);
+        const isReturned = this.#returned.delete(key);
         if (!this.#unconfirmed.delete(reject)) return;
         resolve(error ? "refused" : isReturned ? "nowhere" : "sent");
       };
       this.#unconfirmed.add(reject);
       try {
-        this.#out.publish(exchange, key, content, { ...options, headers }, confirmed);
+        this.#out.publish(exchange, routingKey, content, options, confirmed);
       } catch (error) {
         this.#unconfirmed.delete(reject);
         reject(error);
@@ -327,22 +230,27 @@ class RabbitLink implements MessageLink {
   /** Puts a refused message aside, then acknowledges it. If that is impossible the message stays, and it is tried again. */
   #bury(message: ConsumeMessage, reason: SdError): void {
     const { url: { dead, name, source }, log } = this.#options;
-    this.#send(dead, source, message.content, deadOptions(message, reason)).then((fate) => {
-      if (fate === "sent") return this.#acknowledge(message.fields.deliveryTag);
-      if (!this.#saidDead) {
-        log.error(
-          "intake",
-          `${name}: refused messages cannot be put aside, since the exchange ${dead} has no queue with room; ` +
-            "bind a queue to it",
-        );
-      }
-      this.#saidDead = true;
-      const timer = setTimeout(() => {
-        this.#deadTimers.delete(timer);
-        if (this.#isOpen) this.#bury(message, reason);
-      }, DEAD_RETRY_MS);
-      this.#deadTimers.add(timer);
-    }, () => {/* The connection is lost: the message comes again. */});
+    const key = `dead-${++this.#deadCount}`;
+    const options = deadOptions(message, reason, key);
+    this.#send({ exchange: dead, routingKey: source, key }, message.content, options).then(
+      (fate) => {
+        if (fate === "sent") return this.#acknowledge(message.fields.deliveryTag);
+        if (!this.#saidDead) {
+          log.error(
+            "intake",
+            `${name}: refused messages cannot be put aside, since the exchange ${dead} has no queue with room; ` +
+              "bind a queue to it",
+          );
+        }
+        this.#saidDead = true;
+        const timer = setTimeout(() => {
+          this.#deadTimers.delete(timer);
+          if (this.#isOpen) this.#bury(message, reason);
+        }, DEAD_RETRY_MS);
+        this.#deadTimers.add(timer);
+      },
+      () => {/* The connection is lost: the message comes again. */},
+    );
   }
 
   /** Acknowledges with the others of this turn. */
@@ -378,7 +286,11 @@ function messageOf(deliveryTag: number): Message {
  * The properties of a refused message in its new place. Left out is what RabbitMQ would act on: another user's id, a time after
  * which it is dropped, and headers that send copies elsewhere.
  */
-function deadOptions({ properties, fields }: ConsumeMessage, reason: SdError): Options.Publish {
+function deadOptions(
+  { properties, fields }: ConsumeMessage,
+  reason: SdError,
+  key: string,
+): Options.Publish {
   const { CC: _cc, BCC: _bcc, ...headers } = (properties.headers ?? {}) as Record<string, unknown>;
   const { contentType, contentEncoding, correlationId, replyTo, messageId, type, appId } =
     properties;
@@ -389,6 +301,7 @@ function deadOptions({ properties, fields }: ConsumeMessage, reason: SdError): O
     mandatory: true,
     headers: {
       ...headers,
+      [NUMBER_HEADER]: key,
       "x-sd-code": reason.code,
       "x-sd-reason": reason.message.slice(0, MAX_REASON_CHARS),
       "x-sd-queue": fields.routingKey,

@@ -220,9 +220,9 @@ Deno.test(
         // Neither acknowledgements nor replies arrive from here on.
         proxy.swallow("clients");
         await client.send(QUEUE, squares(300, { replyTo: "replies" }));
-        await until("all tasks are final", async () => {
+        await until("all ends are committed", async () => {
           using raw = await rawOf(first);
-          return (await raw.ask({ cmd: "stats" })).tasks.completed === 300;
+          return (await raw.ask({ cmd: "stats" })).totals.finished === 300;
         });
         await first.stop("SIGKILL");
       }
@@ -406,6 +406,11 @@ Deno.test({
   await rabbit.restart();
   await rabbit.kill("SIGKILL");
   await rabbit.start();
+  await taking(server);
+  // A RabbitMQ that is frozen answers no heartbeat.
+  await rabbit.kill("SIGSTOP");
+  await until("it is lost", async () => (await statsOf(server)).intakes[0].state === "connecting");
+  await rabbit.kill("SIGCONT");
   await taking(server);
   await using reader = await RabbitClient.connect(url, "replies");
   await reader.listen();
