@@ -30,21 +30,22 @@ async function start(command: Deno.Command, stream: "stdout" | "stderr"): Promis
   };
 }
 
-export type EngineName = "memory" | "sqlite";
+/** `memory`, `sqlite` on a new file, or the URL of a shared store. */
+export type EngineName = "memory" | "sqlite" | `${string}://${string}`;
 
 /**
  * `sd serve` with `workers` workers, from the executable that SD_BINARY names or from source; with `sqlite`
- * on a new file in a temporary folder, fsynced before each acknowledgement. `taskFiles` are its ops beside the built-in
- * ones.
+ * on a new file in a temporary folder, fsynced before each acknowledgement. `more` are further arguments, as task files or
+ * flags.
  */
 export async function startServer(
   workers: number,
   engine: EngineName,
-  taskFiles: readonly string[] = [],
+  more: readonly string[] = [],
 ): Promise<Running> {
   const folder = await Deno.makeTempDir({ prefix: "sd-bench-" });
   const { path, args } = sdCommand([
-    ...["serve", ...taskFiles, "--port", "0"],
+    ...["serve", ...more, "--port", "0"],
     ...serveArgs(workers, engine, folder),
   ]);
   const command = new Deno.Command(path, { args, stderr: "piped", stdout: "null" });
@@ -60,7 +61,11 @@ export async function startServer(
 
 /** The flags of `sd serve` for a benchmark. */
 export function serveArgs(workers: number, engine: EngineName, folder: string): string[] {
-  const url = engine === "memory" ? "memory:" : `sqlite:${folder}/sd.db`;
+  const url = engine === "memory"
+    ? "memory:"
+    : engine === "sqlite"
+    ? `sqlite:${folder}/sd.db`
+    : engine;
   return ["--workers", String(workers), "--engine", url];
 }
 

@@ -80,6 +80,8 @@ export class SteadyClock implements Clock {
   }
 
   reach(ms: number): void {
+    // First the time that has passed since the last look, which must not be added to `ms`.
+    this.#look();
     this.#now = Math.max(this.#now, ms);
     this.#look();
   }

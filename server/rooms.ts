@@ -23,6 +23,7 @@ import type { ServeConfig } from "./config.ts";
 import { Dispatcher } from "./dispatch/dispatcher.ts";
 import { OpDirectory } from "./dispatch/op_directory.ts";
 import { Pauses } from "./dispatch/pauses.ts";
+import { PoolNotes } from "./dispatch/pool_notes.ts";
 import { ResultReports } from "./dispatch/results.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SchemaChecks } from "./dispatch/schema_checks.ts";
@@ -91,6 +92,7 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const events = new TaskEvents(options.metrics, options.clock);
   const base: Base = { ...options, events, engine: await openReporting(options, events) };
   const dispatch = createDispatch(base);
+  await dispatch.notes.begin();
   const api = createApi(base, dispatch);
   const reception = createReception(base, dispatch, api);
   const bridge = await bridgeOf(base, api);
@@ -132,7 +134,7 @@ async function openReporting(
 type Dispatch = ReturnType<typeof createDispatch>;
 
 /** The parts that hand tasks to worker processes and take what they report. */
-function createDispatch({ config, engine, events, clock, log, leaseMs, metrics }: Base) {
+function createDispatch({ config, engine, events, clock, log, leaseMs, limits, metrics }: Base) {
   const ops = new OpDirectory(config.workers > 0, () => clock.awake());
   const pauses = new Pauses({
     settings: engine.settings,
@@ -152,6 +154,7 @@ function createDispatch({ config, engine, events, clock, log, leaseMs, metrics }
     ops,
     pauses,
     dispatcher,
+    notes: new PoolNotes({ engine, clock, log, holdMs: limits.holdMs }),
     schemas: new SchemaChecks({ ops, clock }),
     reports: new ResultReports({ engine, events, dispatcher, clock, log, leaseMs }),
     reclaimer: createReclaimer({ engine, dispatcher, clock, log, leaseMs }),
@@ -216,7 +219,7 @@ async function bridgeOf(base: Base, api: Api): Promise<Bridge | undefined> {
 /** Takes connections of clients and of worker processes. */
 function createReception(
   base: Base,
-  { dispatcher, ops, schemas, reports }: Dispatch,
+  { dispatcher, notes, ops, schemas, reports }: Dispatch,
   api: Api,
 ): Reception {
   const { config, events, log, onOwnPool, endOwn } = base;
@@ -226,13 +229,16 @@ function createReception(
     route: routeOf(base, api),
     auth: new Auth(config.tokens),
     reports,
-    links: linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }),
+    links: linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwnPool, endOwn }),
   });
 }
 
 /** The services that start with the server, in their order. */
-function servicesOf({ dispatcher, reclaimer, watchdog }: Dispatch, { scheduler, janitor }: Api) {
-  return [dispatcher, scheduler, reclaimer, janitor, watchdog];
+function servicesOf(
+  { dispatcher, notes, reclaimer, watchdog }: Dispatch,
+  { scheduler, janitor }: Api,
+) {
+  return [dispatcher, scheduler, reclaimer, janitor, watchdog, notes];
 }
 
 /** The parts that take part in a close. */
@@ -267,12 +273,14 @@ async function closeRooms(
   ]);
   await Promise.all([dispatch.reclaimer.stop(), api.janitor.stop(), dispatch.watchdog.stop()]);
   // Results that arrived are committed, and reported to the clients that wait for them.
+  dispatch.reports.isStopping = true;
+  const noted = dispatch.notes.close();
   const commitBy = clock.awake() + STOP_COMMIT_MS;
   const commit = () =>
     inTime(
       clock,
       commitBy - clock.awake(),
-      Promise.all([dispatch.reports.settled(), api.entry.settled()]),
+      Promise.all([noted, dispatch.reports.settled(), api.entry.settled()]),
     );
   const isCommitted = await commit();
   if (!isCommitted) log.warn("server", NOT_COMMITTED);
@@ -290,8 +298,8 @@ async function dropRooms(
   api.entry.close();
   dispatch.schemas.stop();
   dispatch.ops.giveUpWaiting();
-  const { dispatcher, reclaimer, watchdog } = dispatch;
-  const services = [api.scheduler, dispatcher, reclaimer, api.janitor, watchdog];
+  const { dispatcher, notes, reclaimer, watchdog } = dispatch;
+  const services = [api.scheduler, dispatcher, reclaimer, api.janitor, watchdog, notes];
   await Promise.all([dropped, ...services.map((service) => service.stop())]);
   await engine.close();
 }

@@ -10,6 +10,7 @@ import type { ServeConfig } from "./config.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Dispatcher } from "./dispatch/dispatcher.ts";
 import type { OpDirectory } from "./dispatch/op_directory.ts";
+import type { PoolNotes } from "./dispatch/pool_notes.ts";
 import type { SchemaChecks } from "./dispatch/schema_checks.ts";
 import type { LeasedTask } from "./engine/engine.ts";
 import type { Log } from "./log.ts";
@@ -58,9 +59,10 @@ export function createLocalPool({ config, server, secret, log, notices, reconnec
 }
 
 /** The functions that a work link calls with its events. */
-export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, endOwn }: {
+export function linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwnPool, endOwn }: {
   readonly events: TaskEvents;
   readonly dispatcher: Dispatcher;
+  readonly notes: PoolNotes;
   readonly ops: OpDirectory;
   readonly schemas: SchemaChecks;
   readonly log: Log;
@@ -76,10 +78,11 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
       if (events.watchers.any) events.watchers.publish("log", task, { log: entries.map(logLine) });
     },
     hasRoom: () => dispatcher.kick(),
-    joining: () => undefined,
+    joining: (link: WorkLink) => notes.joining(link),
     attached(link: WorkLink) {
       ops.add(link);
       schemas.joined(link);
+      notes.joined(link);
       dispatcher.attach(link);
       if (link.isOwn) onOwnPool();
       else if (!link.isSingle) {
@@ -90,6 +93,7 @@ export function linkEvents({ events, dispatcher, ops, schemas, log, onOwnPool, e
       log.warn("security", forgedText(link.pid, what, tasks));
     },
     detached(link: WorkLink) {
+      notes.left(link);
       dispatcher.detach(link);
       ops.remove(link);
       schemas.left(link);

@@ -41,6 +41,9 @@ export class ResultReports {
   /** In characters. */
   readonly #uncommitted = new UnderWay();
 
+  /** The server ends its links: that is no fault of a task. */
+  isStopping = false;
+
   constructor(options: ResultReportsOptions) {
     this.#options = options;
   }

@@ -24,14 +24,16 @@ export interface BalancerOptions {
 }
 
 function haproxyText(port: number, { servers, proxy, idleMs = 3_600_000, tls }: BalancerOptions) {
+  // Also the longest time of the handshake of a check, which 50 clients in this process can hold up.
+  const interval = tls ? "3s" : "250ms";
   const options = `check${tls ? " check-ssl verify none" : ""}${proxy ? " send-proxy-v2" : ""}`;
   return `global
     maxconn 4000
     hard-stop-after 5s
 defaults
     mode tcp
-    timeout connect 2s
-    timeout check 2s
+    timeout connect 5s
+    timeout check 10s
     timeout client ${idleMs}
     timeout server ${idleMs}
     retries 2
@@ -47,7 +49,7 @@ backend sd
     tcp-check connect default
     tcp-check send "{\\"cmd\\":\\"health\\"}\\n"
     tcp-check expect string "\\"ok\\":true"
-    default-server inter 250ms fastinter 100ms downinter 100ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server inter ${interval} fastinter 100ms downinter 100ms fall 2 rise 1 on-marked-down shutdown-sessions
 ${servers.map((server, i) => `    server s${i} 127.0.0.1:${server} ${options}`).join("\n")}
 `;
 }
@@ -67,7 +69,7 @@ stream {
     server {
         listen 127.0.0.1:${port} so_keepalive=30s:10s:3;
         proxy_pass sd;
-        proxy_connect_timeout 1s;
+        proxy_connect_timeout 5s;
         proxy_timeout ${idleMs}ms;
         proxy_next_upstream on;
         proxy_socket_keepalive on;

@@ -3,7 +3,6 @@
  * stopped, killed, drained, restarted and reloaded under them.
  */
 
-import { delay } from "@std/async/delay";
 import { assert, assertEquals } from "@std/assert";
 import { connect } from "../../client/mod.ts";
 import { Certificate, HAS_OPENSSL } from "../kit/certificate.ts";
@@ -14,38 +13,41 @@ import { SdServe } from "../kit/sd_process.ts";
 import { TestServer } from "../kit/test_server.ts";
 import { until } from "../kit/until.ts";
 import { Balancer, HAS_BALANCERS, KINDS } from "./balancer.ts";
-import { type Load, startLoad, TASKS } from "./load.ts";
+import { Load, TASKS } from "./load.ts";
 
 const withBalancers = needing("HAProxy, nginx and openssl", HAS_BALANCERS && HAS_OPENSSL);
 const TOKEN = "0123456789abcdef";
 /** Of each fault. */
 const TIMES = Deno.env.get("SD_LONG") === "1" ? 20 : 5;
 
-/** Causes `fault` again and again, each time when the load has gone on meanwhile. Ends with the load. */
+/** Causes `fault` again and again while the load goes on; resolves with the number of tasks. */
 async function underFaults(load: Load, times: number, fault: (i: number) => Promise<void>) {
-  const share = TASKS / (times + 1);
-  const isOver = load.done.then(() => true, () => true);
   for (let i = 1; i <= times; i++) {
-    while (load.ended < i * share && !(await Promise.race([isOver, delay(5)])));
+    await load.more(100);
     await fault(i);
   }
-  await load.done;
+  await load.more(100);
+  return await load.finish();
 }
 
-async function assertAllDone(address: { hostname: string; port: number }): Promise<void> {
+/** By the totals of a server that was not restarted. */
+async function assertAllDone(
+  address: { hostname: string; port: number },
+  count: number,
+): Promise<void> {
   await using client = await connect(address);
-  const { tasks } = await client.stats();
-  assertEquals([tasks.completed, tasks.queued, tasks.running, tasks.failed], [TASKS, 0, 0, 0]);
+  const { tasks, totals } = await client.stats();
+  assertEquals([totals.finished, tasks.queued, tasks.failed], [count, 0, 0]);
 }
 
 for (const kind of KINDS) {
   Deno.test(withBalancers(`${kind}: each result comes once, to its own client`), async () => {
     await using server = await TestServer.start();
     await using balancer = await Balancer.start(kind, { servers: [server.address.port] });
-    const load = startLoad(balancer.address, "plain");
-    await load.done;
-    assertEquals(load.losses, 0);
-    await assertAllDone(server.address);
+    const load = new Load(balancer.address, "plain");
+    const count = await load.finish();
+    assertEquals([load.losses, count], [0, TASKS]);
+    await assertAllDone(server.address, count);
   });
 
   Deno.test(withBalancers(`${kind}: PROXY headers, with TLS and tokens behind it`), async () => {
@@ -67,9 +69,9 @@ for (const kind of KINDS) {
       token: TOKEN,
       tls: { caCerts: [cert] },
     };
-    const load = startLoad(address, "tls");
-    await load.done;
-    assertEquals(load.losses, 0);
+    const load = new Load(address, "tls");
+    const count = await load.finish();
+    assertEquals([load.losses, count], [0, TASKS]);
     await using client = await connect(address);
     assertEquals((await client.stats()).tasks.completed, TASKS);
     assertEquals(server.lines.filter((line) => line.includes("PROXY")), []);
@@ -81,7 +83,7 @@ for (const kind of KINDS) {
       servers: [server.address.port],
       proxy: true,
     });
-    await startLoad(balancer.address, "proxy").done;
+    await new Load(balancer.address, "proxy").finish();
     assertEquals(server.lines.filter((line) => line.includes("PROXY")), []);
   });
 
@@ -90,10 +92,11 @@ for (const kind of KINDS) {
     async () => {
       await using server = await TestServer.start();
       await using balancer = await Balancer.start(kind, { servers: [server.address.port] });
-      const load = startLoad(balancer.address, "balancer");
-      await underFaults(load, 2 * TIMES, (i) => i % 2 ? balancer.restart() : balancer.reload());
+      const load = new Load(balancer.address, "balancer");
+      const fault = (i: number) => i % 2 ? balancer.restart() : balancer.reload();
+      const count = await underFaults(load, 2 * TIMES, fault);
       assert(load.losses > 0);
-      await assertAllDone(server.address);
+      await assertAllDone(server.address, count);
     },
   );
 
@@ -110,14 +113,16 @@ for (const kind of KINDS) {
       let server = await start();
       try {
         await using balancer = await Balancer.start(kind, { servers: [port] });
-        const load = startLoad(balancer.address, "server");
-        await underFaults(load, 2 * TIMES, async (i) => {
+        const load = new Load(balancer.address, "server");
+        const count = await underFaults(load, 2 * TIMES, async (i) => {
           const code = await server.stop(i % 2 ? "SIGKILL" : "SIGTERM");
           assertEquals(code, i % 2 ? 137 : 0);
           server = await start();
         });
         assert(load.losses > 0);
-        await assertAllDone(server.address);
+        await using client = await connect(server.address);
+        const { tasks } = await client.stats();
+        assertEquals([tasks.completed, tasks.queued, tasks.failed], [count, 0, 0]);
       } finally {
         await server.stop();
         await Deno.remove(data, { recursive: true });

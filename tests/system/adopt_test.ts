@@ -23,7 +23,9 @@ const TASKS = `
     write(file, "end " + name);
     return name;
   }
-  export const apart = Object.assign((args, ctx) => step(args, ctx), { isolate: "process" });
+  export const apart = Object.assign((args, ctx) => step(args, ctx), {
+    options: { isolate: "process" },
+  });
 `;
 
 class Scene implements Disposable {

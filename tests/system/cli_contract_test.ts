@@ -161,7 +161,7 @@ Deno.test("each end of a command has the exit code of the table", async () => {
     ["usage", "submit", "{"],
     ["ok", "submit", ...later, "--id", "a", "hello"],
     ["conflict", "submit", ...later, "--id", "a", "other"],
-    ["timed_out", "submit", "--timeout", "10ms", "--delay", "1h", "hello"],
+    ["timed_out", "submit", "--timeout", "2s", "--delay", "1h", "hello"],
     ["not_final", "result", "a"],
     ["timed_out", "wait", "--timeout", "10ms", "a"],
     ["ok", "why", "a"],

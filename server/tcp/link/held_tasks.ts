@@ -26,6 +26,8 @@ export class HeldTasks {
   readonly #leases = new SerialMap<Lease>();
   /** The newest number. */
   #last = 0;
+  /** The newest number of the server at the last look for tasks that last. */
+  #seenTo = 0;
   /**
    * The numbers by lease, also of some tasks that have left. It is complete up to `#knownTo`. Only a look for a lease
    * completes it: handing a task out costs nothing here, and a bulk cancel does not look at all tasks for each of its own.
@@ -43,6 +45,14 @@ export class HeldTasks {
 
   get size(): number {
     return this.#tasks.size;
+  }
+
+  /** The ids of the tasks that were held at the last call as well. */
+  lasting(): string[] {
+    const ids: string[] = [];
+    for (const [number, { id }] of this.#tasks.entries()) if (number <= this.#seenTo) ids.push(id);
+    this.#seenTo = this.#counter.last;
+    return ids;
   }
 
   /** Adds a task that is handed out; returns the number of its lease. */

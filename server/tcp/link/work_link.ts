@@ -35,11 +35,9 @@ import { versionsOf } from "./work_hello.ts";
 
 const ALIVE = JSON.stringify({ alive: true } satisfies ServerOrder) + "\n";
 
+type ReportNames = "ack" | "nack" | "renew" | "adopt" | "isShared" | "isStopping" | "room";
 /** The part of the server that takes the ends of runs to the engine. */
-export type RunReports = Pick<
-  ResultReports,
-  "ack" | "nack" | "renew" | "adopt" | "isShared" | "room"
->;
+export type RunReports = Pick<ResultReports, ReportNames>;
 
 /** The parts of the server that hear of a link, and of its tasks while they run. */
 export interface LinkListener {
@@ -300,15 +298,16 @@ export class WorkLink implements LineHandler, Runner {
     this.#options.hangUp();
   }
 
-  ended(): Promise<void> {
-    return Promise.resolve();
-  }
+  readonly ended = () => Promise.resolve();
+  /** The ids of tasks that it has held since the last call, or longer. */
+  readonly lastingRuns = () => this.#held.lasting();
 
   cut(): void {
     if (this.#isCut) return;
     this.#isCut = true;
     // A process that ends for another task's sake has not died of the others.
-    const died = this.#endRuns(this.#isCutOff ? "lost" : this.#retiring ? "released" : "died");
+    const isOurs = this.#isCutOff || this.#options.reports.isStopping;
+    const died = this.#endRuns(isOurs ? "lost" : this.#retiring ? "released" : "died");
     if (this.instance !== undefined) this.#options.register.leave(this.instance, this, died);
     this.#checks.cut();
   }

@@ -111,6 +111,14 @@ Deno.test("the clock of a process that follows another goes on from what that on
   assertEquals([clock.now(), clock.aheadMs], [at.wall, 0]);
 });
 
+Deno.test("a clock that was not read for a while, and then goes on from another, is not ahead by that while", () => {
+  const { clock, at } = stage();
+  at.wall += 25 * SECOND;
+  at.monotonic += 25 * SECOND;
+  clock.reach(at.wall - 5);
+  assertEquals([clock.now(), clock.aheadMs], [at.wall, 0]);
+});
+
 Deno.test("what a file says of its last time is believed where it is a time", () => {
   const marks = ["1800000000000", "253402300799999", "9000000000000000", "1.5", "", "x"];
   const read = marks.map((mark) => markIn([["other", "7"], ["clock", mark]]));
