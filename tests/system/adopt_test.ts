@@ -180,6 +180,29 @@ Deno.test("a run that another worker has started meanwhile is stopped, and its r
   assertEquals(scene.lines(), ["start stopped", "start late", "end late"]);
 });
 
+Deno.test("a worker machine that was stopped past its lease goes on with nothing that another has", async () => {
+  using scene = new Scene();
+  await using server = await TestServer.start({
+    workers: 0,
+    secret: WORK_SECRET,
+    limits: { sweepMs: 100, quietLinkMs: 300, silentLinkMs: 800 },
+  });
+  await using work = scene.work(`127.0.0.1:${server.address.port}`);
+  await work.says("connected");
+  using client = await server.connect();
+  const { pools: [{ pid }] } = await client.ask({ cmd: "stats" });
+  await client.ask(scene.step("t", 5000, { key: "k", limit: 1 }));
+  await scene.until("start t");
+  using other = await LogLink.join(server, { op: "step" });
+  Deno.kill(pid, "SIGSTOP");
+  const lease = await other.nextLease("t");
+  Deno.kill(pid, "SIGCONT");
+  await work.says("connected", 2);
+  await other.end(lease, { result: "of another" });
+  assertEquals(await endOf(client, "t"), ["completed", "of another"]);
+  assertEquals(scene.lines(), ["start t"]);
+});
+
 Deno.test("a process with older task files brings its runs to their end, also through a lost link", async () => {
   using scene = new Scene();
   await using server = await TestServer.start({ workers: 0, secret: WORK_SECRET });
