@@ -71,8 +71,7 @@ export async function startClusterServer(options: ClusterServerOptions): Promise
     limits,
     log,
   });
-  checkAdvertised(config.hostname, options.advertise);
-  const doors = new Doors({ ...options, metrics, health, behind: switchboard, reconnect: true });
+  const doors = await openDoors(options, { metrics, health, behind: switchboard });
   const member: Member = new Member({
     store,
     info: infoOf(options, { id: roster.self, doors }),
@@ -114,6 +113,20 @@ export async function startClusterServer(options: ClusterServerOptions): Promise
         .then(() => stopCluster(stopParts, graceMs));
     },
   };
+}
+
+/** Listens. If that cannot be, the store is closed again. */
+async function openDoors(
+  options: ClusterServerOptions,
+  parts: Pick<ConstructorParameters<typeof Doors>[0], "metrics" | "health" | "behind">,
+): Promise<Doors> {
+  try {
+    checkAdvertised(options.config.hostname, options.advertise);
+    return new Doors({ ...options, ...parts, reconnect: true });
+  } catch (error) {
+    await options.store.close();
+    throw error;
+  }
 }
 
 interface StopParts extends ClusterServerOptions {

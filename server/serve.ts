@@ -16,7 +16,7 @@ import {
 } from "../cli/pool/pool_flags.ts";
 import { reportOf } from "../cli/report.ts";
 import { StopSignals } from "../cli/stop_signals.ts";
-import { stateDir, stateDirIfAny } from "../cli/state_dir.ts";
+import { machineName, stateDir, stateDirIfAny } from "../cli/state_dir.ts";
 import { talkBesideWork } from "../cli/talk.ts";
 import { VERSION } from "../cli/version.ts";
 import type { TaskPermissions } from "../protocol/pool_start.ts";
@@ -24,7 +24,13 @@ import { systemClock } from "./clock.ts";
 import type { IntakeUrl } from "./bridge/intake_url.ts";
 import { checkAddress, readTlsFiles, readTokens, type ServeConfig } from "./config.ts";
 import type { EndedSink, Engine } from "./engine/engine.ts";
-import { openEngine } from "./engine/open.ts";
+import {
+  isSharedEngine,
+  openEngine,
+  openLeadEngine,
+  openSharedStore,
+  shownEngine,
+} from "./engine/open.ts";
 import { sqlitePath } from "./engine/sqlite/location.ts";
 import { surviveStrayRejections, untilStopSignal } from "./lifecycle.ts";
 import { gapLine, type Log, openLog } from "./log.ts";
@@ -81,18 +87,7 @@ async function run(
   const config = configOf(flags, args);
   warnOfOwnFiles(config.work.permissions, flags, log);
   for (const idle of idleFlags(args, flags)) log.warn("server", idle);
-  const given = Deno.env.get(SECRET_VARIABLE);
-  const secret = given ? readPoolSecret(given, SECRET_VARIABLE) : newPoolSecret();
-  const server = await startServer({
-    config,
-    openEngine: (ended) => engineOf(flags, log, ended),
-    intakes: await intakesOf(flags, log),
-    secret,
-    limits: limitsOf(flags),
-    clock: systemClock,
-    log,
-    version: VERSION,
-  });
+  const { server, secret } = await startFor(flags, config, log);
   using _strays = surviveStrayRejections((reason) => log.bug("server", reason));
   const forgetSecret = keepPoolSecret({ port: server.address.port, secret, log });
   try {
@@ -111,6 +106,42 @@ async function run(
   }
   log.info("server", messages.stopped);
   return EXIT.ok;
+}
+
+interface Started {
+  readonly server: Server;
+  /** The secret of its worker processes. */
+  readonly secret: string;
+}
+
+/** Starts the server: alone, or as one of those that share its engine. */
+async function startFor(flags: ServeFlags, config: ServeConfig, log: Log): Promise<Started> {
+  const given = Deno.env.get(SECRET_VARIABLE);
+  const own = given ? readPoolSecret(given, SECRET_VARIABLE) : undefined;
+  const limits = limitsOf(flags);
+  const intakes = await intakesOf(flags, log);
+  const options = { config, intakes, limits, clock: systemClock, log, version: VERSION };
+  if (!isSharedEngine(flags.engine)) {
+    const secret = own ?? newPoolSecret();
+    const openEngine = (ended: EndedSink) => engineOf(flags, log, ended);
+    return { server: await startServer({ ...options, openEngine, secret }), secret };
+  }
+  const { startClusterServer } = await import("./cluster_server.ts");
+  const report = (message: string) => log.warn("engine", message);
+  const store = await openSharedStore(flags.engine, { maxKept: flags.maxKept, report });
+  // A worker process can then come to any server of the cluster.
+  const secret = own ?? store.secret;
+  const server = await startClusterServer({
+    ...options,
+    secret,
+    store,
+    openEngine: (lead, ended) =>
+      openLeadEngine(store, lead, { maxQueued: limits.maxQueued, ended, report }),
+    advertise: flags.advertise,
+    name: flags.name,
+    machine: machineName() ?? "unknown",
+  });
+  return { server, secret };
 }
 
 /** Resolves with the signal to stop; rejects where the task files do not load. */
@@ -154,8 +185,7 @@ function configOf(flags: ServeFlags, args: readonly string[]): ServeConfig {
 /** How long a stopping server serves on, in ms. A load balancer notices it by its next two checks. */
 function drainDelayOf({ drainDelay, engine }: ServeFlags): number {
   // Alone, there is no server to send clients to.
-  const isAlone = engine.startsWith("sqlite:") || engine.startsWith("memory:");
-  return drainDelay ?? (isAlone ? 0 : DRAIN_DELAY_MS);
+  return drainDelay ?? (isSharedEngine(engine) ? DRAIN_DELAY_MS : 0);
 }
 
 /** The message servers that `--intake` names. */
@@ -193,11 +223,16 @@ function idleFlags(args: readonly string[], flags: ServeFlags): string[] {
   // A variable may be set for all that runs here; a flag is typed for this one server.
   const isTyped = flags.data !== undefined && flags.data !== Deno.env.get("SD_DATA");
   const isUsed = flags.engine === "sqlite:";
+  const isAlone = !isSharedEngine(flags.engine);
   return [
     ...idlePoolFlags(args, flags),
     ...(isTyped && !isUsed
-      ? [`--data is for --engine sqlite: alone, and this is ${flags.engine}`]
+      ? [`--data is for --engine sqlite: alone, and this is ${shownEngine(flags.engine)}`]
       : []),
+    ...(["advertise", "name"] as const).filter((flag) => isAlone && flags[flag] !== undefined)
+      .map((flag) =>
+        `--${flag} is for servers that share an engine, and ${flags.engine} is not shared`
+      ),
   ];
 }
 

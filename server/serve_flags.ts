@@ -92,6 +92,18 @@ export const SERVE_FLAGS = {
     value: "TIME",
     default: 10_000,
   },
+  advertise: {
+    type: "string",
+    help: "address of this server for the other servers of its cluster",
+    fallback: "the address that it listens on",
+    value: "HOST:PORT",
+  },
+  name: {
+    type: "string",
+    help: "name of this server in its cluster, for people",
+    fallback: "its machine and port",
+    value: "NAME",
+  },
   drainDelay: {
     type: "duration",
     help: "time to serve on after the stop signal, until load balancers send clients elsewhere",
