@@ -28,7 +28,7 @@ const STANDBY_WAIT_MS = 1500;
 /** An outage counts for this long after the store has answered again, in ms. */
 const OUTAGE_MS = 5000;
 /** Longest time of a step-down, in ms. After it the process ends, and its supervisor starts it again. */
-const STEP_DOWN_MS = 10_000;
+const STEP_DOWN_MS = 15_000;
 /** Exit code of a process whose step-down hangs: a temporary failure, as in `sysexits.h`. */
 const EXIT_HUNG = 75;
 /** Pause after a campaign or an opening that failed, in ms. */
