@@ -114,7 +114,7 @@ interface Started {
   readonly secret: string;
 }
 
-/** Starts the server: alone, or as one of those that share its engine. */
+/** Starts the server: alone, or as a server of the cluster that shares its engine. */
 async function startFor(flags: ServeFlags, config: ServeConfig, log: Log): Promise<Started> {
   const given = Deno.env.get(SECRET_VARIABLE);
   const own = given ? readPoolSecret(given, SECRET_VARIABLE) : undefined;

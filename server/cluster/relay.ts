@@ -32,7 +32,7 @@ const FIRST_COPY_BYTES = 4 * 1024;
 const COPY_BYTES = 64 * 1024;
 
 /** The way to the leader, if it takes the connection. */
-export interface Taken {
+export interface LeaderReply {
   readonly answer: RelayAnswer;
   /** Bytes of the leader; closed unless the answer is `ok`. */
   readonly up: Wire;
@@ -43,7 +43,7 @@ export async function askLeader(
   leader: Leader,
   claim: RelayClaim,
   { secret, at }: { secret: string; at: number },
-): Promise<Taken> {
+): Promise<LeaderReply> {
   const late = new AbortController();
   let up: PeekedWire | undefined;
   const timer = setTimeout(() => {
