@@ -26,17 +26,19 @@ import type { Leader } from "./roster.ts";
 
 /** Longest wait for a connection to the leader, and for its answer, in ms. */
 const DIAL_MS = 2000;
+/** The beginning of a refusal, which the door sends before it reads a line. */
+const REFUSAL = '{"error":{"code":"queue_full"';
 /** Size of a copy buffer at first: there can be thousands of relays. */
 const FIRST_COPY_BYTES = 4 * 1024;
 /** Size of a copy buffer once the first one was filled. */
 const COPY_BYTES = 64 * 1024;
 
-/** The way to the leader, if it takes the connection. */
-export interface LeaderReply {
-  readonly answer: RelayAnswer;
-  /** Bytes of the leader; closed unless the answer is `ok`. */
-  readonly up: Wire;
-}
+/** The reply of the leader. If it takes the connection: `up`, the way to it. */
+export type LeaderReply =
+  | { readonly relay: "ok"; readonly up: Wire }
+  | Exclude<RelayAnswer, { relay: "ok" }>
+  /** It leads, but takes no connection now: a line for the client. */
+  | { readonly relay: "refused"; readonly line: string };
 
 /** Connects to the leader, and asks it to take a connection. Throws if it cannot be reached or does not answer. */
 export async function askLeader(
@@ -53,11 +55,16 @@ export async function askLeader(
   try {
     up = new PeekedWire(await dial(leader, late.signal));
     await writeAll(up, new TextEncoder().encode(relayLine(claim, { secret, at })));
-    const answer = readRelayAnswer(await up.peekLine(MAX_RELAY_LINE_BYTES) ?? "");
-    if (!answer) throw new Error(`${leader.address} does not answer as a server of this cluster`);
-    up.dropLine();
-    if (answer.relay !== "ok") closeQuietly(up);
-    return { answer, up };
+    const line = await up.peekLine(MAX_RELAY_LINE_BYTES) ?? "";
+    const answer = readRelayAnswer(line);
+    if (answer?.relay === "ok") {
+      up.dropLine();
+      return { relay: "ok", up };
+    }
+    closeQuietly(up);
+    if (answer) return answer;
+    if (line.startsWith(REFUSAL)) return { relay: "refused", line };
+    throw new Error("it does not answer as a server of this cluster");
   } catch (error) {
     if (up) closeQuietly(up);
     throw error;

@@ -30,6 +30,8 @@ const MAX_PEEK_BYTES = 4096;
 const HOLD_MS = 15_000;
 /** Pause between two tries to reach the leader, in ms. */
 const RETRY_MS = 50;
+/** One of this many refused relay lines is logged. */
+const FORGED_A_WARNING = 100;
 /** Longest time without a byte either way after which a relay of a server that stops counts as idle, in ms. */
 const IDLE_MS = 1000;
 
@@ -65,6 +67,12 @@ export class Switchboard implements WireServer {
   readonly #forget: () => void;
   #leading: Leading | undefined;
   #isClosed = false;
+  /** Why the leader could not be reached, at the last try. */
+  #unreachable: string | undefined;
+  /** The epoch of the leader that the log calls unreachable. */
+  #warnedOf = 0;
+  /** Number of relay lines that were refused. */
+  #forged = 0;
   /** Resolves at the next change of the leader. */
   #changed = Promise.withResolvers<void>();
 
@@ -186,7 +194,9 @@ export class Switchboard implements WireServer {
     const claim = this.#checks.check(line, roster.storeNow);
     wire.dropLine();
     if (!claim) {
-      log.warn("security", `${arrival.address} has sent a relay line that no server has made`);
+      if (this.#forged++ % FORGED_A_WARNING === 0) {
+        log.warn("security", `${arrival.address} has sent a relay line that no server has made`);
+      }
       const reason = "this relay line is not from a server of this cluster";
       return await this.#refuse(wire, new SdError("unauthorized", reason));
     }
@@ -206,19 +216,28 @@ export class Switchboard implements WireServer {
   /** Serves a connection here or by the leader, as soon as there is one. */
   async #pass(wire: PeekedWire, arrival: Arrival): Promise<void> {
     const until = performance.now() + HOLD_MS;
+    this.#unreachable = undefined;
     while (!this.#isClosed && performance.now() < until) {
       if (this.#leading?.isHeld()) return await this.#serveHere(wire, arrival, this.#leading);
       const { leader } = this.#options.roster;
       if (leader && await this.#relay(wire, arrival, leader)) return;
       await this.#pause(leader ? RETRY_MS : until - performance.now());
     }
-    const error = new SdError(
-      "shutting_down",
-      "no server of the cluster leads now; the log of each says why",
-      { retryAfterMs: RETRY_AFTER_MS },
-    );
-    if (!this.#isClosed) await this.#refuse(wire, error);
+    if (!this.#isClosed) await this.#refuse(wire, this.#noLeader());
     closeQuietly(wire);
+  }
+
+  /** The reason why a connection was held in vain. */
+  #noLeader(): SdError {
+    const { roster: { leader }, log } = this.#options;
+    const reason = leader === undefined
+      ? "no server of the cluster leads now; the log of each says why"
+      : `this server cannot reach the leader at ${leader.address}`;
+    if (leader && leader.epoch !== this.#warnedOf) {
+      this.#warnedOf = leader.epoch;
+      log.warn("cluster", `${reason}: ${this.#unreachable}; see --advertise of that server`);
+    }
+    return new SdError("shutting_down", reason, { retryAfterMs: RETRY_AFTER_MS });
   }
 
   async #serveHere(wire: PeekedWire, arrival: Arrival, leading: Leading): Promise<void> {
@@ -234,19 +253,22 @@ export class Switchboard implements WireServer {
   async #relay(wire: PeekedWire, arrival: Arrival, leader: Leader): Promise<boolean> {
     const { roster, secret, look, limits, log } = this.#options;
     const claim = { epoch: leader.epoch, peer: arrival.address, server: roster.self };
-    let up: Wire;
-    try {
-      const taken = await askLeader(leader, claim, { secret, at: roster.storeNow });
-      if (taken.answer.relay !== "ok") {
-        look();
-        return false;
-      }
-      up = taken.up;
-    } catch {
-      // It is down, or its machine is; the roster will name another.
+    const reply = await askLeader(leader, claim, { secret, at: roster.storeNow }).catch(
+      (error: Error) => {
+        // It is down, or its machine is; the roster will name another.
+        this.#unreachable = error.message;
+        return undefined;
+      },
+    );
+    if (reply?.relay === "refused") {
+      await this.#refuse(wire, `${reply.line}\n`);
+      return true;
+    }
+    if (reply?.relay !== "ok") {
       look();
       return false;
     }
+    const { up } = reply;
     if (this.#isClosed || roster.leader?.epoch !== leader.epoch) {
       closeQuietly(up);
       return false;
@@ -268,10 +290,11 @@ export class Switchboard implements WireServer {
   }
 
   /** Sends the reason, and closes the connection after a moment: the other side must be able to read it. */
-  async #refuse(wire: PeekedWire, error: SdError): Promise<void> {
+  async #refuse(wire: PeekedWire, reason: SdError | string): Promise<void> {
     const timer = setTimeout(() => closeQuietly(wire), this.#options.limits.lingerMs);
     try {
-      await writeAll(wire, new TextEncoder().encode(errorLine(error, undefined)));
+      const line = typeof reason === "string" ? reason : errorLine(reason, undefined);
+      await writeAll(wire, new TextEncoder().encode(line));
       await wire.closeWrite();
       const buffer = new Uint8Array(MAX_PEEK_BYTES);
       while (await wire.read(buffer) !== null);

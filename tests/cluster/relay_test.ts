@@ -61,7 +61,7 @@ Deno.test("lines of nearly a MiB pass through a follower, each way, also to a cl
   await using stage = await ClusterStage.start(2, { workers: 1 });
   using client = await stage.connect(stage.follower());
   const text = "x".repeat(1000 * 1000);
-  const count = 30;
+  const count = 10;
   const sending = (async () => {
     for (let ref = 0; ref < count; ref++) {
       await client.send(`{"op":"echo","data":"${text}","task":{"wait":true},"ref":${ref}}\n`);
@@ -147,6 +147,32 @@ Deno.test("without a leader connections are held, and go to the next one", async
   const asked = client.ask({ cmd: "hello" });
   for (const { store } of stage.servers) store.isCut = false;
   assertEquals((await asked).hello, "sd");
+});
+
+Deno.test("a client of a follower gets the refusal of a leader that is full", async () => {
+  await using stage = await ClusterStage.start(1, { limits: { maxConnections: 1 } });
+  const follower = await stage.add();
+  using first = await stage.connect(await stage.leader());
+  assertEquals((await first.ask({ cmd: "hello" })).hello, "sd");
+  using second = await stage.connect(follower);
+  assertEquals((await second.ask({ cmd: "hello" })).error.code, "queue_full");
+});
+
+Deno.test("a client that does not read holds up the leader, and is cut with its relay", async () => {
+  const limits = { writeStallMs: 500, sweepMs: 50 };
+  await using stage = await ClusterStage.start(2, { workers: 1, limits });
+  const follower = stage.follower();
+  const data = "x".repeat(500_000);
+  const conn = await Deno.connect(follower.server.address);
+  const bytes = new TextEncoder().encode(`{"op":"echo","data":"${data}","task":{"wait":true}}\n`);
+  const sent = (async () => {
+    for (let i = 0; i < 100; i++) {
+      for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+    }
+    return "sent";
+  })().catch(() => "cut");
+  assertEquals(await sent, "cut");
+  conn.close();
 });
 
 const withOpenssl = needing("openssl", HAS_OPENSSL);
