@@ -4,6 +4,7 @@
  * them stay open. `server.ts` and `cluster_server.ts` open them; here stands which part gets which other, and the order of their start and stop.
  */
 
+import { SdError } from "../protocol/errors.ts";
 import type { ServerHealth, ServerView } from "../protocol/task.ts";
 import type { Bridge } from "./bridge/bridge.ts";
 import type { IntakeUrl } from "./bridge/intake_url.ts";
@@ -90,7 +91,9 @@ const NOT_COMMITTED =
 /** Opens the engine, and makes everything around it. Rejects with what `openEngine` throws. */
 export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const events = new TaskEvents(options.metrics, options.clock);
-  const base: Base = { ...options, events, engine: await openReporting(options, events) };
+  const log = new RoomLog(options.log);
+  const engine = await openReporting({ ...options, log }, events);
+  const base: Base = { ...options, log, events, engine };
   const dispatch = createDispatch(base);
   await dispatch.notes.begin();
   const api = createApi(base, dispatch);
@@ -105,7 +108,10 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
     },
     close: (graceMs, stopWorkers) =>
       closeRooms(base, { dispatch, api, reception, bridge, stopWorkers }, graceMs),
-    drop: () => dropRooms(base, { dispatch, api, reception, bridge }),
+    drop() {
+      log.isDropped = true;
+      return dropRooms(base, { dispatch, api, reception, bridge });
+    },
   };
 }
 
@@ -113,6 +119,24 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
 interface Base extends RoomsOptions {
   readonly events: TaskEvents;
   readonly engine: Engine;
+}
+
+/** The log of the rooms. Once they are dropped, requests that the engine could not end are no bugs. */
+class RoomLog implements Log {
+  isDropped = false;
+  readonly #log: Log;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  readonly info = (room: string, message: string) => this.#log.info(room, message);
+  readonly warn = (room: string, message: string) => this.#log.warn(room, message);
+  readonly error = (room: string, message: string) => this.#log.error(room, message);
+  readonly bug = (room: string, error: unknown) => {
+    const isOfTheEnd = error instanceof SdError && error.code === "shutting_down";
+    if (!this.isDropped || !isOfTheEnd) this.#log.bug(room, error);
+  };
 }
 
 /** Opens the engine. Its sink is the one place where ends become news: no other part of the server calls `emit`. */
@@ -300,8 +324,10 @@ async function dropRooms(
   dispatch.ops.giveUpWaiting();
   const { dispatcher, notes, reclaimer, watchdog } = dispatch;
   const services = [api.scheduler, dispatcher, reclaimer, api.janitor, watchdog, notes];
-  await Promise.all([dropped, ...services.map((service) => service.stop())]);
+  const stopped = services.map((service) => service.stop());
+  // After a lost lead the engine settles nothing of what they wait for before it is closed.
   await engine.close();
+  await Promise.all([dropped, ...stopped]);
 }
 
 /** Resolves when no worker process holds a task, or at the deadline. */

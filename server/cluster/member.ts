@@ -17,6 +17,7 @@ import {
   type ServerInfo,
   type SharedStore,
 } from "../engine/journaled/shared_store.ts";
+import type { TaskStore } from "../engine/journaled/task_store.ts";
 import type { Log } from "../log.ts";
 import type { WireServer } from "../tcp/reception.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
@@ -77,6 +78,8 @@ interface Term {
   /** Resolves with the reason of its end. */
   readonly over: Promise<string>;
   readonly end: (reason: string) => void;
+  /** Resolves with the reason if the lead is lost; not if it is resigned. */
+  readonly lost: Promise<string>;
   rooms: LedRooms | undefined;
 }
 
@@ -236,7 +239,7 @@ export class Member {
     void lead.store.lost?.then((reason) => this.#lose(term, reason));
     this.#term = term;
     try {
-      const rooms = term.rooms = await openRooms(lead);
+      const rooms = term.rooms = await openRooms({ ...lead, store: underTerm(term) });
       if (term.keeper.isHeld()) {
         const isHeld = () => term.keeper.isHeld();
         switchboard.lead({ epoch: lead.epoch, reception: rooms.reception, isHeld });
@@ -255,6 +258,7 @@ export class Member {
   #newTerm(lead: Lead): Term {
     const { now, after, log, switchboard } = this.#options;
     const over = Promise.withResolvers<string>();
+    const lost = Promise.withResolvers<string>();
     const keeper = new LeaseKeeper({
       lead,
       now,
@@ -262,6 +266,7 @@ export class Member {
       onLost: (reason) => {
         // Before anything else: no client gets an answer of a server that does not lead.
         switchboard.follow();
+        lost.resolve(reason);
         over.resolve(reason);
       },
       warn: (message) => {
@@ -269,7 +274,8 @@ export class Member {
         log.warn("cluster", message);
       },
     });
-    return { lead, keeper, over: over.promise, end: over.resolve, rooms: undefined };
+    const { promise, resolve } = over;
+    return { lead, keeper, over: promise, end: resolve, lost: lost.promise, rooms: undefined };
   }
 
   #lose(term: Term, reason: string): void {
@@ -310,6 +316,15 @@ export class Member {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#options.after(ms, resolve));
   }
+}
+
+/** The store of a term. It is lost as soon as the term is: the engine then answers nothing more. */
+function underTerm({ lead: { store }, lost }: Term): TaskStore {
+  return {
+    lost: store.lost ? Promise.race([store.lost, lost]) : lost,
+    call: (name, ask) => store.call(name, ask),
+    close: () => store.close(),
+  };
 }
 
 function nameOf(id: string, { servers }: ClusterView): string {

@@ -227,7 +227,7 @@ export class Switchboard implements WireServer {
     closeQuietly(wire);
   }
 
-  /** The reason why a connection was held in vain. */
+  /** The reason why a connection was held and not served. */
   #noLeader(): SdError {
     const { roster: { leader }, log } = this.#options;
     const reason = leader === undefined
