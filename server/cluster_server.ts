@@ -83,7 +83,6 @@ export async function startClusterServer(options: ClusterServerOptions): Promise
         ...options,
         openEngine: (ended) => options.openEngine(lead, ended),
         inbox: lead.inbox,
-        inbox: lead.inbox,
         metrics,
         health,
         servers: () => roster.views(),
