@@ -97,10 +97,15 @@ async function underLoad(url: string, faults: (load: Load) => Promise<void>): Pr
   const { load, engine } = await Load.open(url);
   const working = [1, 2, 3].map(() => load.submit(engine, random));
   const running = load.run(engine);
-  await faults(load);
-  load.stop();
-  await Promise.all(working);
-  await running;
+  const lost = load.lead.store.lost.then((reason) => {
+    throw new Error(`the lead has ended: ${reason}`);
+  });
+  const all = async () => {
+    await faults(load);
+    load.stop();
+    await Promise.all([...working, running]);
+  };
+  await Promise.race([all(), lost]);
   await engine.close();
   await load.settle(url);
   return load;
@@ -127,7 +132,8 @@ Deno.test(withOwnPostgres("a PostgreSQL that is killed loses and repeats nothing
   const times = Deno.env.get("SD_LONG") ? 20 : 2;
   await underLoad(`${postgres.url}?schema=sd`, async () => {
     for (let n = 0; n < times; n++) {
-      await delay(500);
+      // Long enough that sessions come back in between: a lead without an answer for 10 s ends.
+      await delay(1500);
       await postgres.kill("SIGKILL");
       await postgres.start();
     }
