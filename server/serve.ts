@@ -25,6 +25,7 @@ import type { IntakeUrl } from "./bridge/intake_url.ts";
 import { checkAddress, readTlsFiles, readTokens, type ServeConfig } from "./config.ts";
 import type { EndedSink, Engine } from "./engine/engine.ts";
 import {
+  hasPassword,
   isSharedEngine,
   openEngine,
   openLeadEngine,
@@ -128,7 +129,17 @@ async function startFor(flags: ServeFlags, config: ServeConfig, log: Log): Promi
   }
   const { startClusterServer } = await import("./cluster_server.ts");
   const report = (message: string) => log.warn("engine", message);
-  const store = await openSharedStore(flags.engine, { maxKept: flags.maxKept, report });
+  if (hasPassword(flags.engine) && flags.engine !== Deno.env.get("SD_ENGINE")) {
+    report(
+      "the password of the engine is on the command line, where every user of this machine sees it: " +
+        "set SD_ENGINE to the URL, or SD_ENGINE_PASSWORD, or use --engine-password-file",
+    );
+  }
+  const store = await openSharedStore(flags.engine, {
+    maxKept: flags.maxKept,
+    passwordFile: flags.enginePasswordFile,
+    report,
+  });
   // A worker process can then come to any server of the cluster.
   const secret = own ?? store.secret;
   const server = await startClusterServer({
@@ -231,7 +242,9 @@ function idleFlags(args: readonly string[], flags: ServeFlags): string[] {
       : []),
     ...(["advertise", "name"] as const).filter((flag) => isAlone && flags[flag] !== undefined)
       .map((flag) =>
-        `--${flag} is for servers that share an engine, and ${flags.engine} is not shared`
+        `--${flag} is for servers that share an engine, and ${
+          shownEngine(flags.engine)
+        } is not shared`
       ),
   ];
 }
