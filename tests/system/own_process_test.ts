@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { machineName } from "../../cli/state_dir.ts";
 import { RawClient } from "../kit/raw_client.ts";
 import { SdServe } from "../kit/sd_process.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
@@ -105,7 +106,7 @@ Deno.test("a process for a single run never counts as a worker of the server", a
   assertEquals(busy.workers, { pools: 1, workers: 2, running: 1 });
   const ops = [{ op: "pid_and_wait", held: 1 }];
   assertEquals(busy.pools.filter(({ single }: { single?: true }) => single), [
-    { pid, workers: 1, held: 1, ops, single: true },
+    { pid, machine: machineName(), workers: 1, held: 1, ops, single: true },
   ]);
   await client.ask({ cmd: "cancel", task_id });
 });
