@@ -8,14 +8,19 @@ export interface Running extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Starts a program whose first line, on `stream`, ends with the port that it listens on. */
+/** Starts a program; the first of its lines on `stream` that ends with a port names the one that it listens on. */
 async function start(command: Deno.Command, stream: "stdout" | "stderr"): Promise<Running> {
   const child = command.spawn();
   const lines = child[stream].pipeThrough(new TextDecoderStream())
     .pipeThrough(new TextLineStream());
   const reader = lines.getReader();
-  const { value: line = "" } = await reader.read();
-  const port = Number(/(\d+)$/.exec(line)?.[1]);
+  let port: number | undefined;
+  while (port === undefined) {
+    const { value: line, done } = await reader.read();
+    if (done) throw new Error("the program has ended before it listened");
+    const named = /(?:^|[: ])(\d+)$/.exec(line)?.[1];
+    if (named !== undefined) port = Number(named);
+  }
   // What else it says is read and dropped, so that it never waits for us.
   const rest = (async () => {
     while (!(await reader.read()).done);
