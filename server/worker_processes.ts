@@ -86,7 +86,8 @@ export function linkEvents({ events, dispatcher, notes, ops, schemas, log, onOwn
       dispatcher.attach(link);
       if (link.isOwn) onOwnPool();
       else if (!link.isSingle) {
-        log.info("server", `worker process ${link.pid} joined with ${link.workers} workers`);
+        const workers = link.workers === 1 ? "1 worker" : `${link.workers} workers`;
+        log.info("server", `worker process ${link.pid} joined with ${workers}`);
       }
     },
     forged(link: WorkLink, what: string, tasks: readonly LeasedTask[]) {

@@ -66,6 +66,7 @@ function refusal(target: PostgresTarget, trouble: StoreError | undefined, cure?:
 
 /** The cure for a fault that does not pass by itself. */
 function cureOf({ message, cause }: StoreError): string | undefined {
+  if (cause instanceof ClientError) return cause.hint;
   const code = sqlState(cause ?? {});
   if (/^28/.test(code) || /SASL|password must be/.test(message)) {
     return "give the password in SD_ENGINE_PASSWORD or --engine-password-file, and the user in the " +
@@ -79,7 +80,7 @@ function cureOf({ message, cause }: StoreError): string | undefined {
   if (/does not support SSL/.test(message)) {
     return "turn TLS on at the server, or set sslmode=disable in a network of your own";
   }
-  return cause instanceof ClientError ? "mend the file, or the option that names it" : undefined;
+  return undefined;
 }
 
 /** Checks the database, and reports what the operator must know. */

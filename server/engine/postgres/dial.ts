@@ -1,10 +1,10 @@
 /** One connection to one host of a PostgreSQL engine: TLS, login, what the server is, and the settings of the session. */
 
-import { readFile } from "node:fs/promises";
 import { Socket } from "node:net";
 // @ts-types="pg/types"
 import pg from "pg";
 import { StoreError } from "../journaled/task_store.ts";
+import { readTlsFile } from "../tls_file.ts";
 import { sqlState } from "./faults.ts";
 import type { Host, PostgresTarget } from "./url.ts";
 
@@ -108,6 +108,8 @@ export async function dialHost(options: DialOptions): Promise<Dialed> {
 
 async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed> {
   const { target, host, applicationName, signal } = options;
+  // Files that cannot be read reject before anything is opened or timed.
+  const ssl = withTls ? await tlsOptions(target, host) : false;
   const socket = new Socket();
   const stopped = Promise.withResolvers<never>();
   const stop = (reason: string) => () => stopped.reject(new StoreError("io", reason));
@@ -124,7 +126,7 @@ async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed>
       database: target.database,
       password: async () => await options.password(host) ?? "",
       application_name: applicationName,
-      ssl: withTls ? await tlsOptions(target, host) : false,
+      ssl,
       stream: () => socket,
       types: TYPES,
       pipeline: true,
@@ -199,15 +201,15 @@ async function tlsOptions({ tls }: PostgresTarget, { host }: Host) {
   const isVerified = tls.mode === "verify-ca" || tls.mode === "verify-full";
   const root = tls.rootCert === undefined || tls.rootCert === "system"
     ? undefined
-    : await readFile(tls.rootCert, "utf8");
+    : await readTlsFile(tls.rootCert, "sslrootcert");
   return {
     host,
     rejectUnauthorized: isVerified,
     ...(root === undefined ? {} : { ca: root }),
     ...(tls.mode === "verify-full" ? {} : { checkServerIdentity: () => undefined }),
     ...(tls.cert === undefined || tls.key === undefined ? {} : {
-      cert: await readFile(tls.cert, "utf8"),
-      key: await readFile(tls.key, "utf8"),
+      cert: await readTlsFile(tls.cert, "sslcert"),
+      key: await readTlsFile(tls.key, "sslkey"),
     }),
   };
 }

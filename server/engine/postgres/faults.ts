@@ -1,5 +1,6 @@
 /** Errors of PostgreSQL, of its client and of the network as faults of the store. */
 
+import { ClientError } from "../../../net/client_error.ts";
 import { StoreError, type StoreFault } from "../journaled/task_store.ts";
 
 /**
@@ -56,6 +57,8 @@ export function forgetsNames(error: unknown): boolean {
 /** `error` as a fault of the store, with its SQLSTATE in the message. A `StoreError` stays as it is. */
 export function pgFaultOf(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
+  // A file of the URL: it can be there at the next try.
+  if (error instanceof ClientError) return new StoreError("io", error.message);
   const code = sqlState(error);
   const text = error instanceof Error ? error.message : String(error);
   const fault = FAULTS.find(([pattern]) => pattern.test(code))?.[1] ??

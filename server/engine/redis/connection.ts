@@ -5,6 +5,7 @@
 
 import type { Socket } from "node:net";
 import { Command, Redis } from "ioredis";
+import { readTlsFile } from "../tls_file.ts";
 import type { HostPort, RedisAddress } from "./url.ts";
 import { type Script, SCRIPTS } from "./script.ts";
 
@@ -234,6 +235,15 @@ export function infoOf(info: string, name: string): string | undefined {
 
 async function tlsOptions(host: string, { caFile }: RedisAddress) {
   const isName = !/^[0-9.]+$|:/.test(host);
-  const ca = caFile === undefined ? {} : { ca: await Deno.readTextFile(caFile) };
+  const ca = caFile === undefined ? {} : { ca: await caOf(caFile) };
   return { host, ...(isName ? { servername: host } : {}), ...ca };
+}
+
+/** A file that cannot be read now can be there at the next try. */
+async function caOf(caFile: string): Promise<string> {
+  try {
+    return await readTlsFile(caFile, "cafile");
+  } catch (error) {
+    throw new ConnectionLost((error as Error).message, { cause: error });
+  }
 }

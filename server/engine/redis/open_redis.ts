@@ -108,8 +108,12 @@ async function firstLook(
 
 function refusalOf(error: unknown, place: string): Error {
   if (error instanceof ConnectionLost) {
+    if (error.cause instanceof ClientError) return error.cause;
+    const isTls = place.startsWith("rediss:");
     return new ClientError("unreachable", `cannot reach Redis at ${place}: ${error.message}`, {
-      hint: "start it, or mend the URL of --engine",
+      hint: isTls
+        ? "start it, or mend the URL of --engine; with rediss: the port must speak TLS"
+        : "start it, or mend the URL of --engine",
     });
   }
   if (!(error instanceof RedisReplyError)) return error as Error;
