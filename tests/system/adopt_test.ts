@@ -10,6 +10,7 @@ import { SdServe } from "../kit/sd_process.ts";
 import { SdWork, WORK_SECRET } from "../kit/sd_work.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 import { TestServer } from "../kit/test_server.ts";
+import { until } from "../kit/until.ts";
 
 const TASKS = `
   const write = (file, text) => Deno.writeTextFileSync(file, text + "\\n", { append: true });
@@ -84,10 +85,11 @@ Deno.test("a long task survives kill -9 of its server, and starts once", async (
   await using work = scene.work(first.server);
   await work.says("connected");
   using client = await RawClient.connect(first.address);
-  await client.ask(scene.step("long", 4000));
-  await client.ask(scene.step("alone", 4000, {}, "apart"));
-  await scene.until("start long");
+  // Its process takes a while to start; the other task must not have ended by then.
+  await client.ask(scene.step("alone", 6000, {}, "apart"));
   await scene.until("start alone");
+  await client.ask(scene.step("long", 6000));
+  await scene.until("start long");
   await first.stop("SIGKILL");
   await using second = await serve(scene, first.address.port, "--workers", "0");
   using again = await RawClient.connect(second.address);
@@ -217,6 +219,13 @@ Deno.test("a process with older task files brings its runs to their end, also th
   proxy.cut();
   assertEquals(await endOf(client, "old"), ["completed", "old"]);
   assertEquals(scene.lines(), ["start old", "end old"]);
+  // Its link was cut, too.
+  await until("the new process is back", async () => {
+    const { ops } = await client.ask({ cmd: "ops" });
+    return ops.some(({ op, workers }: { op: string; workers: number }) =>
+      op === "fresh" && workers > 0
+    );
+  });
   await client.ask({ op: "fresh", task: { id: "fresh", wait: false } });
   assertEquals(await endOf(client, "fresh"), ["completed", 1]);
 });
