@@ -48,6 +48,8 @@ export class ReplyPublisher {
   #isRunning = false;
   /** Rows up to this number were published, or are of other intakes, or wait for their address. */
   #cursor = 0;
+  /** Number of times that it has begun to read the outbox from its beginning. */
+  #restarts = 0;
   #hasMore = true;
   #unwatch: (() => void) | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -68,6 +70,7 @@ export class ReplyPublisher {
 
   /** Publishes over this connection from now on, until it is lost. */
   attach(link: MessageLink): void {
+    if (this.#isClosed) return;
     this.#link = link;
     this.#retryMs = REFUSED_MS.first;
     this.#restart();
@@ -110,6 +113,7 @@ export class ReplyPublisher {
     this.#blocked.clear();
     this.#extras.push(...this.#blockedExtras.splice(0));
     this.#cursor = 0;
+    this.#restarts++;
     this.#hasMore = true;
     void this.#run();
   }
@@ -146,6 +150,7 @@ export class ReplyPublisher {
     const { outbox, name } = this.#options;
     if (!outbox || !this.#hasMore) return;
     this.#hasMore = false;
+    const restarts = this.#restarts;
     const rows = await outbox.read(this.#cursor, PAGE);
     if (rows.length === 0) return;
     this.#hasMore = true;
@@ -156,7 +161,8 @@ export class ReplyPublisher {
     );
     const done = open.filter((row, i) => this.#count(fates[i]!, row));
     if (done.length > 0) await outbox.done(done.map(({ n }) => n));
-    this.#cursor = rows.at(-1)!.n;
+    // A restart meanwhile reads them all again: what was left behind before them can go out now.
+    if (restarts === this.#restarts) this.#cursor = rows.at(-1)!.n;
     if (done.length < own.length) this.#later();
   }
 

@@ -62,8 +62,9 @@ export class SqlIntake {
 
   async stopTaking(): Promise<void> {
     this.#isStopped = true;
-    this.#wake?.();
+    // The rows of the batch under way are dropped before the end, too: their tasks are committed.
     await this.#tasks.stop();
+    this.#wake?.();
     await this.#running;
   }
 

@@ -103,3 +103,29 @@ Deno.test("an end whose connection is lost is published over the next one", asyn
   await until("both are sent", () => second.sent.length === 2);
   publisher.close();
 });
+
+Deno.test("an end that was left behind goes out, also if its next try comes while others are published", async () => {
+  const { outbox, publisher } = stage();
+  const link = new FakeLink();
+  link.refusing.add("full");
+  publisher.attach(link);
+  outbox.add([end("a", "full"), end("b", "q")]);
+  await until("the other is sent", () => link.sent.length === 1);
+  const publish = link.publish.bind(link);
+  const asked = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  link.publish = async (replies) => {
+    asked.resolve();
+    await gate.promise;
+    return await publish(replies);
+  };
+  outbox.add([end("c", "q")]);
+  await asked.promise;
+  link.refusing.clear();
+  publisher.attach(link);
+  gate.resolve();
+  await until("all are sent", () => link.sent.length === 3);
+  assertEquals(link.sent, ["q b", "q c", "full a"]);
+  assertEquals(await outbox.read(0, 10), []);
+  publisher.close();
+});
