@@ -28,7 +28,9 @@ export interface NotedLink {
 }
 
 interface PoolNotesOptions {
-  readonly engine: Pick<Engine, "settings" | "reserve" | "lastAt">;
+  readonly engine: Pick<Engine, "reserve" | "lastAt"> & {
+    readonly settings: Pick<Engine["settings"], "get" | "save">;
+  };
   readonly clock: Clock;
   readonly log: Log;
   /** How long a process goes on with its runs without a server, in ms. */
@@ -46,6 +48,8 @@ const NO_NOTES: Notes = { pools: [], runs: [] };
 const MAX_NOTED = 256;
 /** Time between two looks at the runs, in ms. */
 const LOOK_MS = 1000;
+/** How long a process that is about to join stays noted, in ms: its link can end before that. */
+const JOINING_MS = 60_000;
 
 export class PoolNotes {
   readonly #options: PoolNotesOptions;
@@ -71,7 +75,7 @@ export class PoolNotes {
   }
 
   /** Begins to wait for the processes of the server before, if that has left notes. */
-  async begin(): Promise<void> {
+  begin(): void {
     const { engine, clock, holdMs } = this.#options;
     this.#saved = engine.settings.get(SETTING);
     const { pools, runs } = readNotes(this.#saved);
@@ -81,7 +85,9 @@ export class PoolNotes {
       this.#pools.set(pool, clock.awake() + holdMs);
     }
     this.#runs = runs;
-    await engine.reserve({ tasks: new Set(runs), until: clock.now() + holdMs });
+    // It takes effect at once. An engine whose lead is lost meanwhile would never answer.
+    engine.reserve({ tasks: new Set(runs), until: clock.now() + holdMs })
+      .catch((error) => this.#failed(error));
   }
 
   start(): void {
@@ -99,15 +105,16 @@ export class PoolNotes {
   joining({ instance, isOwn }: NotedLink): Promise<void> | undefined {
     if (instance === undefined || isOwn || !this.#keeps) return undefined;
     const isNoted = this.#pools.has(instance);
-    this.#pools.set(instance, Infinity);
+    this.#pools.set(instance, this.#options.clock.awake() + JOINING_MS);
     return isNoted ? undefined : this.#save();
   }
 
   /** A process has joined, and its runs have been taken up. */
   joined(link: NotedLink): void {
     const { instance, isOwn } = link;
-    if (instance === undefined || isOwn) return;
+    if (instance === undefined || isOwn || !this.#keeps) return;
     this.#links.add(link);
+    this.#pools.set(instance, Infinity);
     if (this.#expected.delete(instance) && this.#expected.size === 0) this.#endWait();
   }
 
