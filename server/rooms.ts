@@ -93,9 +93,19 @@ export async function openRooms(options: RoomsOptions): Promise<Rooms> {
   const events = new TaskEvents(options.metrics, options.clock);
   const log = new RoomLog(options.log);
   const engine = await openReporting({ ...options, log }, events);
-  const base: Base = { ...options, log, events, engine };
+  try {
+    return await furnish({ ...options, log, events, engine }, log);
+  } catch (error) {
+    // Nothing else would end its timers and its commits.
+    await engine.close();
+    throw error;
+  }
+}
+
+/** Makes everything around the engine. */
+async function furnish(base: Base, log: RoomLog): Promise<Rooms> {
   const dispatch = createDispatch(base);
-  await dispatch.notes.begin();
+  dispatch.notes.begin();
   const api = createApi(base, dispatch);
   const reception = createReception(base, dispatch, api);
   const bridge = await bridgeOf(base, api);

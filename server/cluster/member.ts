@@ -215,8 +215,7 @@ export class Member {
     while (!signal.aborted) {
       try {
         const lead = await store.campaign(this.#self(), { signal, waitMs: () => this.#waitMs() });
-        if (signal.aborted) await lead.resign();
-        else await this.#lead(lead);
+        await this.#lead(lead);
       } catch (error) {
         if (signal.aborted) return;
         log.error("cluster", `cannot lead: ${reasonOf(error)}; trying again`);
@@ -234,13 +233,19 @@ export class Member {
   /** A term, from its beginning to its end. */
   async #lead(lead: Lead): Promise<void> {
     const { switchboard, openRooms, log, info } = this.#options;
-    const term = this.#newTerm(lead);
-    if (!await term.keeper.start()) return await this.#stepDown(term, await term.over);
+    const { signal } = this.#stopping;
+    const term = this.#term = this.#newTerm(lead);
     void lead.store.lost?.then((reason) => this.#lose(term, reason));
-    this.#term = term;
+    const leads = await term.keeper.start();
+    // It may have begun to stop meanwhile.
+    if (signal.aborted) term.end("it stops");
+    if (!leads || signal.aborted) return await this.#stepDown(term, await term.over);
+    let isOpen = false;
     try {
       const rooms = term.rooms = await openRooms({ ...lead, store: underTerm(term) });
-      if (term.keeper.isHeld()) {
+      isOpen = true;
+      if (signal.aborted) term.end("it stops");
+      else if (term.keeper.isHeld()) {
         const isHeld = () => term.keeper.isHeld();
         switchboard.lead({ epoch: lead.epoch, reception: rooms.reception, isHeld });
         rooms.start();
@@ -250,9 +255,10 @@ export class Member {
     } catch (error) {
       log.error("cluster", `cannot open what the leader needs: ${reasonOf(error)}`);
       this.#lose(term, "it could not open its rooms");
-      await this.#pause(RETRY_MS);
     }
     await this.#stepDown(term, await term.over);
+    // Another server may do better.
+    if (!isOpen && !signal.aborted) await this.#pause(RETRY_MS);
   }
 
   #newTerm(lead: Lead): Term {

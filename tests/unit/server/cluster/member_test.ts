@@ -35,6 +35,10 @@ class MemberStage {
   dropHangs = false;
   openFails = false;
   isRenewed = true;
+  /** A renewal is answered after it. */
+  renewal: Promise<void> | undefined;
+  /** The rooms are open after it. */
+  opening: Promise<void> | undefined;
   #campaign: ((lead: Lead) => void) | undefined;
   #lost = Promise.withResolvers<string>();
   #isHeld = () => false;
@@ -78,10 +82,11 @@ class MemberStage {
           this.roster.lead(undefined);
         },
       },
-      openRooms: () => {
-        if (this.openFails) return Promise.reject(new Error("no room"));
+      openRooms: async () => {
+        if (this.openFails) throw new Error("no room");
+        await this.opening;
         events.push("open");
-        return Promise.resolve({
+        return {
           reception: { serve: () => Promise.resolve() },
           start: note("start"),
           close: (graceMs) => {
@@ -89,7 +94,7 @@ class MemberStage {
             return Promise.resolve();
           },
           drop: () => this.dropHangs ? new Promise(() => {}) : note("drop")(),
-        });
+        };
       },
       now: () => clock.now(),
       after: (ms, run) => clock.after(ms, run),
@@ -115,8 +120,11 @@ class MemberStage {
       },
       opened: { next: 1, lanes: [], settings: [], counts: [], queuedOps: [] },
       sweeper: { isFull: false, sweep: () => Promise.reject(new Error("not used")) },
-      renew: () =>
-        this.isAway ? Promise.reject(new Error("away")) : Promise.resolve(this.isRenewed),
+      renew: async () => {
+        if (this.isAway) throw new Error("away");
+        await this.renewal;
+        return this.isRenewed;
+      },
       resign: () => (events.push("resign"), Promise.resolve()),
     });
     await this.clock.pass(0);
@@ -248,4 +256,22 @@ Deno.test("a server that stops while it campaigns never leads", async () => {
   await stage.member.resign(0, () => undefined);
   await stage.member.leave();
   assertEquals(stage.take(), ["leave"]);
+});
+
+Deno.test("a server that stops while it takes the lead gives it back, and never leads", async () => {
+  for (const step of ["renewal", "opening"] as const) {
+    const stage = new MemberStage();
+    const answered = Promise.withResolvers<void>();
+    stage[step] = answered.promise;
+    await stage.member.start();
+    await stage.win(1);
+    stage.member.drain();
+    const resigned = stage.member.resign(0, () => undefined);
+    answered.resolve();
+    await stage.clock.pass(0);
+    await resigned;
+    await stage.member.leave();
+    const ended = ["close store", "resign", "leave"];
+    assertEquals(stage.take(), step === "renewal" ? ended : ["open", "drop", ...ended]);
+  }
 });
