@@ -98,9 +98,10 @@ export class Campaign {
       const pause = new AbortController();
       const stop = () => pause.abort();
       signal.addEventListener("abort", stop);
-      await Promise.race([delay(BEAT_MS, { signal: pause.signal }), lock.granted]).catch(() => {});
+      lock.onGranted = stop;
+      await delay(BEAT_MS, { signal: pause.signal }).catch(() => {});
+      lock.onGranted = undefined;
       signal.removeEventListener("abort", stop);
-      stop();
     }
   }
 
@@ -235,7 +236,11 @@ export class LeadLock {
   /** The connection that holds it. */
   #heldBy = 0;
   #isWaiting = false;
-  #granted = Promise.withResolvers<void>();
+  /**
+   * Called when the lock is granted. A standby server waits for that for months, and looks four times a second: a promise
+   * would keep each of its waits.
+   */
+  onGranted: (() => void) | undefined;
 
   /** `key`: SQL for the number of the lock. */
   constructor(session: PgSession, key: string) {
@@ -245,11 +250,6 @@ export class LeadLock {
 
   get isHeld(): boolean {
     return this.#heldBy > 0 && this.#heldBy === this.#session.generation && this.#hasSession;
-  }
-
-  /** Resolves when the lock is next granted. */
-  get granted(): Promise<void> {
-    return this.#granted.promise;
   }
 
   /** A connection of its own to the database, without a pooler in between. */
@@ -265,8 +265,7 @@ export class LeadLock {
     this.#session.query({ text: `select pg_advisory_lock(${this.#key})`, deadlineMs: Infinity })
       .then(() => {
         this.#heldBy = generation;
-        this.#granted.resolve();
-        this.#granted = Promise.withResolvers();
+        this.onGranted?.();
       }, () => {})
       .finally(() => this.#isWaiting = false);
   }
