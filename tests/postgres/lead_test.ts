@@ -19,6 +19,7 @@ import {
   withOwnPostgres,
   withPostgres,
 } from "../kit/services.ts";
+import { insertOf, writeOf } from "./rows.ts";
 
 /** One server of a cluster. */
 class Member implements AsyncDisposable {
@@ -336,5 +337,41 @@ Deno.test(
     await schema.sql("update meta set min_version = 1");
     await delay(1500);
     assertEquals(isLeading, true);
+  },
+);
+
+Deno.test(
+  withPostgres("many short leads share a slice: reads lock the tables of all slices"),
+  async () => {
+    await using schema = new OwnSchema();
+    const LEADS = 6;
+    for (let i = 0; i < LEADS; i++) {
+      await using a = await Member.open(schema.url, "a");
+      const lead = await a.campaign();
+      const { next } = lead.opened;
+      await lead.store.call("write", writeOf({ inserts: insertOf(next) }));
+      await lead.store.close();
+      await lead.resign();
+    }
+    assertEquals(await schema.sql("select count(*) from task"), `${LEADS}`);
+    const slices = await schema.sql(
+      `select count(*) from pg_inherits where inhparent = 'task'::regclass`,
+    );
+    assert(Number(slices) <= 2, `${slices} slices`);
+  },
+);
+
+Deno.test(
+  withPostgres("a server waits for another that makes the tables slowly"),
+  async () => {
+    await using schema = new OwnSchema();
+    const lock = `hashtext('sd schema ${schema.name}')`;
+    // Longer than statements of other kinds wait for a lock.
+    const making = schema.sql(`select pg_advisory_lock(${lock}); select pg_sleep(5)`);
+    const isHeld = `select count(*) from pg_locks where locktype = 'advisory' and
+      objid::bigint = ${lock}::bigint & 4294967295`;
+    while (await schema.sql(isHeld) === "0") await delay(10);
+    await using _ = await Member.open(schema.url, "a");
+    await making;
   },
 );

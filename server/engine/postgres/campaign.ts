@@ -20,8 +20,11 @@ const ENDING_MS = 400;
 const ENDING_LOOK_MS = 40;
 /** Time for which a leader that lost its lock alone can take it again, in ms. */
 const GIVE_BACK_MS = 1500;
-/** Numbers that a lead takes at a time, for tasks and their places in line. */
-export const LEAD_SERIALS = 2 ** 24;
+/**
+ * Numbers that a lead begins with, for tasks and their places in line. Numbers that it does not use are left out for ever.
+ * Short leads share a slice: each read locks the tables of all slices.
+ */
+export const LEAD_SERIALS = 2 ** 17;
 
 /** SQL for sessions of `pg_stat_activity` that are in the list `sessions`. */
 const IS_LISTED = `a.pid = split_part(s, ' ', 1)::int and

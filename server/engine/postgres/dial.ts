@@ -59,6 +59,11 @@ export const COMMON_SETTINGS = {
   tcp_keepalives_interval: "1",
   tcp_keepalives_count: "3",
   client_min_messages: "error",
+  // A role or a database can have set these otherwise. Statements mean the same for every role.
+  search_path: "pg_catalog",
+  array_nulls: "on",
+  standard_conforming_strings: "on",
+  default_transaction_isolation: "read committed",
 } as const;
 
 /**
@@ -174,9 +179,16 @@ async function prepare(client: pg.Client, socket: Socket, options: DialOptions):
   return { client, socket, pid, id: `${pid} ${start}`, version, isPooled, identity };
 }
 
-/** The server looks every second whether this side of a connection is there, also while it works. */
+/**
+ * The server looks every second whether this side of a connection is there, also while it works. It ends no session that
+ * is idle, and no transaction by its length, whatever is set for the role.
+ */
 function newerSettings(version: number): Readonly<Record<string, string>> {
-  return version >= 140_000 ? { client_connection_check_interval: "1s" } : {};
+  return {
+    ...(version >= 140_000 &&
+      { client_connection_check_interval: "1s", idle_session_timeout: "0" }),
+    ...(version >= 170_000 && { transaction_timeout: "0" }),
+  };
 }
 
 /** A role can be forbidden to see these, and some offers of a hosted PostgreSQL do not have them. */

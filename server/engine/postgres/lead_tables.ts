@@ -82,7 +82,7 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
   -- A function that reads U+0000 fails.
-  if position('\u0000' in args) = 0
+  if position(E'\\u0000' in args) = 0
     and exists (select from json_object_keys(args::json) k where k in ('op', 'task', 'ref')) then
     raise exception 'args must not have the members op, task and ref'
       using errcode = 'invalid_parameter_value';

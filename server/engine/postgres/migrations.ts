@@ -67,9 +67,9 @@ ${sql(schema)}
 update ${meta} set version = ${i + 2}, min_version = greatest(min_version, ${minVersion});
 end if;`
   );
-  const lock = `perform pg_advisory_xact_lock(hashtext('sd schema ${
-    schema.replaceAll("'", "''")
-  }'));`;
+  // Other servers can take long to make the tables.
+  const lock = `perform set_config('lock_timeout', '25s', true);
+perform pg_advisory_xact_lock(hashtext('sd schema ${schema.replaceAll("'", "''")}'));`;
   return `do $migrate$ begin
 if to_regclass('${meta}') is not null then
   if (select version from ${meta}) >= ${SCHEMA_VERSION} then return; end if;

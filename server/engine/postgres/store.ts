@@ -41,10 +41,10 @@ export interface PostgresStoreOptions {
 type Ask<Name extends keyof TaskCalls> = TaskCalls[Name]["ask"];
 type Answer<Name extends keyof TaskCalls> = TaskCalls[Name]["answer"];
 
-/** Numbers that a lead takes at a time. Ids have room for 2^48. */
-export const SERIAL_BLOCK = 2 ** 24;
+/** Numbers that a lead takes when those it began with are used up. Ids have room for 2^48. */
+export const SERIAL_BLOCK = 2 ** 20;
 /** More are taken when this many are left, to be given out while that is committed. */
-const SERIALS_LEFT = 2 ** 20;
+const SERIALS_LEFT = 2 ** 16;
 /** Longest time for which `open` waits for counts, in ms. */
 const COUNT_MS = 100;
 /** Longest wait for a side session, in ms, and the time between two tries. */
