@@ -67,6 +67,20 @@ Deno.test({
   },
 });
 
+Deno.test({
+  ...withBinary("sd doctor leaves out what other programs know where there is no PATH"),
+  async fn() {
+    assert(BINARY, "SD_BINARY must name the executable in CI");
+    using sd = new Installed(BINARY);
+    const { code, stdout } = await new Deno.Command(sd.path, {
+      args: ["doctor", "--json", "--server", "127.0.0.1:1"],
+      clearEnv: true,
+      env: { HOME: sd.folder },
+    }).output();
+    assertEquals(code, 3, new TextDecoder().decode(stdout));
+  },
+});
+
 /** Modules beside the executable, and the error of `sd serve` for each that it cannot load. */
 const MODULES: Record<string, string> = {
   "tasks.js": `

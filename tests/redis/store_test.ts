@@ -1,5 +1,6 @@
 /** The store of the redis engine, beside the sqlite store, and on connections that break. */
 
+import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async/delay";

@@ -138,8 +138,8 @@ async function outputOf(program: string, args: string[]): Promise<string | undef
     const command = new Deno.Command(program, { args, stderr: "null", env: { LC_ALL: "C" } });
     const { success, stdout } = await command.output();
     return success ? new TextDecoder().decode(stdout) : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
+  } catch {
+    // It is not there. Without PATH in the environment, the error is of no class of its own.
+    return undefined;
   }
 }
