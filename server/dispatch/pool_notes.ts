@@ -19,7 +19,10 @@ import { Ticker } from "./upkeep.ts";
 export interface NotedLink {
   /** The name of the process, if it goes on with its runs after a lost link. */
   readonly instance: string | undefined;
-  /** Its process belongs to this server, and ends with it. */
+  /**
+   * Its process belongs to this server, and ends with it. On a shared engine it can outlast the lead: when the server is
+   * frozen, cut off, or stops.
+   */
   readonly isOwn: boolean;
   /** The number of tasks that it holds. */
   readonly held: number;
@@ -28,7 +31,7 @@ export interface NotedLink {
 }
 
 interface PoolNotesOptions {
-  readonly engine: Pick<Engine, "reserve" | "lastAt"> & {
+  readonly engine: Pick<Engine, "reserve" | "lastAt" | "lost"> & {
     readonly settings: Pick<Engine["settings"], "get" | "save">;
   };
   readonly clock: Clock;
@@ -102,8 +105,9 @@ export class PoolNotes {
   }
 
   /** A process is about to join; it can be given tasks once that has resolved. */
-  joining({ instance, isOwn }: NotedLink): Promise<void> | undefined {
-    if (instance === undefined || isOwn || !this.#keeps) return undefined;
+  joining(link: NotedLink): Promise<void> | undefined {
+    const { instance } = link;
+    if (instance === undefined || this.#endsWithServer(link) || !this.#keeps) return undefined;
     const isNoted = this.#pools.has(instance);
     this.#pools.set(instance, this.#options.clock.awake() + JOINING_MS);
     return isNoted ? undefined : this.#save();
@@ -111,8 +115,8 @@ export class PoolNotes {
 
   /** A process has joined, and its runs have been taken up. */
   joined(link: NotedLink): void {
-    const { instance, isOwn } = link;
-    if (instance === undefined || isOwn || !this.#keeps) return;
+    const { instance } = link;
+    if (instance === undefined || this.#endsWithServer(link) || !this.#keeps) return;
     this.#links.add(link);
     this.#pools.set(instance, Infinity);
     if (this.#expected.delete(instance) && this.#expected.size === 0) this.#endWait();
@@ -149,6 +153,10 @@ export class PoolNotes {
   /** The engine's settings outlive the server. */
   get #keeps(): boolean {
     return this.#options.engine.lastAt !== undefined;
+  }
+
+  #endsWithServer({ isOwn }: NotedLink): boolean {
+    return isOwn && this.#options.engine.lost === undefined;
   }
 
   #look(): number {

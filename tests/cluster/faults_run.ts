@@ -49,7 +49,10 @@ export async function runFaults(options: FaultRunOptions): Promise<FaultRunRepor
   try {
     await using cluster = await RealCluster.start({
       engine: (name) => database.url.replace(`:${database.port}`, `:${proxies.get(name)!.port}`),
-      args: [folder.file("tasks.ts"), "--workers", "1", `--allow-write=${folder.path}`],
+      args: [
+        folder.file("tasks.ts"),
+        ...["--workers", "1", "--grace", "1s", `--allow-write=${folder.path}`],
+      ],
     });
     const load = new ClusterLoad({
       ...size,

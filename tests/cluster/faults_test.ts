@@ -11,13 +11,13 @@ import { runFaults } from "./faults_run.ts";
 const IS_LONG = Deno.env.get("SD_LONG") !== undefined;
 /** How often each happens here, and how long it lasts, in ms. */
 const SHORT: Record<string, { times: number; lastsMs?: number }> = {
-  "kill -9 leader": { times: 5 },
-  "SIGTERM leader": { times: 5 },
+  "kill -9 leader": { times: 3 },
+  "SIGTERM leader": { times: 3 },
   "SIGSTOP leader": { times: 1, lastsMs: 8000 },
   "leader cut from the store": { times: 1, lastsMs: 8000 },
-  "sessions ended": { times: 5 },
-  "PostgreSQL killed": { times: 2 },
-  "PostgreSQL restarted": { times: 2 },
+  "sessions ended": { times: 3 },
+  "PostgreSQL killed": { times: 1 },
+  "PostgreSQL restarted": { times: 1 },
 };
 
 for (const kind of FAULT_KINDS) {

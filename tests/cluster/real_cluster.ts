@@ -15,8 +15,9 @@ export interface RealClusterOptions {
   readonly engine: string | ((name: string) => string);
   /** Number of servers; default: 3. */
   readonly count?: number;
-  /** Further arguments of each server; default: one worker. */
-  readonly args?: readonly string[];
+  /** Further arguments of each server, or of one by its name; default: one worker. */
+  readonly args?: readonly string[] | ((name: string) => readonly string[]);
+  readonly env?: Record<string, string>;
 }
 
 export interface RealServer {
@@ -38,7 +39,7 @@ export class RealCluster implements AsyncDisposable {
   static async start(options: RealClusterOptions): Promise<RealCluster> {
     const cluster = new RealCluster(options);
     const names = ["a", "b", "c", "d", "e"].slice(0, options.count ?? 3);
-    const started = await Promise.allSettled(names.map((name) => cluster.#add(name)));
+    const started = await Promise.allSettled(names.map((name) => cluster.add(name)));
     const failed = started.find((one) => one.status === "rejected");
     if (failed) {
       await cluster[Symbol.asyncDispose]();
@@ -48,16 +49,18 @@ export class RealCluster implements AsyncDisposable {
     return cluster;
   }
 
-  async #add(name: string): Promise<void> {
+  /** Starts another server. */
+  async add(name: string): Promise<void> {
     const port = freePort();
     const process = await this.#process(name, port);
     this.servers.push({ name, address: { hostname: "127.0.0.1", port }, process, isAway: false });
   }
 
   #process(name: string, port: number): Promise<SdServe> {
-    const { engine, args = ["--workers", "1"] } = this.#options;
+    const { engine, args = ["--workers", "1"], env = {} } = this.#options;
     const url = typeof engine === "string" ? engine : engine(name);
-    return SdServe.start(["--engine", url, "--name", name, ...args], { port });
+    const more = typeof args === "function" ? args(name) : args;
+    return SdServe.start(["--engine", url, "--name", name, ...more], { port, env });
   }
 
   /** Where servers are that neither are dead nor stopped. */
@@ -104,7 +107,14 @@ export class RealCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { process } of this.servers) process.child.kill("SIGCONT");
+    for (const { process } of this.servers) {
+      try {
+        process.child.kill("SIGCONT");
+      } catch (error) {
+        // It has ended already.
+        if (!(error instanceof TypeError)) throw error;
+      }
+    }
     await Promise.all(this.servers.map(({ process }) => process[Symbol.asyncDispose]()));
   }
 }
