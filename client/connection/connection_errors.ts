@@ -39,6 +39,14 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   ],
   [/lookup address|ENOTFOUND|EAI_AGAIN/, "correct the name of the server, or use its address"],
   [/InvalidContentType/, "it does not speak TLS; leave out --tls"],
+  [
+    /^it does not answer$/,
+    "see the log of the server: it can be stopped, or wait for its cluster or the store of its tasks",
+  ],
+  [
+    /^unexpected end of file$/,
+    "if a load balancer is there, start a server behind it, with: sd serve",
+  ],
 ];
 
 /** There is no connection to `target`. */

@@ -25,7 +25,7 @@ import { cannotReach, refusalOf, stayedAway } from "./connection_errors.ts";
 import { LATE_MS } from "../../net/awake_clock.ts";
 
 /** Longest wait for the reply to `hello`, in ms. */
-const HELLO_MS = 10_000;
+export const HELLO_MS = 10_000;
 /** A connection that lasted this long, in ms, was good: after it the pauses start from the shortest again. */
 const GOOD_MS = 5_000;
 /** The `ref` of this client's `hello`; messages count from 1. */

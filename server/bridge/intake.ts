@@ -19,6 +19,9 @@ import type { EndOutbox } from "../engine/outbox.ts";
 import { ReplyPublisher } from "./reply_publisher.ts";
 import { type IntakeServer, TaskIntake } from "./task_intake.ts";
 
+/** RabbitMQ and NATS refuse the user or the password. */
+const REFUSED_LOGIN = /ACCESS.REFUSED|authori[sz]ation violation|authentication/i;
+
 interface IntakeOptions {
   readonly url: Pick<IntakeUrl, "name" | "shown" | "dead">;
   readonly messages: MessageServer;
@@ -186,10 +189,13 @@ export class Intake {
 
   #down(reason: string): void {
     const { url: { name, shown }, server: { log }, metrics } = this.#options;
-    log.warn("intake", `${name}: no tasks come from ${shown}: ${reason}; it tries again`);
+    const cure = REFUSED_LOGIN.test(reason)
+      ? "set the user in --intake, and the password in SD_INTAKE_PASSWORD"
+      : "start the message server, or correct --intake and start sd again";
+    log.warn("intake", `${name}: no tasks come from ${shown}: ${reason}; it tries again; ${cure}`);
     metrics.notices.set(this.#noticeName("down"), {
       message: `no tasks come from ${shown}: ${reason}`,
-      cure: "start the message server, or correct --intake and start sd again",
+      cure,
     });
   }
 
@@ -234,11 +240,11 @@ export class Intake {
     const now = clock.awake();
     if (now - this.#refusedLogAt < REFUSED_LOG_MS) return;
     this.#refusedLogAt = now;
+    const messages = this.#refusedSince === 1 ? "1 message" : `${this.#refusedSince} messages`;
+    const last = JSON.stringify(id?.slice(0, 128) ?? "");
     log.warn(
       "intake",
-      `${name}: refused ${this.#refusedSince} messages into ${dead}; the last has the id ${
-        JSON.stringify(id?.slice(0, 128) ?? "")
-      }: ${code}`,
+      `${name}: refused ${messages} into ${dead}; the last has the id ${last}: ${code}`,
     );
     this.#refusedSince = 0;
   }

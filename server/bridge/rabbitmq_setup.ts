@@ -20,7 +20,7 @@ const NOT_FOUND = 404;
 /** Connects with the credentials of the URL; `use` is for the operator of RabbitMQ. */
 export async function connectTo(url: IntakeUrl, use: string): Promise<ChannelModel> {
   const { hostname, port, isTls, username = "guest", password = "guest", vhost } = url;
-  const connection = await amqp.connect({
+  const connecting = amqp.connect({
     protocol: isTls ? "amqps" : "amqp",
     hostname,
     port,
@@ -32,6 +32,13 @@ export async function connectTo(url: IntakeUrl, use: string): Promise<ChannelMod
     timeout: CONNECT_MS,
     noDelay: true,
     clientProperties: { connection_name: `sd ${use} ${url.source}` },
+  });
+  const connection = await connecting.catch((error: Error) => {
+    // The library does not read the reason, which comes after a login that succeeded.
+    if (!/ConnectionOpenOk/.test(error.message)) throw error;
+    throw new Error(`there is no virtual host "${vhost}", or the user may not use it`, {
+      cause: error,
+    });
   });
   // Its end is known by "close"; without a listener the error would end the process.
   connection.on("error", () => {});

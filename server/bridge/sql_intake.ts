@@ -138,11 +138,8 @@ export class SqlIntake {
     if (refused.length === 0) return;
     await inbox.refuse(refused.map(([{ n }, { code, message }]) => [n, `${code}: ${message}`]));
     const [row, reason] = refused.at(-1)!;
-    log.warn(
-      "intake",
-      `sql: refused ${refused.length} lines; the last has the id ${
-        JSON.stringify(row.id)
-      }: ${reason.code}`,
-    );
+    const lines = refused.length === 1 ? "1 line" : `${refused.length} lines`;
+    const last = JSON.stringify(row.id);
+    log.warn("intake", `sql: refused ${lines}; the last has the id ${last}: ${reason.code}`);
   }
 }

@@ -26,8 +26,11 @@ import type { Leader, Roster } from "./roster.ts";
 
 /** Bytes of a first line that are looked at; a longer one is the matter of the leader. */
 const MAX_PEEK_BYTES = 4096;
-/** How long a connection is held while no server leads, in ms. */
-const HOLD_MS = 15_000;
+/**
+ * How long a connection is held while no server leads, in ms: longer than a takeover, and shorter than a client waits for
+ * its first reply, so that the client learns the reason.
+ */
+export const HOLD_MS = 9000;
 /** Pause between two tries to reach the leader, in ms. */
 const RETRY_MS = 50;
 /** One of this many refused relay lines is logged. */

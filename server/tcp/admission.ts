@@ -226,7 +226,8 @@ export class Admission {
 function wrongSecret(): SdError {
   return new SdError(
     "unauthorized",
-    "the pool secret is not that of this server; see --secret-file in: sd work --help",
+    "the pool secret is not that of this server, or of its cluster; copy the file pool-PORT.secret " +
+      "of a server, and name it with --secret-file, or set the same SD_POOL_SECRET on both sides",
   );
 }
 
