@@ -7,6 +7,7 @@ import { selfCommand } from "../../cli/pool/self_command.ts";
 import { Certificate, HAS_OPENSSL } from "../kit/certificate.ts";
 import { needing } from "../kit/needs.ts";
 import { runSd, SdServe } from "../kit/sd_process.ts";
+import { SdWork } from "../kit/sd_work.ts";
 import { TestServer } from "../kit/test_server.ts";
 
 const withOpenssl = needing("openssl", HAS_OPENSSL);
@@ -27,6 +28,8 @@ Deno.test({
       tasks.map((_, n) => n * n),
     );
     const target = { hostname: "localhost", port };
+    await using work = new SdWork(`localhost:${port}`, ["--workers", "1"]);
+    await work.says("if it speaks TLS, use --tls");
     const stranger = () => connect({ ...target, tls: { caCerts: [] } });
     assertEquals((await assertRejects(stranger, ClientError)).code, "unreachable");
     // A client without TLS gets no answer from a TLS port.

@@ -34,6 +34,8 @@ const ALIVE = JSON.stringify({ alive: true } satisfies PoolReport);
 const READ_BYTES = 64 * 1024;
 const LETTER_AT = '{"le'.length, LETTER_A = 97;
 const BRACE = 123;
+const CLOSED = "the server closed the connection without a reply";
+const PERHAPS_TLS = "; if it speaks TLS, use --tls, or --tls-ca FILE with its certificate";
 const NO_SERVER = "this is no server of sd, or one of another release";
 /** Time for the report that a link was tampered with, in ms. */
 const TAMPER_REPORT_MS = 500;
@@ -203,7 +205,9 @@ export class Link {
   async #someLines(): Promise<[string, ...Line[]]> {
     for (;;) {
       const lines = await this.#readLines();
-      if (!lines) throw new LinkError("the server closed the connection without a reply");
+      if (!lines) {
+        throw new LinkError(this.#options.server.tls ? CLOSED : `${CLOSED}${PERHAPS_TLS}`);
+      }
       const [first, ...rest] = lines;
       if (first) return [first, ...rest];
       if (first === null) throw new LinkError(NO_SERVER);
