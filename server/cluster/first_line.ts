@@ -4,18 +4,16 @@
  */
 
 import type { Wire } from "../../net/wire.ts";
+import { WireAfter } from "../../net/wire_after.ts";
 
 const NEWLINE = 10;
 
 /** A wire of which some bytes were read and put back. */
-export class PeekedWire implements Wire {
-  readonly #wire: Wire;
-  /** Bytes that the next read gets first. */
-  #head = new Uint8Array(0);
+export class PeekedWire extends WireAfter {
   #hasEnded = false;
 
   constructor(wire: Wire) {
-    this.#wire = wire;
+    super(new Uint8Array(0), wire);
   }
 
   /**
@@ -24,43 +22,28 @@ export class PeekedWire implements Wire {
    */
   async peekLine(maxBytes: number): Promise<string | undefined> {
     for (;;) {
-      const end = this.#head.indexOf(NEWLINE);
-      if (end !== -1 || this.#head.length >= maxBytes || this.#hasEnded) {
-        if (this.#head.length === 0) return undefined;
-        const line = this.#head.subarray(0, Math.min(end === -1 ? Infinity : end, maxBytes));
+      const end = this.rest.indexOf(NEWLINE);
+      if (end !== -1 || this.rest.length >= maxBytes || this.#hasEnded) {
+        if (this.rest.length === 0) return undefined;
+        const line = this.rest.subarray(0, Math.min(end === -1 ? Infinity : end, maxBytes));
         return new TextDecoder().decode(line);
       }
       const buffer = new Uint8Array(maxBytes);
-      const count = await this.#wire.read(buffer);
+      const count = await this.wire.read(buffer);
       if (count === null) this.#hasEnded = true;
-      else this.#head = joined(this.#head, buffer.subarray(0, count));
+      else this.rest = joined(this.rest, buffer.subarray(0, count));
     }
   }
 
   /** Drops the line that `peekLine` has returned. */
   dropLine(): void {
-    const end = this.#head.indexOf(NEWLINE);
-    this.#head = this.#head.subarray(end === -1 ? this.#head.length : end + 1);
+    const end = this.rest.indexOf(NEWLINE);
+    this.rest = this.rest.subarray(end === -1 ? this.rest.length : end + 1);
   }
 
-  async read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#head.length === 0) return this.#hasEnded ? null : await this.#wire.read(buffer);
-    const count = Math.min(this.#head.length, buffer.length);
-    buffer.set(this.#head.subarray(0, count));
-    this.#head = this.#head.subarray(count);
-    return count;
-  }
-
-  write(bytes: Uint8Array): Promise<number> {
-    return this.#wire.write(bytes);
-  }
-
-  closeWrite(): Promise<void> {
-    return this.#wire.closeWrite();
-  }
-
-  close(): void {
-    this.#wire.close();
+  override read(buffer: Uint8Array): Promise<number | null> {
+    if (this.#hasEnded && this.rest.length === 0) return Promise.resolve(null);
+    return super.read(buffer);
   }
 }
 

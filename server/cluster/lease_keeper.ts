@@ -99,7 +99,7 @@ export class LeaseKeeper {
       this.#hasWarned = false;
     } catch (error) {
       if (this.#isOver) return;
-      if (!this.#hasWarned) warn(`cannot renew the lead: ${reasonOf(error)}; trying again`);
+      if (!this.#hasWarned) warn(`cannot renew the lead: ${faultText(error)}; trying again`);
       this.#hasWarned = true;
     }
   }
@@ -120,7 +120,8 @@ export class LeaseKeeper {
   }
 }
 
-function reasonOf(error: unknown): string {
+/** The message of an error, for the log. */
+export function faultText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -20,7 +20,7 @@ import {
 import type { TaskStore } from "../engine/journaled/task_store.ts";
 import type { Log } from "../log.ts";
 import type { WireServer } from "../tcp/reception.ts";
-import { LeaseKeeper } from "./lease_keeper.ts";
+import { faultText, LeaseKeeper } from "./lease_keeper.ts";
 import type { Roster } from "./roster.ts";
 import type { Leading } from "./switchboard.ts";
 
@@ -159,7 +159,7 @@ export class Member {
     await this.#beating;
     await this.#options.store.leave(this.#self()).catch((error) => {
       // Its beats have ended, so the others see it go a few seconds later.
-      this.#options.log.warn("cluster", `cannot leave the cluster: ${reasonOf(error)}`);
+      this.#options.log.warn("cluster", `cannot leave the cluster: ${faultText(error)}`);
     });
   }
 
@@ -189,7 +189,7 @@ export class Member {
     } catch (error) {
       this.#outageAt = now();
       if (++this.#failedBeats === FAILURES_A_WARNING) {
-        log.warn("cluster", `the store does not answer: ${reasonOf(error)}; trying again`);
+        log.warn("cluster", `the store does not answer: ${faultText(error)}; trying again`);
       }
     }
   }
@@ -218,7 +218,7 @@ export class Member {
         await this.#lead(lead);
       } catch (error) {
         if (signal.aborted) return;
-        log.error("cluster", `cannot lead: ${reasonOf(error)}; trying again`);
+        log.error("cluster", `cannot lead: ${faultText(error)}; trying again`);
         await this.#pause(RETRY_MS);
       }
     }
@@ -253,7 +253,7 @@ export class Member {
         log.info("cluster", `${info.name} leads, epoch ${lead.epoch}`);
       }
     } catch (error) {
-      log.error("cluster", `cannot open what the leader needs: ${reasonOf(error)}`);
+      log.error("cluster", `cannot open what the leader needs: ${faultText(error)}`);
       this.#lose(term, "it could not open its rooms");
     }
     await this.#stepDown(term, await term.over);
@@ -315,7 +315,7 @@ export class Member {
     try {
       await ending;
     } catch (error) {
-      this.#options.log.warn("cluster", `the end of the ${part}: ${reasonOf(error)}`);
+      this.#options.log.warn("cluster", `the end of the ${part}: ${faultText(error)}`);
     }
   }
 
@@ -335,8 +335,4 @@ function underTerm({ lead: { store }, lost }: Term): TaskStore {
 
 function nameOf(id: string, { servers }: ClusterView): string {
   return servers.find((server) => server.id === id)?.name ?? id;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -66,7 +66,7 @@ export class Roster {
     return this.#lead ? "leads" : "follows";
   }
 
-  /** The leader that was last seen; `undefined` if none was ever seen, or the store named none for a while. */
+  /** The other server that led when one was last seen; it may be gone. `undefined` if none was seen since this server led. */
   get leader(): Leader | undefined {
     return this.#leader;
   }

@@ -2,7 +2,6 @@
 
 import { delay } from "@std/async/delay";
 import { deadline } from "@std/async/deadline";
-import { SERVE_FLAGS } from "../../server/serve_flags.ts";
 import { isInstalled } from "../kit/needs.ts";
 import { answersAt, freePort } from "../kit/private_service.ts";
 
@@ -11,8 +10,6 @@ export type Kind = typeof KINDS[number];
 
 export const HAS_BALANCERS = await isInstalled("haproxy", "nginx") &&
   await isFile("/usr/lib/nginx/modules/ngx_stream_module.so");
-/** Whether servers of this release can share an engine. */
-export const HAS_CLUSTER = "advertise" in SERVE_FLAGS;
 const PATIENCE_MS = 30_000;
 
 export interface BalancerOptions {

@@ -11,7 +11,7 @@ import { freePort } from "../kit/private_service.ts";
 import { SdServe } from "../kit/sd_process.ts";
 import { OwnSchema, withPostgres } from "../kit/services.ts";
 import { until } from "../kit/until.ts";
-import { Balancer, HAS_BALANCERS, HAS_CLUSTER, type Kind, KINDS } from "./balancer.ts";
+import { Balancer, HAS_BALANCERS, type Kind, KINDS } from "./balancer.ts";
 import { Load } from "./load.ts";
 
 const withBalancers = needing("HAProxy and nginx", HAS_BALANCERS);
@@ -94,7 +94,7 @@ class Cluster implements AsyncDisposable {
 for (const kind of KINDS) {
   Deno.test({
     ...withBalancers(`${kind}: leaders are killed, and every server is replaced, under load`),
-    ignore: !HAS_CLUSTER || withBalancers("").ignore || withPostgres("").ignore,
+    ignore: withBalancers("").ignore || withPostgres("").ignore,
     async fn() {
       await using cluster = await Cluster.start(kind);
       const load = new Load(cluster.address, kind);

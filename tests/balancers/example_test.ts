@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { selfCommand } from "../../cli/pool/self_command.ts";
 import { isInstalled, needing } from "../kit/needs.ts";
 import { freePort } from "../kit/private_service.ts";
-import { HAS_BALANCERS, HAS_CLUSTER, KINDS } from "./balancer.ts";
+import { HAS_BALANCERS, KINDS } from "./balancer.ts";
 
 const EXAMPLE = new URL("../../examples/cluster/", import.meta.url).pathname;
 /** Lines that are on their way when the leader is killed. */
@@ -87,7 +87,7 @@ Deno.test(
   },
 );
 
-for (const kind of HAS_CLUSTER ? KINDS : []) {
+for (const kind of KINDS) {
   Deno.test(
     withNamespaces(`${kind}: one command brings up a cluster, which outlives its leader`),
     async () => {

@@ -8,6 +8,7 @@
  */
 
 import type { Wire } from "../../../net/wire.ts";
+import { WireAfter } from "../../../net/wire_after.ts";
 import { formatIp, parseIp } from "../../../net/ip_address.ts";
 import { quote } from "../../../protocol/errors.ts";
 
@@ -128,36 +129,5 @@ export async function readProxyHeader(conn: Wire): Promise<ProxiedWire | undefin
     if (count === null && length === 0) return undefined;
     if (count === null) throw new ProxyHeaderError(`it ended after ${length} bytes`);
     length += count;
-  }
-}
-
-/** A connection of which some bytes were read already: they are read first. */
-class WireAfter implements Wire {
-  #rest: Uint8Array;
-  readonly #conn: Wire;
-
-  constructor(rest: Uint8Array, conn: Wire) {
-    this.#rest = rest;
-    this.#conn = conn;
-  }
-
-  read(buffer: Uint8Array): Promise<number | null> {
-    if (this.#rest.length === 0) return this.#conn.read(buffer);
-    const count = Math.min(this.#rest.length, buffer.length);
-    buffer.set(this.#rest.subarray(0, count));
-    this.#rest = this.#rest.subarray(count);
-    return Promise.resolve(count);
-  }
-
-  write(bytes: Uint8Array): Promise<number> {
-    return this.#conn.write(bytes);
-  }
-
-  closeWrite(): Promise<void> {
-    return this.#conn.closeWrite();
-  }
-
-  close(): void {
-    this.#conn.close();
   }
 }
