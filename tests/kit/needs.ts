@@ -15,11 +15,27 @@ export async function isInstalled(...programs: readonly string[]): Promise<boole
   return success;
 }
 
-/** Makes the options of `Deno.test` for a claim whose test needs `what`. */
+/** The options of `Deno.test` for a claim. */
+export interface Claim {
+  readonly name: string;
+  readonly ignore: boolean;
+  readonly sanitizeOps?: boolean;
+  readonly sanitizeResources?: boolean;
+}
+
+/**
+ * Makes the options of `Deno.test` for a claim whose test needs `what`. `leavesTimers`: the library that speaks to it keeps
+ * timers that end after the test.
+ */
 export function needing(
   what: string,
   isHere: boolean,
-): (claim: string) => { name: string; ignore: boolean } {
+  { leavesTimers = false } = {},
+): (claim: string) => Claim {
   const ignore = !isHere && !IN_CI;
-  return (claim) => ({ name: ignore ? `${claim}: skipped, it needs ${what}` : claim, ignore });
+  return (claim) => ({
+    name: ignore ? `${claim}: skipped, it needs ${what}` : claim,
+    ignore,
+    ...(leavesTimers && { sanitizeOps: false, sanitizeResources: false }),
+  });
 }

@@ -24,23 +24,42 @@ export const SHARED = {
 };
 
 const POSTGRES_BIN = postgresBin();
+/** The clients of Redis, NATS and RabbitMQ. */
+const LEAVES_TIMERS = { leavesTimers: true };
 /** For claims that need a service of their own; see `needing`. */
 export const withOwnPostgres = needing("PostgreSQL", POSTGRES_BIN !== undefined);
-export const withOwnRedis = needing("redis-server", await isInstalled("redis-server"));
+export const withOwnRedis = needing(
+  "redis-server",
+  await isInstalled("redis-server"),
+  LEAVES_TIMERS,
+);
 export const withOwnSentinel = needing(
   "redis-server and redis-sentinel",
   await isInstalled("redis-server", "redis-sentinel"),
+  LEAVES_TIMERS,
 );
-export const withOwnNats = needing("nats-server", await isInstalled("nats-server"));
-export const withOwnRabbit = needing("rabbitmq-server", await isInstalled("rabbitmq-server"));
+export const withOwnNats = needing("nats-server", await isInstalled("nats-server"), LEAVES_TIMERS);
+export const withOwnRabbit = needing(
+  "rabbitmq-server",
+  await isInstalled("rabbitmq-server"),
+  LEAVES_TIMERS,
+);
 /** For claims that need a shared service of the machine. */
 export const withPostgres = needing(
   `PostgreSQL at ${SHARED.postgres}`,
   await isAt(SHARED.postgres),
 );
-export const withRedis = needing(`Redis at ${SHARED.redis}`, await isAt(SHARED.redis));
-export const withRabbit = needing(`RabbitMQ at ${SHARED.amqp}`, await isAt(SHARED.amqp));
-export const withNats = needing(`NATS at ${SHARED.nats}`, await isAt(SHARED.nats));
+export const withRedis = needing(
+  `Redis at ${SHARED.redis}`,
+  await isAt(SHARED.redis),
+  LEAVES_TIMERS,
+);
+export const withRabbit = needing(
+  `RabbitMQ at ${SHARED.amqp}`,
+  await isAt(SHARED.amqp),
+  LEAVES_TIMERS,
+);
+export const withNats = needing(`NATS at ${SHARED.nats}`, await isAt(SHARED.nats), LEAVES_TIMERS);
 
 async function isAt(url: string): Promise<boolean> {
   return await answersAt(Number(new URL(url).port));
