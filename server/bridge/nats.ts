@@ -52,8 +52,11 @@ const DEAD_RETRY_MS = 1000;
 const MAX_REASON_CHARS = 1000;
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_NOT_FOUND = 10014;
-/** A subject that can be published to. */
-const SUBJECT = /^[^\s.*>]+(?:\.[^\s.*>]+)*$/;
+/**
+ * A subject to which an end may go. Those that begin with `$` are commands to NATS, and sd may have rights that the sender
+ * of a task has not: with an end as its body, `$JS.API.STREAM.PURGE.S` empties the stream S.
+ */
+const SUBJECT = /^(?!\$)[^\s.*>]+(?:\.[^\s.*>]+)*$/;
 
 /** Whether the warning about the disk was logged, by intake. */
 const warned = new Set<string>();

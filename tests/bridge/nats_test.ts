@@ -126,6 +126,25 @@ Deno.test(withNats("an end for a subject of a stream is kept there once"), async
   assertEquals((await statsOf(server)).intakes[0].replied, 20);
 });
 
+Deno.test(withNats("no reply address is a command to NATS"), async () => {
+  await using stage = await Stage.open();
+  await using server = await TestServer.start({ intakes: [stage.intake] });
+  await taking(server);
+  const manager = await jetstreamManager(stage.connection);
+  const [name, ends] = [`${stage.stream}_ends`, `ends.${stage.stream}`];
+  await manager.streams.add({ name, subjects: [ends] });
+  const commands = [`$JS.API.STREAM.PURGE.${name}`, `$JS.API.STREAM.MSG.DELETE.${name}`, "$SYS.x"];
+  const good = squares(2).map((message) => ({ ...message, replyTo: ends }));
+  await stage.send(good.slice(0, 1));
+  await stage.send(squares(3, "bad").map((message, i) => ({ ...message, replyTo: commands[i]! })));
+  const view = async () => (await statsOf(server)).intakes[0];
+  await until("four ends", async () => (await view()).replied + (await view()).dropped === 4);
+  await stage.send(good.slice(1));
+  await until("the last end", async () => (await view()).replied + (await view()).dropped === 5);
+  assertEquals((await manager.streams.info(name)).state.messages, 2);
+  assertEquals((await view()).dropped, 3);
+});
+
 Deno.test(withNats("what can be no task goes to the dead letters with its reason"), async () => {
   await using stage = await Stage.open();
   await using server = await TestServer.start({ intakes: [stage.intake] });
