@@ -31,6 +31,13 @@ import { readRoute, routeText } from "./reply_publisher.ts";
 /** Time until a refused message that could not be put aside is tried again, in ms. */
 const DEAD_RETRY_MS = 1000;
 const MAX_REASON_CHARS = 1000;
+/** Longest property, and longest name of a header, in bytes. */
+const MAX_SHORT_BYTES = 255;
+/** Most bytes of headers that a refused message keeps: with those of sd, the library has room for 64 KiB. */
+const MAX_HEADER_BYTES = 48 * 1024;
+const MAX_HEADER_DEPTH = 4;
+/** The library takes a larger number for an integer. */
+const MAX_DOUBLE = 2 ** 50;
 /**
  * Addresses of clients that take replies without a queue. RabbitMQ passes such a reply on and also returns it as without
  * a route, so the return says nothing.
@@ -148,7 +155,7 @@ class RabbitLink implements MessageLink {
 
   #publish({ route, body, key }: Reply): Promise<ReplyFate> {
     const { to, id } = readRoute(route);
-    if (to === undefined || to === "") return Promise.resolve("nowhere");
+    if (to === undefined || to === "" || !isShort(to)) return Promise.resolve("nowhere");
     const isDirect = to.startsWith(DIRECT);
     const options: Options.Publish = {
       persistent: true,
@@ -156,7 +163,7 @@ class RabbitLink implements MessageLink {
       contentType: "application/json",
       messageId: key,
       appId: "sd",
-      ...(id === undefined ? {} : { correlationId: id }),
+      ...(id === undefined || !isShort(id) ? {} : { correlationId: id }),
     };
     return this.#send({ routingKey: to, key }, Buffer.from(body), options);
   }
@@ -284,27 +291,72 @@ function messageOf(deliveryTag: number): Message {
 
 /**
  * The properties of a refused message in its new place. Left out is what RabbitMQ would act on: another user's id, a time after
- * which it is dropped, and headers that send copies elsewhere.
+ * which it is dropped, and headers that send copies elsewhere. So is what the library can read and not write again.
  */
 function deadOptions(
   { properties, fields }: ConsumeMessage,
   reason: SdError,
   key: string,
 ): Options.Publish {
-  const { CC: _cc, BCC: _bcc, ...headers } = (properties.headers ?? {}) as Record<string, unknown>;
   const { contentType, contentEncoding, correlationId, replyTo, messageId, type, appId } =
     properties;
   const kept = { contentType, contentEncoding, correlationId, replyTo, messageId, type, appId };
   return {
-    ...Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)),
+    ...Object.fromEntries(Object.entries(kept).filter(([, value]) => isShort(value))),
     persistent: true,
     mandatory: true,
     headers: {
-      ...headers,
+      ...writableHeaders(properties.headers ?? {}),
       [NUMBER_HEADER]: key,
       "x-sd-code": reason.code,
       "x-sd-reason": reason.message.slice(0, MAX_REASON_CHARS),
       "x-sd-queue": fields.routingKey,
     },
   };
+}
+
+/** Whether it is a text that fits into a property. Text that was not UTF-8 is longer here than in its message. */
+function isShort(value: unknown): value is string {
+  return typeof value === "string" && Buffer.byteLength(value) <= MAX_SHORT_BYTES;
+}
+
+/** The headers that the library can write, in their order, as many as there is room for. */
+function writableHeaders(headers: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const kept: Record<string, unknown> = {};
+  let room = MAX_HEADER_BYTES;
+  for (const [name, value] of Object.entries(headers)) {
+    const bytes = name === "CC" || name === "BCC" ? Infinity : memberBytes(name, value, 0);
+    if (bytes > room) continue;
+    room -= bytes;
+    kept[name] = value;
+  }
+  return kept;
+}
+
+function memberBytes(name: string, value: unknown, depth: number): number {
+  return isShort(name) ? 1 + Buffer.byteLength(name) + valueBytes(value, depth) : Infinity;
+}
+
+/** The most bytes that the library needs for a value of a header; `Infinity` if it may not be able to write it. */
+function valueBytes(value: unknown, depth: number): number {
+  if (typeof value === "string") return 5 + Buffer.byteLength(value);
+  if (typeof value === "number") {
+    return Number.isSafeInteger(value) || Math.abs(value) < MAX_DOUBLE ? 9 : Infinity;
+  }
+  if (typeof value === "boolean" || value === null) return 2;
+  if (typeof value !== "object" || depth >= MAX_HEADER_DEPTH) return Infinity;
+  if (Buffer.isBuffer(value)) return 5 + value.length;
+  if (Array.isArray(value)) {
+    return value.reduce((sum: number, one) => sum + valueBytes(one, depth + 1), 5);
+  }
+  // The library marks a type by this member; in a message it can stand for anything.
+  if (Object.hasOwn(value, "!")) return isTime(value) ? 9 : Infinity;
+  return Object.entries(value)
+    .reduce((sum, [name, one]) => sum + memberBytes(name, one, depth + 1), 5);
+}
+
+/** Whether it is a time, as RabbitMQ puts into `x-death`. */
+function isTime(value: { "!"?: unknown; value?: unknown }): boolean {
+  return value["!"] === "timestamp" && Number.isSafeInteger(value.value) &&
+    (value.value as number) >= 0;
 }

@@ -332,6 +332,34 @@ Deno.test(withRabbit("a client without a queue gets its reply by direct reply-to
   for (let n = 0; n < 10; n++) assertEquals((await client.reply(`t-${n}`)).result, n * n);
 });
 
+Deno.test(withRabbit("a message that cannot be copied holds up no other"), async () => {
+  await using vhost = await OwnVhost.make();
+  await using server = await TestServer.start({ intakes: [intakeOf(vhost.url)] });
+  await taking(server);
+  await using client = await RabbitClient.connect(vhost.url);
+  await client.listen();
+  const { replyQueue: replyTo } = client;
+  const table = (value: unknown) => ({ "!": "object", value });
+  const hostile: Record<string, unknown>[] = [
+    // The library takes this member for the name of a type.
+    { odd: table({ "!": "no such type", value: 1 }) },
+    { deep: table({ odd: table({ "!": "no such type" }) }) },
+    // With the reason it is more than the library has room for.
+    { large: "x".repeat(65_500) },
+  ];
+  const bad = hostile.map((headers, i) => ({
+    body: "no task",
+    messageId: `bad-${i}`,
+    headers: { ...headers, mine: "kept" },
+  }));
+  await client.send(QUEUE, [...bad, ...squares(3, { replyTo })]);
+  const dead = await client.drain(`${QUEUE}.dead`, bad.length);
+  assertEquals(dead.map(({ id }) => id), ["bad-0", "bad-1", "bad-2"]);
+  assert(dead.every(({ headers }) => headers.mine === "kept"));
+  assert(dead.every(({ headers }) => headers["x-sd-code"] === "bad_json"));
+  await until("all replies", () => client.replies.size === 3);
+});
+
 Deno.test(withRabbit("failed, cancelled and unroutable tasks end in a reply, too"), async () => {
   await using vhost = await OwnVhost.make();
   await using server = await TestServer.start({ intakes: [intakeOf(vhost.url)] });
