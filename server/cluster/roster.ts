@@ -93,9 +93,10 @@ export class Roster {
     const { leader } = view;
     // The lead that this server has just ended may still be seen.
     if (!leader || leader.epoch < this.#epoch || leader.id === this.self) return;
-    const certificate = view.servers.find(({ id }) => id === leader.id)?.certificate ??
-      (leader.id === this.#leader?.id ? this.#leader.certificate : undefined);
-    this.#point({ ...leader, certificate });
+    // Only its own row says whether it speaks TLS. Without one, clients wait: their text must not go out in plain.
+    const known = view.servers.find(({ id }) => id === leader.id) ??
+      (leader.id === this.#leader?.id ? this.#leader : undefined);
+    if (known) this.#point({ ...leader, certificate: known.certificate });
   }
 
   /** This server leads from now on, or no longer. */

@@ -189,7 +189,8 @@ Deno.test("after an outage of the store a standby waits for the server that led"
 
 Deno.test("a leader that sees a later one in the view steps down, whatever its renewals say", async () => {
   const stage = await leading(3);
-  stage.view = { servers: [], leader: { id: "b", address: "b:5000", epoch: 4 }, now: 0 };
+  const servers = [{ ...info("b"), isDraining: false }];
+  stage.view = { servers, leader: { id: "b", address: "b:5000", epoch: 4 }, now: 0 };
   await stage.clock.pass(BEAT_MS);
   assertEquals(stage.take(), STEPPED_DOWN);
   assertEquals(stage.roster.leader?.address, "b:5000");
