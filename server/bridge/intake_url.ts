@@ -72,6 +72,13 @@ export function readIntakes(
 function readIntake(text: string, password: string | undefined): IntakeUrl {
   if (!URL.canParse(text)) throw usage("--intake is no URL", `write it like ${EXAMPLES}`);
   const url = new URL(text);
+  // A password with a slash or a question mark looks like a path or parameters, and must not be shown as such.
+  if (`${url.pathname}${url.search}${url.hash}`.includes("@")) {
+    throw usage(
+      "--intake has an @ behind its host",
+      "write %40 for @, %2F for /, %3F for ? and %23 for # in a password or a name",
+    );
+  }
   const scheme = SCHEMES[url.protocol];
   if (!scheme || url.hostname === "") {
     throw usage(

@@ -44,6 +44,9 @@ Deno.test("the shown URL and every error are without the password", async () => 
       `amqp://user:${secret}@:0:0/?queue=q`,
       `nats://user:${secret}@host?stream=a.b`,
       `amqp://user:${secret}%ZZ@host/v?queue=q`,
+      `amqp://user:12/${secret}@host/v?queue=q`,
+      `amqp://user:12?${secret}@host/v?queue=q`,
+      `amqp://user:12?queue=q#${secret}@host/v`,
     ]
   ) {
     const error = assertThrows(() => read(url), ClientError);
