@@ -50,11 +50,16 @@ const INBOX = "_INBOX.";
 /** Time until a refused message that could not be put aside is tried again, in ms. */
 const DEAD_RETRY_MS = 1000;
 const MAX_REASON_CHARS = 1000;
+/** Room for what the library adds to the headers of a message: their frame, and `Nats-Msg-Id`. */
+const LIBRARY_BYTES = 512;
+/** A header name that can be written. */
+const HEADER_NAME = /^[!-9;-~]+$/;
+const encoder = new TextEncoder();
 const STREAM_NOT_FOUND = 10059;
 const CONSUMER_NOT_FOUND = 10014;
 /**
- * A subject to which an end may go. Those that begin with `$` are commands to NATS, and sd may have rights that the sender
- * of a task has not: with an end as its body, `$JS.API.STREAM.PURGE.S` empties the stream S.
+ * A subject to which an end may go. A subject that begins with `$` is a command to NATS, and sd may have rights that the
+ * sender of a task has not: with an end as its body, `$JS.API.STREAM.PURGE.S` empties the stream S.
  */
 const SUBJECT = /^(?!\$)[^\s.*>]+(?:\.[^\s.*>]+)*$/;
 
@@ -235,6 +240,11 @@ class NatsLink implements MessageLink {
     if (!SUBJECT.test(to)) return "nowhere";
     const sent = headers();
     if (id !== undefined) sent.set("Correlation-Id", id);
+    if (encoder.encode(body).length + headerBytes(sent) > this.#most) {
+      const { url: { name }, log } = this.#options;
+      log.warn("intake", `${name}: an end is larger than max_payload of NATS, and is dropped`);
+      return "nowhere";
+    }
     if (to.startsWith(INBOX) || !await this.#isKept(to)) {
       this.#options.connection.publish(to, body, { headers: sent });
       return "sent";
@@ -248,6 +258,11 @@ class NatsLink implements MessageLink {
       this.#found.delete(to);
       return "refused";
     }
+  }
+
+  /** The most bytes of a message with its headers. */
+  get #most(): number {
+    return this.#options.connection.info?.max_payload ?? Infinity;
   }
 
   /** Whether a stream keeps what is published to the subject. */
@@ -301,11 +316,9 @@ class NatsLink implements MessageLink {
   /** Puts a refused message aside, then ends it. If that is impossible the message stays, and it is tried again. */
   #bury(message: JsMsg, reason: SdError): void {
     const { url: { dead, name }, log, idPrefix } = this.#options;
-    const options = {
-      msgID: `${idPrefix}${message.seq}.dead`,
-      headers: deadHeaders(message, reason),
-    };
-    this.#js.publish(dead, message.data, options).then(() => {
+    const { data, headers } = deadCopy(message, reason, this.#most);
+    const options = { msgID: `${idPrefix}${message.seq}.dead`, headers };
+    this.#js.publish(dead, data, options).then(() => {
       this.#open.delete(message);
       if (this.#isOpen) message.term();
     }, (error) => {
@@ -328,17 +341,42 @@ class NatsLink implements MessageLink {
   }
 }
 
-/** The headers of a refused message in its new place; headers that NATS acts on are left out. */
-function deadHeaders(message: JsMsg, reason: SdError): MsgHdrs {
+/** A refused message as it goes to its new place, in at most `most` bytes: without its headers, or cut, if it must be. */
+function deadCopy(
+  message: JsMsg,
+  reason: SdError,
+  most: number,
+): { data: Uint8Array; headers: MsgHdrs } {
+  const { data } = message;
+  for (const own of [true, false]) {
+    const headers = deadHeaders(message, reason, own);
+    if (data.length + headerBytes(headers) <= most) return { data, headers };
+  }
+  const headers = deadHeaders(message, reason, false);
+  headers.set("X-Sd-Bytes", String(data.length));
+  return { data: data.subarray(0, Math.max(0, most - headerBytes(headers))), headers };
+}
+
+/** The headers of a refused message in its new place; those are left out that NATS acts on, or cannot be written. */
+function deadHeaders(message: JsMsg, reason: SdError, own: boolean): MsgHdrs {
   const kept = headers();
-  for (const [name, values] of message.headers ?? []) {
-    if (name.startsWith("Nats-")) continue;
-    for (const value of values) kept.append(name, value);
+  for (const [name, values] of own ? message.headers ?? [] : []) {
+    if (name.startsWith("Nats-") || !HEADER_NAME.test(name)) continue;
+    for (const value of values) if (!/[\r\n]/.test(value)) kept.append(name, value);
   }
   const id = message.headers?.get("Nats-Msg-Id");
-  if (id) kept.set("X-Sd-Message-Id", id);
+  if (id && id.length <= MAX_REASON_CHARS) kept.set("X-Sd-Message-Id", id);
   kept.set("X-Sd-Code", reason.code);
   kept.set("X-Sd-Reason", reason.message.replace(/[\r\n]+/g, " ").slice(0, MAX_REASON_CHARS));
   kept.set("X-Sd-Subject", message.subject);
   return kept;
+}
+
+/** The most bytes that headers take in a message; the library adds some. */
+function headerBytes(all: MsgHdrs): number {
+  let bytes = LIBRARY_BYTES;
+  for (const [name, values] of all) {
+    for (const value of values) bytes += encoder.encode(`${name}: ${value}\r\n`).length;
+  }
+  return bytes;
 }

@@ -33,7 +33,7 @@ const DEAD_RETRY_MS = 1000;
 const MAX_REASON_CHARS = 1000;
 /** Longest property, and longest name of a header, in bytes. */
 const MAX_SHORT_BYTES = 255;
-/** Most bytes of headers that a refused message keeps: with those of sd, the library has room for 64 KiB. */
+/** Most bytes of headers that a refused message keeps. The library has room for 64 KiB, with the headers of sd. */
 const MAX_HEADER_BYTES = 48 * 1024;
 const MAX_HEADER_DEPTH = 4;
 /** The library takes a larger number for an integer. */

@@ -145,6 +145,27 @@ Deno.test(withNats("no reply address is a command to NATS"), async () => {
   assertEquals((await view()).dropped, 3);
 });
 
+Deno.test(
+  withNats("a refused message that fills the payload of NATS holds up nothing"),
+  async () => {
+    await using stage = await Stage.open();
+    await using server = await TestServer.start({ intakes: [stage.intake] });
+    await taking(server);
+    // It has room for its own headers, and none for those of its copy.
+    const most = stage.connection.info!.max_payload;
+    await stage.send([{ body: "x".repeat(most - 140), id: "bad" }, ...squares(1)]);
+    const manager = await jetstreamManager(stage.connection);
+    await until(
+      "the dead letter",
+      async () => (await manager.streams.info(`${stage.stream}_dead`)).state.messages === 1,
+    );
+    await until(
+      "the stream is empty",
+      async () => (await manager.streams.info(stage.stream)).state.messages === 0,
+    );
+  },
+);
+
 Deno.test(withNats("what can be no task goes to the dead letters with its reason"), async () => {
   await using stage = await Stage.open();
   await using server = await TestServer.start({ intakes: [stage.intake] });
