@@ -174,6 +174,7 @@ class NatsLink implements MessageLink {
   #deliver: (delivery: Delivery) => void = () => {};
   #messages: ConsumerMessages | undefined;
   #isOpen = true;
+  #closed: Promise<void> | undefined;
   /** Messages that wait here. */
   readonly #open = new Set<JsMsg>();
   #workingTimer: ReturnType<typeof setInterval> | undefined;
@@ -218,7 +219,12 @@ class NatsLink implements MessageLink {
     return fates;
   }
 
-  async close(): Promise<void> {
+  /** A second call waits for the first: once the connection is closed, a flush would wait for ever. */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
     this.#lose("the intake has ended");
     for (const timer of this.#deadTimers) clearTimeout(timer);
     this.#deadTimers.clear();
