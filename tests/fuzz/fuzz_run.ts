@@ -228,11 +228,11 @@ export class FuzzRun {
   }
 }
 
-/** The first line of a connection decides what it is; empty lines before it are skipped. */
+/** The first line of a connection, but for `health`, decides what it is; empty lines before it are skipped. */
 function opening(random: Random): Uint8Array {
   const first = random.pick([
     '{"cmd":"ping"}\n',
-    '{"cmd":"health"}\n',
+    '{"cmd":"health"}\n{"cmd":"ping"}\n',
     '{"cmd":"hello"}\r\n',
     '{"op":5}\n',
     "{}\n",
