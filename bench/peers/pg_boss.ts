@@ -5,7 +5,6 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-// @ts-types="pg/types"
 import pg from "pg";
 import { Peer, startWorker } from "./rpc.ts";
 

@@ -71,11 +71,10 @@ const MIN_FILE_LINES = 80;
 const ENTRIES = [
   "main.ts",
   "client/mod.ts",
-  // Until a store that servers share is there.
-  "server/engine/journaled/shared_store.ts",
   "server/engine/redis/open_redis.ts",
   "protocol/std.d.ts",
   "client/commands/batch/cli_progress.d.ts",
+  "server/engine/postgres/pg.d.ts",
   // The store starts it as a thread.
   "server/engine/sqlite/file/store_thread.ts",
 ];

@@ -1,8 +1,7 @@
 /** One connection to one host of a PostgreSQL engine: TLS, login, what the server is, and the settings of the session. */
 
 import { Socket } from "node:net";
-// @ts-types="pg/types"
-import pg from "pg";
+import pg, { type PgClient } from "pg";
 import { StoreError } from "../journaled/task_store.ts";
 import { readTlsFile } from "../tls_file.ts";
 import { sqlState } from "./faults.ts";
@@ -18,7 +17,7 @@ export interface Identity {
 
 /** A connection that is ready for queries. */
 export interface Dialed {
-  readonly client: pg.Client;
+  readonly client: PgClient;
   /** Its socket: destroy it to end the connection, whatever state it is in. */
   readonly socket: Socket;
   /** The process of the server, as `pg_stat_activity` has it. */
@@ -135,7 +134,7 @@ async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed>
       stream: () => socket,
       types: TYPES,
       pipeline: true,
-    } as pg.ClientConfig,
+    },
   );
   // Until the session listens, the rejected call says what happened.
   client.on("error", () => {});
@@ -152,9 +151,9 @@ async function dialOnce(options: DialOptions, withTls: boolean): Promise<Dialed>
   }
 }
 
-async function prepare(client: pg.Client, socket: Socket, options: DialOptions): Promise<Dialed> {
+async function prepare(client: PgClient, socket: Socket, options: DialOptions): Promise<Dialed> {
   await client.connect();
-  const { rows: [row] } = await client.query(
+  const { rows: [row = {}] } = await client.query(
     "select pg_backend_pid() as pid, (select extract(epoch from backend_start)::text " +
       "from pg_stat_get_activity(pg_backend_pid())) as start, pg_is_in_recovery() as replica, " +
       "current_setting('transaction_read_only') = 'on' as fixed, " +
@@ -167,7 +166,7 @@ async function prepare(client: pg.Client, socket: Socket, options: DialOptions):
     throw new StoreError("io", "it is read-only");
   }
   // A pooler makes up a process of its own for each client.
-  const isPooled = (client as unknown as { processID: number }).processID !== row.pid;
+  const isPooled = client.processID !== row.pid;
   if (!isPooled) {
     const settings = Object.entries({ ...options.settings, ...newerSettings(row.version) });
     await client.query(
@@ -192,10 +191,10 @@ function newerSettings(version: number): Readonly<Record<string, string>> {
 }
 
 /** A role can be forbidden to see these, and some offers of a hosted PostgreSQL do not have them. */
-async function identityOf(client: pg.Client): Promise<Identity> {
+async function identityOf(client: PgClient): Promise<Identity> {
   const one = async (sql: string): Promise<string> => {
     try {
-      const { rows: [row] } = await client.query(sql);
+      const { rows: [row = {}] } = await client.query(sql);
       return row.value ?? "";
     } catch (error) {
       if (/^(42501|42883|0A000|55000)/.test(sqlState(error))) return "";
