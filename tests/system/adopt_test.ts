@@ -216,9 +216,12 @@ Deno.test("a process with older task files brings its runs to their end, also th
   await scene.until("start old");
   scene.touch();
   await work.says("their new version is loaded");
+  // Otherwise the new process could be back first, and start the task again.
+  await client.ask({ cmd: "pause", op: "step" });
   proxy.cut();
   assertEquals(await endOf(client, "old"), ["completed", "old"]);
   assertEquals(scene.lines(), ["start old", "end old"]);
+  await client.ask({ cmd: "resume", op: "step" });
   // Its link was cut, too.
   await until("the new process is back", async () => {
     const { ops } = await client.ask({ cmd: "ops" });
