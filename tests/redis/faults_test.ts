@@ -225,7 +225,7 @@ Deno.test(
     assert(reports[0]?.includes("appendonly yes"), reports.join());
     await shared.close();
     await redis.stop();
-    const away = await assertRejects(() => openRedis(redis.url), ClientError);
+    const away = await assertRejects(() => openRedis(redis.url, { patienceMs: 0 }), ClientError);
     assertEquals(away.code, "unreachable");
   },
 );
@@ -262,11 +262,14 @@ Deno.test(
       const shared = await openRedis(`rediss://${at}`, { passwordFile });
       await shared.close();
       for (const url of [`rediss://:wrong@${at}`, `rediss://${at}`]) {
-        const error = await assertRejects(() => openRedis(url), ClientError);
+        const error = await assertRejects(() => openRedis(url, { patienceMs: 0 }), ClientError);
         assert(error.message.includes("refuses"), error.message);
       }
       const plain = `redis://:${encodeURIComponent("p@ss:word")}@localhost:${redis.port}`;
-      assertEquals((await assertRejects(() => openRedis(plain), ClientError)).code, "unreachable");
+      assertEquals(
+        (await assertRejects(() => openRedis(plain, { patienceMs: 0 }), ClientError)).code,
+        "unreachable",
+      );
     }
   },
 );

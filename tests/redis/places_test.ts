@@ -233,7 +233,10 @@ Deno.test("a port that is not of Redis is refused as unreachable, also one that 
       }
     })();
     const { port } = listener.addr;
-    const error = await assertRejects(() => openRedis(`redis://127.0.0.1:${port}`), ClientError);
+    const error = await assertRejects(
+      () => openRedis(`redis://127.0.0.1:${port}`, { patienceMs: 0 }),
+      ClientError,
+    );
     assertEquals(error.code, "unreachable", error.message);
     listener.close();
     await accepting;
@@ -245,4 +248,16 @@ Deno.test("a port that is not of Redis is refused as unreachable, also one that 
       }
     }
   }
+});
+
+Deno.test(withOwnRedis("a server that starts before its Redis waits for it"), async () => {
+  const redis = await OwnRedis.start();
+  await redis.stop();
+  const opening = openRedis(redis.url);
+  // Several attempts are refused meanwhile.
+  await delay(600);
+  await redis.restart();
+  await using _redis = redis;
+  const shared = await opening;
+  await shared.close();
 });

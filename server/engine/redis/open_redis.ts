@@ -1,5 +1,6 @@
 /** Opens the redis engine's side of a cluster: the store that servers share in one Redis. Called by `openSharedStore`. */
 
+import { delay } from "@std/async/delay";
 import { ClientError } from "../../../net/client_error.ts";
 import { enginePassword } from "../engine_password.ts";
 import {
@@ -23,6 +24,8 @@ export interface RedisOptions {
   readonly passwordFile?: string | undefined;
   /** Most records of final tasks; the oldest are dropped first. */
   readonly maxKept?: number;
+  /** How long a Redis that does not answer is tried at the start, in ms: it may be starting, or failing over. */
+  readonly patienceMs?: number;
   /** Called with messages for the operator. */
   readonly report?: (message: string) => void;
 }
@@ -30,6 +33,9 @@ export interface RedisOptions {
 /** The version of the keys, and the oldest version of sd that may still use them. */
 const VERSION = 1;
 const MAX_KEPT = 1_000_000;
+/** Default of `patienceMs`. */
+const PATIENCE_MS = 10_000;
+const START_AGAIN_MS = 250;
 /** Longest wait for a beat, in ms. */
 const BEAT_ANSWER_MS = BEAT_MS * 8;
 
@@ -47,7 +53,18 @@ export async function openRedis(url: string, options: RedisOptions = {}): Promis
       ...(answerMs === undefined ? {} : { answerMs }),
     });
   };
-  const secret = await firstLook(address, () => dial("check"), report);
+  const until = performance.now() + (options.patienceMs ?? PATIENCE_MS);
+  const first = async (): Promise<Master> => {
+    try {
+      return await dial("check");
+    } catch (error) {
+      const isPassing = error instanceof ConnectionLost && !(error.cause instanceof ClientError);
+      if (!isPassing || performance.now() > until) throw error;
+      await delay(START_AGAIN_MS);
+      return await first();
+    }
+  };
+  const secret = await firstLook(address, first, report);
   return new RedisShared(secret, {
     prefix: prefixOf(address),
     dial,
