@@ -181,7 +181,7 @@ class NatsLink implements MessageLink {
   readonly #deadTimers = new Set<ReturnType<typeof setTimeout>>();
   #saidDead = false;
   /** Whether a stream takes a subject, and until when that is known. */
-  readonly #found = new Map<string, { readonly isKept: boolean; readonly until: number }>();
+  readonly #found = new Map<string, { readonly isKept: Promise<boolean>; until: number }>();
 
   constructor(options: NatsLinkOptions) {
     this.#options = options;
@@ -272,13 +272,18 @@ class NatsLink implements MessageLink {
   }
 
   /** Whether a stream keeps what is published to the subject. */
-  async #isKept(subject: string): Promise<boolean> {
+  /** Whether a stream has the subject. Ends that ask meanwhile share the answer, and so keep their order. */
+  #isKept(subject: string): Promise<boolean> {
     const known = this.#found.get(subject);
     if (known && known.until > performance.now()) return known.isKept;
     const { manager } = this.#options;
-    const isKept = await exists(STREAM_NOT_FOUND, () => manager.streams.find(subject), /no stream/);
+    const isKept = exists(STREAM_NOT_FOUND, () => manager.streams.find(subject), /no stream/);
     if (this.#found.size >= MAX_FOUND) this.#found.clear();
-    this.#found.set(subject, { isKept, until: performance.now() + FOUND_MS });
+    const found = { isKept, until: Infinity };
+    this.#found.set(subject, found);
+    isKept.then(() => found.until = performance.now() + FOUND_MS, () => {
+      if (this.#found.get(subject) === found) this.#found.delete(subject);
+    });
     return isKept;
   }
 

@@ -72,6 +72,15 @@ interface RabbitLinkOptions {
   readonly publishing: ChannelModel;
 }
 
+/** A message to publish. `key` is how its return names it. */
+interface Outgoing {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly key: string;
+  readonly content: Buffer;
+  readonly options: Options.Publish;
+}
+
 class RabbitLink implements MessageLink {
   readonly lost: Promise<string>;
   readonly #options: RabbitLinkOptions;
@@ -141,8 +150,25 @@ class RabbitLink implements MessageLink {
     this.#adjust();
   }
 
-  async publish(replies: readonly Reply[]): Promise<ReplyFate[]> {
-    return await Promise.all(replies.map((reply) => this.#publish(reply)));
+  publish(replies: readonly Reply[]): Promise<ReplyFate[]> {
+    return this.#send(replies.map(({ route, body, key }) => {
+      const { to = "", id } = readRoute(route);
+      const options: Options.Publish = {
+        persistent: true,
+        mandatory: !to.startsWith(DIRECT),
+        contentType: "application/json",
+        messageId: key,
+        appId: "sd",
+        ...(id === undefined || !isShort(id) ? {} : { correlationId: id }),
+      };
+      return {
+        exchange: "",
+        routingKey: isShort(to) ? to : "",
+        key,
+        content: Buffer.from(body),
+        options,
+      };
+    }));
   }
 
   async close(): Promise<void> {
@@ -153,37 +179,27 @@ class RabbitLink implements MessageLink {
     await Promise.all([endConnection(consuming), endConnection(publishing)]);
   }
 
-  #publish({ route, body, key }: Reply): Promise<ReplyFate> {
-    const { to, id } = readRoute(route);
-    if (to === undefined || to === "" || !isShort(to)) return Promise.resolve("nowhere");
-    const isDirect = to.startsWith(DIRECT);
-    const options: Options.Publish = {
-      persistent: true,
-      mandatory: !isDirect,
-      contentType: "application/json",
-      messageId: key,
-      appId: "sd",
-      ...(id === undefined || !isShort(id) ? {} : { correlationId: id }),
-    };
-    return this.#send({ routingKey: to, key }, Buffer.from(body), options);
-  }
-
-  /** Publishes one message; resolves with its confirm. `key` is how its return names it. */
-  #send(
-    { exchange = "", routingKey, key }: { exchange?: string; routingKey: string; key: string },
-    content: Buffer,
-    options: Options.Publish,
-  ): Promise<ReplyFate> {
+  /** Publishes messages; resolves once each is confirmed. One without an address is not sent. */
+  #send(messages: readonly Outgoing[]): Promise<ReplyFate[]> {
     return new Promise((resolve, reject) => {
       if (!this.#isOpen) return reject(new Error("the connection is lost"));
-      const confirmed = (error: unknown) => {
-        const isReturned = this.#returned.delete(key);
-        if (!this.#unconfirmed.delete(reject)) return;
-        resolve(error ? "refused" : isReturned ? "nowhere" : "sent");
+      const fates: ReplyFate[] = messages.map(() => "nowhere");
+      // One more than there are messages, until all are on their way.
+      let open = messages.length + 1;
+      const settled = () => {
+        if (--open === 0 && this.#unconfirmed.delete(reject)) resolve(fates);
       };
       this.#unconfirmed.add(reject);
       try {
-        this.#out.publish(exchange, routingKey, content, options, confirmed);
+        messages.forEach(({ exchange, routingKey, key, content, options }, i) => {
+          if (exchange === "" && routingKey === "") return settled();
+          this.#out.publish(exchange, routingKey, content, options, (error: unknown) => {
+            const isReturned = this.#returned.delete(key);
+            fates[i] = error ? "refused" : isReturned ? "nowhere" : "sent";
+            settled();
+          });
+        });
+        settled();
       } catch (error) {
         this.#unconfirmed.delete(reject);
         reject(error);
@@ -239,8 +255,9 @@ class RabbitLink implements MessageLink {
     const { url: { dead, name, source }, log } = this.#options;
     const key = `dead-${++this.#deadCount}`;
     const options = deadOptions(message, reason, key);
-    this.#send({ exchange: dead, routingKey: source, key }, message.content, options).then(
-      (fate) => {
+    const { content } = message;
+    this.#send([{ exchange: dead, routingKey: source, key, content, options }]).then(
+      ([fate]) => {
         if (fate === "sent") return this.#acknowledge(message.fields.deliveryTag);
         if (!this.#saidDead) {
           log.error(

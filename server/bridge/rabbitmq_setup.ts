@@ -3,6 +3,7 @@
  * one is created as a quorum queue with a dead-letter exchange.
  */
 
+import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import amqp, { type Channel, type ChannelModel } from "amqplib";
 import type { Log } from "../log.ts";
@@ -14,6 +15,8 @@ const HEARTBEAT_S = 5;
 const CONNECT_MS = 10_000;
 /** Longest wait for the end of a connection in good order, in ms. */
 const CLOSE_MS = 3000;
+/** Bytes that go to the socket together at most, unless one frame has more. */
+const WRITE_BYTES = 64 * 1024;
 /** RabbitMQ's answer for a queue or an exchange that does not exist. */
 const NOT_FOUND = 404;
 
@@ -42,7 +45,34 @@ export async function connectTo(url: IntakeUrl, use: string): Promise<ChannelMod
   });
   // Its end is known by "close"; without a listener the error would end the process.
   connection.on("error", () => {});
+  const { stream } = connection.connection as Inside;
+  if (stream) gatherWrites(stream);
   return connection;
+}
+
+/** What is written in one turn goes to the socket together: the library writes each message alone, with a system call. */
+export function gatherWrites(stream: Pick<Socket, "write" | "end" | "writableNeedDrain">): void {
+  const [write, end] = [stream.write.bind(stream), stream.end.bind(stream)];
+  let frames: Uint8Array[] = [];
+  let bytes = 0;
+  const flush = (): boolean => {
+    if (frames.length === 0) return !stream.writableNeedDrain;
+    const whole = frames.length === 1 ? frames[0]! : Buffer.concat(frames, bytes);
+    frames = [];
+    bytes = 0;
+    return write(whole);
+  };
+  Object.assign(stream, {
+    write(frame: Uint8Array): boolean {
+      if (frames.push(frame) === 1) queueMicrotask(flush);
+      bytes += frame.length;
+      return bytes < WRITE_BYTES ? !stream.writableNeedDrain : flush();
+    },
+    end(): void {
+      flush();
+      end();
+    },
+  });
 }
 
 /**

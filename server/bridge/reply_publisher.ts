@@ -5,7 +5,7 @@
  * connection is open the ends stay in the outbox.
  */
 
-import type { EndOutbox } from "../engine/outbox.ts";
+import type { EndOutbox, OutboxRow } from "../engine/outbox.ts";
 import type { Log } from "../log.ts";
 import {
   type IntakeCounts,
@@ -25,6 +25,8 @@ interface ReplyPublisherOptions {
 
 /** Rows of the outbox that are published together. */
 const PAGE = 512;
+/** Most pages that wait for their confirms and for their commit at a time. */
+const MOST_PAGES = 16;
 /** Shortest and longest time until an address that took nothing is tried again, in ms. */
 const REFUSED_MS = { first: 1000, most: 30_000 };
 /** Shortest time between two log lines about ends without an address, in ms. */
@@ -46,10 +48,10 @@ export class ReplyPublisher {
   #blockedExtras: Extra[] = [];
   #retryMs = REFUSED_MS.first;
   #isRunning = false;
+  /** Pages that are published, and not yet out of the outbox. */
+  readonly #pages = new Set<Promise<void>>();
   /** Rows up to this number were published, or are of other intakes, or wait for their address. */
   #cursor = 0;
-  /** Number of times that it has begun to read the outbox from its beginning. */
-  #restarts = 0;
   #hasMore = true;
   #unwatch: (() => void) | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -90,7 +92,7 @@ export class ReplyPublisher {
 
   /** Resolves when nothing is left that can be published now. */
   async idle(): Promise<void> {
-    if (!this.#isRunning) return;
+    if (!this.#isRunning && this.#pages.size === 0) return;
     await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
@@ -113,7 +115,6 @@ export class ReplyPublisher {
     this.#blocked.clear();
     this.#extras.push(...this.#blockedExtras.splice(0));
     this.#cursor = 0;
-    this.#restarts++;
     this.#hasMore = true;
     void this.#run();
   }
@@ -126,14 +127,10 @@ export class ReplyPublisher {
         await this.#step(this.#link);
       }
     } catch (error) {
-      // A lost connection has a line of its own. An engine that cannot be read now can be later.
-      if (this.#link) {
-        this.#options.log.warn("intake", `ends of tasks wait: ${reasonOf(error)}`);
-        this.#later();
-      }
+      this.#failed(error);
     } finally {
       this.#isRunning = false;
-      for (const resolve of this.#onIdle.splice(0)) resolve();
+      this.#tellIdle();
     }
   }
 
@@ -147,23 +144,57 @@ export class ReplyPublisher {
         else this.#blockedExtras.push(extra);
       });
     }
-    const { outbox, name } = this.#options;
+    const { outbox } = this.#options;
     if (!outbox || !this.#hasMore) return;
+    // From the beginning, what is on its way would be read and sent a second time.
+    while (this.#pages.size >= (this.#cursor === 0 ? 1 : MOST_PAGES)) {
+      await Promise.race(this.#pages);
+    }
+    if (link !== this.#link) return;
     this.#hasMore = false;
-    const restarts = this.#restarts;
-    const rows = await outbox.read(this.#cursor, PAGE);
-    if (rows.length === 0) return;
+    const after = this.#cursor;
+    const rows = await outbox.read(after, PAGE);
+    // It began again meanwhile.
+    if (rows.length === 0 || after !== this.#cursor || link !== this.#link) return;
     this.#hasMore = true;
-    const own = rows.filter(({ route }) => intakeOf(route) === name);
-    const open = own.filter(({ route }) => !this.#blocked.has(addressOf(route)));
+    this.#cursor = rows.at(-1)!.n;
+    const page = this.#publish(link, outbox, rows).catch((error) => this.#failed(error))
+      .finally(() => {
+        this.#pages.delete(page);
+        this.#tellIdle();
+      });
+    this.#pages.add(page);
+  }
+
+  /** Publishes the ends of a page that are of this intake, and takes them out of the outbox. */
+  async #publish(
+    link: MessageLink,
+    outbox: EndOutbox,
+    rows: readonly OutboxRow[],
+  ): Promise<void> {
+    const own = rows.filter(({ route }) => intakeOf(route) === this.#options.name);
+    const open = this.#blocked.size === 0
+      ? own
+      : own.filter(({ route }) => !this.#blocked.has(addressOf(route)));
+    if (open.length < own.length) this.#later();
+    if (open.length === 0) return;
     const fates = await link.publish(
       open.map(({ n, route, body }) => ({ route, body, key: String(n) })),
     );
     const done = open.filter((row, i) => this.#count(fates[i]!, row));
     if (done.length > 0) await outbox.done(done.map(({ n }) => n));
-    // A restart meanwhile reads them all again: what was left behind before them can go out now.
-    if (restarts === this.#restarts) this.#cursor = rows.at(-1)!.n;
-    if (done.length < own.length) this.#later();
+  }
+
+  #failed(error: unknown): void {
+    // A lost connection has a line of its own. An engine that cannot be read now can be later.
+    if (!this.#link) return;
+    this.#options.log.warn("intake", `ends of tasks wait: ${reasonOf(error)}`);
+    this.#later();
+  }
+
+  #tellIdle(): void {
+    if (this.#isRunning || this.#pages.size > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   /** Whether this was the last of an end. */

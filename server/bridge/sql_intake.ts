@@ -1,7 +1,7 @@
 /**
  * Tasks that clients put into a table of the store in their own transactions. The leader looks four times a second, takes the
  * lines in by their ids, and drops the rows once their tasks are committed. A line that is refused is set aside in the store,
- * with its reason.
+ * with its reason. A line that waits, as for the workers of its op, holds up no other.
  */
 
 import type { SdError } from "../../protocol/errors.ts";
@@ -22,8 +22,10 @@ interface SqlIntakeOptions {
 const LOOK_MS = 250;
 /** Time until the next look after a failed one, in ms. */
 const FAULT_MS = 1000;
-/** Most rows of one look. */
+/** Most new rows of one look. */
 const PAGE = 1000;
+/** Rows under way with which no more are read. */
+const MOST_OPEN = 10 * PAGE;
 
 export class SqlIntake {
   readonly #options: SqlIntakeOptions;
@@ -32,6 +34,10 @@ export class SqlIntake {
   #isStopped = false;
   #isWaiting = false;
   #hasFault = false;
+  /** Rows that are under way, by their numbers: they are still in the table. */
+  readonly #open = new Set<number>();
+  #taken: InboxRow[] = [];
+  #refused: [row: InboxRow, reason: SdError][] = [];
   #running: Promise<void> | undefined;
   #wake: (() => void) | undefined;
 
@@ -41,7 +47,7 @@ export class SqlIntake {
     this.#tasks = new TaskIntake({
       server,
       counts: this.#counts,
-      // A page waits for the one before it, so nothing else has to pause.
+      // It reads no rows while some have no room.
       flow: { pause: () => {}, resume: () => {} },
       onWaiting: (reason) => {
         this.#isWaiting = reason !== undefined;
@@ -66,6 +72,7 @@ export class SqlIntake {
     await this.#tasks.stop();
     this.#wake?.();
     await this.#running;
+    await this.#drop().catch(() => {/* They are found again by their ids. */});
   }
 
   async close(): Promise<void> {
@@ -82,13 +89,14 @@ export class SqlIntake {
   }
 
   async #run(): Promise<void> {
-    const { inbox, server: { log, route: { clock } } } = this.#options;
+    const { server: { log, route: { clock } } } = this.#options;
     while (!this.#isStopped) {
-      let pauseMs = 0;
+      let pauseMs = LOOK_MS;
+      const settled = Promise.withResolvers<void>();
+      this.#wake = settled.resolve;
       try {
-        const rows = await inbox.read(PAGE);
-        if (rows.length > 0) await this.#take(rows);
-        else pauseMs = LOOK_MS;
+        await this.#drop();
+        await this.#read();
         this.#hasFault = false;
       } catch (error) {
         pauseMs = FAULT_MS;
@@ -97,46 +105,55 @@ export class SqlIntake {
         }
         this.#hasFault = true;
       }
-      if (pauseMs === 0 || this.#isStopped) continue;
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const forget = clock.after(pauseMs, resolve);
-      this.#wake = resolve;
-      await promise;
+      if (this.#isStopped) return;
+      const forget = clock.after(pauseMs, settled.resolve);
+      await settled.promise;
       forget();
     }
   }
 
-  /** Resolves when each row is dropped, or the intake stops. */
-  async #take(rows: readonly InboxRow[]): Promise<void> {
-    const taken: number[] = [];
-    const refused: [row: InboxRow, reason: SdError][] = [];
-    let open = rows.length;
-    const settled = Promise.withResolvers<void>();
+  /** Takes in the rows that are not under way yet. */
+  async #read(): Promise<void> {
+    if (this.#isWaiting || this.#open.size >= MOST_OPEN) return;
+    const rows = await this.#options.inbox.read(PAGE + this.#open.size);
+    if (this.#isStopped) return;
+    const fresh = rows.filter(({ n }) => !this.#open.has(n));
+    let left = fresh.length;
+    // Rows that settle soon are dropped together; the others do not hold them up.
     const settle = () => {
-      if (--open === 0) settled.resolve();
+      if (--left === 0) this.#wake?.();
     };
-    this.#wake = settled.resolve;
-    for (const row of rows) {
+    for (const row of fresh) {
+      this.#open.add(row.n);
       this.#tasks.push({
         id: row.id,
         body: row.line,
         route: undefined,
         isRepeated: false,
         taken: () => {
-          taken.push(row.n);
+          this.#taken.push(row);
           settle();
         },
         refused: (reason) => {
-          refused.push([row, reason]);
+          this.#refused.push([row, reason]);
           settle();
         },
       });
     }
-    if (!this.#isStopped) await settled.promise;
+  }
+
+  /** Drops the rows that are settled. If the store fails they stay, and it is tried again. */
+  async #drop(): Promise<void> {
     const { inbox, server: { log } } = this.#options;
-    if (taken.length > 0) await inbox.done(taken);
+    const taken = [...this.#taken];
+    if (taken.length > 0) await inbox.done(taken.map(({ n }) => n));
+    this.#taken.splice(0, taken.length);
+    for (const { n } of taken) this.#open.delete(n);
+    const refused = [...this.#refused];
     if (refused.length === 0) return;
     await inbox.refuse(refused.map(([{ n }, { code, message }]) => [n, `${code}: ${message}`]));
+    this.#refused.splice(0, refused.length);
+    for (const [{ n }] of refused) this.#open.delete(n);
     const [row, reason] = refused.at(-1)!;
     const lines = refused.length === 1 ? "1 line" : `${refused.length} lines`;
     const last = JSON.stringify(row.id);

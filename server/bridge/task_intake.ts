@@ -1,6 +1,6 @@
 /**
- * The way of messages into the engine, over one connection to a message server. Everything that has arrived while the last
- * batch was under way forms the next one. A message is `taken` once its task is committed, and `refused` if it can never be a
+ * The way of messages into the engine, over one connection to a message server. Everything that has arrived while batches
+ * were under way forms the next one. A few of them wait for their commits at a time; they enter one after the other. A message is `taken` once its task is committed, and `refused` if it can never be a
  * task. Everything else is back-pressure: the connection pauses, the messages wait here in their order, and the intake tries
  * again, first after 50 ms, later once a second. So nothing is lost, and nothing spins.
  *
@@ -40,6 +40,8 @@ interface TaskIntakeOptions {
 /** Most messages, and characters of their bodies, that enter the engine together. */
 const BATCH = 1024;
 const BATCH_CHARS = 4 * 1024 * 1024;
+/** Most batches that wait for their commits at a time, as long as all goes well. */
+const MOST_BATCHES = 3;
 /** Messages that try the engine first after it had no room. */
 const PROBE = 16;
 /** Shortest and longest time between two tries, in ms. */
@@ -60,6 +62,15 @@ interface Entry {
   isDone: boolean;
 }
 
+/** A batch on its way. */
+interface UnderWay {
+  readonly batch: readonly Entry[];
+  /** Resolves once its tasks are in the engine, perhaps not committed, or can be no tasks. */
+  readonly entered: Promise<void>;
+  /** Resolves with the messages that must be tried again, once the others are settled. */
+  readonly held: Promise<Entry[]>;
+}
+
 /** A message whose task existed before it. */
 interface Existing {
   readonly entry: Entry;
@@ -76,6 +87,7 @@ export class TaskIntake {
   #unknown: Entry[] = [];
   #size = BATCH;
   #running: Promise<void> | undefined;
+  #arrived: PromiseWithResolvers<undefined> | undefined;
   /** It begins no further batch. */
   #isStopped = false;
   #isClosed = false;
@@ -91,6 +103,7 @@ export class TaskIntake {
   push(delivery: Delivery): void {
     if (this.#isStopped) return;
     this.#waiting.push({ delivery, throws: 0, isDone: false });
+    this.#arrived?.resolve(undefined);
     this.#go();
   }
 
@@ -118,32 +131,55 @@ export class TaskIntake {
   }
 
   async #run(): Promise<void> {
-    const { server: { route, log } } = this.#options;
+    const { route } = this.#options.server;
     let retryMs = RETRY_MS.first;
+    const underWay: UnderWay[] = [];
     // All messages of one read of the socket go in together.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      if (route.check.ready) await this.#until(route.check.ready);
-      const batch = this.#takeBatch();
-      let held: Entry[];
-      try {
-        held = await this.#submit(batch);
-      } catch (error) {
-        log.bug("intake", error);
-        held = this.#thrown(batch, error);
+    while (this.#waiting.length + underWay.length > 0) {
+      const isSteady = !this.#isPaused && this.#size === BATCH;
+      if (this.#waiting.length > 0 && underWay.length < (isSteady ? MOST_BATCHES : 1)) {
+        if (route.check.ready) await this.#until(route.check.ready);
+        const next = this.#begin(this.#takeBatch());
+        underWay.push(next);
+        await next.entered;
+        continue;
       }
+      const first = underWay[0]!;
+      const held = await Promise.race([first.held, this.#arrival(underWay.length)]);
+      if (!held) continue;
+      underWay.shift();
       if (held.length === 0) {
         this.#size = Math.min(BATCH, this.#size * 2);
         retryMs = RETRY_MS.first;
-        if (this.#waiting.length === 0) this.#relax();
+        if (this.#waiting.length + underWay.length === 0) this.#relax();
         continue;
       }
+      // Later messages keep their order.
+      for (const { held: later } of underWay.splice(0)) held.push(...await later);
       if (this.#isStopped) return;
       this.#waiting = [...held, ...this.#waiting];
-      if (held.length < batch.length) retryMs = RETRY_MS.first;
+      if (held.length < first.batch.length) retryMs = RETRY_MS.first;
       await this.#sleep(retryMs);
       retryMs = Math.min(retryMs * 2, RETRY_MS.most);
     }
+  }
+
+  /** Resolves when a message has arrived that can form a batch beside `count` others; never if it cannot. */
+  #arrival(count: number): Promise<undefined> {
+    if (this.#isPaused || this.#size < BATCH || count >= MOST_BATCHES) return new Promise(() => {});
+    this.#arrived = Promise.withResolvers();
+    return this.#arrived.promise;
+  }
+
+  #begin(batch: readonly Entry[]): UnderWay {
+    const entered = Promise.withResolvers<void>();
+    const held = this.#submit(batch, entered.resolve).catch((error) => {
+      this.#options.server.log.bug("intake", error);
+      return this.#thrown(batch, error);
+    });
+    void held.then(() => entered.resolve());
+    return { batch, entered: entered.promise, held };
   }
 
   #takeBatch(): Entry[] {
@@ -156,7 +192,7 @@ export class TaskIntake {
   }
 
   /** Submits a batch, and settles its messages; resolves with the messages that must be tried again. */
-  async #submit(batch: readonly Entry[]): Promise<Entry[]> {
+  async #submit(batch: readonly Entry[], entered: () => void): Promise<Entry[]> {
     const { route } = this.#options.server;
     const creation = {
       now: route.clock.now(),
@@ -189,7 +225,9 @@ export class TaskIntake {
     }
     if (tasks.length === 0) return held;
     route.entry.checkOpen();
-    const enqueued = await route.entry.submit(tasks);
+    const entering = route.entry.submit(tasks);
+    entered();
+    const enqueued = await entering;
     await this.#settle({ entries, tasks, enqueued, held });
     return held;
   }

@@ -69,3 +69,19 @@ Deno.test("lines stay in the table while there is no room, and the bridge stops 
   await until("the table is empty", () => inbox.rows.length === 0);
   await again.close();
 });
+
+Deno.test("a line that waits for the workers of its op holds up no other line", async () => {
+  const stage = new IntakeStage();
+  const inbox = new Table();
+  inbox.add(["early", '{"op":"later"}'], ["a", SQUARE]);
+  const bridge = await openBridge({ intakes: [], inbox, parts: stage.parts });
+  bridge.start();
+  const left = () => inbox.rows.map(({ id }) => id).join();
+  await until("the other is dropped", () => left() === "early");
+  inbox.add(["b", SQUARE]);
+  await until("the next is dropped", () => left() === "early");
+  stage.ops.add("later");
+  await until("the table is empty", () => left() === "");
+  assertEquals(inbox.refused, []);
+  await bridge.close();
+});

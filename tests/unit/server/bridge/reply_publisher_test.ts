@@ -129,3 +129,25 @@ Deno.test("an end that was left behind goes out, also if its next try comes whil
   assertEquals(await outbox.read(0, 10), []);
   publisher.close();
 });
+
+Deno.test("an end does not wait for the confirms of those before it", async () => {
+  const { outbox, counts, publisher } = stage();
+  const link = new FakeLink();
+  const confirm = Promise.withResolvers<void>();
+  const publish = link.publish.bind(link);
+  link.publish = async (replies) => {
+    const fates = await publish(replies);
+    await confirm.promise;
+    return fates;
+  };
+  publisher.attach(link);
+  outbox.add([end("a", "q")]);
+  await until("the first is sent", () => link.sent.length === 1);
+  outbox.add([end("b", "q")]);
+  await until("the second is sent", () => link.sent.length === 2);
+  confirm.resolve();
+  await publisher.idle();
+  assertEquals([link.sent, counts.replied], [["q a", "q b"], 2]);
+  assertEquals(await outbox.read(0, 10), []);
+  publisher.close();
+});

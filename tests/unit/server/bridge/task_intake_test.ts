@@ -127,3 +127,38 @@ Deno.test("after the connection is lost nothing is settled, and a stop ends ever
   await intake.stop();
   assertEquals(sent.map(({ fate }) => fate), ["taken", "open", "open"]);
 });
+
+Deno.test("a message enters while those before it wait for their commit, and each is tried again in its order", async () => {
+  const commit = Promise.withResolvers<void>();
+  const stage = new IntakeStage({
+    maxQueued: 3,
+    wrap: (engine) => {
+      const enqueue = engine.enqueue.bind(engine);
+      engine.enqueue = async (tasks, now) => {
+        const enqueued = await enqueue(tasks, now);
+        await commit.promise;
+        return enqueued;
+      };
+      return engine;
+    },
+  });
+  const { intake } = intakeOf(stage);
+  const sent = ["a", "b", "c", "d", "e"].map((id) => message(id));
+  for (const one of sent.slice(0, 2)) intake.push(one);
+  await until("the first are in", () => stage.batches.length === 1);
+  intake.push(sent[2]!);
+  intake.push(sent[3]!);
+  await until("the next are in", () => stage.batches.length === 2);
+  intake.push(sent[4]!);
+  await until("the last is refused for now", () => stage.batches.length === 3);
+  assert(sent.every(({ fate }) => fate === "open"));
+  commit.resolve();
+  await until("what has room is taken", () => sent[2]!.fate === "taken");
+  assertEquals(sent.map(({ fate }) => fate), ["taken", "taken", "taken", "open", "open"]);
+  await stage.finish(1);
+  await until("the next has room", () => sent[3]!.fate === "taken");
+  assertEquals(sent[4]!.fate, "open");
+  await stage.finish(1);
+  await until("all are in", () => sent[4]!.fate === "taken");
+  await intake.stop();
+});
