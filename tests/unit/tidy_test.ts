@@ -74,7 +74,7 @@ const ENTRIES = [
   "server/engine/redis/open_redis.ts",
   "protocol/std.d.ts",
   "client/commands/batch/cli_progress.d.ts",
-  "server/engine/postgres/pg.d.ts",
+  "server/engine/pg.d.ts",
   // The store starts it as a thread.
   "server/engine/sqlite/file/store_thread.ts",
 ];
