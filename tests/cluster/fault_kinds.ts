@@ -2,22 +2,26 @@
 
 import { delay } from "@std/async/delay";
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
-import type { OwnPostgres } from "../kit/services.ts";
+import type { OwnPostgres, OwnRedis } from "../kit/services.ts";
 import { until } from "../kit/until.ts";
 import type { ClusterLoad } from "./cluster_load.ts";
 import type { RealCluster, RealServer } from "./real_cluster.ts";
+
+export type StoreName = "postgres" | "redis";
 
 /** All that a fault can happen to. */
 export interface FaultStage {
   readonly cluster: RealCluster;
   readonly load: ClusterLoad;
-  readonly database: OwnPostgres;
-  /** The way of each server to the database, by its name. */
+  readonly store: OwnPostgres | OwnRedis;
+  /** The way of each server to the store, by its name. */
   readonly proxies: ReadonlyMap<string, CuttingProxy>;
 }
 
 export interface FaultKind {
   readonly name: string;
+  /** The stores that it can happen to; default: both. */
+  readonly stores?: readonly StoreName[];
   /** How often it happens in the long run. */
   readonly times: number;
   /** Longest gap that is promised, in ms. */
@@ -47,6 +51,16 @@ async function ends(stage: FaultStage, signal: Deno.Signal): Promise<void> {
   await cluster.restart(leader);
 }
 
+/** A server that follows is killed; the others go on. */
+async function followerEnds(stage: FaultStage): Promise<void> {
+  const { cluster } = stage;
+  const leader = await cluster.leader();
+  const follower = cluster.servers.find((server) => server !== leader)!;
+  cluster.signal(follower, "SIGKILL");
+  await flowing(stage);
+  await cluster.restart(follower);
+}
+
 async function freezes(stage: FaultStage, ms: number): Promise<void> {
   const { cluster } = stage;
   const leader = await cluster.leader();
@@ -74,18 +88,19 @@ async function isCutOff(stage: FaultStage, ms: number): Promise<void> {
 }
 
 async function losesSessions(stage: FaultStage): Promise<void> {
-  const { database } = stage;
-  await database.sql(
+  const { store } = stage;
+  if (!("sql" in store)) throw new Error("only PostgreSQL has sessions");
+  await store.sql(
     "select pg_terminate_backend(pid) from pg_stat_activity " +
       "where pid <> pg_backend_pid() and backend_type = 'client backend'",
   );
   await flowing(stage);
 }
 
-async function restartsDatabase(stage: FaultStage, isKilled: boolean): Promise<void> {
-  const { database } = stage;
-  await (isKilled ? database.kill("SIGKILL") : database.stop());
-  await database.start();
+async function restartsStore(stage: FaultStage, isKilled: boolean): Promise<void> {
+  const { store } = stage;
+  await (isKilled ? store.kill("SIGKILL") : store.stop());
+  await store.start();
   await flowing(stage);
 }
 
@@ -106,17 +121,24 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     lastsMs: [20_000],
     happen: isCutOff,
   },
-  { name: "sessions ended", times: 100, gapMs: 1000, happen: losesSessions },
+  { name: "follower killed", times: 20, gapMs: 1500, happen: followerEnds },
   {
-    name: "PostgreSQL killed",
-    times: 20,
-    gapMs: 5000,
-    happen: (stage) => restartsDatabase(stage, true),
+    name: "sessions ended",
+    stores: ["postgres"],
+    times: 100,
+    gapMs: 1000,
+    happen: losesSessions,
   },
   {
-    name: "PostgreSQL restarted",
+    name: "store killed",
     times: 20,
     gapMs: 5000,
-    happen: (stage) => restartsDatabase(stage, false),
+    happen: (stage) => restartsStore(stage, true),
+  },
+  {
+    name: "store restarted",
+    times: 20,
+    gapMs: 5000,
+    happen: (stage) => restartsStore(stage, false),
   },
 ];

@@ -4,14 +4,15 @@
  */
 
 import { CuttingProxy } from "../kit/cutting_proxy.ts";
-import { OwnPostgres } from "../kit/services.ts";
+import { OwnPostgres, OwnRedis } from "../kit/services.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 import { ClusterLoad, type LoadReport } from "./cluster_load.ts";
-import type { FaultKind, FaultStage } from "./fault_kinds.ts";
+import type { FaultKind, FaultStage, StoreName } from "./fault_kinds.ts";
 import { RealCluster } from "./real_cluster.ts";
 
 export interface FaultRunOptions {
   readonly kind: FaultKind;
+  readonly store: StoreName;
   readonly times: number;
   /** How long each lasts, in ms, if it lasts. */
   readonly lastsMs?: number;
@@ -38,17 +39,20 @@ export function counted({ n, folder }: { n: number; folder: string }): number {
 
 export async function runFaults(options: FaultRunOptions): Promise<FaultRunReport> {
   const { kind, times, lastsMs = 0, load: size, onFault } = options;
-  await using database = await OwnPostgres.start();
+  // Redis must have an append on its disk before it answers, or a kill loses what was acknowledged.
+  await using store = options.store === "redis"
+    ? await OwnRedis.start({ appendfsync: "always" })
+    : await OwnPostgres.start();
   using folder = new TaskFolder({ "tasks.ts": TASKS });
   const proxies = new Map(
     ["a", "b", "c"].map((name) => [
       name,
-      new CuttingProxy({ hostname: "127.0.0.1", port: database.port }),
+      new CuttingProxy({ hostname: "127.0.0.1", port: store.port }),
     ]),
   );
   try {
     await using cluster = await RealCluster.start({
-      engine: (name) => database.url.replace(`:${database.port}`, `:${proxies.get(name)!.port}`),
+      engine: (name) => store.url.replace(`:${store.port}`, `:${proxies.get(name)!.port}`),
       args: [
         folder.file("tasks.ts"),
         ...["--workers", "1", "--grace", "1s", `--allow-write=${folder.path}`],
@@ -60,7 +64,7 @@ export async function runFaults(options: FaultRunOptions): Promise<FaultRunRepor
       op: "counted",
       args: { folder: folder.path },
     });
-    const stage: FaultStage = { cluster, load, database, proxies };
+    const stage: FaultStage = { cluster, load, store, proxies };
     const gapsMs: number[] = [];
     for (let i = 0; i < times; i++) {
       load.resetGap();

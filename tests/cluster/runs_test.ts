@@ -7,7 +7,7 @@ import { assertEquals } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { RawClient } from "../kit/raw_client.ts";
 import { SdWork, WORK_SECRET } from "../kit/sd_work.ts";
-import { OwnPostgres, withOwnPostgres } from "../kit/services.ts";
+import { OwnPostgres, OwnRedis, withOwnPostgres, withOwnRedis } from "../kit/services.ts";
 import { TaskFolder } from "../kit/task_folder.ts";
 import { until } from "../kit/until.ts";
 import { RealCluster, type RealServer } from "./real_cluster.ts";
@@ -168,6 +168,27 @@ async function limitHoldsWhenLeadersDie(engine: string): Promise<void> {
   assertEquals(scene.together(), [], scene.cluster.log);
 }
 
+/** A worker process that is frozen keeps its turn, and one that is killed gives it to another. */
+async function limitHoldsWhenWorkersDie(engine: string): Promise<void> {
+  await using scene = await Scene.start(engine, { workers: 0 });
+  await scene.work();
+  await scene.work();
+  using client = await scene.client();
+  const names = Array.from({ length: 40 }, (_, i) => `t${i}`);
+  for (const name of names) await scene.submit(name, 100, { key: "k", limit: 1 });
+  for (const signal of ["SIGSTOP", "SIGKILL"] as const) {
+    const before = scene.starts();
+    await until("some starts", () => scene.starts() > before + 3);
+    const { pools } = await client.ask({ cmd: "stats" });
+    const { pid } = pools.find(({ held }: { held: number }) => held > 0) ?? pools[0];
+    Deno.kill(pid, signal);
+    await delay(1500);
+    if (signal === "SIGSTOP") Deno.kill(pid, "SIGCONT");
+  }
+  for (const name of names) assertEquals(await scene.endOf(name), `completed ${name}`);
+  assertEquals(scene.together(), [], scene.cluster.log);
+}
+
 /** The leader runs a task by itself when it is frozen; its worker process is not, and goes on. */
 async function ownRunsCount(engine: string): Promise<void> {
   await using scene = await Scene.start(engine, { workers: 1, others: 0 });
@@ -199,6 +220,14 @@ Deno.test(withOwnPostgres("limit 1 holds while leaders are killed"), async () =>
   await using database = await OwnPostgres.start();
   await limitHoldsWhenLeadersDie(database.url);
 });
+
+Deno.test(
+  withOwnRedis("limit 1 holds while a worker process is frozen and another is killed"),
+  async () => {
+    await using store = await OwnRedis.start({ appendfsync: "always" });
+    await limitHoldsWhenWorkersDie(store.url);
+  },
+);
 
 Deno.test(
   withOwnPostgres("what the workers of a frozen leader run starts nowhere else"),
