@@ -159,14 +159,18 @@ export class Campaign {
    */
   async #isGone({ epoch }: Look): Promise<boolean> {
     if (performance.now() - this.#lockSince < LEASE_MS) return false;
+    const { lock, session } = this.#options;
+    const { generation } = session;
     for (const until = performance.now() + ENDING_MS; performance.now() < until;) {
       await delay(ENDING_LOOK_MS);
       const look = await this.#look();
       if (look.epoch !== epoch) return false;
+      // The database was away during the look.
+      if (session.generation !== generation || !lock.isHeld) return false;
       if (look.alive === 0) return true;
     }
     // The leader lost its lock alone.
-    await this.#options.lock.release();
+    await lock.release();
     this.#mayWant = performance.now() + GIVE_BACK_MS;
     return false;
   }
