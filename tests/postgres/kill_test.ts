@@ -62,13 +62,15 @@ class Load {
     }
   }
 
-  async run(engine: Engine): Promise<void> {
-    for (let empty = 0; !this.#isOver || empty < 3;) {
+  /** Runs tasks until all submits have `ended` and each of their tasks has. */
+  async run(engine: Engine, ended: Promise<unknown>): Promise<void> {
+    let isLast = false;
+    void ended.then(() => isLast = true, () => {});
+    while (!isLast || [...this.answered].some((id) => !this.ends.has(id))) {
       const leased = await leaseMany(engine, 50);
       const acks = leased.map(({ lease, id }) => ({ lease, result: JSON.stringify(id) }));
       await engine.ack(acks, NOW);
-      empty = leased.length === 0 ? empty + 1 : 0;
-      await delay(1);
+      await delay(isLast ? 20 : 1);
     }
   }
 
@@ -95,15 +97,15 @@ class Load {
 async function underLoad(url: string, faults: (load: Load) => Promise<void>): Promise<Load> {
   const random = new Random(newSeed());
   const { load, engine } = await Load.open(url);
-  const working = [1, 2, 3].map(() => load.submit(engine, random));
-  const running = load.run(engine);
+  const working = Promise.all([1, 2, 3].map(() => load.submit(engine, random)));
+  const running = load.run(engine, working);
   const lost = load.lead.store.lost.then((reason) => {
     throw new Error(`the lead has ended: ${reason}`);
   });
   const all = async () => {
     await faults(load);
     load.stop();
-    await Promise.all([...working, running]);
+    await Promise.all([working, running]);
   };
   await Promise.race([all(), lost]);
   await engine.close();
