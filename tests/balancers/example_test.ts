@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { selfCommand } from "../../cli/pool/self_command.ts";
 import { isInstalled, needing } from "../kit/needs.ts";
 import { freePort } from "../kit/private_service.ts";
+import { until } from "../kit/until.ts";
 import { HAS_BALANCERS, KINDS } from "./balancer.ts";
 
 const EXAMPLE = new URL("../../examples/cluster/", import.meta.url).pathname;
@@ -106,6 +107,11 @@ for (const kind of KINDS) {
         const many = shell(
           `seq ${MANY} | sed 's/.*/{"op":"square","n":&}/' | sd submit --file - >${state}/results`,
         );
+        // It is on its way: a client that cannot reach a server at first does not try again.
+        await until("a result", async () => {
+          const text = await Deno.readTextFile(`${state}/results`).catch(() => "");
+          return text.includes("\n");
+        });
         const { stdout: leader } = await shell("leader");
         const kill = await shell(`kill -9 $(cat ${state}/server-${leader.trim()}.pid)`);
         assertEquals(kill.code, 0, kill.stderr);
