@@ -258,13 +258,16 @@ Deno.test(withOwnPostgres("a server that turned read-only under the session is l
   await using postgres = await OwnPostgres.start();
   await using session = new TestSession(postgres.url);
   await session.ready();
-  await session.one("create table t (n int)");
+  await session.one("create table public.t (n int)");
   // As a primary that was demoted in place: each write answers 25006.
   await session.one("set default_transaction_read_only = on");
-  const error = await assertRejects(() => session.one("insert into t values (1)"), AnswerLost);
+  const error = await assertRejects(
+    () => session.one("insert into public.t values (1)"),
+    AnswerLost,
+  );
   assertEquals(error.sent, true);
   assertEquals(await session.ready(), 2);
-  await session.one("insert into t values (1)");
+  await session.one("insert into public.t values (1)");
   await postgres.sql(
     "alter system set default_transaction_read_only = on; select pg_reload_conf()",
   );
