@@ -17,8 +17,12 @@ Deno.test("a task that comes to a follower runs, on the workers of another follo
   const ack = await client.ask(submit);
   const end = await client.object();
   assertEquals([ack.status, end.status, end.result], ["queued", "completed", 144]);
-  const stats = await client.ask({ cmd: "stats" });
-  assertEquals(stats.servers.map(({ name, role }: Record<string, string>) => `${name} ${role}`), [
+  // The leader sees the others with its next look at the store.
+  const servers = await until("the leader sees all servers", async () => {
+    const { servers } = await client.ask({ cmd: "stats" });
+    return servers.length === 3 && servers;
+  });
+  assertEquals(servers.map(({ name, role }: Record<string, string>) => `${name} ${role}`), [
     "a leads",
     "b follows",
     "c follows",
