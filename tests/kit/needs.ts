@@ -15,27 +15,11 @@ export async function isInstalled(...programs: readonly string[]): Promise<boole
   return success;
 }
 
-/** The options of `Deno.test` for a claim. */
-export interface Claim {
-  readonly name: string;
-  readonly ignore: boolean;
-  readonly sanitizeOps?: boolean;
-  readonly sanitizeResources?: boolean;
-}
-
-/**
- * Makes the options of `Deno.test` for a claim whose test needs `what`. `leavesTimers`: the library that speaks to it keeps
- * timers that end after the test.
- */
+/** Makes the options of `Deno.test` for a claim whose test needs `what`. */
 export function needing(
   what: string,
   isHere: boolean,
-  { leavesTimers = false } = {},
-): (claim: string) => Claim {
+): (claim: string) => { name: string; ignore: boolean } {
   const ignore = !isHere && !IN_CI;
-  return (claim) => ({
-    name: ignore ? `${claim}: skipped, it needs ${what}` : claim,
-    ignore,
-    ...(leavesTimers && { sanitizeOps: false, sanitizeResources: false }),
-  });
+  return (claim) => ({ name: ignore ? `${claim}: skipped, it needs ${what}` : claim, ignore });
 }

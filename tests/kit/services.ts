@@ -24,25 +24,20 @@ export const SHARED = {
 };
 
 const POSTGRES_BIN = postgresBin();
-/** The clients of Redis, NATS and RabbitMQ. */
-const LEAVES_TIMERS = { leavesTimers: true };
 /** For claims that need a service of their own; see `needing`. */
 export const withOwnPostgres = needing("PostgreSQL", POSTGRES_BIN !== undefined);
 export const withOwnRedis = needing(
   "redis-server",
   await isInstalled("redis-server"),
-  LEAVES_TIMERS,
 );
 export const withOwnSentinel = needing(
   "redis-server and redis-sentinel",
   await isInstalled("redis-server", "redis-sentinel"),
-  LEAVES_TIMERS,
 );
-export const withOwnNats = needing("nats-server", await isInstalled("nats-server"), LEAVES_TIMERS);
+export const withOwnNats = needing("nats-server", await isInstalled("nats-server"));
 export const withOwnRabbit = needing(
   "rabbitmq-server",
   await isInstalled("rabbitmq-server"),
-  LEAVES_TIMERS,
 );
 /** For claims that need a shared service of the machine. */
 export const withPostgres = needing(
@@ -52,14 +47,12 @@ export const withPostgres = needing(
 export const withRedis = needing(
   `Redis at ${SHARED.redis}`,
   await isAt(SHARED.redis),
-  LEAVES_TIMERS,
 );
 export const withRabbit = needing(
   `RabbitMQ at ${SHARED.amqp}`,
   await isAt(SHARED.amqp),
-  LEAVES_TIMERS,
 );
-export const withNats = needing(`NATS at ${SHARED.nats}`, await isAt(SHARED.nats), LEAVES_TIMERS);
+export const withNats = needing(`NATS at ${SHARED.nats}`, await isAt(SHARED.nats));
 
 async function isAt(url: string): Promise<boolean> {
   return await answersAt(Number(new URL(url).port));

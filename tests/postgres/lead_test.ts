@@ -247,11 +247,8 @@ Deno.test(
     let isReplaced = false;
     b.campaign().then(() => isReplaced = true, () => {});
     await delay(600);
-    const killedAt = performance.now();
     await postgres.kill("SIGKILL");
     await postgres.start();
-    // On a machine that needs so long for a restart, the lead can be over.
-    if (performance.now() - killedAt > 3000) return b.stop.abort();
     await save(lead, "two");
     await delay(2000);
     assertEquals(await lead.renew(), true);
