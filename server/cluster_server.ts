@@ -28,7 +28,7 @@ import { DEFAULT_LEASE_MS, type Server, type ServerOptions } from "./server.ts";
 /** How often a server that stops looks whether its relays are idle, in ms. */
 const STOP_LOOK_MS = 50;
 
-export interface ClusterServerOptions extends Omit<ServerOptions, "openEngine"> {
+interface ClusterServerOptions extends Omit<ServerOptions, "openEngine"> {
   readonly store: SharedStore;
   /** Opens the engine of a lead. */
   readonly openEngine: (lead: Lead, ended: EndedSink) => Promise<Engine>;

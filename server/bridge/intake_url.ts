@@ -34,7 +34,7 @@ export interface IntakeUrl {
 }
 
 /** Where passwords come from beside the URL. */
-export interface IntakePassword {
+interface IntakePassword {
   readonly variable: string | undefined;
   readonly file: string | undefined;
 }

@@ -40,7 +40,7 @@ const MIN_BEAT_MS = 50;
 const FAILURES_A_WARNING = 4;
 
 /** What is open while this server leads. */
-export interface LedRooms {
+interface LedRooms {
   readonly reception: WireServer;
   /** Starts the services. */
   start(): void;
@@ -51,7 +51,7 @@ export interface LedRooms {
 }
 
 /** Stops the worker processes of this server; they finish what they run for at most `ms`. */
-export type StopWorkers = (ms: number) => Promise<void> | undefined;
+type StopWorkers = (ms: number) => Promise<void> | undefined;
 
 interface MemberOptions {
   readonly store: Pick<SharedStore, "beat" | "campaign" | "leave">;

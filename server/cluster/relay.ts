@@ -34,7 +34,7 @@ const FIRST_COPY_BYTES = 4 * 1024;
 const COPY_BYTES = 64 * 1024;
 
 /** The reply of the leader. If it takes the connection: `up`, the way to it. */
-export type LeaderReply =
+type LeaderReply =
   | { readonly relay: "ok"; readonly up: Wire }
   | Exclude<RelayAnswer, { relay: "ok" }>
   /** It leads, but takes no connection now: a line for the client. */

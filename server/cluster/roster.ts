@@ -18,7 +18,7 @@ export interface Leader {
 }
 
 /** The lead of this server, as others see it. */
-export interface OwnLead {
+interface OwnLead {
   readonly epoch: number;
 }
 

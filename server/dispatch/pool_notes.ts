@@ -16,7 +16,7 @@ import type { Log } from "../log.ts";
 import { Ticker } from "./upkeep.ts";
 
 /** A worker process on its link, as far as the notes need it. */
-export interface NotedLink {
+interface NotedLink {
   /** The name of the process, if it goes on with its runs after a lost link. */
   readonly instance: string | undefined;
   /**

@@ -38,7 +38,7 @@ interface Run {
   lines: string[];
 }
 
-export class HeldRuns {
+class HeldRuns {
   readonly #runs = new Map<number, Run>();
   #chars = 0;
 

@@ -56,7 +56,7 @@ interface LinkOptions {
 }
 
 /** The rules of a server for runs that outlive their link. */
-export interface LinkTerms {
+interface LinkTerms {
   /** How long runs may go on without a server, in ms; absent: they must stop at once. */
   readonly holdMs: number | undefined;
   /** The runs of the link before that are valid again. */

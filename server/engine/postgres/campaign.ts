@@ -24,7 +24,7 @@ const GIVE_BACK_MS = 1500;
  * Numbers that a lead begins with, for tasks and their places in line. Numbers that it does not use are left out for ever.
  * Short leads share a slice: each read locks the tables of all slices.
  */
-export const LEAD_SERIALS = 2 ** 17;
+const LEAD_SERIALS = 2 ** 17;
 
 /** SQL for sessions of `pg_stat_activity` that are in the list `sessions`. */
 const IS_LISTED = `a.pid = split_part(s, ' ', 1)::int and
@@ -46,7 +46,7 @@ interface Look {
 }
 
 /** A lead that was just taken. */
-export interface TakenLead {
+interface TakenLead {
   readonly epoch: number;
   readonly token: string;
   /** Above all numbers of earlier leads; */
@@ -55,7 +55,7 @@ export interface TakenLead {
   readonly serialHi: number;
 }
 
-export interface CampaignOptions {
+interface CampaignOptions {
   /** For the looks. */
   readonly session: PgSession;
   /** A session for the lock alone: nothing else can be asked while it waits. */

@@ -302,9 +302,6 @@ function differenceOf(before: Identity, now: Identity): string | undefined {
   return undefined;
 }
 
-/** The options that all sessions of one server share. */
-export type SessionBase = Pick<PgSessionOptions, "target" | "password" | "onTrouble">;
-
 /** For a session that names its server: `sd store web-1`, at most 63 bytes. */
 export function sessionName(target: PostgresTarget, role: string): string {
   return `${target.applicationName} ${role}`.slice(0, 63);

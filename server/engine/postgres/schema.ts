@@ -14,7 +14,7 @@ import { leadTables } from "./lead_tables.ts";
 export const SLICE_SIZE = 2 ** 22;
 
 /** The columns of a task, in the order of `FIXED_COLUMNS` and `STATE_COLUMNS` of the seam. */
-export const FIXED_NAMES = [
+const FIXED_NAMES = [
   "ord",
   "id",
   "given",
@@ -119,7 +119,7 @@ if to_regclass('${task}') is null then
 end if; end $sd$`;
 }
 
-export interface SliceDrop {
+interface SliceDrop {
   readonly schema: string;
   readonly n: number;
   /** The lead under which it is done. */

@@ -11,7 +11,7 @@ interface Slice {
 }
 
 /** Tasks that are still in a slice when it is dropped, at most: they are copied while commits wait. */
-export const MAX_LEFT = 2000;
+const MAX_LEFT = 2000;
 
 export class Slices {
   readonly #rowsOfSlice: number;

@@ -23,7 +23,7 @@ import { Slices } from "./slices.ts";
 import { Turns } from "./turns.ts";
 import { fateOf, WriteStatements } from "./write.ts";
 
-export interface PostgresStoreOptions {
+interface PostgresStoreOptions {
   /** For commits: it ends if it finds another database, or another history of it. */
   readonly session: PgSession;
   /** For reads that may be a moment old. */

@@ -9,7 +9,7 @@ import { type HeldRecords, type RecordSweeper, StoreError } from "../journaled/t
 import { named } from "./schema.ts";
 import { FINAL_FROM, type PostgresStore } from "./store.ts";
 
-export interface SliceSweeperOptions {
+interface SliceSweeperOptions {
   readonly store: Pick<PostgresStore, "look" | "drop" | "dropSlice" | "final" | "watchChanges">;
   readonly schema: string;
   /** Most records of final tasks; the oldest are dropped first. */

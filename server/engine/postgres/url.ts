@@ -7,7 +7,7 @@ import { closestString } from "@std/text/closest-string";
 import { ClientError } from "../../../net/client_error.ts";
 import { quote } from "../../../protocol/errors.ts";
 
-export const TLS_MODES = [
+const TLS_MODES = [
   "disable",
   "allow",
   "prefer",
@@ -15,7 +15,7 @@ export const TLS_MODES = [
   "verify-ca",
   "verify-full",
 ] as const;
-export type TlsMode = typeof TLS_MODES[number];
+type TlsMode = typeof TLS_MODES[number];
 
 /** A host of the URL. A `host` with a slash in front is the folder of a Unix socket. */
 export interface Host {
@@ -48,7 +48,6 @@ export interface PostgresTarget {
   readonly label: string;
 }
 
-const SCHEMES = /^postgres(?:ql)?:\/\//;
 const FORM = "postgres://USER@HOST:5432/DATABASE?sslmode=verify-full";
 const DEFAULT_PORT = 5432;
 /** Default of `connect_timeout`, in ms, for each host. */
@@ -89,11 +88,6 @@ const PARAMETERS = [
   "channel_binding",
 ] as const;
 type Parameter = typeof PARAMETERS[number];
-
-/** Whether `url` names a PostgreSQL engine. */
-export function isPostgresUrl(url: string): boolean {
-  return SCHEMES.test(url);
-}
 
 /** Throws a `ClientError` that names the part that is wrong. */
 export function parsePostgresUrl(

@@ -16,7 +16,7 @@ import type { Slices } from "./slices.ts";
 type Lead = Pick<Fence, "epoch" | "token">;
 
 /** The fate of a commit. */
-export type Fate = "made" | "made before" | "fenced";
+type Fate = "made" | "made before" | "fenced";
 
 const UPDATE_NAMES = ["ord", "status", ...STATE_NAMES] as const;
 const INSERT_TYPES = TASK_NAMES.map((name) => COLUMN_TYPES[name]);

@@ -9,7 +9,7 @@ const OLDEST = [6, 2] as const;
 const OLDEST_WAITAOF = [7, 2] as const;
 
 /** The properties of a Redis that matter for tasks. */
-export interface RedisTraits {
+interface RedisTraits {
   readonly version: string;
   readonly policy: string | undefined;
   readonly hasAof: boolean;

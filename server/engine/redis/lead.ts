@@ -44,7 +44,7 @@ interface Seen {
 }
 
 /** A server that wants the lead, with its knowledge from one look to the next. */
-export class LeadCandidate {
+class LeadCandidate {
   #seen: Seen | undefined;
 
   /** One look: resolves with epoch and token if the lead was free. */

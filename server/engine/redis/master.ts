@@ -18,8 +18,6 @@ export interface Master {
   readonly identity: RedisIdentity;
 }
 
-export type DialMaster = (options: RedisDialOptions) => Promise<Master>;
-
 /** Most nodes of a cluster that are asked for the place of our keys. */
 const MAX_HOPS = 5;
 

@@ -12,7 +12,7 @@ import { laneText, taskOfText } from "./row_text.ts";
 import { AHEAD, FIND, LIST, OUTBOX, PAGE, type Script } from "./script.ts";
 import { INDEXED, padded } from "./write_plan.ts";
 
-export type ReadName = Exclude<keyof TaskCalls, "write">;
+type ReadName = Exclude<keyof TaskCalls, "write">;
 type Ask<Name extends ReadName> = TaskCalls[Name]["ask"];
 
 /** One command, or one script with the arguments behind prefix and token; and how its answer is read. */

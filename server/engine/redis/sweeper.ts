@@ -29,7 +29,7 @@ const DROP_SHARE = 0.85;
 /** and above which new tasks are refused, so that results can still be kept. */
 const FULL_SHARE = 0.95;
 
-export interface RedisSweeperOptions {
+interface RedisSweeperOptions {
   readonly store: RedisStore;
   readonly prefix: string;
   /** Most records of final tasks; the oldest are dropped first. */

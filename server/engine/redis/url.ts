@@ -46,11 +46,6 @@ const MAX_REPLICAS = 100;
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const EXAMPLE = "an example is redis://HOST:6379/0?name=sd";
 
-/** Whether `url` names the redis engine. */
-export function isRedisUrl(url: string): boolean {
-  return SCHEMES.has(/^([a-z+-]+):\/\//.exec(url)?.[1] ?? "");
-}
-
 /** Throws a `ClientError` that names the part that is wrong; no message contains the password. */
 export function parseRedisUrl(url: string): RedisAddress {
   const parts = /^([a-z+-]+):\/\/(?:([^@/?]*(?:@[^@/?]*)*)@)?([^/?]*)(?:\/([^?]*))?(?:\?(.*))?$/

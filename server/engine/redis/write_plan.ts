@@ -32,7 +32,7 @@ export interface WritePlan {
   readonly kinds: number;
 }
 
-export interface PlanStart {
+interface PlanStart {
   /** Attachments as they will be: kind, ord, text. */
   readonly attachments: readonly (readonly [kind: number, ord: number, text: string])[];
   readonly next: number;

@@ -33,7 +33,7 @@ export class ProxyHeaderError extends Error {
   override readonly name = "ProxyHeaderError";
 }
 
-export interface ProxyHeader {
+interface ProxyHeader {
   /** The length of the header. The next byte is the first of the client. */
   readonly bytes: number;
   /** The IP address of the client; `undefined` if the balancer itself connects, as for a check, or does not know. */
@@ -105,7 +105,7 @@ function parseV2(bytes: Uint8Array): ProxyHeader | undefined {
 }
 
 /** A connection after its header. */
-export interface ProxiedWire {
+interface ProxiedWire {
   /** The bytes of the client. */
   readonly wire: Wire;
   /** As in `ProxyHeader`. */

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ClientError } from "../../../../../net/client_error.ts";
 import { hasPassword, isSharedEngine, shownEngine } from "../../../../../server/engine/open.ts";
 import { passwordIn } from "../../../../../server/engine/postgres/password.ts";
-import { isPostgresUrl, parsePostgresUrl } from "../../../../../server/engine/postgres/url.ts";
+import { parsePostgresUrl } from "../../../../../server/engine/postgres/url.ts";
 
 const NO_ENV = () => undefined;
 
@@ -138,7 +138,7 @@ Deno.test("only shared engines are shown in part, and never with what may be a p
       ["rediss+sentinel://u:secret@a:1,b:2/m", "rediss+sentinel://a:1,b:2"],
     ] as const
   ) assertEquals([isSharedEngine(url), shownEngine(url)], [true, shown]);
-  assert(isPostgresUrl("postgresql://x") && !isPostgresUrl("redis://x"));
+  assert(isSharedEngine("postgresql://x") && !isSharedEngine("sqlite:x"));
 });
 
 Deno.test("a URL with a password is known as one", () => {
