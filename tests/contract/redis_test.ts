@@ -1,22 +1,10 @@
 /** The redis engine keeps the contract of engines, also when next to nothing of it fits in memory; its store that of stores. */
 
-import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
-import { withRedis } from "../kit/services.ts";
+import { OwnKeys, withRedis } from "../kit/services.ts";
 import { testEngine } from "./engine_contract.ts";
-import { newEngine, newStage } from "./redis_stage.ts";
+import { engineOn, newEngine, newStage } from "./redis_stage.ts";
+import { testReopening, TINY, UNORDERED_KEYS } from "./reopen_contract.ts";
 import { testStore } from "./store_contract.ts";
-
-/** Nearly everything lies in Redis. */
-const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
-
-/** Of the tests that ask for an order among keys: the page of one may be on its way. */
-const ORDER = [
-  "keys take turns in any order of submits; tasks without a key are one more key",
-  "a key takes its turn with any of its ops",
-].map((test) => ({
-  test,
-  reason: "while the next page of a key is read, other keys of its priority go first",
-}));
 
 const COMMON = {
   ...withRedis("redis"),
@@ -29,7 +17,7 @@ testEngine({
   ...COMMON,
   name: `${COMMON.name}, queue in Redis`,
   open: (_random, ended) => newEngine({ ended, sizes: TINY }),
-  lacks: ORDER,
+  lacks: UNORDERED_KEYS,
 });
 
 testStore({
@@ -39,4 +27,19 @@ testStore({
   stage: newStage,
   isShared: true,
   canBeCut: true,
+});
+
+testReopening({
+  name: "redis",
+  options: withRedis,
+  async reopened(before, after, sizes = {}) {
+    await using keys = new OwnKeys();
+    const url = `${keys.server}?name=${keys.name}`;
+    const first = await engineOn(url, { sizes });
+    const left = await before(first);
+    await first.close();
+    const second = await engineOn(url, { sizes });
+    await after(second, left);
+    await second.close();
+  },
 });

@@ -7,32 +7,11 @@ import { SdError } from "../../protocol/errors.ts";
 import type { PagerSizes } from "../../server/engine/journaled/pager.ts";
 import type { Engine, LeasedTask } from "../../server/engine/engine.ts";
 import { openEngine } from "../../server/engine/open.ts";
-import {
-  Ends,
-  FAILED,
-  leaseIds,
-  leaseMany,
-  leaseOne,
-  NOW,
-  submit,
-  task,
-} from "./contract_steps.ts";
+import { Ends, leaseIds, leaseMany, leaseOne, NOW, submit, task } from "./contract_steps.ts";
 import { testEngine } from "./engine_contract.ts";
-import { logOf, recordOf, told } from "./log_contract.ts";
+import { testReopening, TINY, UNORDERED_KEYS } from "./reopen_contract.ts";
 import { calendarTask, leaseAt } from "./time_contract.ts";
 import { FullDisk, openFlakySqlite, openTestSqlite } from "./sqlite_files.ts";
-
-/** Nearly everything lies on disk. */
-const TINY: PagerSizes = { lane: 2, page: 1, all: 2, few: 1, chars: 200, delayed: 1 };
-
-/** Of the tests that ask for an order among keys: the page of one may be on its way. */
-const ORDER = [
-  "keys take turns in any order of submits; tasks without a key are one more key",
-  "a key takes its turn with any of its ops",
-].map((test) => ({
-  test,
-  reason: "while the next page of a key is read, other keys of its priority go first",
-}));
 
 testEngine({
   name: "sqlite",
@@ -41,7 +20,7 @@ testEngine({
 testEngine({
   name: "sqlite, queue on disk",
   open: (_random, ended) => inNewFolder((path) => openTestSqlite(path, TINY, NOW, ended)),
-  lacks: ORDER,
+  lacks: UNORDERED_KEYS,
 });
 testEngine({
   name: "sqlite, late store",
@@ -70,7 +49,7 @@ async function reopened<T>(
   const folder = await Deno.makeTempDir();
   const path = `${folder}/sd.db`;
   try {
-    const first = await openTestSqlite(path);
+    const first = await openTestSqlite(path, sizes);
     const left = await before(first);
     await first.close();
     const second = await openTestSqlite(path, sizes);
@@ -80,6 +59,8 @@ async function reopened<T>(
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+testReopening({ name: "sqlite", reopened });
 
 Deno.test("a file keeps the latest time of its server, and knows which of its times are wall clock times", async () => {
   const wall = NOW - 3_600_000;
@@ -113,74 +94,6 @@ Deno.test("where the end of a task is published survives a restart", async () =>
   });
 });
 
-Deno.test("after a restart, from pages, no priority is overtaken by a lower one, and each is first in first out", async () => {
-  const folder = await Deno.makeTempDir();
-  const path = `${folder}/sd.db`;
-  try {
-    const first = await openTestSqlite(path, TINY);
-    const tasks = Array.from({ length: 60 }, (_, n) =>
-      task(first, {
-        op: n % 2 === 0 ? "square" : "echo",
-        n,
-        task: { priority: n * 7 % 5, wait: false },
-      }));
-    await submit(first, ...tasks);
-    await first.close();
-    const engine = await openTestSqlite(path, TINY);
-    const expected = tasks.toSorted((a, b) =>
-      b.rules.priority - a.rules.priority || a.serial - b.serial
-    );
-    assertEquals(await leaseIds(engine, 60), expected.map(({ id }) => id));
-    await engine.close();
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
-
-Deno.test("a sqlite engine that is opened again has every task as it was, and none running", async () => {
-  await reopened(async (engine) => {
-    const ids = await submit(
-      engine,
-      task(engine, { n: 1, task: { attempts: 2 } }),
-      task(engine, { n: 2, task: { key: "k", limit: 1, priority: 3 } }),
-      task(engine, { n: 3, task: { delay: 60_000 } }),
-      task(engine, { n: 4 }),
-      task(engine, { n: 5 }),
-    );
-    const [second, first, fourth] = await leaseMany(engine, 3);
-    await engine.ack([{ lease: fourth!.lease, result: '"four"' }], NOW);
-    await engine.nack([{ lease: first!.lease, reason: "died" }], NOW);
-    assertEquals((await leaseOne(engine)).id, ids[0]);
-    assertEquals(second!.id, ids[1]);
-    const child = await submit(engine, task(engine, { n: 6, task: { after: [ids[4]!, ids[3]!] } }));
-    return [...ids, ...child];
-  }, async (engine, ids) => {
-    const records = await engine.get(ids);
-    assertEquals(
-      records.map((record) => [record?.status, record?.attempt, record?.deaths]),
-      [
-        ["queued", 0, 1],
-        ["queued", 0, 0],
-        ["delayed", 0, 0],
-        ["completed", 1, 0],
-        ["queued", 0, 0],
-        ["delayed", 0, 0],
-      ],
-    );
-    assertEquals([records[3]?.result, records[1]?.keyLimit], ['"four"', {
-      key: "k",
-      limit: 1,
-      rate: undefined,
-    }]);
-    const again = await leaseMany(engine, 9);
-    assertEquals(again.map(({ id }) => id), [ids[1]!, ids[0]!, ids[4]!]);
-    await engine.ack([{ lease: again[2]!.lease, result: "5" }], NOW);
-    const child = await leaseOne(engine);
-    assertEquals([child.id, child.after], [ids[5], `{"${ids[4]}":5,"${ids[3]}":"four"}`]);
-    assertEquals((await engine.stats()).tasks.running, 3);
-  });
-});
-
 Deno.test("after a restart numbers go on above all places in the queue, whatever another engine has given", async () => {
   await reopened(async (engine) => {
     const ids = await submit(engine, ...[1, 2, 3].map((n) => task(engine, { n })));
@@ -196,49 +109,6 @@ Deno.test("after a restart numbers go on above all places in the queue, whatever
     assertEquals(await leaseIds(engine), [ids[1]!, ids[2]!, ids[0]!, next.id]);
     assertEquals(task(other).serial, 2);
     await other.close();
-  });
-});
-
-Deno.test("a sqlite engine that is opened again has what tasks said in runs that had ended", async () => {
-  await reopened(async (engine) => {
-    const ids = await submit(
-      engine,
-      task(engine, { n: 1, task: { attempts: 2, backoff: 0 } }),
-      task(engine),
-    );
-    const [first, second] = await leaseMany(engine, 2);
-    await engine.nack(
-      [{ lease: first!.lease, reason: "failed", error: FAILED, log: logOf(first!, "a", "b") }],
-      NOW,
-    );
-    await engine.ack([{ lease: second!.lease, result: "1", log: logOf(second!, "c") }], NOW);
-    // It runs again, and its end never comes.
-    assertEquals((await leaseOne(engine)).id, ids[0]);
-    return ids;
-  }, async (engine, [first, second]) => {
-    assertEquals(told(await recordOf(engine, first!)), ["1 attempt 1: a", "2 attempt 1: b"]);
-    assertEquals(told(await recordOf(engine, second!)), ["1 attempt 1: c"]);
-    const run = await leaseOne(engine);
-    await engine.ack([{ lease: run.lease, result: "1", log: logOf(run, "d") }], NOW);
-    const whole = ["1 attempt 1: a", "2 attempt 1: b", "3 attempt 2: d"];
-    assertEquals(told(await recordOf(engine, first!)), whole);
-  });
-});
-
-Deno.test("a rate holds across a restart, and settings outlive it", async () => {
-  const rated = (engine: Engine, n: number) =>
-    task(engine, { n, task: { key: "k", rate: "2/1h" } });
-  await reopened(async (engine) => {
-    await submit(engine, rated(engine, 1), rated(engine, 2), rated(engine, 3));
-    assertEquals((await leaseIds(engine)).length, 2);
-    await engine.settings.save("paused/resize", "{}");
-    await engine.settings.save("paused/other", "{}");
-    await engine.settings.save("paused/other", undefined);
-  }, async (engine) => {
-    assertEquals(await leaseIds(engine), []);
-    assertEquals((await leaseIds(engine, 9, NOW + 3_600_000)).length, 2);
-    assertEquals(engine.settings.list("paused/"), [["paused/resize", "{}"]]);
-    assertEquals(engine.settings.list("rate/"), []);
   });
 });
 

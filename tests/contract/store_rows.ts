@@ -1,4 +1,4 @@
-/** Tasks as rows, and stores in temporary folders, for the tests of the store thread. */
+/** Tasks as rows, for the tests of every store; and sqlite stores in temporary folders. */
 
 import { Serials } from "../../server/task/task_id.ts";
 import { Store, type StoreOptions } from "../../server/engine/sqlite/store.ts";
@@ -15,7 +15,7 @@ import {
 
 export const NOW = 1_750_000_000_000;
 export const PLENTY = { limit: 1000, maxChars: 1e9 };
-/** A `list` of whatever op, key and time. */
+/** A `list` of any op, key and time. */
 export const ANY_TASK = { op: null, key: null, createdSince: 0 };
 const SERIALS = new Serials();
 export const NO_CHANGE: Write = { inserts: [], updates: [], attachments: [], settings: [] };

@@ -1,4 +1,4 @@
-/** Rows of tasks for tests of a store. */
+/** Rows of tasks for tests of the PostgreSQL store, whose ids tests can name. */
 
 import {
   type Cell,
@@ -7,35 +7,20 @@ import {
   type StoredTask,
   type Write,
 } from "../../server/engine/journaled/task_store.ts";
+import { NO_CHANGE, task } from "../contract/store_rows.ts";
 
 const NOW = 1_800_000_000_000;
 
 /** A queued task, except for `fields`. */
 export function taskRow(ord: number, fields: Partial<StoredTask> = {}): StoredTask {
-  return {
-    ord,
+  return task(ord, {
     id: `task-${ord}`,
     given: 1,
-    op: "square",
     payload: `{"n":${ord}}`,
-    options: null,
-    key: null,
-    priority: 0,
     createdAt: NOW,
-    expiresAt: null,
-    status: 0,
-    seq: ord,
     runAt: NOW,
-    attempt: 0,
-    deaths: 0,
-    startedAt: 0,
-    finishedAt: 0,
-    dropAt: null,
-    result: null,
-    error: null,
-    trail: null,
     ...fields,
-  };
+  });
 }
 
 export function cellsOf(row: StoredTask): Cell[] {
@@ -52,5 +37,5 @@ export function updateOf(row: StoredTask, before: number): Cell[] {
 }
 
 export function writeOf(parts: Partial<Write>): Write {
-  return { inserts: [], updates: [], attachments: [], settings: [], ...parts };
+  return { ...NO_CHANGE, ...parts };
 }
