@@ -5,6 +5,11 @@
 
 import type { SdError } from "../../protocol/errors.ts";
 
+/** Time until a refused message that could not be put aside is tried again, in ms. */
+export const DEAD_RETRY_MS = 1000;
+/** Longest reason in the header of a refused message. */
+export const MAX_REASON_CHARS = 1000;
+
 /** A message that asks for a task. It stays with its message server until one of its two methods is called. */
 export interface Delivery {
   /** The id of its task, if the message has one. */

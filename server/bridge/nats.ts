@@ -22,7 +22,9 @@ import type { SdError } from "../../protocol/errors.ts";
 import type { Log } from "../log.ts";
 import type { IntakeUrl } from "./intake_url.ts";
 import {
+  DEAD_RETRY_MS,
   type Delivery,
+  MAX_REASON_CHARS,
   type MessageLink,
   type MessageServer,
   reasonOf,
@@ -47,9 +49,6 @@ const MAX_FOUND = 1000;
 const MAX_PENDING = 10_000;
 /** Subjects of clients that wait for a reply, which no stream keeps. */
 const INBOX = "_INBOX.";
-/** Time until a refused message that could not be put aside is tried again, in ms. */
-const DEAD_RETRY_MS = 1000;
-const MAX_REASON_CHARS = 1000;
 /** Room for what the library adds to the headers of a message: their frame, and `Nats-Msg-Id`. */
 const LIBRARY_BYTES = 512;
 /** A header name that can be written. */

@@ -18,7 +18,9 @@ import type { SdError } from "../../protocol/errors.ts";
 import type { Log } from "../log.ts";
 import type { IntakeUrl } from "./intake_url.ts";
 import {
+  DEAD_RETRY_MS,
   type Delivery,
+  MAX_REASON_CHARS,
   type MessageLink,
   type MessageServer,
   reasonOf,
@@ -28,9 +30,6 @@ import {
 import { connectTo, declareIn, endConnection, openChannelOf } from "./rabbitmq_setup.ts";
 import { readRoute, routeText } from "./reply_publisher.ts";
 
-/** Time until a refused message that could not be put aside is tried again, in ms. */
-const DEAD_RETRY_MS = 1000;
-const MAX_REASON_CHARS = 1000;
 /** Longest property, and longest name of a header, in bytes. */
 const MAX_SHORT_BYTES = 255;
 /** Most bytes of headers that a refused message keeps. The library has room for 64 KiB, with the headers of sd. */
