@@ -10,7 +10,7 @@ export interface Address {
   readonly isSealed?: boolean;
 }
 
-/** The bytes of a connection. */
+/** The bytes of a connection. Its promises reject if the connection is lost; only `close` can throw, if it is closed already. */
 export interface Wire {
   /** Reads into `buffer`. Returns the number of bytes, or `null` once the other side has ended. */
   read(buffer: Uint8Array): Promise<number | null>;

@@ -327,9 +327,9 @@ class GuardedWire implements Wire {
     return count;
   }
 
-  write(bytes: Uint8Array): Promise<number> {
+  async write(bytes: Uint8Array): Promise<number> {
     this.#check();
-    return this.#wire.write(bytes);
+    return await this.#wire.write(bytes);
   }
 
   closeWrite(): Promise<void> {

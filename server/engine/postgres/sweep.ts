@@ -4,8 +4,12 @@
  */
 
 import { DEFAULT_RULES } from "../../task/new_task.ts";
-import { STORED_STATUSES } from "../journaled/task_store.ts";
-import { type HeldRecords, type RecordSweeper, StoreError } from "../journaled/task_store.ts";
+import {
+  type HeldRecords,
+  type RecordSweeper,
+  STORED_STATUSES,
+  StoreError,
+} from "../journaled/task_store.ts";
 import { named } from "./schema.ts";
 import { FINAL_FROM, type PostgresStore } from "./store.ts";
 

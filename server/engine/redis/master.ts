@@ -8,8 +8,8 @@ import {
   RedisConnection,
   type RedisDialOptions,
   type RedisIdentity,
+  RedisReplyError,
 } from "./connection.ts";
-import { RedisReplyError } from "./connection.ts";
 import type { HostPort, RedisAddress } from "./url.ts";
 
 /** A connection to the master, which can answer. */

@@ -103,7 +103,10 @@ export class Outbox implements Flushable {
   /** Begins to write the pushed text. */
   flush(): void {
     this.#queued = undefined;
-    if (this.#text !== "") this.#writing ??= this.#write();
+    if (this.#text === "" || this.#writing) return;
+    const writing = this.#write();
+    // A wire that fails at once has ended the write already, and closed this.
+    if (!this.#closed) this.#writing = writing;
   }
 
   /** Resolves when there is less than `HIGH_WATER_CHARS` to write. */
